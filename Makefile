@@ -1,0 +1,49 @@
+# `make demo` and `make test` do all the set-up on a machine with Python 3.11, make and git.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: help setup demo test bench lint format lock
+help:
+	@echo "make demo    three travellers at a simulated kiosk; then press another finger   (ONCE=1 ends after the three)"
+	@echo "make test    every test"
+	@echo "make bench   speed and accuracy, as ratios and figures"
+	@echo "make lint    ruff, mypy, codespell"
+
+# The stamp changes when the lock does, so that every target runs on what the lock says.
+setup: .venv/ready
+.venv/ready: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup
+	@$(BIN)/kiosk-sim demo $(if $(ONCE),--once)
+
+test: setup
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/kiosk-bench all
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Needs uv (PyPI). Run after changing dependencies in pyproject.toml. The Adafruit client of our tests imports nothing
+# of Blinka, its declared tree of board libraries (one of which wants a C compiler), so the lock leaves that out.
+BLINKA := adafruit-blinka adafruit-circuitpython-busdevice adafruit-circuitpython-connectionmanager \
+	adafruit-circuitpython-requests adafruit-circuitpython-typing adafruit-platformdetect adafruit-pureio \
+	binho-host-adapter pyftdi sysv-ipc
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	--custom-compile-command "make lock" $(addprefix --no-emit-package ,kiosk-agent $(BLINKA))
+lock:
+	$(LOCK) pyproject.toml -o requirements.lock
+	echo "setuptools>=77" | $(LOCK) --extra dev --extra build --constraint requirements.lock - pyproject.toml -o requirements-dev.lock

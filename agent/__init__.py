@@ -1,0 +1,1 @@
+"""The daemon on the kiosk and its command line."""

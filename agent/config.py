@@ -1,0 +1,167 @@
+"""TOML to frozen values; every default is here, every key is documented in systemd/kiosk-agent.toml."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent.errors import ConfigError
+from agent.event import Direction
+from drivers.sample import Position
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+Seconds = Annotated[float, Field(gt=0)]
+# One level of an MQTT topic, a part of an event key, a file name: no slash, no wildcard, no space.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KioskConfig(Section):
+    """Who and where this kiosk is, and where it keeps its stores."""
+
+    site: Name
+    name: Name
+    state_dir: Path = Path("/var/lib/kiosk-agent")
+    control_socket: Path = Path("/run/kiosk-agent/control.sock")
+    control_group: str | None = None
+
+
+class SensorConfig(Section):
+    """One attached sensor: a row of drivers.SENSORS, where it is, and what only this unit needs."""
+
+    driver: str
+    url: str
+    options: dict[str, str | int | float | bool] = {}
+
+
+class Step(Section):
+    """One sample of the plan."""
+
+    sensor: str
+    position: Position
+
+
+class PlanConfig(Section):
+    """What an encounter captures, in order; steps on different sensors run side by side."""
+
+    direction: Direction = Direction.ENTRY
+    steps: tuple[Step, ...] = Field(min_length=1)
+    attempts: int = Field(default=3, ge=1, le=10)
+    step_timeout_s: Seconds = 20.0
+
+
+class PolicyConfig(Section):
+    """When the kiosk calls a lead, asks again, or refers. Error rates, never raw scores."""
+
+    max_false_positive_identification_rate: Fraction = 0.001
+    uncertain_factor: float = Field(default=10.0, ge=1)
+    min_quality: Percent = 20
+    good_quality: Percent = 50
+    candidates: int = Field(default=5, ge=1, le=100)
+    stale_after_s: Seconds = 86_400.0
+    when_stale: Literal["continue", "refer"] = "continue"
+    min_enrolment_quality: Percent = 40
+
+
+class TlsConfig(Section):
+    """Mutual TLS to the broker. Private keys come from files that only the agent's account can read."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class HubConfig(Section):
+    """Where events go."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=1883, ge=1, le=65_535)
+    keepalive_s: int = Field(default=30, ge=5, le=3600)
+    reconnect_max_s: Seconds = 60.0
+    recipient: Name = "hub"
+    tls: TlsConfig | None = None
+    encryption_key: Path | None = None
+
+
+class OutboxConfig(Section):
+    """Events on disk until the hub has acknowledged them."""
+
+    window: int = Field(default=64, ge=1, le=10_000)
+    resend_after_s: Seconds = 10.0
+    telemetry_keep_s: Seconds = 7 * 86_400.0
+    max_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024)
+
+
+class ModelsConfig(Section):
+    """The ONNX sessions."""
+
+    threads: int = Field(default=2, ge=1, le=64)
+
+
+class LocalListConfig(Section):
+    """Whether `enrol --into-local-list` may make a reference searchable on this kiosk (agreement local-test)."""
+
+    enabled: bool = False
+    keep_s: Seconds = 86_400.0
+
+
+class Config(Section):
+    """The whole file."""
+
+    kiosk: KioskConfig
+    sensors: dict[Name, SensorConfig] = Field(min_length=1)
+    plan: PlanConfig
+    policy: PolicyConfig = PolicyConfig()
+    hub: HubConfig = HubConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    models: ModelsConfig = ModelsConfig()
+    local_list: LocalListConfig = LocalListConfig()
+
+    @model_validator(mode="after")
+    def _steps_name_sensors(self) -> Self:
+        for number, step in enumerate(self.plan.steps, 1):
+            if step.sensor not in self.sensors:
+                known = ", ".join(sorted(self.sensors))
+                raise ValueError(f"plan.steps: step {number} names sensor {step.sensor!r}; there are: {known}")
+        return self
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. ConfigError names the file and every key that is wrong."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+
+
+def parse(text: str, source: str) -> Config:
+    """Check a configuration given as text; `source` names it in errors."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from error
+    try:
+        return Config.model_validate(table)
+    except ValidationError as error:
+        lines = [f"{source}: {_explain(problem['loc'], problem['type'], problem['msg'])}" for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    key = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        return f"unknown key {key}: remove it or correct its spelling"
+    if kind == "missing":
+        return f"missing key {key}"
+    text = re.sub(r"^Value error, ", "", message)
+    return f"{key}: {text}" if key else text

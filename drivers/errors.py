@@ -1,0 +1,45 @@
+"""Errors of sensors, named after what happens next.
+
+    CaptureRetry                  the person presents again; the sensor is well
+    Cancelled                     somebody called cancel(); stop waiting
+    SensorError
+    ├── LinkLost                  the cable, the port or the power went: close, back off, reopen
+    └── ProtocolError             the device talks nonsense or not at all: close, back off, reopen
+
+A message names the device and the fact, never pixels or bytes of an image.
+"""
+
+from enum import StrEnum
+
+
+class Retry(StrEnum):
+    """Why a presentation gave no sample. The values are message keys for the traveller."""
+
+    NOTHING_PRESENTED = "nothing_presented"  # the time-out passed with nothing on the sensor
+    LIFT_FINGER = "lift_finger"  # the finger of the last sample was never lifted
+    MOVED = "moved"  # the image was damaged on the way or while it was taken: hold still, again
+    TOO_MESSY = "too_messy"  # the sensor itself refused the image
+
+
+class CaptureRetry(Exception):
+    """The person presents again. Not an error of the device."""
+
+    def __init__(self, reason: Retry, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+
+
+class Cancelled(Exception):
+    """cancel() ended the wait."""
+
+
+class SensorError(Exception):
+    """The device is unwell: close it, back off, open it again."""
+
+
+class LinkLost(SensorError):
+    """The device is gone: unplugged, powered off, port vanished."""
+
+
+class ProtocolError(SensorError):
+    """The device answers with nonsense, or not within its deadline."""

@@ -1,0 +1,72 @@
+"""What a sensor yields. The one module of this package that `models` may import."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Modality(StrEnum):
+    """A biometric mode in the sense of ISO/IEC 2382-37."""
+
+    FINGER = "finger"
+    IRIS = "iris"
+
+
+class Position(StrEnum):
+    """Which finger or eye. The order of the fingers is that of ISO/IEC 19794-2:2005, table 2 (0 = unknown)."""
+
+    UNKNOWN = "unknown"
+    RIGHT_THUMB = "right_thumb"
+    RIGHT_INDEX = "right_index"
+    RIGHT_MIDDLE = "right_middle"
+    RIGHT_RING = "right_ring"
+    RIGHT_LITTLE = "right_little"
+    LEFT_THUMB = "left_thumb"
+    LEFT_INDEX = "left_index"
+    LEFT_MIDDLE = "left_middle"
+    LEFT_RING = "left_ring"
+    LEFT_LITTLE = "left_little"
+    RIGHT_EYE = "right_eye"
+    LEFT_EYE = "left_eye"
+
+    @property
+    def modality(self) -> Modality | None:
+        """The modality that has this position; None for UNKNOWN, which every modality has."""
+        if self is Position.UNKNOWN:
+            return None
+        return Modality.IRIS if self in (Position.RIGHT_EYE, Position.LEFT_EYE) else Modality.FINGER
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One captured image and how it came about.
+
+    `image` is u8[h, w], top row first, ridges (or pupils) dark, expanded to the full range; `depth_bits` says how many
+    grey levels the sensor really gave. `captured_at` is aware, UTC. `device` names the unit, never a person.
+    """
+
+    modality: Modality
+    position: Position
+    image: NDArray[np.uint8]
+    depth_bits: int
+    pixels_per_inch: float
+    captured_at: datetime
+    device: str
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 2 or self.image.dtype != np.uint8:
+            raise ValueError(f"a sample is u8[h, w], not {self.image.dtype}{list(self.image.shape)}")
+        if self.captured_at.utcoffset() is None:
+            raise ValueError("captured_at must be an aware datetime")
+        self.image.setflags(write=False)
+
+    def __repr__(self) -> str:
+        """Shape and origin, never pixels."""
+        height, width = self.image.shape
+        return (
+            f"<Sample {self.modality} {self.position} {width}x{height} at {self.pixels_per_inch:g} ppi, "
+            f"{self.depth_bits} bit, {self.device}>"
+        )

@@ -1,0 +1,49 @@
+"""The contract that every driver keeps; tests/test_sensors.py runs it for every row of SENSORS."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from drivers.sample import Modality, Position, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """What a device says of itself. Unknown values are empty strings."""
+
+    driver: str
+    model: str
+    serial: str
+    firmware: str
+    width: int
+    height: int
+    pixels_per_inch: float
+    depth_bits: int
+
+
+class Sensor(Protocol):
+    """One attached device. One thread opens, captures and closes; cancel() may come from any thread.
+
+    Every method raises only the errors of drivers.errors.
+    """
+
+    modality: Modality
+
+    def open(self) -> DeviceInfo:
+        """Claim the device and learn what it is. LinkLost: it is not there; ProtocolError: no answer."""
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
+        """Wait for a presentation and return one sample of it.
+
+        A finger that has not been lifted since the last sample is no new presentation: capture first waits for the
+        lift. `timeout` (seconds) bounds the waiting for the person, not the transfer, which has a deadline of its own
+        from the size of the image. CaptureRetry when nobody came or the presentation gave no image.
+        """
+
+    def cancel(self) -> None:
+        """End the running capture or open with Cancelled, within 0.3 s; the sensor stays usable.
+
+        When none runs, the next one ends so: remembered until it has ended one, or a stop could slip between two calls.
+        """
+
+    def close(self) -> None:
+        """Give the device back. Never raises; may be called twice and after any error."""

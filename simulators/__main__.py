@@ -1,0 +1,38 @@
+"""kiosk-sim: one row a command; a command's module is imported only when it is asked for."""
+
+import importlib
+import sys
+
+import typer
+
+COMMANDS = {
+    "ef01": "simulators.ef01_cli:ef01",
+    "press": "simulators.ef01_cli:press",
+    "lift": "simulators.ef01_cli:lift",
+    "fault": "simulators.ef01_cli:fault",
+    "hub": "simulators.hub:command",
+    "broker": "simulators.broker:command",
+    "demo": "simulators.demo:command",
+}
+
+
+def main() -> None:
+    """Run the command named first on the command line; without one, show them all."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    app = typer.Typer(
+        name="kiosk-sim",
+        help="The other side of every wire: sensors, people, broker and hub, without hardware.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(lambda: None)  # keeps sub-commands although only one may be registered
+    for name, target in COMMANDS.items():
+        if asked in (name, "", "--help") or asked not in COMMANDS:
+            module, _, function = target.partition(":")
+            app.command(name)(getattr(importlib.import_module(module), function))
+    app()
+
+
+if __name__ == "__main__":
+    main()
