@@ -14,7 +14,7 @@ OnCrash = Callable[[str, BaseException], None]
 
 
 class Worker(ABC):
-    """Subclasses write run(), which returns soon after `stopping` is set, and interrupt(), which ends what blocks it."""
+    """Subclasses write run(), which returns soon after `stopping` is set, and interrupt(), which ends its waiting."""
 
     def __init__(self, name: str, on_crash: OnCrash) -> None:
         self.name = name
