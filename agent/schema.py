@@ -1,0 +1,147 @@
+"""SQLite stores through sqlite-utils: opened safely, upgraded on start, never downgraded; sqlite's errors named once.
+
+A store file carries our application id, its kind (outbox, watchlist ...) and the number of migrations applied.
+Migrations are append-only: a released one is never edited. A Database belongs to the thread that opened it; open one per
+thread.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from agent.errors import StoreError
+
+Migration = Callable[[Database], None]
+
+APPLICATION_ID = 0x6B696F73  # "kios" at byte 68 of the file: tells our stores from anybody else's database
+BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another thread or process
+
+PRAGMAS = (
+    "journal_mode = WAL",  # readers never wait for the writer
+    "synchronous = FULL",  # a commit that returned survives a power cut
+    "foreign_keys = ON",
+    "secure_delete = ON",  # what is forgotten is overwritten, not only unlinked
+)
+
+# First matching prefix of sqlite's error name: what is wrong and what to do.
+EXPLANATIONS = (
+    ("SQLITE_FULL", "the disk is full: free some space"),
+    ("SQLITE_READONLY", "cannot be written: check the owner, the mode and the mount"),
+    ("SQLITE_CANTOPEN", "cannot be opened: check the owner, the mode and the directory"),
+    ("SQLITE_PERM", "cannot be opened: check the owner and the mode"),
+    ("SQLITE_BUSY", "is locked by another process: is a second agent running?"),
+    ("SQLITE_LOCKED", "is locked by another process: is a second agent running?"),
+    ("SQLITE_NOTADB", "is not a database: move it away and start again; a new one will be made"),
+    ("SQLITE_CORRUPT", "is damaged: move it away and keep it for recovery, then start again; a new one will be made"),
+    ("SQLITE_IOERR", "cannot be read or written: check the disk"),
+)
+
+
+class StoreFull(StoreError):
+    """The disk, or what the store may use of it, is full."""
+
+
+def open_store(path: Path, kind: str, migrations: Sequence[Migration]) -> Database:
+    """Open or make a store and bring it up to date. StoreError: damaged, foreign, of another kind or newer."""
+    try:
+        _make_private(path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    try:
+        with _named_errors(path):
+            db = Database(connection, execute_plugins=False)
+            _refuse_foreign(db, path)
+            for pragma in PRAGMAS:
+                db.execute(f"PRAGMA {pragma}").fetchone()
+            migrate(db, kind, migrations)
+    except BaseException:
+        connection.close()
+        raise
+    return db
+
+
+def migrate(db: Database, kind: str, migrations: Sequence[Migration]) -> None:
+    """Apply the migrations that this store lacks, all or none. StoreError for another kind or a newer version."""
+    with writing(db):
+        version = _integer(db, "user_version")
+        if version == 0:
+            db.execute("CREATE TABLE store (kind TEXT NOT NULL)")
+            db.execute("INSERT INTO store (kind) VALUES (?)", [kind])
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        _refuse_other_kind(db, kind)
+        # Version 0 is an empty file, so that a store with no migration yet still counts as made.
+        if version > len(migrations) + 1:
+            raise StoreError(f"{path_of(db)}: was written by a newer version of the agent: install that version again")
+        for migration in migrations[max(version - 1, 0) :]:
+            migration(db)
+        db.execute(f"PRAGMA user_version = {len(migrations) + 1}")
+
+
+@contextmanager
+def writing(db: Database) -> Iterator[Database]:
+    """One transaction that takes the write lock at once; durable when the block ends, undone when it raises."""
+    with _named_errors(db):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            db.rollback()
+            raise
+
+
+@contextmanager
+def reading(db: Database) -> Iterator[Database]:
+    """Reads outside a transaction, with sqlite's errors turned into StoreError."""
+    with _named_errors(db):
+        yield db
+
+
+def path_of(db: Database) -> str:
+    """The file behind a Database."""
+    return str(db.execute("PRAGMA database_list").fetchone()[2])
+
+
+@contextmanager
+def _named_errors(where: Path | Database) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        path = path_of(where) if isinstance(where, Database) else where
+        name = getattr(error, "sqlite_errorname", "") or ""
+        explanation = next((text for prefix, text in EXPLANATIONS if name.startswith(prefix)), str(error))
+        family = StoreFull if name == "SQLITE_FULL" else StoreError
+        raise family(f"{path}: {explanation}") from error
+
+
+def _make_private(path: Path) -> None:
+    """The file 0600 in directories 0700, whatever the umask; sqlite gives its side files the mode of the main one."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_foreign(db: Database, path: Path) -> None:
+    empty = _integer(db, "schema_version") == 0
+    if not empty and _integer(db, "application_id") != APPLICATION_ID:
+        raise StoreError(f"{path}: is a database of another program: move it away or configure another path")
+
+
+def _refuse_other_kind(db: Database, kind: str) -> None:
+    found = db.execute("SELECT kind FROM store").fetchone()[0]
+    if found != kind:
+        raise StoreError(f"{path_of(db)}: holds the {found}, not the {kind}: do not rename or swap store files")
+
+
+def _integer(db: Database, pragma: str) -> int:
+    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
