@@ -1,0 +1,162 @@
+"""How a simulated sensor misbehaves on purpose: one vocabulary for every device, one row a fault.
+
+A fault is injected by name and waits until the device comes to the place it concerns. `times` says how often it then
+strikes: 1 is a one-shot, 0 lasts until cleared, None takes the default of its row. All randomness comes from one seed.
+"""
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Value = int | float | str
+Params = Mapping[str, Value]
+
+ALWAYS = 0  # `times` of a fault that lasts until it is cleared
+ANYWHERE = -1  # `packet` of a fault that strikes a packet chosen by the seed
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One row: what a technician reads, how often it strikes unless told, and its parameters with their defaults."""
+
+    help: str
+    times: int = 1
+    params: Params = field(default_factory=dict)
+
+
+IN_DATA: Params = {"at": "data", "packet": ANYWHERE}
+IN_ANSWER: Params = {"at": "answer", "packet": ANYWHERE}
+
+FAULTS: Mapping[str, Fault] = {
+    # On the wire. at=answer: the acknowledge; at=data: one packet of a transfer (packet=N, else the seed's choice).
+    "checksum": Fault("one packet carries a wrong checksum", params=IN_DATA),
+    "drop": Fault("bytes inside one packet get lost", params={**IN_DATA, "bytes": 1}),
+    "double": Fault("bytes inside one packet arrive twice", params={**IN_DATA, "bytes": 1}),
+    "flip": Fault("bits inside one packet are inverted", params={**IN_DATA, "bits": 1}),
+    "garbage": Fault("noise arrives before one packet", params={**IN_DATA, "bytes": 16}),
+    "wrong_address": Fault("one packet names another device", params={**IN_DATA, "address": 0x12345678}),
+    "stray55": Fault("a byte 0x55 arrives before one packet", params=IN_ANSWER),
+    "late": Fault("everything from one packet on comes late", params={**IN_ANSWER, "seconds": 1.0}),
+    "short": Fault("an image ends early, properly closed", params={"bytes": 128}),
+    "long": Fault("an image has bytes too many", params={"bytes": 128}),
+    # What the device says or does.
+    "silent": Fault("the device hears and says nothing", times=ALWAYS),
+    "receive_error": Fault("a command is answered with `receive error`, not obeyed"),
+    "capture_fail": Fault("taking an image fails"),
+    "messy": Fault("the device finds the image too messy"),
+    "no_upload": Fault("the device refuses to send its image"),
+    "stuck": Fault("the finger seems to stay when it is lifted", times=ALWAYS),
+    "baud_deferred": Fault("a new rate is acknowledged but holds only after power-off", times=ALWAYS),
+    # At the plug.
+    "unplug": Fault("the cable is pulled after so many more bytes", params={"after": 0}),
+}
+
+
+class Faults:
+    """The faults waiting in one device. Any thread may inject; the device takes."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._waiting: dict[str, tuple[int, Params]] = {}
+        self._watchers: list[Callable[[], None]] = []
+
+    def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
+        """Let `name` strike `times` times. ValueError says which names and parameters there are."""
+        fault = _named(name)
+        if times is not None and times < 0:
+            raise ValueError(f"times must be 0 (until cleared) or more, not {times}")
+        merged = _merged(name, fault, params)
+        with self._lock:
+            self._waiting[name] = (fault.times if times is None else times, merged)
+        for watcher in tuple(self._watchers):
+            watcher()
+
+    def clear(self) -> None:
+        """Forget every fault that is waiting."""
+        with self._lock:
+            self._waiting.clear()
+
+    def take(self, name: str, **where: Value) -> Params | None:
+        """The parameters of a fault, which has struck once by this; None when none waits for `where` (at="data")."""
+        with self._lock:
+            times, params = self._waiting.get(name, (0, None))
+            if params is None or any(params.get(key, value) != value for key, value in where.items()):
+                return None
+            if times == 1:
+                del self._waiting[name]
+            elif times != ALWAYS:
+                self._waiting[name] = (times - 1, params)
+            return params
+
+    def waiting(self) -> dict[str, int]:
+        """Name and remaining times (0 = until cleared) of what waits."""
+        with self._lock:
+            return {name: times for name, (times, _) in self._waiting.items()}
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher` after each injection. Returns the function that ends this."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+
+def _named(name: str) -> Fault:
+    if name not in FAULTS:
+        raise ValueError(f"there is no fault {name!r}; choose one of {', '.join(FAULTS)}")
+    return FAULTS[name]
+
+
+def _merged(name: str, fault: Fault, params: Params) -> Params:
+    """The defaults of a fault overlaid with `params`, each read as the type of its default."""
+    unknown = sorted(set(params) - set(fault.params))
+    if unknown:
+        known = ", ".join(f"{key}={value}" for key, value in fault.params.items()) or "none"
+        raise ValueError(f"fault {name} has no parameter {', '.join(unknown)}; it has {known}")
+    return {key: _read(name, key, params.get(key, default), default) for key, default in fault.params.items()}
+
+
+def _read(name: str, key: str, value: Value, default: Value) -> Value:
+    try:
+        return int(value, 0) if isinstance(default, int) and isinstance(value, str) else type(default)(value)
+    except ValueError:
+        raise ValueError(f"{key}={value} of fault {name} must be like {key}={default}") from None
+
+
+Spoil = Callable[[bytes, int, random.Random, Params], bytes]
+"""(frame, length of its header, randomness, parameters) -> the bytes that really go out."""
+
+
+def _drop(frame: bytes, head: int, rng: random.Random, params: Params) -> bytes:
+    lost = set(rng.sample(range(head, len(frame)), min(int(params["bytes"]), len(frame) - head)))
+    return bytes(byte for index, byte in enumerate(frame) if index not in lost)
+
+
+def _double(frame: bytes, head: int, rng: random.Random, params: Params) -> bytes:
+    twice = set(rng.sample(range(head, len(frame)), min(int(params["bytes"]), len(frame) - head)))
+    return b"".join(bytes([byte]) * (1 + (index in twice)) for index, byte in enumerate(frame))
+
+
+def _flip(frame: bytes, head: int, rng: random.Random, params: Params) -> bytes:
+    spoiled = bytearray(frame)
+    for bit in rng.sample(range(8 * head, 8 * len(frame)), min(int(params["bits"]), 8 * (len(frame) - head))):
+        spoiled[bit // 8] ^= 1 << bit % 8
+    return bytes(spoiled)
+
+
+def _garbage(frame: bytes, _head: int, rng: random.Random, params: Params) -> bytes:
+    return rng.randbytes(int(params["bytes"])) + frame
+
+
+def _stray55(frame: bytes, _head: int, _rng: random.Random, _params: Params) -> bytes:
+    return b"\x55" + frame
+
+
+SPOILS: Mapping[str, Spoil] = {
+    "drop": _drop,
+    "double": _double,
+    "flip": _flip,
+    "garbage": _garbage,
+    "stray55": _stray55,
+}
+"""Faults of the wire that need no knowledge of the protocol; a device adds its own (checksum, wrong_address)."""
