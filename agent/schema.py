@@ -1,8 +1,8 @@
 """SQLite stores through sqlite-utils: opened safely, upgraded on start, never downgraded; sqlite's errors named once.
 
 A store file carries our application id, its kind (outbox, watchlist ...) and the number of migrations applied.
-Migrations are append-only: a released one is never edited. A Database belongs to the thread that opened it; open one per
-thread.
+Migrations are append-only: a released one is never edited. A Database belongs to the thread that opened it; open one
+per thread.
 """
 
 import os
