@@ -1,0 +1,222 @@
+"""kiosk-sim ef01, press, lift and fault: a fingerprint sensor without hardware, and how to use and disturb it."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from simulators.ef01_commands import BAUD_UNIT, PACKET_SIZES, Ef01Settings
+from simulators.ef01_rig import FINGER_NAMES, Ef01Rig
+from simulators.faults import ALWAYS, FAULTS, Fault
+from simulators.remote import LINK_VARIABLE, RemoteError, SensorRemote, Shown, default_link
+
+WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
+PPI_OF = {(192, 192): 508}  # the capacitive R503; the optical ones have 500
+
+Link = Annotated[
+    Path | None,
+    typer.Option(help=f"The sensor's port. Default: ${LINK_VARIABLE}, else {default_link()}", metavar="PATH"),
+]
+Control = Annotated[Path | None, typer.Option(help="The control socket. Default: LINK.control", metavar="PATH")]
+Picture = Annotated[Path | None, typer.Option(help="A picture of a finger (PNG, JPEG, BMP, TIFF)", metavar="FILE")]
+SourcePpi = Annotated[float, typer.Option(help="Resolution of the picture, pixels per inch")]
+PersonSeed = Annotated[int | None, typer.Option(help="A synthetic person, by seed", metavar="SEED")]
+FingerName = Annotated[
+    str, typer.Option(help=f"Which finger of the person: {', '.join(FINGER_NAMES)}", metavar="FINGER")
+]
+Impression = Annotated[int, typer.Option(help="Which touch of that finger, from 0")]
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
+
+
+def _fail(error: object) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Errors that a technician can mend become one message and exit status 1."""
+    try:
+        yield
+    except (RemoteError, ValueError, OSError) as error:
+        _fail(error)
+
+
+def _settings(size: str, ppi: int | None, baud: int, packet_size: int) -> Ef01Settings:
+    try:
+        width, height = (int(part) for part in size.lower().split("x"))
+    except ValueError:
+        raise ValueError(f"--size is like 256x288, not {size!r}") from None
+    return Ef01Settings(
+        width=width,
+        height=height,
+        ppi=PPI_OF.get((width, height), 500) if ppi is None else ppi,
+        baud=baud,
+        packet_size=packet_size,
+        fast_baud=baud > 12 * BAUD_UNIT,
+    )
+
+
+def ef01(
+    *,
+    link: Link = None,
+    image: Picture = None,
+    source_ppi: SourcePpi = 500,
+    person: PersonSeed = None,
+    finger: FingerName = "right_index",
+    impression: Impression = 0,
+    pressed: Annotated[bool, typer.Option("--pressed", help="Start with the finger on the sensor")] = False,
+    pace: Annotated[bool, typer.Option("--pace", help="Bytes take the time that they take on a UART")] = False,
+    baud: Annotated[int, typer.Option(help="Rate at power-on: 9600 times 1 to 12, or 960000")] = 57600,
+    packet_size: Annotated[int, typer.Option(help=f"Bytes of a data packet: one of {PACKET_SIZES}")] = 128,
+    size: Annotated[str, typer.Option(help="256x288 (ZFM-20, R301T, R307) or 192x192 (R503)")] = "256x288",
+    ppi: Annotated[int | None, typer.Option(help="Resolution. Default: 508 for 192x192, else 500")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the faults' randomness")] = 0,
+    control: Control = None,
+) -> None:
+    """Run a simulated EF01 fingerprint sensor (R305, R307, R503, AS608 ...) until Ctrl-C."""
+    stop = _stop_signal()
+    with _plainly():
+        settings = _settings(size, ppi, baud, packet_size)
+        rig = Ef01Rig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=_say)
+        if shown := _shown(image, source_ppi, person, finger, impression):
+            rig.load(**shown)
+        with rig:
+            _introduce(rig, pace=pace)
+            if pressed:
+                rig.press()
+            _watch(rig, stop)
+    _say("sensor stopped")
+
+
+def _shown(image: Path | None, source_ppi: float, person: int | None, finger: str, impression: int) -> Shown:
+    """What the options name; empty when they name nothing."""
+    shown = Shown()
+    if image is not None:
+        shown |= {"image": image, "source_ppi": source_ppi}
+    if person is not None:
+        shown |= {"person": person, "finger": finger, "impression": impression}
+    return shown
+
+
+def _stop_signal() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def _introduce(rig: Ef01Rig, *, pace: bool) -> None:
+    settings, link = rig.settings, rig.server.link
+    _say(f"simulated EF01 sensor, {settings.width}x{settings.height} at {settings.ppi} ppi")
+    rate = f"{settings.baud} baud, {settings.packet_size}-byte packets"
+    _say(f"{rate}, {'paced like a UART' if pace else 'as fast as it goes (--pace for the speed of a UART)'}")
+    _say(f"port: {link}")
+    _say(f"press a finger from another terminal:  kiosk-sim press --link {link} --person 7")
+    _say("Ctrl-C ends")
+
+
+def _watch(rig: Ef01Rig, stop: threading.Event) -> None:
+    """Say what the host does with the sensor, until told to stop."""
+    facts: dict[str, Callable[[], object]] = {
+        "image taken": lambda: rig.module.counters().images_taken,
+        "image sent for": lambda: rig.module.counters().images_sent,
+        "rate": lambda: rig.module.baud,
+        "packet size": lambda: rig.module.packet_size,
+        "unplugged": rig.server.unplugged.is_set,
+    }
+    known = {name: read() for name, read in facts.items()}
+    while not stop.wait(WATCH_S):
+        for name, read in facts.items():
+            if (value := read()) != known[name]:
+                known[name] = value
+                _say(f"{name}: {value}")
+
+
+def press(
+    *,
+    link: Link = None,
+    image: Picture = None,
+    source_ppi: SourcePpi = 500,
+    person: PersonSeed = None,
+    finger: FingerName = "right_index",
+    impression: Impression = 0,
+    hold: Annotated[float | None, typer.Option(help="Lift by itself after so many seconds")] = None,
+    control: Control = None,
+) -> None:
+    """Lay a finger on the simulated sensor; without --image or --person the one that was there last."""
+    with _plainly():
+        remote = SensorRemote(link, control=control)
+        answer = remote.press(**_shown(image, source_ppi, person, finger, impression))
+        print(f"on the sensor: {answer['finger']}")
+        if hold is None:
+            print("lift it with:  kiosk-sim lift" + ("" if link is None else f" --link {link}"))
+            return
+        try:
+            time.sleep(hold)
+        finally:
+            _lift(remote)
+
+
+def lift(*, link: Link = None, control: Control = None) -> None:
+    """Take the finger off the simulated sensor."""
+    with _plainly():
+        _lift(SensorRemote(link, control=control))
+
+
+def _lift(remote: SensorRemote) -> None:
+    stays = remote.lift()["finger_on"]
+    print("lifted, but the sensor still feels it (fault stuck): kiosk-sim fault clear" if stays else "lifted")
+
+
+def fault(
+    name: Annotated[str, typer.Argument(help="One of the list; or clear, replug, list")],
+    *,
+    param: Annotated[list[str] | None, typer.Option(help="A parameter of the fault, as name=value")] = None,
+    times: Annotated[int | None, typer.Option(help="How often it strikes; 0: until cleared")] = None,
+    link: Link = None,
+    control: Control = None,
+) -> None:
+    """Make the simulated sensor misbehave: kiosk-sim fault list shows how."""
+    with _plainly():
+        if name == "list":
+            print(fault_table())
+            return
+        remote = SensorRemote(link, control=control)
+        plain = {"clear": remote.clear, "replug": remote.replug}
+        if name in plain:
+            plain[name]()
+        else:
+            remote.fault(name, times=times, **dict(_pair(text) for text in param or ()))
+        print(f"{name}: done" if name in plain else f"{name}: waits for its moment (kiosk-sim fault clear ends it)")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise ValueError(f"--param is like bytes=2, not {text!r}")
+    return key, value
+
+
+def fault_table() -> str:
+    """Every fault in one line: name, what happens, how often, parameters."""
+    lines = [_row(name, row) for name, row in FAULTS.items()]
+    more = ["clear           forget all waiting faults", "replug          put the cable back"]
+    return "\n".join(lines + more)
+
+
+def _row(name: str, row: Fault) -> str:
+    often = "until cleared" if row.times == ALWAYS else f"{row.times}x"
+    params = " ".join(
+        f"{key}={value:#x}" if key == "address" else f"{key}={value}" for key, value in row.params.items()
+    )
+    return f"{name:15} {row.help} [{often}] {params}".rstrip()
