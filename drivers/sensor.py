@@ -8,7 +8,7 @@ from drivers.sample import Modality, Position, Sample
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What a device says of itself. Unknown values are empty strings."""
+    """What a device says of itself. Unknown values are empty strings; a size not known before the first image is 0."""
 
     driver: str
     model: str

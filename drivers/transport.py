@@ -1,6 +1,20 @@
-"""Bytes to and from a device: the contract, and open_transport(url) for the ends we have."""
+"""Bytes to and from a device: the contract, the URLs, and open_transport(url) for the ends we have.
 
+serial:/dev/ttyUSB0?baud=57600      a tty, claimed for us alone
+socket://192.0.2.7:4001             a serial-to-network adapter that passes bytes through
+
+The ends that need pyserial live in transport_serial.py; one for USB will stand beside it.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+from drivers.errors import Cancelled
+from drivers.transport_serial import StreamEnd, open_serial, open_socket
 
 
 class Transport(Protocol):
@@ -13,7 +27,136 @@ class Transport(Protocol):
         """Send everything."""
 
     def cancel(self) -> None:
-        """End the running read or, when none runs, the next one with Cancelled. Remembered until it has ended one."""
+        """End the running read or, when none runs, the next one with Cancelled. Remembered until it has ended one.
+
+        A write ends so too, before it has sent anything.
+        """
 
     def close(self) -> None:
         """Give the port back. Never raises; may be called twice."""
+
+
+_: type[Transport] = StreamEnd
+
+
+@dataclass(frozen=True, slots=True)
+class SerialUrl:
+    """A tty and its rate in baud."""
+
+    path: str
+    baud: int
+
+    def __str__(self) -> str:
+        """As it stands in the configuration."""
+        return f"serial:{self.path}?baud={self.baud}"
+
+    def open(self) -> Transport:
+        """Claim the port. LinkLost when that is not possible."""
+        return open_serial(self.path, self.baud)
+
+
+@dataclass(frozen=True, slots=True)
+class SocketUrl:
+    """A TCP server that passes bytes on to a device."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As it stands in the configuration."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"socket://{host}:{self.port}"
+
+    def open(self) -> Transport:
+        """Begin to connect. A refusal shows as LinkLost in the first read or write, which cancel() can end."""
+        return open_socket(self.host, self.port)
+
+
+Url = SerialUrl | SocketUrl
+
+
+def open_transport(url: str | Url) -> Transport:
+    """The end that `url` names, open. ValueError: no such URL; LinkLost: it is not there."""
+    return (parse_url(url) if isinstance(url, str) else url).open()
+
+
+def parse_url(url: str, baud: int | None = None) -> Url:
+    """Check a URL without touching a device; `baud` is for a serial URL that names none. ValueError: what is wrong."""
+    scheme = url.partition(":")[0]
+    if scheme not in _PARSERS:
+        raise ValueError(f"URL {url!r}: there is no transport {scheme!r}; there are: {', '.join(_PARSERS)}")
+    return _PARSERS[scheme](url, baud)
+
+
+def _parse_serial(url: str, default_baud: int | None) -> SerialUrl:
+    # By hand: a by-path name of udev holds colons.
+    path, _, query = url.removeprefix("serial:").partition("?")
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    baud = parameters.pop("baud", None if default_baud is None else str(default_baud))
+    if not path.startswith("/"):
+        raise ValueError(f"URL {url!r}: a serial URL names a device file: serial:/dev/ttyUSB0?baud=57600")
+    if parameters:
+        raise ValueError(f"URL {url!r}: unknown parameter {next(iter(parameters))!r}; there is: baud")
+    if baud is None or not (baud.isascii() and baud.isdigit()) or int(baud) == 0:
+        raise ValueError(f"URL {url!r}: baud must be a number of bits per second, as in ?baud=57600")
+    return SerialUrl(path, int(baud))
+
+
+def _parse_socket(url: str, _: int | None) -> SocketUrl:
+    usage = f"URL {url!r}: a socket URL is socket://HOST:PORT"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{usage} ({error})") from error
+    if not host or not port or parts.path or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(usage)
+    return SocketUrl(host, port)
+
+
+_PARSERS: dict[str, Callable[[str, int | None], Url]] = {"serial": _parse_serial, "socket": _parse_socket}
+
+
+class Attachment:
+    """The transport that a sensor holds at the moment, and a cancel() that outlives it.
+
+    A transport remembers a cancel only while it is open; a sensor's cancel must also reach the open() or capture() that
+    comes next, over another transport.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._transport: Transport | None = None
+        self._cancelled = False
+
+    def attach(self, transport: Transport) -> None:
+        """Hold `transport`, closing the one before; an unspent cancel ends its first read."""
+        self.detach()
+        with self._lock:
+            self._transport = transport
+            if self._cancelled:
+                transport.cancel()
+
+    def detach(self) -> None:
+        """Close what is held. Never raises."""
+        with self._lock:
+            transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    def cancel(self) -> None:
+        """End the running attempt() or the next one with Cancelled. From any thread."""
+        with self._lock:
+            self._cancelled = True
+            if self._transport is not None:
+                self._transport.cancel()
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Around one open() or capture(): a cancel that ended it is spent."""
+        try:
+            yield
+        except Cancelled:
+            with self._lock:
+                self._cancelled = False
+            raise

@@ -1,0 +1,119 @@
+"""What the EF01 family says on the wire, as rows: commands, confirmation codes, image sizes, parameters.
+
+Source: ../shared/facts/serial-fingerprint.md, part A.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from drivers.errors import ProtocolError, Retry
+
+BAUD_UNIT = 9600  # a baud code N means N * 9600
+DEFAULT_BAUD = 57_600
+PACKET_SIZES = (32, 64, 128, 256)  # payload bytes of a data packet, by code
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A row: code, name, bytes of the acknowledge behind the confirmation code, and whether data packets follow it."""
+
+    code: int
+    name: str
+    reply_size: int = 0
+    sends_data: bool = False
+
+
+GET_IMAGE = Command(0x01, "GetImage")
+UP_IMAGE = Command(0x0A, "UpImage", sends_data=True)
+SET_SYS_PARA = Command(0x0E, "SetSysPara")
+READ_SYS_PARA = Command(0x0F, "ReadSysPara", reply_size=16)
+VFY_PWD = Command(0x13, "VfyPwd")
+
+BAUD_PARAMETER = 4  # parameter numbers of SetSysPara
+PACKET_SIZE_PARAMETER = 6
+
+
+class Next(Enum):
+    """What follows a confirmation code."""
+
+    GO_ON = auto()
+    POLL_AGAIN = auto()  # nothing on the sensor
+    SEND_AGAIN = auto()  # the module did not understand what arrived
+    REOPEN = auto()  # ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """A row: code, meaning, and what follows. A Retry means CaptureRetry with that reason."""
+
+    code: int
+    meaning: str
+    then: Next | Retry
+
+
+_ROWS = (
+    Confirmation(0x00, "ok", Next.GO_ON),
+    Confirmation(0x01, "error when receiving the packet", Next.SEND_AGAIN),
+    Confirmation(0x02, "no finger", Next.POLL_AGAIN),
+    Confirmation(0x03, "image not captured", Retry.TOO_MESSY),
+    Confirmation(0x06, "image too messy", Retry.TOO_MESSY),
+    Confirmation(0x07, "too few points", Retry.TOO_MESSY),
+    Confirmation(0x0E, "cannot take the packets that follow", Retry.MOVED),
+    Confirmation(0x0F, "image not sent", Retry.MOVED),
+    Confirmation(0x13, "wrong password: set the option password", Next.REOPEN),
+    Confirmation(0x15, "no valid image in the buffer", Retry.MOVED),
+    Confirmation(0x18, "flash write error", Next.REOPEN),
+    Confirmation(0x19, "undefined error", Next.REOPEN),
+    Confirmation(0x1A, "no such register", Next.REOPEN),
+    Confirmation(0x1B, "register does not take this value", Next.REOPEN),
+    Confirmation(0x1D, "port operation failed", Next.REOPEN),
+    Confirmation(0x20, "wrong address: set the option address", Next.REOPEN),
+    Confirmation(0x21, "wants the password first", Next.REOPEN),
+)
+CONFIRMATIONS = {row.code: row for row in _ROWS}
+
+
+def confirmation(code: int) -> Confirmation:
+    """The row of `code`; one that we do not know reopens the device."""
+    return CONFIRMATIONS.get(code, Confirmation(code, "unknown confirmation code", Next.REOPEN))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A row: module names that send this image, and its size."""
+
+    names: tuple[str, ...]
+    width: int
+    height: int
+    pixels_per_inch: float
+
+    @property
+    def image_bytes(self) -> int:
+        """Payload bytes of one image: two pixels a byte."""
+        return self.width * self.height // 2
+
+
+MODELS = (
+    Model(("ZFM-20", "R301T", "R307"), 256, 288, 500.0),
+    Model(("R503", "R551"), 192, 192, 508.0),
+)
+MODEL_NAMED = {name.upper(): model for model in MODELS for name in model.names}
+MODEL_OF_BYTES = {model.image_bytes: model for model in MODELS}
+
+
+class SystemParameters(NamedTuple):
+    """The answer to ReadSysPara that we use."""
+
+    address: int
+    packet_size: int
+    baud: int
+
+    @classmethod
+    def from_bytes(cls, payload: bytes) -> "SystemParameters":
+        """Read the 16 bytes. ProtocolError when they make no sense."""
+        _status, _system, _library, _security, address, size_code, baud_code = struct.unpack(">HHHHIHH", payload)
+        if size_code >= len(PACKET_SIZES) or baud_code == 0:
+            raise ProtocolError(f"system parameters make no sense: packet size {size_code}, baud {baud_code}")
+        return cls(address, PACKET_SIZES[size_code], baud_code * BAUD_UNIT)

@@ -1,0 +1,17 @@
+"""What a driver declares of its devices, so that udev rules can be generated."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class UsbMatch:
+    """One USB device by vendor and product id.
+
+    subsystem `tty`: a serial adapter, opened as a tty; `usb`: the device itself, opened through usbfs.
+    """
+
+    vendor: int
+    product: int
+    name: str
+    subsystem: Literal["tty", "usb"]

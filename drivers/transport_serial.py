@@ -1,0 +1,141 @@
+"""The serial and the socket end: a file descriptor, and a wait that cancel() wakes at once.
+
+pyserial claims and sets up the tty. Reading is done here: pyserial's own wait sets the line up anew for every other
+time-out, its cancel is lost when no read runs, and it has none for sockets.
+"""
+
+import errno
+import os
+import select
+import socket
+import termios
+import threading
+from contextlib import suppress
+from typing import Protocol
+
+import serial
+
+from drivers.errors import Cancelled, LinkLost
+
+CHUNK = 65_536  # bytes taken by one read at most
+WRITE_LIMIT_S = 2.0  # a command has a few bytes: a port that takes none for so long is gone
+
+_FORBIDDEN = "no permission for the port; is this account in the group of the udev rule?"
+_ADVICE = {
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EAGAIN: "another program holds the port",
+    errno.EBUSY: "another program holds the port",
+    errno.ENOENT: "no such port; is the device plugged in?",
+}
+
+
+class _Device(Protocol):
+    def fileno(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class StreamEnd:
+    """A Transport over a non-blocking file descriptor."""
+
+    def __init__(self, name: str, device: _Device) -> None:
+        self._name = name
+        self._device = device
+        self._fd = device.fileno()
+        self._lock = threading.Lock()  # cancel() against close()
+        self._closed = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable from cancel() until it has ended one
+        self._reading = self._watch(select.POLLIN)
+        self._writing = self._watch(select.POLLOUT)
+
+    def read(self, timeout: float) -> bytes:
+        """What has arrived, waiting at most `timeout` seconds for the first byte. Empty bytes: nothing yet."""
+        if not self._wait(self._reading, timeout):
+            return b""
+        try:
+            data = os.read(self._fd, CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise LinkLost(f"{self._name}: {error.strerror}") from error
+        if not data:
+            raise LinkLost(f"{self._name}: hung up")
+        return data
+
+    def write(self, data: bytes) -> None:
+        """Send everything. LinkLost when the port takes nothing for WRITE_LIMIT_S."""
+        left = memoryview(data)
+        while left:
+            if not self._wait(self._writing, WRITE_LIMIT_S):
+                raise LinkLost(f"{self._name}: takes no bytes")
+            try:
+                left = left[os.write(self._fd, left) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise LinkLost(f"{self._name}: {error.strerror}") from error
+
+    def cancel(self) -> None:
+        """End the running or the next wait with Cancelled."""
+        with self._lock:
+            if not self._closed:
+                os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Give the port back. Never raises; may be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            os.close(self._wake)
+        with suppress(OSError, termios.error):
+            self._device.close()
+
+    def _watch(self, event: int) -> select.poll:
+        poll = select.poll()
+        poll.register(self._fd, event)
+        poll.register(self._wake, select.POLLIN)
+        return poll
+
+    def _wait(self, poll: select.poll, timeout: float) -> bool:
+        """Whether the port is ready (or broken: then the call that follows says how) within `timeout` seconds."""
+        if self._closed:
+            raise LinkLost(f"{self._name}: closed")
+        ready = [fd for fd, _ in poll.poll(max(timeout, 0.0) * 1000)]
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+            raise Cancelled(self._name)
+        return bool(ready)
+
+
+def open_serial(path: str, baud: int) -> StreamEnd:
+    """Claim a tty: 8N1, no flow control, no modem lines needed. LinkLost says why not."""
+    try:
+        port = serial.Serial(path, baud, timeout=0, exclusive=True)
+    except (OSError, termios.error, ValueError) as error:
+        raise LinkLost(f"{path}: {_explain(error)}") from error
+    return StreamEnd(path, port)
+
+
+def open_socket(host: str, port: int) -> StreamEnd:
+    """Begin to connect; the first read or write waits for it. LinkLost: the name is unknown or no route."""
+    name = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        connection = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise LinkLost(f"{name}: {_explain(error)}") from error
+    connection.setblocking(False)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    status = connection.connect_ex(address)
+    if status not in (0, errno.EINPROGRESS):
+        connection.close()
+        raise LinkLost(f"{name}: {os.strerror(status)}")
+    return StreamEnd(name, connection)
+
+
+def _explain(error: BaseException) -> str:
+    number = getattr(error, "errno", None)
+    return _ADVICE.get(number, str(error)) if isinstance(number, int) else str(error)
