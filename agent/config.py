@@ -113,6 +113,16 @@ class LocalListConfig(Section):
     keep_s: Seconds = 86_400.0
 
 
+class AgreementConfig(Section):
+    """Why a reference may be made, for whom, and for how long. What has no agreement is not stored and not sent."""
+
+    provider: str = Field(min_length=1)
+    purpose: str = Field(min_length=1)
+    legal_basis: str = Field(min_length=1)
+    recipients: tuple[Name, ...] = Field(min_length=1)
+    keep_s: Seconds
+
+
 class Config(Section):
     """The whole file."""
 
@@ -124,13 +134,24 @@ class Config(Section):
     outbox: OutboxConfig = OutboxConfig()
     models: ModelsConfig = ModelsConfig()
     local_list: LocalListConfig = LocalListConfig()
+    agreements: dict[Name, AgreementConfig] = {}
 
     @model_validator(mode="after")
-    def _steps_name_sensors(self) -> Self:
+    def _steps_fit(self) -> Self:
+        known = ", ".join(sorted(self.sensors))
         for number, step in enumerate(self.plan.steps, 1):
             if step.sensor not in self.sensors:
-                known = ", ".join(sorted(self.sensors))
                 raise ValueError(f"plan.steps: step {number} names sensor {step.sensor!r}; there are: {known}")
+            if step.position is Position.UNKNOWN:
+                raise ValueError(f"plan.steps: step {number} must say which finger or eye")
+            if any(step.position is earlier.position for earlier in self.plan.steps[: number - 1]):
+                raise ValueError(f"plan.steps: step {number} repeats {step.position}")
+        return self
+
+    @model_validator(mode="after")
+    def _local_test_is_built_in(self) -> Self:
+        if "local-test" in self.agreements:
+            raise ValueError("agreements.local-test: is built in; choose another name")
         return self
 
 

@@ -75,12 +75,9 @@ class ReasonCode(StrEnum):
 
 
 class Reason(Payload):
-    """A decision's complete, machine-readable reason: what was compared with which threshold."""
+    """A decision's complete, machine-readable reason. No score: those stand in a Lead alone."""
 
     code: ReasonCode
-    false_positive_identification_rate: float | None = Field(
-        default=None, description="of the best candidate against a list of this size"
-    )
     threshold: float | None = Field(default=None, description="the policy's largest rate for a lead")
     references: int | None = Field(default=None, description="how many references were searched")
     quality: int | None = Field(default=None, description="the best sample's quality, 0 to 100")
@@ -151,6 +148,9 @@ class Lead(EncounterFacts):
     """A hit to be judged by people. Never called a match; confirmation is an adjudication, not of this kiosk."""
 
     outcome: Literal[Outcome.LEAD]
+    false_positive_identification_rate: float = Field(
+        ge=0, le=1, description="of the best candidate, against a list of this size"
+    )
     candidates: tuple[LeadCandidate, ...]
     withheld: int = Field(default=0, ge=0, description="candidates whose agreement does not allow this recipient")
 

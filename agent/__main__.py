@@ -1,0 +1,217 @@
+"""kiosk-agent: the daemon and its command line. Arguments, then configuration, then the one thing asked for."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agent import console
+from agent.config import Config, load
+from agent.control import ControlClient, NoDaemon
+from agent.errors import AgentError, ConfigError
+from agent.event import Category
+from drivers.sample import Position
+
+# onnxruntime and paho are imported only by the commands that need them: `status` answers at once.
+# ruff: noqa: PLC0415 - see above
+
+DEFAULT_CONFIG = Path("/etc/kiosk-agent/kiosk-agent.toml")
+
+# Exit statuses of sysexits(3): systemd and scripts tell a wrong configuration from a failure by them.
+EXIT_FAILED = 1
+EXIT_CONFIG = 78
+
+app = typer.Typer(
+    name="kiosk-agent",
+    help="Biometric kiosk agent: captures, searches on this kiosk, and delivers leads to the hub. A hit is a lead.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+watchlist_app = typer.Typer(help="The watchlist of this kiosk.", no_args_is_help=True)
+app.add_typer(watchlist_app, name="watchlist")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="KIOSK_AGENT_CONFIG", help="Configuration file (TOML).")
+]
+
+
+@app.command()
+def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None:
+    """Be the daemon: serve travellers until SIGTERM."""
+    from agent.daemon import Daemon
+
+    _log_to_stderr(verbose=verbose)
+    raise typer.Exit(Daemon(load(config)).run())
+
+
+@app.command("check-config")
+def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check the configuration without starting anything."""
+    from agent.kiosk import make_sensor
+
+    loaded = load(config)
+    for name in loaded.sensors:
+        make_sensor(loaded, name)
+    console.checked(config, loaded)
+
+
+@app.command()
+def sensors(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show the configured sensors: which driver, where, and whether they answer."""
+    from agent.probe import probe_all
+
+    loaded = load(config)
+    try:
+        states = ControlClient(loaded.kiosk.control_socket).ask("status")["sensors"]
+    except NoDaemon:
+        states = probe_all(loaded)
+    console.sensors(loaded, states)
+
+
+@app.command()
+def capture(
+    driver: Annotated[str, typer.Argument(help="A driver's name, say ef01.")],
+    url: Annotated[str, typer.Argument(help="Where the device is, say serial:/dev/ttyUSB0?baud=57600.")],
+    option: Annotated[list[str] | None, typer.Option(help="key=value for the driver; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the sample here (PNG); delete it after use.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the person.")] = 20.0,
+) -> None:
+    """Take one sample and show its quality and timing. Opens the device itself."""
+    from agent.probe import capture_one
+
+    console.captured(capture_one(driver, url, _options(option or []), timeout, out), out)
+
+
+@app.command()
+def identify(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run one encounter now and show the decision. A hit is a lead for people to judge."""
+    console.identified(_ask(load(config), "identify"))
+
+
+@app.command()
+def enrol(
+    config: ConfigOption = DEFAULT_CONFIG,
+    samples: Annotated[int, typer.Option(min=1, max=10, help="Good samples to take.")] = 3,
+    position: Annotated[
+        Position, typer.Option(help="Which finger or eye; default: the plan's first.")
+    ] = Position.UNKNOWN,
+    agreement: Annotated[str, typer.Option(help="The agreement under which the reference is made.")] = "",
+    category: Annotated[Category, typer.Option(help="Why the person is listed.")] = Category.LOCAL_TEST,
+    reference_id: Annotated[str, typer.Option(help="An id of your own; never a name or a document number.")] = "",
+    *,
+    into_local_list: Annotated[
+        bool, typer.Option("--into-local-list", help="Make it searchable on this kiosk (agreement local-test).")
+    ] = False,
+) -> None:
+    """Make a reference from several good samples and tell the hub."""
+    wanted = {
+        "samples": samples,
+        "position": position,
+        "agreement": agreement,
+        "category": category,
+        "reference_id": reference_id,
+        "into_local_list": into_local_list,
+    }
+    console.enrolled(_ask(load(config), "enrol", wanted))
+
+
+@watchlist_app.command("list")
+def watchlist_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show the references on this kiosk, without templates."""
+    console.watchlist(_ask(load(config), "watchlist"))
+
+
+@watchlist_app.command("remove")
+def watchlist_remove(reference_id: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Remove a reference from disk and memory."""
+    _ask(load(config), "watchlist-remove", {"reference_id": reference_id})
+    console.out.print(f"reference {reference_id} is gone from disk and memory")
+
+
+@app.command()
+def outbox(
+    config: ConfigOption = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many headers to show.")] = 20,
+) -> None:
+    """Show what waits for the hub: headers only."""
+    console.outbox(_ask(load(config), "outbox", {"limit": limit}))
+
+
+@app.command()
+def status(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = False) -> None:
+    """Show how the daemon is. Exit status 1 when none runs."""
+    loaded = load(config)
+    console.status(ControlClient(loaded.kiosk.control_socket).ask("status"), as_json=json)
+
+
+@app.command()
+def encounter(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = False) -> None:
+    """Watch the encounters of this kiosk as they happen, until Ctrl-C."""
+    with ControlClient(load(config).kiosk.control_socket).watch() as announcements:
+        for announcement in announcements:
+            console.announced(announcement, as_json=json)
+
+
+def _ask(config: Config, name: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the daemon; without one, do it here on the kiosk's own stores and sensors."""
+    try:
+        return ControlClient(config.kiosk.control_socket).ask(name, arguments, console.announced)
+    except NoDaemon:
+        from agent.local import LocalKiosk
+
+        with LocalKiosk(config, console.announce) as kiosk:
+            return kiosk.ask(name, arguments or {})
+
+
+def _options(pairs: list[str]) -> dict[str, str]:
+    """key=value pairs of the command line."""
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--option {pair}: write it as key=value")
+        options[key] = value
+    return options
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    """Plain lines for a terminal; for the journal, its own priorities and no time of ours."""
+    level = logging.DEBUG if verbose else logging.INFO
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JournalFormatter() if "JOURNAL_STREAM" in os.environ else _TERMINAL)
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+_TERMINAL = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+
+class _JournalFormatter(logging.Formatter):
+    """`<3>message`: the priority prefix of sd-daemon(3), on every line of a message."""
+
+    PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next((p for level, p in self.PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+def main() -> None:
+    """Entry point: an error that somebody can mend is one clear message, not a traceback."""
+    try:
+        app()
+    except ConfigError as error:
+        print(f"kiosk-agent: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+    except AgentError as error:
+        print(f"kiosk-agent: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

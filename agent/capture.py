@@ -1,0 +1,246 @@
+"""The first half of the path: every step's sample, assessed, encoded, and asked for again when it is poor.
+
+Steps on different sensors run side by side; those on one sensor follow each other.
+"""
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.clock import Clock
+from agent.config import Step
+from agent.event import ReasonCode
+from agent.messages import Told
+from agent.screen import Announce, StepDone, tell
+from agent.station import Station
+from drivers.errors import CaptureRetry, Retry, SensorError
+from drivers.sample import Modality, Position, Sample
+from models.encoder import Encoder, Flaw, Quality
+from models.template import Template
+
+# What a step without a usable sample ended with; the first that any step has names the encounter's gap.
+GAPS = (ReasonCode.SENSOR_UNAVAILABLE, ReasonCode.FAILURE_TO_CAPTURE, ReasonCode.ABANDONED)
+
+BEAT_S = 5.0  # how often a collector that waits shows that it is alive
+
+# These say that nobody presented anything: no attempt to ask again for.
+NOBODY = frozenset({Retry.NOTHING_PRESENTED, Retry.LIFT_FINGER})
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A usable sample's template and quality. The image is not kept."""
+
+    step: Step
+    quality: int
+    template: Template
+
+
+@dataclass(slots=True)
+class Collection:
+    """What the steps yielded so far."""
+
+    captured: dict[Position, Captured] = field(default_factory=dict)
+    missing: dict[Position, ReasonCode] = field(default_factory=dict)
+    attempts: dict[Position, int] = field(default_factory=dict)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def probes(self) -> dict[Position, Template]:
+        """The templates to search with."""
+        return {position: captured.template for position, captured in self.captured.items()}
+
+    @property
+    def quality(self) -> dict[Position, int]:
+        """The quality of each probe."""
+        return {position: captured.quality for position, captured in self.captured.items()}
+
+    @property
+    def gap(self) -> ReasonCode:
+        """Why positions are missing."""
+        return next((g for g in GAPS if g in self.missing.values()), ReasonCode.FAILURE_TO_CAPTURE)
+
+    @property
+    def weakest(self) -> Captured:
+        """The probe that a recapture would help most."""
+        return min(self.captured.values(), key=lambda c: c.quality)
+
+    def keep(self, captured: Captured) -> None:
+        """Take a usable sample, unless an earlier one of this position was better."""
+        position = captured.step.position
+        before = self.captured.get(position)
+        if before is None or captured.quality > before.quality:
+            self.captured[position] = captured
+        self.missing.pop(position, None)
+
+    def lose(self, position: Position, why: ReasonCode) -> None:
+        """Note that a step ended without a usable sample; an earlier good one stays."""
+        if position not in self.captured:
+            self.missing[position] = why
+
+
+@dataclass(slots=True)
+class _Turn:
+    step: Step
+    future: "Future[Sample]"
+
+
+class Collector:
+    """Asks the stations, judges what comes, asks again. collect() runs in one thread; abort() may come from any."""
+
+    def __init__(
+        self,
+        stations: Mapping[str, Station],
+        encoders: Mapping[Modality, Encoder],
+        announce: Announce,
+        clock: Clock,
+        step_timeout_s: float,
+        beat: Callable[[], None],
+    ) -> None:
+        self._stations = stations
+        self._encoders = encoders
+        self._announce = announce
+        self._clock = clock
+        self._step_timeout_s = step_timeout_s
+        self._beat = beat
+        self._done: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
+        self._aborted = False
+
+    def abort(self) -> None:
+        """End collect(): what is missing then counts as abandoned."""
+        self._aborted = True
+        self._done.put(None)
+
+    def collect(
+        self,
+        steps: Iterable[Step],
+        into: Collection,
+        attempts: int,
+        min_quality: int,
+        first: "Future[Sample] | None" = None,
+    ) -> None:
+        """Run the steps until each is captured or missing. `first` is the result of the first step, already there."""
+        waiting: dict[str, deque[Step]] = {}
+        for step in steps:
+            waiting.setdefault(step.sensor, deque()).append(step)
+        running: dict[str, _Turn] = {}
+        for sensor, queued in waiting.items():
+            running[sensor] = self._begin(queued.popleft(), first)
+            first = None
+        while running and not self._aborted:
+            turn = self._next()
+            if turn is None or running.get(turn.step.sensor) is not turn:
+                continue  # nothing yet, or an abort
+            sensor = turn.step.sensor
+            again = self._judge(turn, into, attempts, min_quality)
+            if again:
+                running[sensor] = self._begin(turn.step)
+            elif waiting[sensor]:
+                running[sensor] = self._begin(waiting[sensor].popleft(), prompt=True)
+            else:
+                del running[sensor]
+        self._give_up(running, waiting, into)
+
+    def _next(self) -> _Turn | None:
+        self._beat()
+        try:
+            return self._done.get(timeout=BEAT_S)
+        except queue.Empty:
+            return None
+
+    def _begin(self, step: Step, first: "Future[Sample] | None" = None, *, prompt: bool = False) -> _Turn:
+        if prompt:
+            tell(self._announce, Told.PRESENT, step.position)
+        future = first or self._stations[step.sensor].capture(step, self._step_timeout_s)
+        turn = _Turn(step, future)
+        future.add_done_callback(lambda _: self._done.put(turn))
+        return turn
+
+    def _judge(self, turn: _Turn, into: Collection, attempts: int, min_quality: int) -> bool:
+        """Take the end of one turn; True when the step must be asked for again."""
+        position = turn.step.position
+        try:
+            sample = turn.future.result()
+        except CancelledError:
+            into.lose(position, ReasonCode.ABANDONED)
+            return False
+        except SensorError:
+            into.lose(position, ReasonCode.SENSOR_UNAVAILABLE)
+            return False
+        except CaptureRetry as retry:
+            if retry.reason in NOBODY:
+                into.lose(position, ReasonCode.ABANDONED)
+                return False
+            return self._poor(turn, into, attempts, retry.reason, None)
+        return self._assess(turn, sample, into, attempts, min_quality)
+
+    def _assess(self, turn: _Turn, sample: Sample, into: Collection, attempts: int, min_quality: int) -> bool:
+        position = turn.step.position
+        tell(self._announce, Told.WORKING, position)
+        watch = Stopwatch(into.timings_ms)
+        watch.since("transfer", position, sample.captured_at, self._clock.now())
+        encoder = self._encoders[sample.modality]
+        with watch.measured("assess", position):
+            quality = encoder.assess(sample)
+        if quality.score < min_quality:
+            return self._poor(turn, into, attempts, quality.flaw or Flaw.TOO_FEW_FEATURES, quality)
+        with watch.measured("encode", position):
+            template = encoder.encode(sample)
+        into.keep(Captured(turn.step, quality.score, template))
+        self._report(turn, into, usable=True, quality=quality.score, reason=quality.flaw)
+        return False
+
+    def _poor(
+        self, turn: _Turn, into: Collection, attempts: int, reason: Retry | Flaw, quality: Quality | None
+    ) -> bool:
+        self._report(turn, into, usable=False, quality=quality.score if quality else None, reason=reason)
+        if into.attempts[turn.step.position] >= attempts:
+            into.lose(turn.step.position, ReasonCode.FAILURE_TO_CAPTURE)
+            return False
+        tell(self._announce, reason, turn.step.position)
+        return True
+
+    def _report(self, turn: _Turn, into: Collection, *, usable: bool, quality: int | None, reason: str | None) -> None:
+        position = turn.step.position
+        attempt = into.attempts[position] = into.attempts.get(position, 0) + 1
+        suffix = f".{position}"
+        timings = {k.removesuffix(suffix): v for k, v in into.timings_ms.items() if k.endswith(suffix)}
+        self._announce(
+            StepDone(
+                position=position, attempt=attempt, usable=usable, quality=quality, reason=reason, timings_ms=timings
+            )
+        )
+
+    def _give_up(self, running: dict[str, _Turn], waiting: Mapping[str, Iterable[Step]], into: Collection) -> None:
+        for turn in running.values():
+            into.lose(turn.step.position, ReasonCode.ABANDONED)
+            if turn.future.cancel():
+                self._stations[turn.step.sensor].interrupt()
+        for step in (step for queued in waiting.values() for step in queued):
+            into.lose(step.position, ReasonCode.ABANDONED)
+
+
+class Stopwatch:
+    """Milliseconds by name, "name.position" where a position is given."""
+
+    def __init__(self, into: dict[str, float]) -> None:
+        self._into = into
+
+    @contextmanager
+    def measured(self, name: str, position: Position | None = None) -> Iterator[None]:
+        """Note how long the block took."""
+        start = time.perf_counter()
+        yield
+        self._note(name, position, time.perf_counter() - start)
+
+    def since(self, name: str, position: Position | None, start: datetime, end: datetime) -> None:
+        """Note the time between two moments of the wall clock; one that jumped back counts as none."""
+        self._note(name, position, max(0.0, (end - start).total_seconds()))
+
+    def _note(self, name: str, position: Position | None, seconds: float) -> None:
+        self._into[name if position is None else f"{name}.{position}"] = round(seconds * 1000, 1)

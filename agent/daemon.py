@@ -1,0 +1,211 @@
+"""The daemon: build the parts, start them, wait for a signal or a crash, stop in the reverse order of start."""
+
+import logging
+import queue
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from types import FrameType
+from typing import Any, Literal, NamedTuple
+
+from agent.commands import Service, serve
+from agent.config import Config
+from agent.control import ControlServer
+from agent.event import Event, Health, KioskState, SensorState
+from agent.hub import HubLink, HubSignal
+from agent.kiosk import Kiosk, open_outbox
+from agent.messages import Told
+from agent.notify import Notifier
+from agent.outbox import Outbox
+from agent.publisher import Publisher
+from agent.screen import Announcement, Decided, tell
+from agent.worker import Worker
+
+log = logging.getLogger(__name__)
+
+TICK_S = 5.0  # how often the daemon looks at its workers and refreshes the retained state
+SILENT_S = 120.0  # a worker without progress for longer is stuck: more than a whole image at 9600 baud
+
+_HEALTH: dict[str, Literal["ok", "degraded", "lost"]] = {"ready": "ok", "fault": "lost", "closed": "degraded"}
+
+
+class _Crashed(NamedTuple):
+    worker: str
+    error: BaseException
+
+
+class _SensorChanged(NamedTuple):
+    sensor: str
+    state: SensorState
+
+
+class _Told(NamedTuple):
+    signal: int
+
+
+_Happening = _Crashed | _SensorChanged | _Told
+
+
+class Daemon:
+    """One kiosk with its hub link and control socket. run() returns the exit status."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
+        self._sensors: dict[str, SensorState] = {}
+        self._crash: _Crashed | None = None
+        self._notifier = Notifier()
+        self._since = time.monotonic()
+        self.kiosk = Kiosk(config, self._announce, self._sensor_changed, self._crashed)
+        self._began = self.kiosk.clock.now()
+        self._inbox: queue.Queue[HubSignal] = queue.Queue()
+        self.link = HubLink(config.hub, config.kiosk.site, config.kiosk.name, self._inbox, self._crashed)
+        self.publisher = Publisher(
+            partial(open_outbox, config),
+            self.link,
+            self._inbox,
+            self._crashed,
+            config=config.outbox,
+            clock=self.kiosk.clock,
+        )
+        service = Service(self.kiosk, self.status)
+        self.control = ControlServer(
+            config.kiosk.control_socket, config.kiosk.control_group, lambda n, a: serve(service, n, a), self._crashed
+        )
+
+    @property
+    def workers(self) -> Iterable[Worker]:
+        """In the order of their start."""
+        return (self.link, self.publisher, *self.kiosk.workers, self.control)
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT (0) or until a worker crashes (1)."""
+        with _signals(self._told), open_outbox(self._config) as outbox:
+            try:
+                for worker in self.workers:
+                    worker.start()
+                self._notifier.ready(self._summary(outbox))
+                log.info("kiosk %s/%s is ready", self._config.kiosk.site, self._config.kiosk.name)
+                self._watch(outbox)
+            finally:
+                self._stop()
+        if self._crash is None:
+            return 0
+        log.error("ending because worker %s crashed: %s", self._crash.worker, _described(self._crash.error))
+        return 1
+
+    def status(self) -> dict[str, Any]:
+        """What `kiosk-agent status` shows; from any thread."""
+        with open_outbox(self._config) as outbox:
+            state = self._state(outbox)
+        return state.model_dump(mode="json") | {
+            "site": self._config.kiosk.site,
+            "kiosk": self._config.kiosk.name,
+            "uptime_s": round(time.monotonic() - self._since, 1),
+            "hub": {"address": f"{self._config.hub.host}:{self._config.hub.port}", "connected": self.link.connected},
+            "references": self.kiosk.lane.references,
+            "encounters": self.kiosk.lane.encounters,
+            "local_list": self._config.local_list.enabled,
+            "models": {e.model_name: e.model_sha256 for e in self.kiosk.encoders.values()},
+            "workers": {w.name: round(w.silent_for, 1) for w in self.workers},
+        }
+
+    def _watch(self, outbox: Outbox) -> None:
+        """Until a signal or a crash: feed the watchdog, keep the retained state true, put health events."""
+        while True:
+            self._look_after(outbox)
+            self.link.set_state(self._state(outbox))
+            try:
+                happening = self._happenings.get(timeout=self._tick())
+            except queue.Empty:
+                continue
+            if isinstance(happening, _SensorChanged):
+                self._note_sensor(happening, outbox)
+                continue
+            if isinstance(happening, _Crashed):
+                self._crash = happening
+            return
+
+    def _look_after(self, outbox: Outbox) -> None:
+        """The watchdog is fed only while every worker makes progress."""
+        stuck = [w.name for w in self.workers if w.silent_for > SILENT_S]
+        if stuck:
+            log.error("no progress for %.0f s: %s", SILENT_S, ", ".join(stuck))
+            return
+        self._notifier.watchdog()
+        self._notifier.status(self._summary(outbox))
+
+    def _tick(self) -> float:
+        watchdog = self._notifier.watchdog_s
+        return TICK_S if watchdog is None else min(TICK_S, watchdog / 3)
+
+    def _note_sensor(self, changed: _SensorChanged, outbox: Outbox) -> None:
+        self._sensors[changed.sensor] = changed.state
+        if changed.state.state == "closed":
+            return  # the start: nothing is wrong yet
+        if changed.state.state == "fault" and changed.sensor == self._config.plan.steps[0].sensor:
+            tell(self._announce, Told.OUT_OF_SERVICE)
+        health = Health(
+            component=f"sensor {changed.sensor}", state=_HEALTH[changed.state.state], detail=changed.state.detail
+        )
+        outbox.put(Event.of(health, changed.sensor, self.kiosk.clock.now()))
+        self.publisher.wake()
+
+    def _state(self, outbox: Outbox) -> KioskState:
+        sensors = {name: self._sensors[name] for name in sorted(self._sensors)}
+        well = all(s.state == "ready" for s in sensors.values()) and len(sensors) == len(self._config.sensors)
+        return KioskState(
+            status="online" if well else "degraded",
+            since=self._began,
+            version=version("kiosk-agent"),
+            sensors=sensors,
+            watchlist=self.kiosk.lane.list_state,
+            outbox_pending=outbox.counts(),
+        )
+
+    def _summary(self, outbox: Outbox) -> str:
+        lost = [name for name, s in self._sensors.items() if s.state != "ready"]
+        sensors = f"sensors lost: {', '.join(sorted(lost))}" if lost else f"{len(self._config.sensors)} sensors"
+        hub = "hub connected" if self.link.connected else "hub away"
+        return f"{sensors}; {hub}; {sum(outbox.counts().values())} events waiting"
+
+    def _stop(self) -> None:
+        self._notifier.stopping()
+        log.info("stopping")
+        self.control.stop()
+        self.kiosk.stop()
+        self.publisher.stop()
+        self.link.stop()
+
+    def _announce(self, announcement: Announcement) -> None:
+        if isinstance(announcement, Decided):
+            self.publisher.wake()
+        self.control.announce(announcement)
+
+    # The next three are called from any thread, and from a signal handler: they only put on a queue.
+
+    def _crashed(self, worker: str, error: BaseException) -> None:
+        self._happenings.put(_Crashed(worker, error))
+
+    def _sensor_changed(self, sensor: str, state: SensorState) -> None:
+        self._happenings.put(_SensorChanged(sensor, state))
+
+    def _told(self, number: int, _: FrameType | None) -> None:
+        self._happenings.put(_Told(number))
+
+
+@contextmanager
+def _signals(handler: Any) -> Iterator[None]:  # noqa: ANN401 - signal.signal's own union
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,126 @@
+"""THE path, from a sample to an event. One encounter: one traveller, one candidate list, one decision, one event."""
+
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.candidate import Candidate, CandidateList
+from agent.capture import Collection, Collector, Stopwatch
+from agent.clock import Clock
+from agent.config import Config
+from agent.decision import Decision, Evidence, decide
+from agent.event import Encounter, Event, Lead, LeadCandidate, ListState, Outcome, Payload
+from agent.messages import AT_THE_END
+from agent.outbox import Outbox
+from agent.screen import Announce, Decided, Started, tell
+from agent.watchlist import Watchlist
+from drivers.errors import CaptureRetry, Retry, SensorError
+from drivers.sample import Modality, Sample
+from models.encoder import Encoder
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterPath:
+    """The parts that an encounter runs through. One thread owns them."""
+
+    config: Config
+    encoders: Mapping[Modality, Encoder]
+    watchlist: Watchlist
+    outbox: Outbox
+    announce: Announce
+    clock: Clock
+
+    def run(self, collector: Collector, first: "Future[Sample] | None" = None) -> Decision:
+        """One encounter, begun by the finger of `first` where there is one. Its event is durable when this returns."""
+        plan, policy = self.config.plan, self.config.policy
+        encounter_id, began = str(uuid.uuid4()), self._began(first)
+        taken = Collection()
+        watch = Stopwatch(taken.timings_ms)
+        self.announce(Started(encounter_id=encounter_id, direction=plan.direction))
+
+        collector.collect(plan.steps, taken, plan.attempts, policy.min_quality, first)  # capture, assess, encode
+        with watch.measured("search"):
+            candidates = self.watchlist.search(taken.probes, policy.candidates)
+        decision = decide(self._evidence(candidates, taken), policy)
+        while decision.outcome is Outcome.RECAPTURE:
+            step = taken.weakest.step
+            tell(self.announce, Retry.MOVED, step.position)
+            collector.collect((step,), taken, plan.attempts, policy.min_quality)
+            with watch.measured("search"):
+                candidates = self.watchlist.search(taken.probes, policy.candidates)
+            decision = decide(self._evidence(candidates, taken), policy)
+
+        watch.since("total", None, began, self.clock.now())
+        payload = self._payload(encounter_id, decision, candidates, taken)
+        with watch.measured("store"):
+            key = self.outbox.put(Event.of(payload, encounter_id, self.clock.now()))  # durable before visible
+        self._answer(encounter_id, decision, taken, str(key))
+        return decision
+
+    def _began(self, first: "Future[Sample] | None") -> datetime:
+        """When the traveller's first sample was taken; now, where none came of it."""
+        if first is None or isinstance(first.exception(), CaptureRetry | SensorError):
+            return self.clock.now()
+        return first.result().captured_at
+
+    def _evidence(self, candidates: CandidateList, taken: Collection) -> Evidence:
+        weakest = taken.weakest.step.position if taken.captured else None
+        return Evidence(
+            candidates=candidates,
+            quality=taken.quality,
+            missing=tuple(taken.missing),
+            gap=taken.gap,
+            may_recapture=weakest is not None and taken.attempts[weakest] < self.config.plan.attempts,
+        )
+
+    def _payload(
+        self, encounter_id: str, decision: Decision, candidates: CandidateList, taken: Collection
+    ) -> Encounter | Lead:
+        facts = {
+            "encounter_id": encounter_id,
+            "direction": self.config.plan.direction,
+            "outcome": decision.outcome,
+            "reason": decision.reason,
+            "watchlist": ListState(revision=candidates.revision, age_s=candidates.age_s),
+            "models": {e.model_name: e.model_sha256 for e in self.encoders.values()},
+            "timings_ms": dict(taken.timings_ms),
+            "attempts": sum(taken.attempts.values()),
+        }
+        if decision.outcome is not Outcome.LEAD:
+            return Encounter.model_validate(facts)
+        allowed = [c for c in decision.leads if self.config.hub.recipient in self.watchlist.recipients(c.agreement)]
+        return Lead.model_validate(
+            facts
+            | {
+                "false_positive_identification_rate": decision.best_rate,
+                "candidates": tuple(lead_candidate(rank, c) for rank, c in enumerate(allowed, 1)),
+                "withheld": len(decision.leads) - len(allowed),
+            }
+        )
+
+    def _answer(self, encounter_id: str, decision: Decision, taken: Collection, event: str) -> None:
+        tell(self.announce, AT_THE_END[decision.outcome])
+        self.announce(
+            Decided(
+                encounter_id=encounter_id,
+                outcome=decision.outcome,
+                reason=decision.reason,
+                timings_ms=dict(taken.timings_ms),
+                event=event,
+            )
+        )
+
+
+def lead_candidate(rank: int, candidate: Candidate) -> Payload:
+    """A candidate as a lead shows it: protective entries go to protection staff."""
+    return LeadCandidate(
+        rank=rank,
+        reference_id=candidate.reference_id,
+        agreement=candidate.agreement,
+        category=candidate.category,
+        handling="protection" if candidate.category.protective else "border_control",
+        scores=dict(candidate.scores),
+        false_match_rate=candidate.false_match_rate,
+    )

@@ -1,0 +1,128 @@
+"""The parts of one kiosk put together: stations, encoders, lane. The daemon adds the hub; a technician needs none."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from agent.clock import Clock, SystemClock
+from agent.config import Config
+from agent.enrolment import Seal
+from agent.errors import ConfigError, StoreError
+from agent.keys import load_hub_key, load_kiosk_key
+from agent.lane import Lane, Stores
+from agent.outbox import Outbox
+from agent.screen import Announce
+from agent.sealing import seal
+from agent.station import OnState, Station
+from agent.watchlist import Watchlist
+from agent.worker import OnCrash, Worker
+from drivers import open_sensor
+from drivers.sample import Modality
+from drivers.sensor import Sensor
+from models import load_encoder
+from models.encoder import Encoder
+from models.manifest import ModelError
+
+
+class Kiosk:
+    """Owns sensors and stores while it runs; a lock file keeps a second owner out."""
+
+    def __init__(
+        self, config: Config, announce: Announce, on_state: OnState, on_crash: OnCrash, clock: Clock | None = None
+    ) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self._resources = ExitStack()
+        with ExitStack() as building:
+            building.enter_context(_owner_lock(config.kiosk.state_dir))
+            self.stations = {
+                name: Station(name, sensor.driver, make_sensor(config, name), on_state, on_crash)
+                for name, sensor in config.sensors.items()
+            }
+            stores = Stores(partial(open_watchlist, config, self.clock), partial(open_outbox, config))
+            stores.watchlist().close()  # upgraded, or refused, before anything starts
+            stores.outbox().close()
+            self.encoders = load_encoders(config)
+            self.lane = Lane(
+                config,
+                stations=self.stations,
+                encoders=self.encoders,
+                stores=stores,
+                seal=load_sealer(config),
+                announce=announce,
+                clock=self.clock,
+                on_crash=on_crash,
+            )
+            self._resources = building.pop_all()
+
+    @property
+    def workers(self) -> Iterable[Worker]:
+        """In the order of their start."""
+        return (*self.stations.values(), self.lane)
+
+    def start(self) -> None:
+        """Start every worker."""
+        for worker in self.workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """Stop in the reverse order of start and give up the lock."""
+        for worker in reversed(tuple(self.workers)):
+            worker.stop()
+        self._resources.close()
+
+
+def open_watchlist(config: Config, clock: Clock) -> Watchlist:
+    """The watchlist of this kiosk, in the calling thread."""
+    return Watchlist(config.kiosk.state_dir / "watchlist.db", clock)
+
+
+def open_outbox(config: Config) -> Outbox:
+    """A handle on the outbox of this kiosk, for the calling thread."""
+    return Outbox(config.kiosk.state_dir / "outbox.db", config.kiosk.name, config.outbox)
+
+
+def make_sensor(config: Config, name: str) -> Sensor:
+    """The driver of a configured sensor, not yet opened. ConfigError names the sensor and what is wrong."""
+    sensor = config.sensors[name]
+    try:
+        return open_sensor(sensor.driver, sensor.url, sensor.options)
+    except ValueError as error:
+        raise ConfigError(f"sensors.{name}: {error}") from error
+
+
+def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
+    """One encoder for each modality of the plan."""
+    wanted = {modality for step in config.plan.steps if (modality := step.position.modality)}
+    try:
+        return {modality: load_encoder(modality, config.models.threads) for modality in sorted(wanted)}
+    except ModelError as error:
+        raise ConfigError(str(error)) from error
+
+
+def load_sealer(config: Config) -> Seal | None:
+    """What signs and encrypts biometric payloads; None while the hub's encryption key is not configured."""
+    path = config.hub.encryption_key
+    if path is None:
+        return None
+    return partial(seal, kiosk_key=load_kiosk_key(config.kiosk.state_dir), hub_key=load_hub_key(path))
+
+
+def _owner_lock(state_dir: Path) -> TextIO:
+    """Held for as long as the file is open. StoreError when another process has it."""
+    path = state_dir / "agent.lock"
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StoreError(f"{path}: another agent owns this kiosk's stores: stop it first") from error
+    return lock

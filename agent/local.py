@@ -1,0 +1,38 @@
+"""A kiosk without a daemon: the command line owns the stores and sensors for as long as one request takes."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from agent.commands import Service, serve
+from agent.config import Config
+from agent.errors import ControlError
+from agent.kiosk import Kiosk
+from agent.screen import Announcement
+
+Json = dict[str, Any]
+
+
+class LocalKiosk:
+    """Serves the same requests as the daemon, in this process; events wait in the outbox until a daemon sends them."""
+
+    def __init__(self, config: Config, announce: Callable[[Announcement], None]) -> None:
+        self._kiosk = Kiosk(config, announce, lambda *_: None, lambda *_: None)
+        self._kiosk.lane.attended = False
+        self._service = Service(self._kiosk, self._no_status)
+
+    def __enter__(self) -> Self:
+        self._kiosk.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kiosk.stop()
+
+    def ask(self, name: str, arguments: Json) -> Json:
+        """One request. ControlError when it was refused."""
+        return serve(self._service, name, arguments)
+
+    def _no_status(self) -> Json:
+        raise ControlError("no daemon runs on this kiosk: start it, or read its log")

@@ -1,0 +1,58 @@
+"""What a traveller is told: message keys, and the words of each in English. Other languages are further tables.
+
+A lead and a referral read the same on the screen: nobody is shown as wanted.
+"""
+
+from enum import StrEnum
+
+from agent.event import Outcome
+from drivers.errors import Retry
+from drivers.sample import Position
+from models.encoder import Flaw
+
+
+class Told(StrEnum):
+    """Keys of what is said at the steps of an encounter; retries use the keys of Retry and Flaw."""
+
+    PRESENT = "present"
+    WORKING = "working"
+    PROCEED = "proceed"
+    GO_TO_OFFICER = "go_to_officer"
+    OUT_OF_SERVICE = "out_of_service"
+
+
+AT_THE_END: dict[Outcome, Told] = {
+    Outcome.CLEAR: Told.PROCEED,
+    Outcome.LEAD: Told.GO_TO_OFFICER,
+    Outcome.REFER: Told.GO_TO_OFFICER,
+}
+
+ENGLISH: dict[str, str] = {
+    Told.PRESENT: "Please place your {position} on the reader.",
+    Told.WORKING: "Thank you. One moment, please.",
+    Told.PROCEED: "Thank you. Please go ahead.",
+    Told.GO_TO_OFFICER: "Thank you. An officer at the desk will help you with the next step.",
+    Told.OUT_OF_SERVICE: "This kiosk is taking a break. An officer at the desk will help you.",
+    Retry.NOTHING_PRESENTED: "Please place your {position} on the reader.",
+    Retry.LIFT_FINGER: "Please lift your finger.",
+    Retry.MOVED: "That did not work. Please place your {position} again and hold still.",
+    Retry.TOO_MESSY: "The picture is not clear. Please wipe the reader and place your {position} again.",
+    Flaw.EMPTY: "No finger could be seen. Please place your {position} on the reader.",
+    Flaw.TOO_SMALL: "Please press your {position} flat on the reader.",
+    Flaw.TOO_DRY: "Your finger is very dry. Please breathe on it and place your {position} again.",
+    Flaw.TOO_WET: "Your finger is damp. Please wipe it and place your {position} again.",
+    Flaw.PARTIAL: "Please place your {position} in the middle of the reader.",
+    Flaw.TOO_FEW_FEATURES: "Your finger could not be read. Please place your {position} again and hold still.",
+}
+
+
+def say(key: str, position: Position = Position.UNKNOWN) -> str:
+    """The words of a message key."""
+    return ENGLISH[key].format(position=_part(position))
+
+
+def _part(position: Position) -> str:
+    if position is Position.UNKNOWN:
+        return "finger"
+    words = position.replace("_", " ")
+    return words if words.endswith(("thumb", "eye")) else f"{words} finger"

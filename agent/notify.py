@@ -1,0 +1,42 @@
+"""READY, STATUS and WATCHDOG to systemd over its socket (sd_notify(3)). Does nothing outside systemd."""
+
+import os
+import socket
+
+
+class Notifier:
+    """Speaks to the service manager named by the environment."""
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        env = dict(os.environ) if environment is None else environment
+        address = env.get("NOTIFY_SOCKET", "")
+        # A leading @ means Linux's abstract namespace.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        usec = env.get("WATCHDOG_USEC", "")
+        for_us = env.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.watchdog_s: float | None = int(usec) / 1e6 if usec.isdigit() and for_us else None
+
+    def ready(self, status: str) -> None:
+        """Start-up is done."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def status(self, text: str) -> None:
+        """One line for `systemctl status`."""
+        self._send(f"STATUS={text}")
+
+    def watchdog(self) -> None:
+        """Still making progress."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Shut-down has begun."""
+        self._send("STOPPING=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
+            try:
+                end.sendto(text.encode(), self._address)
+            except OSError:
+                return  # a service manager that went away is no reason to stop serving

@@ -1,0 +1,92 @@
+"""Look at sensors for a technician: whether one answers, and what one sample of it is like."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from agent.config import Config
+from agent.errors import AgentError, ConfigError
+from agent.kiosk import make_sensor
+from agent.messages import say
+from drivers import open_sensor
+from drivers.errors import CaptureRetry, SensorError
+from drivers.sample import Sample
+from drivers.sensor import DeviceInfo
+from models import load_encoder
+from models.encoder import Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """One sample as a technician sees it."""
+
+    info: DeviceInfo
+    sample: Sample
+    quality: Quality
+    waited_s: float
+    assess_s: float
+
+
+def probe_all(config: Config) -> Mapping[str, dict[str, Any]]:
+    """Open each configured sensor and say what it answers, in the form of the daemon's status."""
+    return {name: _probe(config, name) for name in config.sensors}
+
+
+def _probe(config: Config, name: str) -> dict[str, Any]:
+    sensor = make_sensor(config, name)
+    try:
+        info = sensor.open()
+    except SensorError as error:
+        return {"state": "fault", "driver": config.sensors[name].driver, "detail": str(error)}
+    else:
+        return {"state": "ready", "driver": info.driver, "detail": _described(info)}
+    finally:
+        sensor.close()
+
+
+def _described(info: DeviceInfo) -> str:
+    known = asdict(info)
+    return f"{info.model}, {info.width}x{info.height} at {info.pixels_per_inch:g} ppi, {info.depth_bits} bit" + "".join(
+        f", {key} {known[key]}" for key in ("serial", "firmware") if known[key]
+    )
+
+
+def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: float, out: Path | None) -> Capture:
+    """Open a device, wait for one presentation, assess it, and write it to `out` where that is asked for."""
+    try:
+        sensor = open_sensor(driver, url, options)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        info = sensor.open()
+        start = time.perf_counter()
+        sample = sensor.capture(timeout)
+        waited = time.perf_counter() - start
+    except CaptureRetry as retry:
+        raise AgentError(f"no sample: {retry} - the traveller would be told: {say(retry.reason)}") from retry
+    except SensorError as error:
+        raise AgentError(f"{error}{_taken(str(error))}") from error
+    finally:
+        sensor.close()
+    start = time.perf_counter()
+    quality = load_encoder(sample.modality, 2).assess(sample)
+    assessed = time.perf_counter() - start
+    if out is not None:
+        _write(sample, out)
+    return Capture(info, sample, quality, waited, assessed)
+
+
+def _taken(problem: str) -> str:
+    busy = "busy" in problem.lower() or "lock" in problem.lower() or "in use" in problem.lower()
+    return " - does the daemon hold it? `kiosk-agent status` says; stop the daemon first" if busy else ""
+
+
+def _write(sample: Sample, out: Path) -> None:
+    try:
+        Image.fromarray(sample.image).save(out, format="PNG", dpi=(sample.pixels_per_inch, sample.pixels_per_inch))
+    except OSError as error:
+        raise AgentError(f"{out}: cannot be written: {error.strerror or error}") from error

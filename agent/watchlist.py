@@ -1,0 +1,261 @@
+"""References on disk and in memory: search, add, remove, expire. The only module that knows the watchlist's store.
+
+One thread owns a Watchlist. Deleted references are overwritten on disk (the stores' secure_delete) and the write-ahead
+log is emptied, so that an expired reference is gone and not only unlisted. Galleries are immutable views of the store,
+which is not encrypted yet.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from models.calibration import fuse
+from sqlite_utils import Database
+
+from agent.candidate import Candidate, CandidateList
+from agent.clock import Clock
+from agent.config import AgreementConfig
+from agent.errors import StoreError
+from agent.event import Category, ListState
+from agent.schema import open_store, reading, writing
+from drivers.sample import Position
+from models import gallery_class, load_calibration
+from models.encoder import Entry, Gallery
+from models.template import Template
+
+log = logging.getLogger(__name__)
+
+# How many candidates each probe proposes before they are fused per reference.
+SHORT_LIST = 50
+
+
+def _create(db: Database) -> None:
+    db.execute(
+        "CREATE TABLE agreement (id TEXT PRIMARY KEY, provider TEXT NOT NULL, purpose TEXT NOT NULL,"
+        " legal_basis TEXT NOT NULL, recipients TEXT NOT NULL)"
+    )
+    db.execute(
+        "CREATE TABLE reference (id TEXT PRIMARY KEY, agreement TEXT NOT NULL REFERENCES agreement (id),"
+        " category TEXT NOT NULL, expires_at TEXT NOT NULL, revision INTEGER NOT NULL)"
+    )
+    db.execute(
+        "CREATE TABLE template (reference TEXT NOT NULL REFERENCES reference (id) ON DELETE CASCADE,"
+        " position TEXT NOT NULL, format TEXT NOT NULL, data BLOB NOT NULL)"
+    )
+    db.execute("CREATE INDEX template_of ON template (reference)")
+    db.execute("CREATE TABLE list (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, confirmed_at TEXT)")
+    db.execute("INSERT INTO list (id, revision) VALUES (1, 0)")
+
+
+MIGRATIONS = (_create,)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One person on the list, without a name: templates by position, and the agreement that allows them."""
+
+    reference_id: str
+    agreement: str
+    category: Category
+    expires_at: datetime
+    templates: tuple[tuple[Position, Template], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceInfo:
+    """What may be shown of a reference: no template."""
+
+    reference_id: str
+    agreement: str
+    category: Category
+    expires_at: datetime
+    positions: tuple[Position, ...]
+
+
+class Watchlist:
+    """The list of this kiosk. Open it in the thread that uses it."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
+        self._db = open_store(path, "watchlist", MIGRATIONS)
+        self._galleries: dict[str, Gallery] = {}
+        self._agreements: dict[str, AgreementInfo] = {}
+        self._references: dict[str, ReferenceInfo] = {}
+        with reading(self._db):
+            self._load()
+        self.expire()
+
+    def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
+        """The references most similar to all probes together, at most `limit`. Expired ones are removed first."""
+        self.expire()
+        scores: dict[str, dict[Position, float]] = {}
+        rates: dict[str, dict[Position, float]] = {}
+        for position, probe in probes.items():
+            calibration = load_calibration(probe.format)
+            for key, score in self._propose(probe, position):
+                scores.setdefault(key, {})[position] = score
+                rates.setdefault(key, {})[position] = calibration.false_match_rate(score)
+        # A probe that did not propose a reference says nothing for it: rate 1.
+        fused = {key: fuse([rate.get(position, 1.0) for position in probes]) for key, rate in rates.items()}
+        ranked = sorted(fused, key=lambda key: (fused[key], key))[:limit]
+        found = tuple(self._candidate(key, scores[key], fused[key]) for key in ranked)
+        state = self.state
+        return CandidateList(found, len(self._references), state.revision, state.age_s)
+
+    def add(self, reference: Reference, agreement: AgreementConfig) -> None:
+        """Store a reference under its agreement and make it searchable. StoreError when its id is already there."""
+        if reference.reference_id in self._references:
+            raise StoreError(
+                f"reference {reference.reference_id} is already on the list: remove it first, or choose another id"
+            )
+        galleries = self._galleries_with(reference)  # an unreadable template is refused before anything is stored
+        with writing(self._db) as db:
+            db.table("agreement").upsert(_agreement_row(reference.agreement, agreement), pk="id")
+            db.table("reference").insert(_reference_row(reference, self._bump()))
+            db.table("template").insert_all(_template_rows(reference))
+        self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
+        self._references[reference.reference_id] = _info(reference)
+        self._galleries = galleries
+
+    def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
+        """Delete these from disk and memory; returns those that were there."""
+        gone = tuple(r for r in dict.fromkeys(reference_ids) if r in self._references)
+        if not gone:
+            return ()
+        with writing(self._db) as db:
+            for reference_id in gone:
+                db.table("reference").delete(reference_id)
+            self._bump()
+        with reading(self._db) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        for reference_id in gone:
+            del self._references[reference_id]
+        self._galleries = {f: g.changed((), frozenset(gone)) for f, g in self._galleries.items()}
+        return gone
+
+    def expire(self) -> tuple[str, ...]:
+        """Remove what is past its expiry; returns the ids."""
+        now = self._clock.now()
+        due = [r.reference_id for r in self._references.values() if r.expires_at <= now]
+        gone = self.remove(due)
+        if gone:
+            log.info("%d expired references removed from the watchlist", len(gone))
+        return gone
+
+    def recipients(self, agreement: str) -> frozenset[str]:
+        """Who may be told of a candidate under this agreement; nobody, when the agreement is unknown."""
+        known = self._agreements.get(agreement)
+        return known.recipients if known else frozenset()
+
+    def references(self) -> Sequence[ReferenceInfo]:
+        """Everything on the list that may be shown."""
+        return tuple(self._references.values())
+
+    @property
+    def state(self) -> ListState:
+        """Revision, and seconds since the list was last confirmed."""
+        with reading(self._db) as db:
+            row = db.table("list").get(1)
+        confirmed = row["confirmed_at"]
+        if confirmed is None:
+            return ListState(revision=row["revision"], age_s=None)
+        # A clock that jumped back must not make a list look younger than new.
+        age = max(0.0, (self._clock.now() - datetime.fromisoformat(confirmed)).total_seconds())
+        return ListState(revision=row["revision"], age_s=age)
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+
+    def _propose(self, probe: Template, position: Position) -> Iterable[tuple[str, float]]:
+        gallery = self._galleries.get(probe.format)
+        return gallery.search(probe, position, SHORT_LIST) if gallery else ()
+
+    def _galleries_with(self, reference: Reference) -> dict[str, Gallery]:
+        galleries = dict(self._galleries)
+        for template_format, entries in _by_format([reference]).items():
+            old = galleries.get(template_format)
+            galleries[template_format] = (
+                gallery_class(template_format).build(entries) if old is None else old.changed(entries, frozenset())
+            )
+        return galleries
+
+    def _candidate(self, key: str, scores: Mapping[Position, float], rate: float) -> Candidate:
+        info = self._references[key]
+        return Candidate(key, info.agreement, info.category, scores, rate)
+
+    def _bump(self) -> int:
+        revision = int(self._db.table("list").get(1)["revision"]) + 1
+        self._db.table("list").update(1, {"revision": revision, "confirmed_at": self._clock.now().isoformat()})
+        return revision
+
+    def _load(self) -> None:
+        for row in self._db.table("agreement").rows:
+            self._agreements[row["id"]] = AgreementInfo(frozenset(json.loads(row["recipients"])))
+        templates: dict[str, list[tuple[Position, Template]]] = {}
+        for row in self._db.table("template").rows:
+            template = Template(row["format"], row["data"])
+            templates.setdefault(row["reference"], []).append((Position(row["position"]), template))
+        loaded = [_reference(row, templates.get(row["id"], [])) for row in self._db.table("reference").rows]
+        self._references = {r.reference_id: _info(r) for r in loaded}
+        self._galleries = {f: gallery_class(f).build(entries) for f, entries in _by_format(loaded).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementInfo:
+    """What a search needs of an agreement."""
+
+    recipients: frozenset[str]
+
+
+def _by_format(references: Iterable[Reference]) -> dict[str, list[Entry]]:
+    entries: dict[str, list[Entry]] = {}
+    for reference in references:
+        for position, template in reference.templates:
+            entries.setdefault(template.format, []).append(Entry(reference.reference_id, position, template))
+    return entries
+
+
+def _info(reference: Reference) -> ReferenceInfo:
+    positions = tuple(position for position, _ in reference.templates)
+    return ReferenceInfo(
+        reference.reference_id, reference.agreement, reference.category, reference.expires_at, positions
+    )
+
+
+def _reference(row: Mapping[str, str], templates: Sequence[tuple[Position, Template]]) -> Reference:
+    expires_at = datetime.fromisoformat(row["expires_at"])
+    return Reference(row["id"], row["agreement"], Category(row["category"]), expires_at, tuple(templates))
+
+
+def _agreement_row(name: str, agreement: AgreementConfig) -> dict[str, str]:
+    return {
+        "id": name,
+        "provider": agreement.provider,
+        "purpose": agreement.purpose,
+        "legal_basis": agreement.legal_basis,
+        "recipients": json.dumps(agreement.recipients),
+    }
+
+
+def _reference_row(reference: Reference, revision: int) -> dict[str, str | int]:
+    return {
+        "id": reference.reference_id,
+        "agreement": reference.agreement,
+        "category": str(reference.category),
+        "expires_at": reference.expires_at.isoformat(),
+        "revision": revision,
+    }
+
+
+def _template_rows(reference: Reference) -> Iterable[dict[str, str | bytes]]:
+    for position, template in reference.templates:
+        yield {
+            "reference": reference.reference_id,
+            "position": str(position),
+            "format": template.format,
+            "data": template.data,
+        }
