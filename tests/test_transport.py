@@ -1,0 +1,326 @@
+"""The serial and the socket end, over real pseudo-terminals and sockets."""
+
+import os
+import pty
+import socket
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from drivers import transport_serial
+from drivers.errors import Cancelled, LinkLost
+from drivers.transport import Attachment, SerialUrl, SocketUrl, Transport, open_transport, parse_url
+
+CANCEL_WITHIN_S = 0.3
+
+
+@dataclass
+class Line:
+    """A terminal: `far` is the device's end, `url` names ours."""
+
+    far: int
+    near: int
+    url: str
+    open: bool = True
+
+    def unplug(self) -> None:
+        if self.open:
+            self.open = False
+            os.close(self.near)
+            os.close(self.far)
+
+    def receive(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            data += os.read(self.far, count - len(data))
+        return data
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    far, near = pty.openpty()
+    tty.setraw(far)
+    tty.setraw(near)
+    line = Line(far, near, f"serial:{os.ttyname(near)}?baud=57600")
+    yield line
+    line.unplug()
+
+
+@pytest.fixture
+def transport(line: Line) -> Iterator[Transport]:
+    transport = open_transport(line.url)
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def seconds_until_cancelled(transport: Transport) -> float:
+    """Cancel a long read from another thread; return how long it took to end."""
+    cancelled_at = list[float]()
+
+    def cancel() -> None:
+        cancelled_at.append(time.monotonic())
+        transport.cancel()
+
+    timer = threading.Timer(0.05, cancel)
+    timer.start()
+    with pytest.raises(Cancelled):
+        transport.read(30)
+    ended = time.monotonic()
+    timer.join()
+    return ended - cancelled_at[0]
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("serial:/dev/ttyUSB0?baud=115200", SerialUrl("/dev/ttyUSB0", 115_200)),
+        ("serial:/dev/ttyUSB0", SerialUrl("/dev/ttyUSB0", 57_600)),
+        ("serial:/dev/kiosk/port/pci-0000:00:14.0-usb-0:2:1.0?baud=9600",
+         SerialUrl("/dev/kiosk/port/pci-0000:00:14.0-usb-0:2:1.0", 9600)),
+        ("socket://192.0.2.7:4001", SocketUrl("192.0.2.7", 4001)),
+        ("socket://[2001:db8::7]:4001", SocketUrl("2001:db8::7", 4001)),
+    ],
+)  # fmt: skip
+def test_a_url_names_an_end(text: str, url: SerialUrl | SocketUrl) -> None:
+    assert parse_url(text, 57_600) == url
+    assert parse_url(str(url)) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "there is no transport ''; there are: serial, socket"),
+        ("/dev/ttyUSB0", "no transport '/dev/ttyUSB0'"),
+        ("usb:05ba:000a", "no transport 'usb'"),
+        ("serial:ttyUSB0?baud=9600", "names a device file"),
+        ("serial:/dev/ttyUSB0", "baud must be a number"),
+        ("serial:/dev/ttyUSB0?baud=fast", "baud must be a number"),
+        ("serial:/dev/ttyUSB0?baud=0", "baud must be a number"),
+        ("serial:/dev/ttyUSB0?baud=-9600", "baud must be a number"),
+        ("serial:/dev/ttyUSB0?baud=9600&parity=even", "unknown parameter 'parity'"),
+        ("socket:127.0.0.1:4001", "socket://HOST:PORT"),
+        ("socket://127.0.0.1", "socket://HOST:PORT"),
+        ("socket://127.0.0.1:99999", "socket://HOST:PORT"),
+        ("socket://127.0.0.1:4001/path", "socket://HOST:PORT"),
+        ("socket://[::1", "socket://HOST:PORT"),
+    ],
+)
+def test_a_bad_url_is_refused_with_what_is_wrong(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match="URL") as caught:
+        parse_url(text)
+    assert complaint in str(caught.value)
+
+
+# Bytes
+
+
+def test_bytes_go_both_ways_untouched(line: Line, transport: Transport) -> None:
+    every = bytes(range(256))
+    transport.write(every)
+    assert line.receive(256) == every
+    os.write(line.far, every)
+    received = b""
+    while len(received) < 256:
+        received += transport.read(5)
+    assert received == every
+
+
+def test_a_read_returns_what_is_there_and_nothing_when_there_is_nothing(line: Line, transport: Transport) -> None:
+    os.write(line.far, b"abc")
+    assert transport.read(5) == b"abc"
+    assert transport.read(0) == b""
+    started = time.monotonic()
+    assert transport.read(0.05) == b""
+    assert time.monotonic() - started >= 0.05
+
+
+# Cancel
+
+
+def test_cancel_from_another_thread_ends_a_long_read(transport: Transport) -> None:
+    assert seconds_until_cancelled(transport) < CANCEL_WITHIN_S
+
+
+def test_cancel_is_remembered_and_ends_one_read_only(line: Line, transport: Transport) -> None:
+    transport.cancel()
+    transport.cancel()
+    with pytest.raises(Cancelled):
+        transport.read(30)
+    os.write(line.far, b"x")
+    assert transport.read(5) == b"x"
+
+
+def test_cancel_comes_before_bytes_that_wait(line: Line, transport: Transport) -> None:
+    os.write(line.far, b"x")
+    transport.cancel()
+    with pytest.raises(Cancelled):
+        transport.read(5)
+    assert transport.read(5) == b"x"
+
+
+def test_a_cancelled_write_has_sent_nothing(line: Line, transport: Transport) -> None:
+    transport.cancel()
+    with pytest.raises(Cancelled):
+        transport.write(b"never")
+    transport.write(b"after")
+    assert line.receive(5) == b"after"
+
+
+def test_cancel_after_close_is_harmless(transport: Transport) -> None:
+    transport.close()
+    transport.close()
+    transport.cancel()
+
+
+# Gone
+
+
+def test_a_port_that_is_not_there_is_a_lost_link(tmp_path: Path) -> None:
+    with pytest.raises(LinkLost, match="plugged in"):
+        open_transport(f"serial:{tmp_path}/ttyUSB0?baud=9600")
+
+
+def test_what_is_no_terminal_is_a_lost_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(LinkLost, match="file"):
+        open_transport(f"serial:{tmp_path}/file?baud=9600")
+
+
+def test_a_port_is_ours_alone(line: Line, transport: Transport) -> None:
+    with pytest.raises(LinkLost, match="another program"):
+        open_transport(line.url)
+    transport.close()
+    open_transport(line.url).close()
+
+
+def test_unplugging_during_a_read_is_a_lost_link(line: Line, transport: Transport) -> None:
+    timer = threading.Timer(0.05, line.unplug)
+    timer.start()
+    with pytest.raises(LinkLost):
+        transport.read(30)
+    timer.join()
+
+
+def test_everything_after_unplugging_is_a_lost_link(line: Line, transport: Transport) -> None:
+    line.unplug()
+    with pytest.raises(LinkLost):
+        transport.write(b"x")
+    with pytest.raises(LinkLost):
+        transport.read(30)
+
+
+def test_everything_after_closing_is_a_lost_link(transport: Transport) -> None:
+    transport.close()
+    with pytest.raises(LinkLost, match="closed"):
+        transport.read(1)
+    with pytest.raises(LinkLost, match="closed"):
+        transport.write(b"x")
+
+
+def test_a_port_that_takes_no_bytes_is_a_lost_link(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_serial, "WRITE_LIMIT_S", 0.05)
+    with pytest.raises(LinkLost, match="takes no bytes"):
+        transport.write(bytes(1 << 20))
+
+
+def test_cancel_ends_a_write_that_is_stuck(transport: Transport) -> None:
+    timer = threading.Timer(0.05, transport.cancel)
+    timer.start()
+    with pytest.raises(Cancelled):
+        transport.write(bytes(1 << 20))
+    timer.join()
+
+
+# Sockets
+
+
+def test_a_socket_passes_bytes_both_ways_and_can_be_cancelled(server: socket.socket) -> None:
+    transport = open_transport(f"socket://127.0.0.1:{server.getsockname()[1]}")
+    transport.write(b"ping")
+    peer, _ = server.accept()
+    with peer:
+        assert peer.recv(4) == b"ping"
+        peer.sendall(b"pong")
+        assert transport.read(5) == b"pong"
+        assert seconds_until_cancelled(transport) < CANCEL_WITHIN_S
+    with pytest.raises(LinkLost, match="hung up"):
+        transport.read(5)
+    transport.close()
+
+
+def test_a_refused_connection_is_a_lost_link(server: socket.socket) -> None:
+    port = server.getsockname()[1]
+    server.close()
+    with pytest.raises(LinkLost):  # noqa: PT012 - loopback may refuse at once or in the first write
+        transport = open_transport(f"socket://127.0.0.1:{port}")
+        try:
+            transport.write(b"x")
+        finally:
+            transport.close()
+
+
+def test_an_unknown_host_is_a_lost_link() -> None:
+    with pytest.raises(LinkLost, match="no-such-host"):
+        open_transport("socket://no-such-host.invalid:4001")
+
+
+# Attachment
+
+
+class Recorder:
+    """A transport that remembers what was done to it."""
+
+    def __init__(self) -> None:
+        self.cancels = 0
+        self.closed = False
+
+    def read(self, timeout: float) -> bytes:  # noqa: ARG002 - the contract's signature
+        return b""
+
+    def write(self, data: bytes) -> None:
+        raise AssertionError(data)
+
+    def cancel(self) -> None:
+        self.cancels += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def spend(attachment: Attachment) -> None:
+    """An open() or capture() that a cancel ends."""
+    with pytest.raises(Cancelled), attachment.attempt():
+        raise Cancelled
+
+
+def test_a_cancel_without_a_transport_reaches_the_next_one() -> None:
+    attachment, first, second = Attachment(), Recorder(), Recorder()
+    attachment.cancel()
+    attachment.attach(first)
+    assert first.cancels == 1
+    spend(attachment)
+    attachment.attach(second)
+    assert (first.closed, second.cancels) == (True, 0)
+
+
+def test_an_unspent_cancel_outlives_closing() -> None:
+    attachment, first, second = Attachment(), Recorder(), Recorder()
+    attachment.attach(first)
+    attachment.cancel()
+    attachment.detach()
+    attachment.attach(second)
+    assert (first.cancels, first.closed, second.cancels) == (1, True, 1)
