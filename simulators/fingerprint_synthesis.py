@@ -53,55 +53,83 @@ def _periods(flow: Flow) -> NDArray[np.float64]:
     return np.geomspace(float(flow.period.min()) * 0.99, float(flow.period.max()) * 1.01, _PERIODS)
 
 
-def _bank(grid: Grid, periods: NDArray[np.float64]) -> Field:
-    """Transfer functions f32[orientation, period, h, w // 2 + 1] of the short waves."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Waves:
+    """Short waves of every orientation and period, and how much each counts at each place of the grid."""
+
+    transfers: Field  # f32[orientation, period, h, w // 2 + 1]
+    ahead: NDArray[np.complex64]  # [orientation, h, w // 2 + 1]: a quarter of a wave further along its direction
+    shares: Field  # f32[orientation, period, h, w]
+    wrapped: Field  # f32[h, w]: -1 where orientation 0 stands for a half turn
+
+
+def _spectrum_plane(grid: Grid) -> tuple[Field, Field]:
+    """Frequency (1 / mm) and direction (radians) of each term of the real transform."""
     rows = fft.fftfreq(grid.shape[0], grid.pitch)[:, None]
     columns = fft.rfftfreq(grid.shape[1], grid.pitch)[None, :]
-    radius, angle = np.hypot(columns, rows) + 1e-9, np.arctan2(-rows, columns)
-    ridge = np.pi * np.arange(_ORIENTATIONS)[:, None, None] / _ORIENTATIONS
-    turn = (angle - ridge) % np.pi - np.pi / 2  # a wave runs across its ridge
-    stretch = np.log(radius * periods[:, None, None])
-    across = np.exp(-0.5 * (stretch / _PERIOD_WIDTH) ** 2)
-    along = np.exp(-0.5 * (turn / _ANGLE_WIDTH) ** 2)
-    return np.asarray(along[:, None] * across[None], dtype=np.float32)
+    return np.hypot(columns, rows) + 1e-9, np.arctan2(-rows, columns)
 
 
-def _weights(flow: Flow, periods: NDArray[np.float64]) -> Field:
-    """How much each wave counts at each place: linear between the two nearest orientations and periods."""
-    slot = (flow.orientation / np.pi * _ORIENTATIONS) % _ORIENTATIONS
+def _waves(grid: Grid, flow: Flow) -> Waves:
+    """Linear between the two nearest orientations and the two nearest periods."""
+    periods = _periods(flow)
+    radius, angle = _spectrum_plane(grid)
     index = np.arange(_ORIENTATIONS)[:, None, None]
-    turn = np.abs((slot - index + _ORIENTATIONS / 2) % _ORIENTATIONS - _ORIENTATIONS / 2)
-    step = np.log(periods[1] / periods[0])
-    rank = np.log(flow.period / periods[0]) / step
+    turn = angle - np.pi * index / _ORIENTATIONS  # a wave runs across its ridge
+    across = np.exp(-0.5 * (np.log(radius * periods[:, None, None]) / _PERIOD_WIDTH) ** 2)
+    along = np.exp(-0.5 * ((turn % np.pi - np.pi / 2) / _ANGLE_WIDTH) ** 2)
+    slot = (flow.orientation / np.pi * _ORIENTATIONS) % _ORIENTATIONS
+    distance = np.abs((slot - index + _ORIENTATIONS / 2) % _ORIENTATIONS - _ORIENTATIONS / 2)
+    rank = np.log(flow.period / periods[0]) / np.log(periods[1] / periods[0])
     stretch = np.abs(rank - np.arange(_PERIODS)[:, None, None])
-    share = np.maximum(0, 1 - turn)[:, None] * np.maximum(0, 1 - stretch)[None]
-    return np.asarray(share, dtype=np.float32)
+    return Waves(
+        (along[:, None] * across[None]).astype(np.float32),
+        (1j * np.sign(np.sin(turn))).astype(np.complex64),
+        (np.maximum(0, 1 - distance)[:, None] * np.maximum(0, 1 - stretch)[None]).astype(np.float32),
+        np.where(slot > _ORIENTATIONS - 1, -1.0, 1.0).astype(np.float32),
+    )
 
 
-def _filtered(wave: Field, bank: Field, weights: Field) -> Field:
+def _filtered(image: Field, waves: Waves) -> Field:
     """Each place filtered by its own wave."""
-    spectrum = fft.rfft2(wave)
-    out = np.zeros_like(wave)
-    for transfers, shares in zip(bank, weights, strict=True):
+    spectrum = fft.rfft2(image)
+    out = np.zeros_like(image)
+    for transfers, shares in zip(waves.transfers, waves.shares, strict=True):
         for transfer, share in zip(transfers, shares, strict=True):
-            out += share * fft.irfft2(spectrum * transfer, s=wave.shape)
+            out += share * fft.irfft2(spectrum * transfer, s=image.shape)
+    return out
+
+
+def _quadrature(image: Field, waves: Waves) -> Field:
+    """What _filtered gives, a quarter of a wave ahead; its sign means nothing."""
+    spectrum = fft.rfft2(image)
+    out = np.zeros_like(image)
+    for index, (transfers, shares) in enumerate(zip(waves.transfers, waves.shares, strict=True)):
+        sign = waves.wrapped if index == 0 else 1.0
+        for transfer, share in zip(transfers, shares, strict=True):
+            out += sign * share * fft.irfft2(spectrum * transfer * waves.ahead[index], s=image.shape)
     return out
 
 
 def _levelled(wave: Field, pitch: float) -> Field:
-    """The wave with an amplitude of one; where ridges end it stays weak."""
+    """The wave with an amplitude of about one; where ridges end it stays weak."""
     power = gaussian_filter(wave * wave, _ENVELOPE / pitch)
     return np.asarray(wave / (np.sqrt(2 * power) + 1e-3 * float(wave.std())), dtype=np.float32)
 
 
+def _cosine(wave: Field, ahead: Field) -> Field:
+    """The wave with an amplitude of one up to the very points where ridges end."""
+    amplitude = np.hypot(wave, ahead)
+    return np.asarray(wave / (amplitude + 0.05 * float(amplitude.mean())), dtype=np.float32)
+
+
 def grow_ridges(rng: Generator, grid: Grid, flow: Flow) -> Field:
-    """Ridges and valleys along the flow, about -1 to 1."""
-    periods = _periods(flow)
-    bank, weights = _bank(grid, periods), _weights(flow, periods)
-    wave = rng.standard_normal(grid.shape).astype(np.float32)
+    """Ridges and valleys along the flow: the cosine of a phase, -1 to 1."""
+    waves = _waves(grid, flow)
+    image = rng.standard_normal(grid.shape).astype(np.float32)
     for _ in range(_ROUNDS):
-        wave = _levelled(_filtered(wave, bank, weights), grid.pitch)
-    return wave
+        image = _levelled(_filtered(image, waves), grid.pitch)
+    return _cosine(_filtered(image, waves), _quadrature(image, waves))
 
 
 def _uphill(heights: Field, rows: Field, columns: Field, steps: int = 6) -> tuple[Field, Field]:
@@ -134,12 +162,13 @@ def _pores(rng: Generator, ridges: Field) -> Field:
 
 
 def _crease(rng: Generator, grid: Grid) -> Field:
-    """One white line across the ridges: slightly bent, mostly level, tapering at its ends."""
-    x0, y0 = rng.normal(0.0, 4.0), rng.normal(-2.5, 4.5)
-    tilt, bend = rng.normal(0.0, 0.35), rng.normal(0.0, 0.03)
-    length, width = rng.uniform(1.0, 4.0), rng.uniform(0.07, 0.2)
+    """One white line across the ridges: bent and uneven, mostly level, tapering at its ends; few are wide."""
+    x0, y0 = rng.normal(0.0, 4.5), rng.normal(-2.5, 4.5)
+    tilt, bend = rng.normal(0.0, 0.4), rng.normal(0.0, 0.03)
+    length, width = rng.uniform(0.8, 4.0), 0.05 + rng.gamma(1.2, 0.03)
     along = (grid.x - x0) * np.cos(tilt) + (grid.y - y0) * np.sin(tilt)
     across = (grid.y - y0) * np.cos(tilt) - (grid.x - x0) * np.sin(tilt) - bend * along**2
+    across = across + 0.07 * smooth_noise(rng, grid.shape, 0.35 / grid.pitch)
     taper = np.clip(1.0 - (along / length) ** 2, 0.0, 1.0)
     return np.asarray(np.exp(-0.5 * (across / (width * (0.3 + taper))) ** 2) * np.sqrt(taper), dtype=np.float32)
 
@@ -148,8 +177,8 @@ def _creases(rng: Generator, grid: Grid, count: int) -> Field:
     layer = np.zeros(grid.shape, dtype=np.float32)
     for _ in range(count):
         layer = np.maximum(layer, _crease(rng, grid))
-    rough = 1.0 + 0.35 * smooth_noise(rng, grid.shape, 3.0)
-    return np.asarray(np.clip(layer * rough, 0.0, 1.0), dtype=np.float32)
+    deep = 0.75 + 0.45 * smooth_noise(rng, grid.shape, 0.5 / grid.pitch)
+    return np.asarray(np.clip(layer * deep, 0.0, 1.0), dtype=np.float32)
 
 
 def grow_skin(rng: Generator, pattern: Pattern, build: Build) -> Skin:

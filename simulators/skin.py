@@ -68,7 +68,7 @@ _USUAL = {Condition.NORMAL: 0.6, Condition.DRY: 0.12, Condition.WET: 0.1, Condit
 
 _COARSE = 0.5  # grid of the slow fields of a touch, mm
 _FIELD = (80, 72)  # its size: 40 by 36 mm, more than any sensor here
-_SOFTNESS = 0.16  # how gradually a ridge goes from no contact to full, in units of the ridge wave
+_SOFTNESS = 0.18  # how gradually a ridge goes from no contact to full, in units of the ridge wave
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def draw_touch(rng: Generator, traits: Traits) -> Touch:
         twist=float(np.clip(rng.normal(0.0, 0.05), -0.12, 0.12)),
         patches=patches,
         give=give,
-        outline=0.045 * smooth_noise(rng, _FIELD, 2.0),
+        outline=0.03 * smooth_noise(rng, _FIELD, 5.0) + 0.015 * smooth_noise(rng, _FIELD, 1.5),
     )
 
 
@@ -138,7 +138,7 @@ def _slow(field: Field, x: Field, y: Field) -> Field:
 def _edge(x: Field, y: Field, half_axes: tuple[float, float]) -> Field:
     """0 in the middle of the contact, 1 on its outline: an ellipse, squarer towards the joint."""
     u, v = np.abs(x) / half_axes[0], y / half_axes[1]
-    power = np.where(v > 0, 2.0, 3.0)
+    power = np.where(v > 0, 2.3, 3.0)
     return np.asarray((u**power + np.abs(v) ** power) ** (1 / power), dtype=np.float32)
 
 
@@ -169,7 +169,9 @@ def _contact(rng: Generator, skin: Skin, touch: Touch, x: Field, y: Field) -> Fi
     height = height + touch.grain * smooth_noise(rng, x.shape, 0.075 / pitch)
     holes = 1.1 * touch.pores * np.clip(_layer(skin.pores, skin_x, skin_y), 0, 1)
     holes = holes + 2.4 * touch.creases * np.clip(_layer(skin.creases, skin_x, skin_y), 0, 1)
-    return np.asarray(expit((height - holes) / _SOFTNESS), dtype=np.float32)
+    depth = height - holes
+    firm = 0.72 + 0.28 * np.clip(depth, 0.0, 1.0)  # a crest pressed harder is darker
+    return np.asarray(expit(depth / _SOFTNESS) * firm, dtype=np.float32)
 
 
 def _background(rng: Generator, x: Field, y: Field) -> Field:
@@ -183,7 +185,8 @@ def _seen(rng: Generator, contact: Field, paper: Field, ink: float, pitch: float
     """Grey levels: the optics blur, the halo of moist skin greys the valleys, the sensor adds noise."""
     blurred = gaussian_filter(contact, 0.035 / pitch)
     halo = gaussian_filter(contact, 0.45 / pitch)
-    grey = paper * (1.0 - ink * blurred) * (1.0 - 0.14 * halo)
+    uneven = 1.0 + 0.05 * smooth_noise(rng, contact.shape, 0.09 / pitch)
+    grey = paper * (1.0 - ink * blurred * uneven) * (1.0 - 0.14 * halo)
     return np.asarray(grey + rng.normal(0.0, rng.uniform(1.5, 4.0), grey.shape), dtype=np.float32)
 
 
