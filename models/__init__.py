@@ -1,1 +1,41 @@
 """Sample to template, template to score."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from drivers.sample import Modality
+from models.manifest import ModelError
+
+if TYPE_CHECKING:
+    from models.encoder import Encoder, Gallery
+
+# Where the encoder of a modality is; imported when first asked for, because onnxruntime takes its time.
+ENCODERS = {
+    Modality.FINGER: "models.finger:FingerEncoder",
+}
+
+# Where the gallery of a template format is.
+GALLERIES = {
+    "finger-minutiae/1": "models.gallery:FingerGallery",
+}
+
+
+def load_encoder(modality: Modality, threads: int = 1) -> "Encoder":
+    """The encoder of a modality, warmed up. ModelError when there is none or its model file is not the one we mean."""
+    if modality not in ENCODERS:
+        raise ModelError(f"no encoder for {modality}; there are: {', '.join(ENCODERS)}")
+    encoder: Encoder = _resolve(ENCODERS[modality])(threads)  # type: ignore[operator]
+    return encoder
+
+
+def gallery_class(template_format: str) -> "type[Gallery]":
+    """The gallery that compares templates of this format. ModelError when there is none."""
+    if template_format not in GALLERIES:
+        raise ModelError(f"no gallery for {template_format}; there are: {', '.join(GALLERIES)}")
+    found: type[Gallery] = _resolve(GALLERIES[template_format])  # type: ignore[assignment]
+    return found
+
+
+def _resolve(target: str) -> object:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)

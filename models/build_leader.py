@@ -4,9 +4,9 @@ LEADER (Cappelli and Ferrara, arXiv 2602.15493) maps a grey fingerprint at 500 p
 PyPI distribution `pyfing` (MIT). The graph here is our own: the same function, arranged for speed on a CPU.
 
 - LayerNormalization and Gelu are single nodes (opset 20), dilated convolutions are dilated convolutions.
-- A 1x1 reduction followed by a 1x1 adjustment is one matrix where that is cheaper, because nothing stands between them.
-- All that works on single pixels in the three heads is done before the upsampling to full size instead of after it,
-  and the 5x5 convolution over the upsampled image becomes a 3x3 one with four outputs, one for each pixel of a 2x2 block.
+- A 1x1 reduction followed by a 1x1 adjustment is one matrix where that is cheaper: nothing stands between them.
+- All that works on single pixels in the three heads is done before the upsampling to full size, not after it, and the
+  5x5 convolution over the upsampled image becomes a 3x3 one with four outputs, one for each pixel of a 2x2 block.
 
 input   float32 [n, h, w, 1], grey 0..255, ridges dark, h and w multiples of 32
 output  float32 [n, h, w, 4]: position 0..1, direction (radians, counter-clockwise, y up), type (>= 0.5 a ridge ending),
@@ -46,16 +46,18 @@ Weights = dict[str, list[Array]]
 
 
 class Graph:
-    """Collects nodes and weights. Images are NCHW unless a name says otherwise; each method returns its output's name."""
+    """Collects nodes and weights. Images are NCHW unless a name says otherwise; methods return their output's name."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
-    def add(self, kind: str, *inputs: str, output: str = "", **attributes: object) -> str:
+    def add(self, kind: str, *inputs: str, output: str = "", **attributes: float | str | list[int]) -> str:
         """A node of one output."""
         name = output or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        node = helper.make_node(kind, list(inputs), [name], name=name)
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in sorted(attributes.items()))
+        self.nodes.append(node)
         return name
 
     def constant(self, value: object, dtype: type = np.float32) -> str:
@@ -64,17 +66,16 @@ class Graph:
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
         return name
 
-    def conv(self, x: str, kernel: Array, bias: Array | None = None, dilation: int = 1, group: int = 1) -> str:
-        """A convolution that keeps the size; `kernel` is [h, w, in, out] as in Keras."""
-        inputs = [x, self.constant(kernel.transpose(3, 2, 0, 1))]
-        if bias is not None:
-            inputs.append(self.constant(bias))
+    def conv(self, x: str, layer: list[Array], dilation: int = 1, group: int = 1) -> str:
+        """A convolution that keeps the size; `layer` is a kernel [h, w, in, out] as in Keras, and perhaps a bias."""
+        kernel, *bias = layer
+        inputs = [x, self.constant(kernel.transpose(3, 2, 0, 1)), *map(self.constant, bias)]
         reach = dilation * (kernel.shape[0] // 2)
         return self.add("Conv", *inputs, dilations=[dilation] * 2, pads=[reach] * 4, group=group)
 
     def depthwise(self, x: str, kernel: Array) -> str:
         """One filter a channel; `kernel` is [h, w, channels, 1] as in Keras."""
-        return self.conv(x, kernel.transpose(0, 1, 3, 2), group=kernel.shape[2])
+        return self.conv(x, [kernel.transpose(0, 1, 3, 2)], group=kernel.shape[2])
 
     def dense(self, x_nhwc: str, matrix: Array, bias: Array) -> str:
         """A 1x1 convolution of an NHWC image; `matrix` is [in, out]."""
@@ -113,13 +114,15 @@ class Graph:
     def upsample(self, x: str) -> str:
         """Twice the size by repeating pixels."""
         scales = self.constant([1, 1, 2, 2])
-        return self.add("Resize", x, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+        return self.add(
+            "Resize", x, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+        )
 
 
 def stem(g: Graph, w: Weights, name: str, pooling: str, x: str) -> str:
     """Two 5x5 convolutions, one dilated, side by side."""
-    plain = g.conv(x, *w[f"{name}_conv"])
-    dilated = g.conv(x, *w[f"{name}_dilated_conv"], dilation=2)
+    plain = g.conv(x, w[f"{name}_conv"])
+    dilated = g.conv(x, w[f"{name}_dilated_conv"], dilation=2)
     x = g.gelu(g.normalise(g.to_nhwc(g.concat(plain, dilated)), w[f"{name}_ln"]))
     return g.pool(pooling, g.to_nchw(x))
 
@@ -175,8 +178,8 @@ def context(g: Graph, w: Weights, x: str) -> str:
 
 def attention(g: Graph, w: Weights, x: str) -> str:
     """The context weighed by itself, seen at three distances."""
-    seen = [g.gelu(g.conv(x, *w[f"attention_conv_d{d}"], dilation=d)) for d in ATTENTION_DILATIONS]
-    weight = g.add("Sigmoid", g.conv(g.concat(*seen), *w["attention_s"]))
+    seen = [g.gelu(g.conv(x, w[f"attention_conv_d{d}"], dilation=d)) for d in ATTENTION_DILATIONS]
+    weight = g.add("Sigmoid", g.conv(g.concat(*seen), w["attention_s"]))
     return g.add("Mul", x, weight)
 
 
@@ -213,7 +216,7 @@ def head(g: Graph, w: Weights, name: str, final: str, x: str) -> str:
     matrix, bias = w[f"{name}_conv2"]
     x = g.to_nchw(g.gelu(g.dense(x, matrix[0, 0], bias)))
     kernel, bias = w[final]
-    x = g.conv(x, phases(kernel), np.repeat(bias, 4))
+    x = g.conv(x, [phases(kernel), np.repeat(bias, 4)])
     return g.add("DepthToSpace", x, blocksize=2, mode="CRD")
 
 
@@ -229,7 +232,7 @@ def angle(g: Graph, vector: str) -> str:
 
 def peaks(g: Graph, position: str) -> str:
     """The blurred position where it is the largest of its neighbourhood, else 0."""
-    blurred = g.conv(position, np.outer(GAUSSIAN_5, GAUSSIAN_5)[:, :, None, None])
+    blurred = g.conv(position, [np.outer(GAUSSIAN_5, GAUSSIAN_5)[:, :, None, None].astype(np.float32)])
     largest = g.add("MaxPool", blurred, kernel_shape=[NMS_SIZE] * 2, strides=[1, 1], pads=[NMS_SIZE // 2] * 4)
     return g.add("Where", g.add("Equal", blurred, largest), blurred, g.constant(0.0))
 

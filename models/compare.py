@@ -1,0 +1,113 @@
+"""How alike two fingerprints are: the only place where comparison scores are born.
+
+1. Each pair of cylinders (models/cylinders.py) has a similarity 0..1 over the places that count in both; pairs whose
+   minutiae point more than MAX_ROTATION apart have none.
+2. The best pairs support each other as far as distances and directions between their minutiae agree in both fingers:
+   relaxation (LSS-R of Cappelli, Ferrara, Maltoni, TPAMI 2010).
+3. The score is the mean of the pairs that kept most of their similarity: 0..1, higher is more alike, symmetric.
+
+A search over many references (models/gallery.py) does step 1 coarsely for all, and all three for the most promising.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.cylinders import Cylinders, cylinders
+from models.minutiae import unpack
+from models.template import Template
+
+MAX_ROTATION = np.pi / 2  # between two impressions of one finger
+MIN_COMMON_PLACES = 0.6 * 64  # or the pair says too little
+
+TOP_PAIRS = 30  # that enter the relaxation
+FINAL_PAIRS = 8  # that are averaged
+ROUNDS = 5
+OWN_WEIGHT = 0.5  # of a pair's similarity against the support of the others
+# Support falls along logistic curves (middle, slope) of the differences in distance, in direction, in bearing.
+DISTANCE_CURVE = (5.0, -8 / 5)
+DIRECTION_CURVE = (np.pi / 12, -30.0)
+BEARING_CURVE = (np.pi / 12, -30.0)
+
+Floats = NDArray[np.float32]
+
+
+def compare(probe: Template, reference: Template) -> float:
+    """The comparison score of two templates of one format, 0..1. TemplateError when one cannot be read."""
+    return score(cylinders(unpack(probe)), cylinders(unpack(reference)))
+
+
+def score(one: Cylinders, other: Cylinders) -> float:
+    """The same for two sets of cylinders. They are put in order first, so that ties fall alike both ways."""
+    if len(one) < FINAL_PAIRS // 2 or len(other) < FINAL_PAIRS // 2:
+        return 0.0
+    a, b = sorted((one, other), key=_order)
+    similarity = pair_similarity(a, b)
+    flat = np.argsort(-similarity, axis=None, kind="stable")[: min(TOP_PAIRS, len(a), len(b))]
+    first, second = np.unravel_index(flat, similarity.shape)
+    start = similarity.ravel()[flat].astype(float)
+    return _relaxed(start, _support(a, b, first, second))
+
+
+def _order(c: Cylinders) -> tuple[int, bytes, bytes]:
+    return len(c), c.bits.tobytes(), c.angle.tobytes()
+
+
+def pair_similarity(a: Cylinders, b: Cylinders) -> Floats:
+    """Step 1, [len(a), len(b)]."""
+    valid = a.valid[:, np.newaxis] & b.valid
+    left, right, differing = (np.zeros(valid.shape, np.uint16) for _ in range(3))
+    for a_word, b_word in zip(a.bits.T, b.bits.T, strict=True):
+        x, y = a_word[:, np.newaxis] & valid, b_word & valid
+        left += np.bitwise_count(x)
+        right += np.bitwise_count(y)
+        differing += np.bitwise_count(x ^ y)
+    length = np.sqrt(left, dtype=np.float32) + np.sqrt(right, dtype=np.float32)
+    turned = np.abs(_wrapped(a.angle[:, np.newaxis] - b.angle))
+    comparable = (np.bitwise_count(valid) >= MIN_COMMON_PLACES) & (turned <= MAX_ROTATION) & (length > 0)
+    similarity = 1 - np.sqrt(differing, dtype=np.float32) / np.maximum(length, 1)
+    return np.where(comparable, np.maximum(similarity, 0), 0).astype(np.float32)
+
+
+def _support(a: Cylinders, b: Cylinders, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float64]:
+    """How well each of the chosen pairs agrees with each other one, [pairs, pairs], 0 with itself."""
+    a_distance, a_turn, a_bearing = _relations(a, first)
+    b_distance, b_turn, b_bearing = _relations(b, second)
+    support = (
+        _logistic(np.abs(a_distance - b_distance), *DISTANCE_CURVE)
+        * _logistic(np.abs(_wrapped(a_turn - b_turn)), *DIRECTION_CURVE)
+        * _logistic(np.abs(_wrapped(a_bearing - b_bearing)), *BEARING_CURVE)
+    )
+    np.fill_diagonal(support, 0)
+    return support
+
+
+def _relations(c: Cylinders, chosen: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
+    """Between each two of the chosen minutiae: distance, difference of direction, bearing seen from the first."""
+    x, y, angle = (values[chosen].astype(float) for values in (c.x, c.y, c.angle))
+    dx, dy = x[np.newaxis] - x[:, np.newaxis], y[:, np.newaxis] - y[np.newaxis]
+    turn = _wrapped(angle[:, np.newaxis] - angle[np.newaxis])
+    return np.hypot(dx, dy), turn, _wrapped(angle[:, np.newaxis] - np.arctan2(dy, dx))
+
+
+def _relaxed(start: NDArray[np.float64], support: NDArray[np.float64]) -> float:
+    """Steps 2 and 3."""
+    if len(start) < 2:
+        return 0.0
+    value = start
+    for _ in range(ROUNDS):
+        value = OWN_WEIGHT * value + (1 - OWN_WEIGHT) * (support @ value) / (len(start) - 1)
+    kept = np.divide(value, start, out=np.zeros_like(value), where=start > 0)
+    best = np.argsort(-kept, kind="stable")[:FINAL_PAIRS]
+    return float(value[best].sum() / FINAL_PAIRS)
+
+
+def _logistic(value: NDArray[np.float64], middle: float, slope: float) -> NDArray[np.float64]:
+    curve: NDArray[np.float64] = 1 / (1 + np.exp(np.minimum(-slope * (value - middle), 60)))
+    return curve
+
+
+def _wrapped(angle: NDArray[Any]) -> NDArray[Any]:
+    turned: NDArray[Any] = (angle + np.pi) % (2 * np.pi) - np.pi
+    return turned

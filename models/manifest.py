@@ -1,0 +1,74 @@
+"""Which model files there are, and that they are the ones we mean: manifest.toml and the hashes in it."""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST = Path(__file__).with_name("manifest.toml")
+
+
+class ModelError(Exception):
+    """A model cannot be used: its file is missing or differs, or the manifest does not describe it. Refuse to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One `[models.NAME]` table of the manifest."""
+
+    name: str
+    path: Path
+    sha256: str
+    modality: str
+    licence: str
+    source: str
+    input: str
+    output: str
+    template_format: str
+    limits: tuple[str, ...]
+
+    def read(self) -> bytes:
+        """The model file. The bytes that were hashed are the bytes that are used. ModelError when they differ."""
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{self.path}: cannot be read: {error.strerror}; install the package again") from error
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != self.sha256:
+            raise ModelError(
+                f"{self.path}: sha256 is {actual[:12]}…, manifest.toml says {self.sha256[:12]}…; "
+                "changed or damaged: restore it, or after a deliberate rebuild put its hash into manifest.toml"
+            )
+        return data
+
+
+def load_card(name: str, manifest: Path = MANIFEST) -> ModelCard:
+    """The card of one model. ModelError when the manifest lacks it or a key of it."""
+    table = _tables(manifest).get("models", {}).get(name)
+    if table is None:
+        raise ModelError(f"{manifest}: has no [models.{name}]")
+    try:
+        return _card(name, table, manifest.parent)
+    except KeyError as error:
+        raise ModelError(f"{manifest}: [models.{name}] lacks {error.args[0]}") from error
+
+
+def calibration_table(template_format: str, manifest: Path = MANIFEST) -> dict[str, object]:
+    """The `[calibration."FORMAT"]` table, for models.calibration. ModelError when there is none."""
+    table = _tables(manifest).get("calibration", {}).get(template_format)
+    if table is None:
+        raise ModelError(f'{manifest}: has no [calibration."{template_format}"]')
+    return dict(table)
+
+
+def _card(name: str, table: dict[str, str], folder: Path) -> ModelCard:
+    keys = ("sha256", "modality", "licence", "source", "input", "output", "template_format")
+    values = {key: table[key] for key in keys}
+    return ModelCard(name=name, path=folder / table["file"], limits=tuple(table["limits"]), **values)
+
+
+def _tables(manifest: Path) -> dict[str, dict[str, dict[str, str]]]:
+    try:
+        return tomllib.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{manifest}: cannot be read as TOML: {error}") from error
