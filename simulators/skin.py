@@ -42,6 +42,7 @@ class Traits:
     blotch: Range = (0.10, 0.22)  # patches that touch better or worse
     pores: Range = (0.3, 0.9)
     creases: Range = (0.8, 1.3)
+    blur: Range = (0.16, 0.20)  # how gradually a ridge goes from no contact to full, in units of the ridge wave
     ink: Range = (0.80, 0.95)  # darkness of a ridge in full contact
     reach: Range = (0.92, 1.06)  # size of the contact against a normal one
     shift: Range = (0.0, 1.8)  # how far off the middle, mm
@@ -57,18 +58,32 @@ TRAITS: dict[Condition, Traits] = {
     Condition.LIGHT: Traits(width=(-0.35, -0.15), reach=(0.72, 0.84), ink=(0.6, 0.75), slide=0.25),
     Condition.HEAVY: Traits(width=(0.2, 0.4), reach=(1.08, 1.2), ink=(0.9, 0.98), pores=(0.1, 0.4), slide=0.9),
 }
-# A finger that nobody can read: worn flat and dry; hardly touching; or scarred all over.
+# A finger that nobody can read: worn flat and dry; hardly touching; dripping wet.
 UNREADABLE: tuple[Traits, ...] = (
-    Traits(width=(-0.9, -0.7), relief=(0.08, 0.15), grain=(0.6, 0.8), blotch=(0.4, 0.6), ink=(0.35, 0.5)),
+    Traits(
+        width=(-0.4, -0.2),
+        relief=(0.10, 0.18),
+        grain=(0.22, 0.3),
+        blotch=(0.3, 0.45),
+        ink=(0.3, 0.45),
+        blur=(0.3, 0.45),
+    ),
     Traits(width=(-0.5, -0.3), reach=(0.12, 0.18), ink=(0.5, 0.7), shift=(2.0, 5.0)),
-    Traits(width=(-1.2, -1.0), relief=(0.1, 0.2), grain=(0.3, 0.5), blotch=(0.8, 1.1), ink=(0.5, 0.7)),
+    Traits(
+        width=(0.5, 0.7),
+        relief=(0.10, 0.16),
+        grain=(0.08, 0.12),
+        blotch=(0.4, 0.6),
+        creases=(0.0, 0.2),
+        blur=(0.25, 0.35),
+    ),
 )
 # What people do when nobody tells them how.
 _USUAL = {Condition.NORMAL: 0.6, Condition.DRY: 0.12, Condition.WET: 0.1, Condition.LIGHT: 0.09, Condition.HEAVY: 0.09}
 
 _COARSE = 0.5  # grid of the slow fields of a touch, mm
 _FIELD = (80, 72)  # its size: 40 by 36 mm, more than any sensor here
-_SOFTNESS = 0.18  # how gradually a ridge goes from no contact to full, in units of the ridge wave
+_FINE_ENOUGH = 400.0  # pixels per inch; a coarser sensor's pixel is the mean of several finer ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,7 @@ class Touch:
     grain: float
     pores: float
     creases: float
+    blur: float
     ink: float
     reach: float
     shift: tuple[float, float]
@@ -104,12 +120,21 @@ def draw_touch(rng: Generator, traits: Traits) -> Touch:
     """One placement. Everything slow is drawn here, in millimetres, so that every sensor sees the same touch."""
     distance, bearing = rng.uniform(*traits.shift), rng.uniform(0, 2 * np.pi)
     push = traits.slide * rng.standard_normal(2)
-    ranges = (traits.width, traits.relief, traits.grain, traits.pores, traits.creases, traits.ink, traits.reach)
-    width, relief, grain, pores, creases, ink, reach = (float(rng.uniform(*each)) for each in ranges)
+    ranges = (
+        traits.width,
+        traits.relief,
+        traits.grain,
+        traits.pores,
+        traits.creases,
+        traits.blur,
+        traits.ink,
+        traits.reach,
+    )
+    width, relief, grain, pores, creases, blur, ink, reach = (float(rng.uniform(*each)) for each in ranges)
     patches = smooth_noise(rng, _FIELD, 2.6) * rng.uniform(*traits.blotch)
     give = np.stack([0.11 * smooth_noise(rng, _FIELD, 6.0) for _ in range(2)])
     return Touch(
-        *(width, relief, grain, pores, creases, ink, reach),
+        *(width, relief, grain, pores, creases, blur, ink, reach),
         shift=(distance * np.cos(bearing), distance * np.sin(bearing)),
         turn=float(np.clip(rng.normal(0.0, np.radians(traits.turn)), -0.45, 0.45)),
         push=(float(push[0]), float(push[1])),
@@ -171,7 +196,7 @@ def _contact(rng: Generator, skin: Skin, touch: Touch, x: Field, y: Field) -> Fi
     holes = holes + 2.4 * touch.creases * np.clip(_layer(skin.creases, skin_x, skin_y), 0, 1)
     depth = height - holes
     firm = 0.72 + 0.28 * np.clip(depth, 0.0, 1.0)  # a crest pressed harder is darker
-    return np.asarray(expit(depth / _SOFTNESS) * firm, dtype=np.float32)
+    return np.asarray(expit(depth / touch.blur) * firm, dtype=np.float32)
 
 
 def _background(rng: Generator, x: Field, y: Field) -> Field:
@@ -201,11 +226,18 @@ class Window:
 
 def press(rng: Generator, skin: Skin, touch: Touch, window: Window) -> NDArray[np.uint8]:
     """The picture u8[height, width] that a sensor takes of one touch."""
+    finer = int(np.ceil(_FINE_ENOUGH / window.ppi))
+    grey = _picture(rng, skin, touch, Window(window.width * finer, window.height * finer, window.ppi * finer))
+    blocks = grey.reshape(window.height, finer, window.width, finer)
+    return np.asarray(np.clip(np.rint(blocks.mean(axis=(1, 3))), 0, 255), dtype=np.uint8)
+
+
+def _picture(rng: Generator, skin: Skin, touch: Touch, window: Window) -> Field:
+    """Grey levels f32[height, width]."""
     pitch = 25.4 / window.ppi
     x, y = _sensor_points(window.width, window.height, pitch)
     across, up = x - touch.shift[0], y - touch.shift[1]
     cos, sin = np.cos(touch.turn), np.sin(touch.turn)
     finger_x, finger_y = (cos * across + sin * up).astype(np.float32), (cos * up - sin * across).astype(np.float32)
     contact = _contact(rng, skin, touch, finger_x, finger_y)
-    grey = _seen(rng, contact, _background(rng, x, y), touch.ink, pitch)
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    return _seen(rng, contact, _background(rng, x, y), touch.ink, pitch)
