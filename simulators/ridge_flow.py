@@ -99,7 +99,7 @@ def _side(name: str, position: Position) -> str:
 
 def draw_pattern(rng: Generator, position: Position, leaning: float) -> Pattern:
     """The class of one finger. `leaning` (about -1 to 1) is what a person's fingers share: more whorls or fewer."""
-    shares = np.array(_SHARES[digit(position)]) * np.exp(leaning * np.array((-0.9, -0.9, 0.0, 0.0, 0.9, 0.9)))
+    shares = np.array(_SHARES[digit(position)]) * np.exp(leaning * np.array((-1.5, -1.5, 0.0, 0.0, 1.5, 1.5)))
     name = _CLASSES[int(rng.choice(len(_CLASSES), p=shares / shares.sum()))]
     return Pattern(_side(name, position))
 

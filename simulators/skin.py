@@ -71,8 +71,8 @@ UNREADABLE: tuple[Traits, ...] = (
     Traits(width=(-0.5, -0.3), reach=(0.12, 0.18), ink=(0.5, 0.7), shift=(2.0, 5.0)),
     Traits(
         width=(0.5, 0.7),
-        relief=(0.10, 0.16),
-        grain=(0.08, 0.12),
+        relief=(0.06, 0.10),
+        grain=(0.10, 0.14),
         blotch=(0.4, 0.6),
         creases=(0.0, 0.2),
         blur=(0.25, 0.35),
