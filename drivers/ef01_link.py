@@ -81,8 +81,6 @@ class Ef01Link:
             answer = self._acknowledge(VFY_PWD, GREETING_S)
             if isinstance(answer, Reply) and answer.confirmation.then is not Next.SEND_AGAIN:
                 return answer.confirmation
-            if isinstance(answer, Damaged):
-                self._pay_debt()  # an image that a former owner of the port asked for
         return None
 
     def ask(self, command: Command, arguments: bytes = b"") -> Reply:
@@ -95,9 +93,7 @@ class Ef01Link:
                 raise ProtocolError(f"{self._name}: no answer to {command.name} in {ACKNOWLEDGE_S:g} s{self.oddity}")
             if isinstance(answer, Reply) and answer.confirmation.then is not Next.SEND_AGAIN:
                 return answer
-        raise ProtocolError(
-            f"{self._name}: {command.name} was sent {SENDINGS} times and never well answered{self.oddity}"
-        )
+        raise ProtocolError(f"{self._name}: no whole answer to {command.name} in {SENDINGS} tries{self.oddity}")
 
     def receive_image(self) -> Upload:
         """The data packets after the acknowledge of UpImage, up to the last one, whatever happens between them.
@@ -134,17 +130,19 @@ class Ef01Link:
         self._debt = _Debt.IMAGE if command.sends_data else _Debt.ACKNOWLEDGE
 
     def _acknowledge(self, command: Command, within: float) -> Reply | Damaged | None:
-        """The answer; Damaged when it cannot come any more; None when nobody answers."""
-        deadline, silence, damage = self._clock() + within, within, None
+        """The answer; Damaged when it was spoilt; None when nobody answers."""
+        started, silence, damage = self._clock(), within, None
+        deadline = started + within
         self.oddity = ""
         while (frame := self._next(deadline, silence)) is not None:
-            if isinstance(frame, Packet) and frame.kind in _DATA_KINDS:
-                self._debt = _Debt.IMAGE  # it is still sending an image that nobody waits for
-                return Damaged("busy")
             if isinstance(frame, Packet) and (reply := _reply(command, frame)):
                 if not (command.sends_data and reply.confirmation.then is Next.GO_ON):
                     self._debt = _Debt.NOTHING
                 return reply
+            if isinstance(frame, Packet) and frame.kind in _DATA_KINDS:
+                # It is still sending an image that nobody waits for: the answer, if it heard us, comes behind that.
+                frame = Damaged("no answer in it: the module was busy sending")
+                deadline = started + self._image_s
             if isinstance(frame, Damaged):
                 damage, silence = frame, GAP_S
             self.oddity = f" ({_describe(frame)})"

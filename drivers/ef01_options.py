@@ -13,13 +13,16 @@ DEFAULT_PPI = 500.0
 
 
 def _number(value: object) -> object:
-    """TOML writes 0xFFFFFFFF as a number, a person may write it as text."""
-    return int(value, 0) if isinstance(value, str) else value
+    """TOML writes 0xFFFFFFFF as a number, a person may write it as text. The message never repeats a password."""
+    try:
+        return int(value, 0) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("must be a number, such as 0xFFFFFFFF") from None
 
 
 def _rates(value: object) -> object:
     """One rate, or several in a text: "9600, 115200"."""
-    return tuple(int(part) for part in value.split(",")) if isinstance(value, str) else (value,)
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else (value,)
 
 
 U32 = Annotated[int, BeforeValidator(_number), Field(ge=0, le=0xFFFFFFFF)]

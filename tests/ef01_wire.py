@@ -1,0 +1,132 @@
+"""A scripted EF01 module on a scripted clock, for tests of the driver that must not wait.
+
+Written from facts/serial-fingerprint.md part A; frames are put together here and not by drivers.framing.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from drivers.errors import Cancelled
+from drivers.transport import SerialUrl, Url
+
+ADDRESS = 0xFFFFFFFF
+ACK, DATA, LAST = 0x07, 0x02, 0x08
+GET_IMAGE, UP_IMAGE, SET_SYS_PARA, READ_SYS_PARA, VFY_PWD = 0x01, 0x0A, 0x0E, 0x0F, 0x13
+
+Burst = tuple[float, bytes]  # seconds after the one before, bytes
+
+
+def frame(kind: int, payload: bytes, address: int = ADDRESS) -> bytes:
+    body = bytes([kind]) + (len(payload) + 2).to_bytes(2, "big") + payload
+    return b"\xef\x01" + address.to_bytes(4, "big") + body + (sum(body) & 0xFFFF).to_bytes(2, "big")
+
+
+def acknowledge(code: int, payload: bytes = b"") -> bytes:
+    return frame(ACK, bytes([code]) + payload)
+
+
+def system_parameters(packet_code: int = 2, baud_code: int = 6) -> bytes:
+    fields = [(0, 2), (9, 2), (200, 2), (3, 2), (ADDRESS, 4), (packet_code, 2), (baud_code, 2)]
+    return acknowledge(0, b"".join(value.to_bytes(size, "big") for value, size in fields))
+
+
+def image_packets(payload: bytes, packet_size: int = 128) -> list[bytes]:
+    parts = [payload[at : at + packet_size] for at in range(0, len(payload), packet_size)]
+    return [frame(DATA if at < len(parts) - 1 else LAST, part) for at, part in enumerate(parts)]
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only while somebody waits."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Wire:
+    """A module and the line to it. `script[code]` holds answers to come before the usual ones, one a command."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    rate: int = 57_600  # what the module listens at
+    finger: bool = True
+    image: bytes = bytes(36_864)
+    parameters: bytes = field(default_factory=system_parameters)
+    script: dict[int, deque[list[Burst]]] = field(default_factory=dict)
+    sent: list[bytes] = field(default_factory=list)  # payloads of the commands heard, in order
+    wire_bytes: list[bytes] = field(default_factory=list)
+    after_read: Callable[[], None] = lambda: None
+    opened: list[int] = field(default_factory=list)
+    _inbox: deque[Burst] = field(default_factory=deque)
+    _cancelled: bool = False
+    _host_rate: int = 0
+
+    def connect(self, url: Url) -> "Wire":
+        self._host_rate = url.baud if isinstance(url, SerialUrl) else self.rate
+        self.opened.append(self._host_rate)
+        return self
+
+    def says(self, code: int, *answers: list[Burst] | bytes) -> None:
+        """The next answers to commands of this code: bytes at once, or bursts."""
+        queue = self.script.setdefault(code, deque())
+        queue.extend([(0.0, answer)] if isinstance(answer, bytes) else answer for answer in answers)
+
+    def commands(self) -> list[int]:
+        return [payload[0] for payload in self.sent]
+
+    # The driver's side
+
+    def write(self, data: bytes) -> None:
+        self._raise_cancelled()
+        self.wire_bytes.append(data)
+        if self._host_rate != self.rate:
+            return
+        payload = data[9:-2]
+        self.sent.append(payload)
+        queue = self.script.get(payload[0])
+        due = max(self.clock.now, self._inbox[-1][0] if self._inbox else 0.0)
+        for delay, burst in queue.popleft() if queue else self._usual(payload):
+            due += delay
+            self._inbox.append((due, burst))
+
+    def read(self, timeout: float) -> bytes:
+        self.after_read()
+        self._raise_cancelled()
+        until = self.clock.now + timeout
+        if not self._inbox or self._inbox[0][0] > until:
+            self.clock.now = until
+            return b""
+        due, data = self._inbox.popleft()
+        self.clock.now = max(self.clock.now, due)
+        return data
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def close(self) -> None:
+        self._cancelled = False
+        self._inbox.clear()
+
+    def _raise_cancelled(self) -> None:
+        if self._cancelled:
+            self._cancelled = False
+            raise Cancelled
+
+    # The module's side
+
+    def _usual(self, payload: bytes) -> list[Burst]:
+        match payload[0]:
+            case 0x01:
+                return [(0.0, acknowledge(0x00 if self.finger else 0x02))]
+            case 0x0A:
+                return self.upload(image_packets(self.image))
+            case 0x0F:
+                return [(0.0, self.parameters)]
+            case _:
+                return [(0.0, acknowledge(0x00))]
+
+    def upload(self, packets: list[bytes]) -> list[Burst]:
+        return [(0.0, acknowledge(0x00)), *((0.001, packet) for packet in packets)]

@@ -1,0 +1,96 @@
+"""One rig for every row of SENSORS: the simulated device on its real wire, for the contract in test_sensors.py."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.options import Options
+from simulators.ef01 import Ef01Module, Ef01Settings
+from simulators.pty import PtyServer
+
+
+class Rig(Protocol):
+    """A device that a test can present to, pull out and silence."""
+
+    url: str
+    options: Options
+    transfer_bytes: int  # on the wire, from the answer to the last command up to the last byte of an image
+
+    def present(self, seed: int) -> NDArray[np.uint8]:
+        """Present something; return the image that a sample of it must have."""
+
+    def remove(self) -> None:
+        """Take away what was presented."""
+
+    def unplug(self) -> None:
+        """Pull the cable."""
+
+    def unplug_after(self, count: int) -> None:
+        """Pull the cable by itself after so many more bytes to the host."""
+
+    def replug(self) -> None:
+        """Put the cable back."""
+
+    def silence(self) -> None:
+        """From now on the device hears nothing and says nothing."""
+
+
+MakeRig = Callable[[Path, bool], AbstractContextManager[Rig]]  # (folder, at the pace of the real wire)
+
+# Small, so that a paced image takes under a second: 96 x 96 / 2 bytes in 36 packets at 57600 baud.
+SIDE = 96
+PACKET_SIZE = 128
+
+
+@dataclass
+class Ef01Rig:
+    """An EF01 module behind a pseudo-terminal."""
+
+    server: PtyServer
+    module: Ef01Module
+    url: str
+    options: Options
+    transfer_bytes: int
+
+    def present(self, seed: int) -> NDArray[np.uint8]:
+        levels = np.random.default_rng(seed).integers(0, 16, (SIDE, SIDE), np.uint8)
+        image = levels * np.uint8(17)
+        self.module.press(image)
+        return image
+
+    def remove(self) -> None:
+        self.module.lift()
+
+    def unplug(self) -> None:
+        self.server.unplug()
+
+    def unplug_after(self, count: int) -> None:
+        self.server.unplug_after(count)
+
+    def replug(self) -> None:
+        self.server.replug()
+
+    def silence(self) -> None:
+        self.module.inject("silent")
+
+
+@contextmanager
+def ef01_rig(folder: Path, pace: bool) -> Iterator[Rig]:  # noqa: FBT001 - one row of RIGS
+    module = Ef01Module(Ef01Settings(width=SIDE, height=SIDE, packet_size=PACKET_SIZE), seed=1)
+    image_bytes = SIDE * SIDE // 2
+    with PtyServer(module, link=folder / "ttyFP0", pace=pace) as server:
+        yield Ef01Rig(
+            server=server,
+            module=module,
+            url=f"serial:{server.link}?baud=57600",
+            options={"width": SIDE, "height": SIDE, "poll_s": 0.01},
+            transfer_bytes=12 + image_bytes + 11 * image_bytes // PACKET_SIZE,
+        )
+
+
+RIGS: dict[str, MakeRig] = {"ef01": ef01_rig}
