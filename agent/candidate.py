@@ -1,5 +1,6 @@
 """The candidate list: what a search yields and a decision reads."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,4 +37,7 @@ class CandidateList:
 
     def false_positive_identification_rate(self, candidate: Candidate) -> float:
         """The rate at which somebody not on a list of this size gets a candidate like this one."""
-        return float(1.0 - (1.0 - candidate.false_match_rate) ** self.references)
+        if candidate.false_match_rate >= 1.0:
+            return 1.0
+        # 1 - (1 - rate) ** references, exact for rates far below the spacing of numbers near one.
+        return -math.expm1(self.references * math.log1p(-candidate.false_match_rate))

@@ -1,0 +1,207 @@
+"""A whole kiosk on one machine: broker, hub, one simulated sensor, and the agent as its own daemon process.
+
+The demo, the drills and the end-to-end tests stand on it; each takes away what it wants to see missing.
+"""
+
+import json
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from agent.control import ControlClient
+from agent.errors import ControlError
+from agent.keys import load_kiosk_key
+from simulators.broker import Broker, wait_until
+from simulators.ef01_commands import Ef01Settings
+from simulators.ef01_rig import Ef01Rig
+from simulators.hub import HubSimulator, Say
+from simulators.hub_keys import HubKeys
+
+READY_S = 60.0  # the first start on a slow machine reads every library from the disk
+ANSWER_S = 60.0
+STOP_S = 10.0
+SITE, KIOSK = "demo-port", "kiosk-1"
+
+Json = Mapping[str, Any]
+
+CONFIG = """\
+[kiosk]
+site = "{site}"
+name = "{kiosk}"
+state_dir = "{folder}/state"
+control_socket = "{folder}/control.sock"
+
+[sensors.finger]
+driver = "ef01"
+url = "serial:{link}?baud={baud}"
+options = {{ poll_s = 0.05 }}
+
+[plan]
+steps = [{{ sensor = "finger", position = "right_index" }}]
+
+[hub]
+port = {port}
+reconnect_max_s = 1.0
+encryption_key = "{hub_key}"
+
+[outbox]
+resend_after_s = 2.0
+
+[local_list]
+enabled = true
+"""
+
+
+class KioskRig:
+    """Everything runs while the context lasts. `say` hears the hub's lines; the agent's log goes to `log`."""
+
+    def __init__(
+        self,
+        *,
+        say: Say | None = None,
+        pace: bool = False,
+        settings: Ef01Settings | None = None,
+        mosquitto: bool | None = None,
+    ) -> None:
+        self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-")
+        self.folder = Path(self._scratch.name)
+        self.config = self.folder / "kiosk-agent.toml"
+        self.log = self.folder / "agent.log"
+        self.broker = Broker(mosquitto=mosquitto, data_dir=self._folder("broker"))
+        self._keys = HubKeys.load_or_make(self.folder / "hub.json", [self._kiosk_public_key()])
+        self.hub = HubSimulator(self.broker.port, db=self.folder / "hub.db", say=say, keys=self._keys)
+        self.sensor = Ef01Rig(settings or Ef01Settings(), self.folder / "sensor", pace=pace)
+        self.client = ControlClient(self.folder / "control.sock")
+        self.agent: subprocess.Popen[bytes] | None = None
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.callback(self._scratch.cleanup)
+            stack.enter_context(self.broker)
+            stack.enter_context(self.hub)
+            stack.enter_context(self.sensor)
+            self._write_config()
+            stack.callback(self.stop_agent)
+            self.start_agent()
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+
+    def start_agent(self) -> None:
+        """Start the daemon and wait until its control socket answers. RuntimeError with the end of its log if not."""
+        command = [sys.executable, "-m", "agent", "run", "--config", str(self.config)]
+        with self.log.open("ab") as log:
+            self.agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if not wait_until(lambda: self._answers() or not self.running, READY_S) or not self.running:
+            self.kill_agent()
+            raise RuntimeError(f"the agent did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon lives."""
+        return self.agent is not None and self.agent.poll() is None
+
+    def stop_agent(self) -> float:
+        """SIGTERM; returns the seconds until it was gone. RuntimeError when it did not end, or not with status 0."""
+        agent, self.agent = self.agent, None
+        if agent is None or agent.poll() is not None:
+            return 0.0
+        start = time.monotonic()
+        agent.send_signal(signal.SIGTERM)
+        try:
+            status = agent.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            agent.kill()
+            agent.wait()
+            raise RuntimeError(f"the agent did not end within {STOP_S:.0f} s of SIGTERM") from None
+        if status != 0:
+            raise RuntimeError(f"the agent ended with status {status}")
+        return time.monotonic() - start
+
+    def kill_agent(self) -> None:
+        """As a power cut would."""
+        if self.agent is not None:
+            self.agent.kill()
+            self.agent.wait()
+            self.agent = None
+
+    def _answers(self) -> bool:
+        try:
+            self.client.ask("status")
+        except ControlError:
+            return False
+        return True
+
+    def _folder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
+
+    def _kiosk_public_key(self) -> dict[str, Any]:
+        return dict(load_kiosk_key(self.folder / "state", {}).public())
+
+    def _write_config(self) -> None:
+        text = CONFIG.format(
+            site=SITE,
+            kiosk=KIOSK,
+            folder=self.folder,
+            link=self.sensor.server.link,
+            baud=self.sensor.settings.baud,
+            port=self.broker.port,
+            hub_key=self.folder / "hub.pub.json",
+        )
+        self.config.write_text(text, encoding="utf-8")
+
+
+class Watcher:
+    """Hears the kiosk's announcements, across restarts of the agent. Announcements go to `heard` and to a queue."""
+
+    def __init__(self, rig: KioskRig, heard: Callable[[Json], None] = lambda _: None) -> None:
+        self._client = rig.client
+        self._heard = heard
+        self._queue: queue.SimpleQueue[Json] = queue.SimpleQueue()
+        self._listening = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="watcher", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._listening.wait(READY_S):
+            raise RuntimeError("the agent lets nobody watch")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+
+    def wait_for(self, kind: str, timeout: float = ANSWER_S) -> Json:
+        """The next announcement of a kind; others are passed over. TimeoutError when none comes."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                announcement = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError(f"no announcement {kind!r} within {timeout:.0f} s") from None
+            if announcement["kind"] == kind:
+                return announcement
+
+    def _main(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._client.watch() as announcements:
+                    self._listening.set()
+                    for announcement in announcements:
+                        self._heard(announcement)
+                        self._queue.put(announcement)
+            except (ControlError, OSError, json.JSONDecodeError):
+                self._stopping.wait(0.05)  # the agent is away; it will be back

@@ -1,0 +1,168 @@
+"""decide(): a table of evidence and what must come of it, and properties that hold for all of it."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.candidate import Candidate, CandidateList
+from agent.config import PolicyConfig
+from agent.decision import Evidence, decide
+from agent.event import Category, Outcome, ReasonCode
+from drivers.sample import Position
+
+INDEX, THUMB = Position.RIGHT_INDEX, Position.RIGHT_THUMB
+POLICY = PolicyConfig(
+    max_false_positive_identification_rate=0.001, uncertain_factor=10, good_quality=50, stale_after_s=3600
+)
+REFUSING = POLICY.model_copy(update={"when_stale": "refer"})
+
+
+def candidate(rate: float, reference_id: str = "r1") -> Candidate:
+    return Candidate(reference_id, "agreement", Category.WANTED, {INDEX: 0.5}, rate)
+
+
+def listed(*rates: float, references: int = 1, age_s: float | None = 60.0) -> CandidateList:
+    found = tuple(candidate(rate, f"r{n}") for n, rate in enumerate(sorted(rates)))
+    return CandidateList(found, references, 3, age_s)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    outcome: Outcome
+    code: ReasonCode
+    candidates: CandidateList = field(default_factory=listed)
+    quality: dict[Position, int] = field(default_factory=lambda: {INDEX: 80})
+    missing: tuple[Position, ...] = ()
+    gap: ReasonCode = ReasonCode.FAILURE_TO_CAPTURE
+    may_recapture: bool = False
+    policy: PolicyConfig = POLICY
+
+
+CASES = (
+    Case("nobody alike is cleared", Outcome.CLEAR, ReasonCode.NO_CANDIDATE),
+    Case("somebody hardly alike is cleared", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(0.3)),
+    Case("somebody very alike is a lead", Outcome.LEAD, ReasonCode.CANDIDATE_ABOVE_THRESHOLD, listed(1e-6)),
+    Case("just within the threshold is a lead", Outcome.LEAD, ReasonCode.CANDIDATE_ABOVE_THRESHOLD, listed(0.00099)),
+    Case(
+        "the same likeness in a long list is no lead",
+        Outcome.CLEAR,
+        ReasonCode.NO_CANDIDATE,
+        listed(1e-6, references=1_000_000),
+    ),
+    Case(
+        "near the threshold with a poor sample asks again",
+        Outcome.RECAPTURE,
+        ReasonCode.CANDIDATE_UNCERTAIN,
+        listed(0.005),
+        {INDEX: 30},
+        may_recapture=True,
+    ),
+    Case(
+        "near the threshold with a poor sample and no tries left refers",
+        Outcome.REFER,
+        ReasonCode.CANDIDATE_UNCERTAIN,
+        listed(0.005),
+        {INDEX: 30},
+    ),
+    Case("near the threshold with a good sample is cleared", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(0.005)),
+    Case("no sample refers", Outcome.REFER, ReasonCode.FAILURE_TO_CAPTURE, quality={}, missing=(INDEX,)),
+    Case(
+        "no sensor refers and says so",
+        Outcome.REFER,
+        ReasonCode.SENSOR_UNAVAILABLE,
+        quality={},
+        missing=(INDEX,),
+        gap=ReasonCode.SENSOR_UNAVAILABLE,
+    ),
+    Case("a missing second finger refers", Outcome.REFER, ReasonCode.FAILURE_TO_CAPTURE, missing=(THUMB,)),
+    Case(
+        "a missing second finger never hides a lead",
+        Outcome.LEAD,
+        ReasonCode.CANDIDATE_ABOVE_THRESHOLD,
+        listed(1e-9),
+        missing=(THUMB,),
+    ),
+    Case("a list that was never there refers", Outcome.REFER, ReasonCode.LIST_UNAVAILABLE, listed(age_s=None)),
+    Case("an old list degrades", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(age_s=7200)),
+    Case(
+        "an old list refers where policy says so",
+        Outcome.REFER,
+        ReasonCode.LIST_TOO_OLD,
+        listed(age_s=7200),
+        policy=REFUSING,
+    ),
+    Case(
+        "an old list still gives leads",
+        Outcome.LEAD,
+        ReasonCode.CANDIDATE_ABOVE_THRESHOLD,
+        listed(1e-9, age_s=7200),
+        policy=REFUSING,
+    ),
+)
+
+
+def evidence_of(case: Case) -> Evidence:
+    return Evidence(case.candidates, case.quality, case.missing, case.gap, case.may_recapture)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_table(case: Case) -> None:
+    decision = decide(evidence_of(case), case.policy)
+    assert (decision.outcome, decision.reason.code) == (case.outcome, case.code)
+
+
+def test_the_reason_says_how_old_the_list_was() -> None:
+    assert decide(evidence_of(CASES[-3]), POLICY).reason.list_is_stale
+    assert not decide(evidence_of(CASES[0]), POLICY).reason.list_is_stale
+
+
+def test_only_candidates_above_the_threshold_are_leads() -> None:
+    decision = decide(Evidence(listed(1e-9, 1e-7, 0.2), {INDEX: 80}), POLICY)
+    assert [c.reference_id for c in decision.leads] == ["r0", "r1"]
+
+
+rates = st.floats(0, 1)
+evidences = st.builds(
+    Evidence,
+    candidates=st.builds(
+        lambda found, more, age: listed(*found, references=len(found) + more, age_s=age),
+        st.lists(rates, max_size=5),
+        st.integers(0, 10**6),
+        st.none() | st.floats(0, 1e7),
+    ),
+    quality=st.dictionaries(st.sampled_from([INDEX, THUMB]), st.integers(0, 100)),
+    missing=st.lists(st.sampled_from([Position.LEFT_INDEX]), max_size=1).map(tuple),
+    may_recapture=st.booleans(),
+)
+
+
+@given(evidences)
+def test_nobody_without_a_usable_sample_or_without_a_list_is_cleared(evidence: Evidence) -> None:
+    decision = decide(evidence, POLICY)
+    if not evidence.quality or evidence.candidates.age_s is None:
+        assert decision.outcome is Outcome.REFER
+
+
+@given(evidences)
+def test_a_lead_has_candidates_and_nothing_else_has(evidence: Evidence) -> None:
+    decision = decide(evidence, POLICY)
+    assert bool(decision.leads) == (decision.outcome is Outcome.LEAD)
+
+
+@given(evidences, st.floats(0, 1))
+def test_a_more_likely_candidate_never_turns_a_lead_into_something_else(evidence: Evidence, rate: float) -> None:
+    if decide(evidence, POLICY).outcome is not Outcome.LEAD:
+        return
+    old = evidence.candidates
+    best = candidate(min(rate, *(c.false_match_rate for c in old.candidates)), "better")
+    longer = CandidateList((best, *old.candidates), old.references, old.revision, old.age_s)
+    assert decide(Evidence(longer, evidence.quality), POLICY).outcome is Outcome.LEAD
+
+
+@given(evidences)
+def test_recapture_is_asked_for_only_while_it_may_be(evidence: Evidence) -> None:
+    if decide(evidence, POLICY).outcome is Outcome.RECAPTURE:
+        assert evidence.may_recapture

@@ -1,0 +1,147 @@
+"""A station's thread: it serves requests, reopens a device that is unwell, and stops when told."""
+
+import queue
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from agent import station as station_module
+from agent.config import Step
+from agent.event import SensorState
+from agent.station import Station
+from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
+from drivers.sample import Position, Sample
+from tests.scripted import ScriptedSensor
+
+STEP = Step(sensor="finger", position=Position.RIGHT_INDEX)
+IMAGE = np.full((288, 256), 200, np.uint8)
+SOON = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(station_module, "BACKOFF_S", {LinkLost: (0.01, 0.02), ProtocolError: (0.01, 0.02)})
+
+
+class States:
+    """What the station tells, in order."""
+
+    def __init__(self) -> None:
+        self.heard: queue.SimpleQueue[SensorState] = queue.SimpleQueue()
+
+    def __call__(self, _: str, state: SensorState) -> None:
+        self.heard.put(state)
+
+    def until(self, state: str) -> list[SensorState]:
+        told = [self.heard.get(timeout=SOON)]
+        while told[-1].state != state:
+            told.append(self.heard.get(timeout=SOON))
+        return told
+
+    def wait_for(self, state: str) -> SensorState:
+        return self.until(state)[-1]
+
+
+@contextmanager
+def running(sensor: ScriptedSensor, states: States | None = None) -> Iterator[Station]:
+    crashes: list[BaseException] = []
+    station = Station("finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error))
+    station.start()
+    try:
+        yield station
+    finally:
+        assert station.stop()
+        assert not crashes
+
+
+def result(future: "Future[Sample]") -> Sample:
+    return future.result(timeout=SOON)
+
+
+def test_a_request_yields_the_sample_of_its_position() -> None:
+    with running(ScriptedSensor([IMAGE])) as station:
+        assert result(station.capture(STEP, 1)).position is Position.RIGHT_INDEX
+
+
+def test_a_retry_reaches_who_asked() -> None:
+    with running(ScriptedSensor([CaptureRetry(Retry.MOVED)])) as station, pytest.raises(CaptureRetry, match="moved"):
+        result(station.capture(STEP, 1))
+
+
+def test_nobody_within_the_time_is_a_retry() -> None:
+    with running(ScriptedSensor()) as station, pytest.raises(CaptureRetry, match="nothing_presented"):
+        result(station.capture(STEP, 0.05))
+
+
+def test_a_lost_link_is_reopened_and_the_request_goes_on() -> None:
+    sensor, states = ScriptedSensor([LinkLost("gone"), IMAGE], [None, LinkLost("gone"), None]), States()
+    with running(sensor, states) as station:
+        assert result(station.capture(STEP, SOON)).image.shape == (288, 256)
+        states.wait_for("ready")
+        assert states.wait_for("fault").detail == "gone"
+        states.wait_for("ready")
+    assert sensor.opened == 2
+
+
+def test_a_device_that_does_not_come_back_in_time_ends_the_request_with_its_error() -> None:
+    sensor = ScriptedSensor([], [ProtocolError("nonsense") for _ in range(1000)])
+    with running(sensor) as station, pytest.raises(ProtocolError):
+        result(station.capture(STEP, 0.05))
+
+
+def test_a_fault_is_told_once_however_often_opening_fails() -> None:
+    sensor, states = ScriptedSensor([], [LinkLost("gone")] * 5), States()
+    with running(sensor, states):
+        assert [told.state for told in states.until("ready")] == ["closed", "fault", "ready"]
+
+
+def test_first_failure_is_a_warning_repeats_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    sensor, states = ScriptedSensor([], [LinkLost("gone")] * 4), States()
+    with caplog.at_level("DEBUG", "agent.station"), running(sensor, states):
+        states.wait_for("ready")
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["WARNING", "DEBUG", "DEBUG", "DEBUG", "INFO"]
+
+
+def test_a_cancelled_request_frees_the_station_for_the_next() -> None:
+    sensor = ScriptedSensor()
+    with running(sensor) as station:
+        waiting = station.capture(STEP, None)
+        assert waiting.cancel()
+        station.interrupt()
+        following = station.capture(STEP, SOON)
+        sensor.play(IMAGE)
+        assert result(following).position is Position.RIGHT_INDEX
+
+
+def test_a_cancel_that_nobody_asked_for_does_not_lose_the_request() -> None:
+    sensor = ScriptedSensor([Cancelled(), IMAGE])
+    with running(sensor) as station:
+        assert result(station.capture(STEP, SOON)).position is Position.RIGHT_INDEX
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [ScriptedSensor(), ScriptedSensor([], [LinkLost("gone")] * 10_000), ScriptedSensor([LinkLost("gone")] * 100)],
+    ids=["waiting", "device gone", "device coming and going"],
+)
+def test_it_stops_in_every_state_and_gives_the_device_back(sensor: ScriptedSensor) -> None:
+    with running(sensor) as station:
+        station.capture(STEP, None)
+    assert not station.alive
+    assert sensor.closed >= 1
+
+
+def test_a_driver_that_breaks_its_contract_crashes_the_worker_with_its_reason() -> None:
+    crashes: queue.SimpleQueue[tuple[str, BaseException]] = queue.SimpleQueue()
+    station = Station(
+        "finger", "scripted", ScriptedSensor([ValueError("a bug")]), States(), lambda *crash: crashes.put(crash)
+    )
+    station.start()
+    station.capture(STEP, 1)
+    name, error = crashes.get(timeout=SOON)
+    assert (name, str(error)) == ("station finger", "a bug")
+    station.stop()
