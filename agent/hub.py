@@ -37,7 +37,7 @@ STEADY_S = 5.0  # a connection that lasted as long starts again at FIRST_WAIT_S
 ANSWER_S = 10.0  # for CONNACK and SUBACK
 FAREWELL_S = 0.3  # for the broker to take the last state: a stop is over within 0.5 s
 LOOP_S = 1.0
-IN_FLIGHT = 64  # QoS 1 messages on their way to the broker, unless it allows fewer
+IN_FLIGHT = 20  # QoS 1 messages on their way to the broker, unless it allows fewer; Mosquitto's default
 QUEUED = 1000  # messages that paho may hold in RAM; the publisher's windows stay far below
 
 OFFLINE = KioskState(status="offline")  # said by the kiosk when it stops, and by the broker as its last will
@@ -102,6 +102,7 @@ class HubLink(Worker):
         self._state_sent: tuple[KioskState, mqtt.MQTTMessageInfo] | None = None
         self._problem: _Problem | None = None
         self._reported = False
+        self._in_flight = IN_FLIGHT
 
     @property
     def connected(self) -> bool:
@@ -173,7 +174,7 @@ class HubLink(Worker):
         dial = Dial(self._config.host, self._config.port, tls)
         client = _Client(self._name, dial.open)
         client.will_set(self._topics.state, _json(OFFLINE), qos=1, retain=True)
-        client.max_inflight_messages_set(IN_FLIGHT)
+        client.max_inflight_messages_set(self._in_flight)
         client.max_queued_messages_set(QUEUED)
         client.on_connect, client.on_subscribe = self._on_connect, self._on_subscribe
         client.on_message, client.on_disconnect = self._on_message, self._on_disconnect
@@ -256,8 +257,12 @@ class HubLink(Worker):
         if reason.is_failure:
             self._problem = _Problem(f"refused: {reason}", reason.value in REFUSALS)
             return
-        allowed = getattr(properties, "ReceiveMaximum", IN_FLIGHT)
-        client.max_inflight_messages_set(min(IN_FLIGHT, allowed))
+        allowed = getattr(properties, "ReceiveMaximum", self._in_flight)
+        if allowed < self._in_flight:  # paho cannot change it on an open connection: open another one
+            self._in_flight = allowed
+            self._problem = _Problem(f"takes {allowed} messages at a time: connecting again with as many")
+            client.disconnect()
+            return
         client.subscribe(self._topics.acknowledgement, qos=1)
 
     def _on_subscribe(self, client: mqtt.Client, _: object, __: int, reasons: list[ReasonCode], ___: object) -> None:
