@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import drivers
 from drivers.ef01 import Ef01, expand
 from drivers.ef01_options import Ef01Options
 from drivers.ef01_tables import CONFIRMATIONS, MODELS, Next
@@ -530,6 +532,13 @@ def test_a_wrong_option_is_named(options: dict[str, OptionValue], complaint: str
         Ef01("serial:/dev/ttyFP0", options)
     assert complaint in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_every_option_and_every_model_is_in_the_readme() -> None:
+    text = (Path(drivers.__file__).parent / "README.md").read_text(encoding="utf-8")
+    rows = text.partition("## ef01")[2].partition("## Add")[0]
+    for name in [*Ef01Options.model_fields, *(name for model in MODELS for name in model.names)]:
+        assert f"`{name}`" in rows
 
 
 def test_rates_are_for_serial_lines_only() -> None:
