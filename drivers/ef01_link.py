@@ -126,6 +126,9 @@ class Ef01Link:
 
     def _send(self, command: Command, arguments: bytes) -> None:
         packet = Packet(PacketKind.COMMAND, bytes([command.code]) + arguments, self._address)
+        self._transport.read(0)  # what is there already answers nothing of ours
+        self._unframer.reset()
+        self._frames.clear()
         self._transport.write(packet.to_bytes())
         self._debt = _Debt.IMAGE if command.sends_data else _Debt.ACKNOWLEDGE
 

@@ -297,11 +297,20 @@ def test_a_module_that_never_understands_is_unwell(wire: Wire) -> None:
 def test_an_answer_to_a_cancelled_command_is_never_taken_for_the_next_one(wire: Wire) -> None:
     sensor = opened(wire)
     wire.says(GET_IMAGE, [(1.0, acknowledge(0))])  # the finger of before
-    wire.after_read = sensor.cancel
+    wire.after_read = lambda: sensor.cancel() if GET_IMAGE in wire.commands() else None
     with pytest.raises(Cancelled):
         sensor.capture(1)
     wire.after_read = lambda: None
     wire.finger = False
+    assert retry_of(sensor) is Retry.NOTHING_PRESENTED
+    assert UP_IMAGE not in wire.commands()
+
+
+def test_an_answer_that_comes_twice_is_never_taken_for_the_next_one(wire: Wire) -> None:
+    wire.says(READ_SYS_PARA, system_parameters() + acknowledge(0))
+    sensor = opened(wire)
+    wire.finger = False
+    wire.says(GET_IMAGE, [(0.0, acknowledge(0x02)), (0.0, acknowledge(0))])
     assert retry_of(sensor) is Retry.NOTHING_PRESENTED
     assert UP_IMAGE not in wire.commands()
 
