@@ -18,7 +18,7 @@ GROWTH_PPI = 300.0  # ridges are at least 4 pixels apart here; 2.8 times fewer p
 SKIN_PPI = 500.0
 _ORIENTATIONS = 16
 _PERIODS = 4
-_ROUNDS = 12  # more rounds heal more faults: fewer minutiae, and slower
+_ROUNDS = (6, 9)  # of filtering, at least and at most; more rounds heal more faults and leave fewer minutiae
 _PERIOD_WIDTH = 0.25  # standard deviation of a filter, natural logarithm of the period
 _ANGLE_WIDTH = 0.30  # and of its direction, radians
 _ENVELOPE = 0.3  # grain of the local amplitude, mm
@@ -127,7 +127,7 @@ def grow_ridges(rng: Generator, grid: Grid, flow: Flow) -> Field:
     """Ridges and valleys along the flow: the cosine of a phase, -1 to 1."""
     waves = _waves(grid, flow)
     image = rng.standard_normal(grid.shape).astype(np.float32)
-    for _ in range(_ROUNDS):
+    for _ in range(int(rng.integers(*_ROUNDS, endpoint=True))):
         image = _levelled(_filtered(image, waves), grid.pitch)
     return _cosine(_filtered(image, waves), _quadrature(image, waves))
 
@@ -182,7 +182,7 @@ def _creases(rng: Generator, grid: Grid, count: int) -> Field:
 
 
 def grow_skin(rng: Generator, pattern: Pattern, build: Build) -> Skin:
-    """The skin of one finger; about a second."""
+    """The skin of one finger; about half a second."""
     reach = build.half_axes[0] + 2.5, build.half_axes[1] + 3.0
     coarse = Grid.of(*reach, 25.4 / GROWTH_PPI, multiple=12)
     wave = grow_ridges(rng, coarse, draw_flow(rng, coarse, pattern, build.period))

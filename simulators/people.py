@@ -77,7 +77,7 @@ def _skin(seed: int, position: Position) -> Skin:
 
 @dataclass(frozen=True, slots=True)
 class Finger:
-    """One finger of a synthetic person. Its skin is grown at the first impression, in about a second, and kept."""
+    """One finger of a synthetic person. Its skin is grown at the first impression, in about half a second, and kept."""
 
     seed: int
     position: Position
