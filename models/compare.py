@@ -18,11 +18,12 @@ from models.cylinders import Cylinders, cylinders
 from models.minutiae import unpack
 from models.template import Template
 
-MAX_ROTATION = np.pi / 2  # between two impressions of one finger
+MAX_ROTATION = np.pi / 3  # between two impressions of one finger
 MIN_COMMON_PLACES = 0.6 * 64  # or the pair says too little
 
 TOP_PAIRS = 30  # that enter the relaxation
 FINAL_PAIRS = 8  # that are averaged
+MIN_SUPPORTERS = 15  # among which support is shared: a few minutiae that agree by chance must not weigh like many
 ROUNDS = 5
 OWN_WEIGHT = 0.5  # of a pair's similarity against the support of the others
 # Support falls along logistic curves (middle, slope) of the differences in distance, in direction, in bearing.
@@ -95,9 +96,9 @@ def _relaxed(start: NDArray[np.float64], support: NDArray[np.float64]) -> float:
     """Steps 2 and 3."""
     if len(start) < 2:
         return 0.0
-    value = start
+    value, supporters = start, max(len(start) - 1, MIN_SUPPORTERS)
     for _ in range(ROUNDS):
-        value = OWN_WEIGHT * value + (1 - OWN_WEIGHT) * (support @ value) / (len(start) - 1)
+        value = OWN_WEIGHT * value + (1 - OWN_WEIGHT) * (support @ value) / supporters
     kept = np.divide(value, start, out=np.zeros_like(value), where=start > 0)
     best = np.argsort(-kept, kind="stable")[:FINAL_PAIRS]
     return float(value[best].sum() / FINAL_PAIRS)

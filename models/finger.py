@@ -1,10 +1,10 @@
 """Fingerprint images to minutiae: prepare, run LEADER, keep the peaks on skin.
 
 1. resample to 500 ppi, find the skin, cut to it          models/finger_image.py
-2. no skin worth a pass of the network: no minutiae
+2. no ridges worth a pass of the network: no minutiae     models/finger_quality.py
 3. pad to multiples of 32, run the graph                  models/session.py
 4. minutiae where the quality peaks, on skin only
-5. quality of the sample from skin and minutiae           models/finger_quality.py
+5. quality of the sample from its looks and minutiae
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from scipy import ndimage
 from drivers.sample import Modality, Sample
 from models.encoder import Encoder, Quality
 from models.finger_image import Image, Mask, Prepared, prepare
-from models.finger_quality import judge, worth_reading
+from models.finger_quality import judge, look
 from models.manifest import ModelCard, load_card
 from models.minutiae import FORMAT, MAX_MINUTIAE, TURN, Kind, Minutiae, no_minutiae, pack
 from models.session import Session
@@ -73,8 +73,9 @@ class FingerEncoder:
 
     def _extract(self, sample: Sample) -> Extraction:
         prepared = prepare(sample.image, sample.pixels_per_inch)
-        found = self._detect(prepared) if worth_reading(prepared) else no_minutiae(prepared.width, prepared.height)
-        quality = judge(prepared, found)
+        looks = look(prepared)
+        found = self._detect(prepared) if looks.worth_reading else no_minutiae(prepared.width, prepared.height)
+        quality = judge(looks, found)
         return Extraction(found.with_quality(quality.score), quality)
 
     def _detect(self, prepared: Prepared) -> Minutiae:

@@ -12,8 +12,9 @@ from scipy import ndimage
 
 from models.minutiae import PIXELS_PER_INCH
 
-MAX_SIDE = 1024  # pixels at 500 ppi that are looked at: two inches, more than a rolled thumb
-PPI_RANGE = (50.0, 5000.0)  # outside of it the stated resolution is taken for an error
+MAX_SIDE = 800  # pixels at 500 ppi that are looked at: 1.6 inches, a rolled thumb
+MAX_FRAME = 2048  # pixels at 500 ppi a side of the frame; of a larger one only the middle is looked at
+PPI_RANGE = (100.0, 4000.0)  # outside of it the stated resolution is taken for an error
 
 _COARSE = 2  # the foreground is found at half the resolution
 _RIDGE_SIGMAS = (1.0, 3.0)  # coarse pixels: the band in which ridges of 6 to 14 pixels at 500 ppi live
@@ -40,13 +41,19 @@ class Prepared:
 
 
 def at_500_ppi(image: NDArray[np.uint8], pixels_per_inch: float) -> Image:
-    """The image at 500 ppi, of at most 65535 pixels a side; one of an impossible resolution is left as it is."""
-    grey = image.astype(np.float32)
+    """The image at 500 ppi, its middle if it is larger than MAX_FRAME; an impossible resolution is taken for 500."""
     plausible = PPI_RANGE[0] <= pixels_per_inch <= PPI_RANGE[1]
     factor = PIXELS_PER_INCH / pixels_per_inch if plausible else 1.0
+    limit = int(MAX_FRAME / factor)
+    grey = image[_middle(image.shape[0], limit), _middle(image.shape[1], limit)].astype(np.float32)
     if abs(factor - 1) < 1e-3 or min(image.shape) < 2:
         return grey
     return _resized(grey, factor)
+
+
+def _middle(size: int, limit: int) -> slice:
+    first = max(0, size - limit) // 2
+    return slice(first, first + min(size, limit))
 
 
 def _resized(grey: Image, factor: float) -> Image:

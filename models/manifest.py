@@ -4,6 +4,7 @@ import hashlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 MANIFEST = Path(__file__).with_name("manifest.toml")
 
@@ -53,7 +54,7 @@ def load_card(name: str, manifest: Path = MANIFEST) -> ModelCard:
         raise ModelError(f"{manifest}: [models.{name}] lacks {error.args[0]}") from error
 
 
-def calibration_table(template_format: str, manifest: Path = MANIFEST) -> dict[str, object]:
+def calibration_table(template_format: str, manifest: Path = MANIFEST) -> dict[str, Any]:
     """The `[calibration."FORMAT"]` table, for models.calibration. ModelError when there is none."""
     table = _tables(manifest).get("calibration", {}).get(template_format)
     if table is None:
@@ -61,13 +62,13 @@ def calibration_table(template_format: str, manifest: Path = MANIFEST) -> dict[s
     return dict(table)
 
 
-def _card(name: str, table: dict[str, str], folder: Path) -> ModelCard:
+def _card(name: str, table: dict[str, Any], folder: Path) -> ModelCard:
     keys = ("sha256", "modality", "licence", "source", "input", "output", "template_format")
     values = {key: table[key] for key in keys}
     return ModelCard(name=name, path=folder / table["file"], limits=tuple(table["limits"]), **values)
 
 
-def _tables(manifest: Path) -> dict[str, dict[str, dict[str, str]]]:
+def _tables(manifest: Path) -> dict[str, dict[str, dict[str, Any]]]:
     try:
         return tomllib.loads(manifest.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,0 +1,70 @@
+"""From a comparison score to an error rate: the only place where that is done, so that policy speaks of rates alone.
+
+The false match rate of a score is the share of comparisons of different fingers that reach it. Up to the level of
+`tail_from` it is what was counted, interpolated between the `scores` and `rates` of the manifest. Beyond, where counts
+are few, it falls by a factor of e for each `tail_scale` of score, and never below `floor`: the data cannot say more.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.manifest import MANIFEST, ModelError, calibration_table
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Of one template format: one `[calibration."FORMAT"]` table of the manifest."""
+
+    scores: tuple[float, ...]  # rising
+    rates: tuple[float, ...]  # falling, one for each score, the last that of the first score of the tail
+    tail_scale: float  # score by which the rate falls to 1/e beyond the last of `scores`
+    floor: float
+
+    def false_match_rate(self, score: float) -> float:
+        """The probability that a comparison of different fingers scores this much or more. Falls as the score rises."""
+        if math.isnan(score):
+            raise ValueError("a comparison score is a number")
+        if score <= self.scores[-1]:
+            return float(np.exp(np.interp(score, self.scores, np.log(self.rates))))
+        tail = self.rates[-1] * math.exp(-(score - self.scores[-1]) / self.tail_scale)
+        return max(self.floor, tail)
+
+
+def load_calibration(template_format: str, manifest: Path = MANIFEST) -> Calibration:
+    """The calibration of a template format. ModelError when the manifest has none or a bad one."""
+    table = calibration_table(template_format, manifest)
+    try:
+        found = Calibration(
+            tuple(table["scores"]), tuple(table["rates"]), float(table["tail_scale"]), float(table["floor"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{manifest}: calibration of {template_format}: {error!r}") from error
+    _check(found, f"{manifest}: calibration of {template_format}")
+    return found
+
+
+def _check(calibration: Calibration, where: str) -> None:
+    scores, rates = np.array(calibration.scores), np.array(calibration.rates)
+    if len(scores) < 2 or len(scores) != len(rates):
+        raise ModelError(f"{where}: scores and rates must be of equal length, at least two")
+    if np.any(np.diff(scores) <= 0) or np.any(np.diff(rates) > 0):
+        raise ModelError(f"{where}: scores must rise and rates must fall")
+    if not (0 < calibration.floor <= rates[-1] and rates[0] <= 1 and calibration.tail_scale > 0):
+        raise ModelError(f"{where}: rates, floor or tail_scale out of range")
+
+
+def fuse(rates: Sequence[float]) -> float:
+    """One false match rate of several independent probes against one reference (Fisher's method in closed form).
+
+    The probability that so many false comparisons have a product of rates this small: with p the product of k rates,
+    p * sum over i < k of (-ln p)^i / i!. Of one rate the rate itself; of none 1.
+    """
+    log_product = math.fsum(math.log(rate) for rate in rates)
+    terms = [1.0]
+    for i in range(1, len(rates)):
+        terms.append(terms[-1] * -log_product / i)
+    return min(1.0, math.exp(log_product) * math.fsum(terms))
