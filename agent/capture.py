@@ -123,14 +123,18 @@ class Collector:
         attempts: int,
         min_quality: int,
         first: "Future[Sample] | None" = None,
+        ask: Told | Retry = Told.PRESENT,
     ) -> None:
-        """Run the steps until each is captured or missing. `first` is the result of the first step, already there."""
+        """Run the steps until each is captured or missing.
+
+        `first` is the result of the first step, already there; for every other step the traveller is told `ask`.
+        """
         waiting: dict[str, deque[Step]] = {}
         for step in steps:
             waiting.setdefault(step.sensor, deque()).append(step)
         running: dict[str, _Turn] = {}
         for sensor, queued in waiting.items():
-            running[sensor] = self._begin(queued.popleft(), first)
+            running[sensor] = self._ask(queued.popleft(), ask) if first is None else self._turn(queued.popleft(), first)
             first = None
         while running and not self._aborted:
             turn = self._next()
@@ -141,7 +145,7 @@ class Collector:
             if again:
                 running[sensor] = self._begin(turn.step)
             elif waiting[sensor]:
-                running[sensor] = self._begin(waiting[sensor].popleft(), prompt=True)
+                running[sensor] = self._ask(waiting[sensor].popleft(), ask)
             else:
                 del running[sensor]
         self._give_up(running, waiting, into)
@@ -153,10 +157,14 @@ class Collector:
         except queue.Empty:
             return None
 
-    def _begin(self, step: Step, first: "Future[Sample] | None" = None, *, prompt: bool = False) -> _Turn:
-        if prompt:
-            tell(self._announce, Told.PRESENT, step.position)
-        future = first or self._stations[step.sensor].capture(step, self._step_timeout_s)
+    def _ask(self, step: Step, key: Told | Retry) -> _Turn:
+        tell(self._announce, key, step.position)
+        return self._begin(step)
+
+    def _begin(self, step: Step) -> _Turn:
+        return self._turn(step, self._stations[step.sensor].capture(step, self._step_timeout_s))
+
+    def _turn(self, step: Step, future: "Future[Sample]") -> _Turn:
         turn = _Turn(step, future)
         future.add_done_callback(lambda _: self._done.put(turn))
         return turn

@@ -102,7 +102,8 @@ def _step(a: Json) -> str:
 
 
 def _decided(a: Json) -> str:
-    return f"  decision {_coloured(a['outcome'])}: {explain(a['reason'])}  [dim]{timings(a['timings_ms'])}[/]"
+    whole = {name: value for name, value in a["timings_ms"].items() if "." not in name}  # the steps were shown before
+    return f"  decision {_coloured(a['outcome'])}: {explain(a['reason'])}  [dim]{timings(whole)}[/]"
 
 
 _LINES = {"told": _told, "started": _started, "step": _step, "decided": _decided}

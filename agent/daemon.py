@@ -71,9 +71,9 @@ class Daemon:
             config=config.outbox,
             clock=self.kiosk.clock,
         )
-        service = Service(self.kiosk, self.status)
+        self._service = Service(self.kiosk, self.status)
         self.control = ControlServer(
-            config.kiosk.control_socket, config.kiosk.control_group, lambda n, a: serve(service, n, a), self._crashed
+            config.kiosk.control_socket, config.kiosk.control_group, self._answer, self._crashed
         )
 
     @property
@@ -179,6 +179,13 @@ class Daemon:
         self.kiosk.stop()
         self.publisher.stop()
         self.link.stop()
+
+    def _answer(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """A request of the command line; an enrolment among them has put an event."""
+        try:
+            return serve(self._service, name, arguments)
+        finally:
+            self.publisher.wake()
 
     def _announce(self, announcement: Announcement) -> None:
         if isinstance(announcement, Decided):

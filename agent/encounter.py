@@ -45,9 +45,8 @@ class EncounterPath:
             candidates = self.watchlist.search(taken.probes, policy.candidates)
         decision = decide(self._evidence(candidates, taken), policy)
         while decision.outcome is Outcome.RECAPTURE:
-            step = taken.weakest.step
-            tell(self.announce, Retry.MOVED, step.position)
-            collector.collect((step,), taken, plan.attempts, policy.min_quality)
+            again = (taken.weakest.step,)
+            collector.collect(again, taken, plan.attempts, policy.min_quality, ask=Retry.MOVED)
             with watch.measured("search"):
                 candidates = self.watchlist.search(taken.probes, policy.candidates)
             decision = decide(self._evidence(candidates, taken), policy)

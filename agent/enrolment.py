@@ -16,12 +16,11 @@ from agent.clock import Clock
 from agent.config import AgreementConfig, Config, Step
 from agent.errors import ControlError
 from agent.event import Category, Enrolment, Event
-from agent.messages import Told
 from agent.outbox import Outbox
-from agent.screen import Announce, tell
 from agent.watchlist import Reference, Watchlist
 from drivers.sample import Position
-from models import gallery_class, load_calibration
+from models import gallery_class
+from models.calibration import load_calibration
 from models.encoder import Entry
 from models.template import Template
 
@@ -52,7 +51,6 @@ class Enroller:
     config: Config
     watchlist: Watchlist
     outbox: Outbox
-    announce: Announce
     clock: Clock
     seal: Seal | None
 
@@ -95,7 +93,6 @@ class Enroller:
         step = self._step(request.position)
         samples: list[Captured] = []
         for _ in range(request.samples):
-            tell(self.announce, Told.PRESENT, request.position)
             taken = Collection()
             collector.collect((step,), taken, self.config.plan.attempts, self.config.policy.min_enrolment_quality)
             if request.position not in taken.captured:

@@ -5,6 +5,7 @@ for development, from a file made on first start. The hub's encryption key is pu
 context.
 """
 
+import json
 import logging
 import os
 import ssl
@@ -66,7 +67,7 @@ def load_hub_key(path: Path) -> HubKey:
     """The hub's public encryption key: a JWK file, X25519 or P-256. ConfigError names what is wrong."""
     wanted = f"a public key as a JWK, of the curve {' or '.join(HUB_CURVES)}"
     try:
-        key = import_key(_read(path))
+        key = import_key(json.loads(_read(path)))
     except (JoseError, ValueError, TypeError, KeyError):
         # Without the cause: it may quote the file, which could be anything.
         raise ConfigError(f"{path}: is not {wanted}") from None

@@ -179,7 +179,7 @@ class Lane(Worker):
 
     def _desk(self, watchlist: Watchlist, outbox: Outbox) -> Desk:
         path = EncounterPath(self._config, self._encoders, watchlist, outbox, self._announce, self._clock)
-        enroller = Enroller(self._config, watchlist, outbox, self._announce, self._clock, self._seal)
+        enroller = Enroller(self._config, watchlist, outbox, self._clock, self._seal)
         return Desk(path, enroller, watchlist, outbox, self._new_collector)
 
     def _new_collector(self) -> Collector:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from models.calibration import fuse
 from sqlite_utils import Database
 
 from agent.candidate import Candidate, CandidateList
@@ -22,7 +21,8 @@ from agent.errors import StoreError
 from agent.event import Category, ListState
 from agent.schema import open_store, reading, writing
 from drivers.sample import Position
-from models import gallery_class, load_calibration
+from models import gallery_class
+from models.calibration import fuse, load_calibration
 from models.encoder import Entry, Gallery
 from models.template import Template
 

@@ -1,5 +1,6 @@
 """The demo: a whole kiosk on this machine and three travellers. `make demo`, or `kiosk-sim demo`."""
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from simulators.rig import KioskRig, Watcher
 LISTED, UNLISTED, UNREADABLE = 7, 11, 13  # seeds of synthetic people
 FINGER = Position.RIGHT_INDEX
 HUB_S = 15.0
+
+AT_THE_END = ("proceed", "go_to_officer")
 
 Json = Mapping[str, Any]
 out = Console(highlight=False, soft_wrap=True)
@@ -72,7 +75,7 @@ class Demo:
             self._press(traveller.seed, 10 + attempt, traveller.condition)
             step = self._watcher.wait_for("step")
             self._rig.sensor.module.lift()
-            if step["usable"] or step["attempt"] == 3:
+            if step["usable"] or self._watcher.wait_for("told")["key"] in AT_THE_END:
                 break
         decided = self._watcher.wait_for("decided")
         if not self._rig.hub.wait(lambda hub: _holds(hub.events(), decided["event"]), HUB_S):
@@ -141,6 +144,7 @@ def command(
     rumqttd: Annotated[bool, typer.Option("--rumqttd", help="Use rumqttd even where Mosquitto is installed.")] = False,
 ) -> None:
     """Broker, hub, simulated sensor and the agent as its own process; three travellers; then press another finger."""
+    logging.getLogger("agent").addHandler(logging.NullHandler())  # the agent's log is a file, named below
     out.print("[dim]starting: broker, hub, sensor, agent ...[/]")
     with KioskRig(say=_show_hub, pace=pace, settings=Ef01Settings(), mosquitto=False if rumqttd else None) as rig:
         _introduce(rig)

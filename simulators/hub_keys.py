@@ -34,7 +34,7 @@ class HubKeys:
             made = OKPKey.generate_key("X25519")
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 json.dump(made.as_dict(private=True), file)
-        key = import_key(path.read_bytes())
+        key = import_key(json.loads(path.read_text(encoding="utf-8")))
         if not isinstance(key, (OKPKey, ECKey)) or not key.is_private:
             raise ValueError(f"{path}: is not a private JWK of an elliptic curve")
         keys = cls(key, kiosks)

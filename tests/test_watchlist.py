@@ -1,0 +1,158 @@
+"""The watchlist: found when there, gone when removed or expired (from the disk too), the same after a restart."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent.config import AgreementConfig
+from agent.errors import StoreError
+from agent.event import Category
+from agent.watchlist import Reference, Watchlist
+from drivers.sample import Position
+from models.template import Template, TemplateError
+from tests.conftest import FakeClock, template_of
+
+INDEX, THUMB = Position.RIGHT_INDEX, Position.RIGHT_THUMB
+AGREEMENT = AgreementConfig(
+    provider="partner", purpose="test", legal_basis="agreement 1", recipients=("hub",), keep_s=3600
+)
+ALICE, BOB, CAROL = 101, 102, 103
+
+
+def reference(clock: FakeClock, seed: int, keep_s: float = 3600, position: Position = INDEX) -> Reference:
+    return Reference(
+        f"r{seed}",
+        "agreement-1",
+        Category.WANTED,
+        clock.now() + timedelta(seconds=keep_s),
+        ((position, template_of(seed, 0, position)),),
+    )
+
+
+@pytest.fixture(name="path")
+def _path(tmp_path: Path) -> Path:
+    return tmp_path / "watchlist.db"
+
+
+@pytest.fixture(name="watchlist")
+def _watchlist(path: Path, clock: FakeClock) -> Iterator[Watchlist]:
+    watchlist = Watchlist(path, clock)
+    yield watchlist
+    watchlist.close()
+
+
+def found(watchlist: Watchlist, seed: int, position: Position = INDEX) -> list[str]:
+    candidates = watchlist.search({position: template_of(seed, 1, position)}, 5).candidates
+    return [c.reference_id for c in candidates if c.false_match_rate < 0.001]
+
+
+def test_a_listed_person_is_found_and_another_is_not(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    watchlist.add(reference(clock, BOB), AGREEMENT)
+    assert found(watchlist, ALICE) == ["r101"]
+    assert found(watchlist, BOB) == ["r102"]
+    assert found(watchlist, CAROL) == []
+
+
+def test_another_finger_of_the_same_person_is_not_that_finger(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    assert watchlist.search({THUMB: template_of(ALICE, 1, THUMB)}, 5).candidates == ()
+
+
+def test_two_fingers_count_together(watchlist: Watchlist, clock: FakeClock) -> None:
+    both = ((INDEX, template_of(ALICE, 0, INDEX)), (THUMB, template_of(ALICE, 0, THUMB)))
+    watchlist.add(Reference("both", "agreement-1", Category.WANTED, clock.now() + timedelta(1), both), AGREEMENT)
+    one = watchlist.search({INDEX: template_of(ALICE, 1, INDEX)}, 5).candidates[0]
+    two = watchlist.search({INDEX: template_of(ALICE, 1), THUMB: template_of(ALICE, 1, THUMB)}, 5).candidates[0]
+    assert set(two.scores) == {INDEX, THUMB}
+    assert two.false_match_rate < one.false_match_rate
+
+
+def test_candidates_come_best_first_and_no_more_than_asked_for(watchlist: Watchlist, clock: FakeClock) -> None:
+    for seed in (ALICE, BOB, CAROL):
+        watchlist.add(reference(clock, seed), AGREEMENT)
+    rates = [c.false_match_rate for c in watchlist.search({INDEX: template_of(BOB, 1)}, 2).candidates]
+    assert len(rates) == 2
+    assert rates == sorted(rates)
+
+
+def test_it_is_the_same_after_a_restart(path: Path, clock: FakeClock) -> None:
+    first = Watchlist(path, clock)
+    first.add(reference(clock, ALICE), AGREEMENT)
+    before = first.search({INDEX: template_of(ALICE, 1)}, 5)
+    first.close()
+    second = Watchlist(path, clock)
+    assert second.search({INDEX: template_of(ALICE, 1)}, 5) == before
+    assert second.recipients("agreement-1") == {"hub"}
+    second.close()
+
+
+def test_each_change_raises_the_revision_and_age_runs_from_the_last(watchlist: Watchlist, clock: FakeClock) -> None:
+    assert (watchlist.state.revision, watchlist.state.age_s) == (0, None)
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    clock.advance(60)
+    assert (watchlist.state.revision, watchlist.state.age_s) == (1, 60.0)
+    watchlist.remove(["r101"])
+    assert (watchlist.state.revision, watchlist.state.age_s) == (2, 0.0)
+
+
+def test_a_clock_that_jumped_back_makes_no_list_younger_than_new(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    clock.advance(-86_400)
+    assert watchlist.state.age_s == 0.0
+
+
+def test_an_id_is_given_once(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    with pytest.raises(StoreError, match="already on the list"):
+        watchlist.add(reference(clock, ALICE), AGREEMENT)
+    assert watchlist.state.revision == 1
+
+
+def test_an_unreadable_template_is_refused_and_nothing_is_stored(watchlist: Watchlist, clock: FakeClock) -> None:
+    bad = Template(template_of(ALICE, 0).format, b"rubbish")
+    with pytest.raises(TemplateError):
+        watchlist.add(
+            Reference("bad", "agreement-1", Category.WANTED, clock.now() + timedelta(1), ((INDEX, bad),)), AGREEMENT
+        )
+    assert watchlist.references() == ()
+    assert watchlist.state.revision == 0
+
+
+def on_disk(path: Path, needle: bytes) -> bool:
+    return any(needle in part.read_bytes() for part in path.parent.glob(path.name + "*"))
+
+
+def test_an_expired_reference_is_gone_from_memory_and_disk(path: Path, watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE, keep_s=100), AGREEMENT)
+    watchlist.add(reference(clock, BOB, keep_s=1000), AGREEMENT)
+    assert on_disk(path, template_of(ALICE, 0).data)
+    clock.advance(100)
+    assert found(watchlist, ALICE) == []
+    assert found(watchlist, BOB) == ["r102"]
+    assert [r.reference_id for r in watchlist.references()] == ["r102"]
+    assert not on_disk(path, template_of(ALICE, 0).data)
+    assert not on_disk(path, b"r101")
+    assert on_disk(path, template_of(BOB, 0).data)
+
+
+def test_what_expired_while_the_kiosk_was_off_is_gone_at_start(path: Path, clock: FakeClock) -> None:
+    first = Watchlist(path, clock)
+    first.add(reference(clock, ALICE, keep_s=100), AGREEMENT)
+    first.close()
+    clock.advance(200)
+    second = Watchlist(path, clock)
+    assert second.references() == ()
+    assert not on_disk(path, template_of(ALICE, 0).data)
+    second.close()
+
+
+def test_removing_somebody_who_is_not_there_changes_nothing(watchlist: Watchlist) -> None:
+    assert watchlist.remove(["nobody"]) == ()
+    assert watchlist.state.revision == 0
+
+
+def test_an_unknown_agreement_allows_nobody(watchlist: Watchlist) -> None:
+    assert watchlist.recipients("no-such-agreement") == frozenset()
