@@ -2,12 +2,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo test bench lint format lock
+.PHONY: help setup demo test bench lint format lock drill-lost drill-unplug drill-stop drill-memory
 help:
 	@echo "make demo    three travellers at a simulated kiosk; then press another finger   (ONCE=1 ends after the three)"
 	@echo "make test    every test"
 	@echo "make bench   speed and accuracy, as ratios and figures"
 	@echo "make lint    ruff, mypy, codespell"
+	@echo "make drill-lost | drill-unplug | drill-stop | drill-memory    the long acceptance runs"
 
 # The stamp changes when the lock does, so that every target runs on what the lock says.
 setup: .venv/ready
@@ -25,7 +26,11 @@ test: setup
 	$(BIN)/pytest
 
 bench: setup
-	$(BIN)/kiosk-bench all
+	$(BIN)/kiosk-bench path
+
+# Ten minutes or so each; make test runs a short seed of every drill.
+drill-lost drill-unplug drill-stop drill-memory: drill-%: setup
+	$(BIN)/python -m tests.drills.$*
 
 lint: setup
 	$(BIN)/ruff check .

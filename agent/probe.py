@@ -13,7 +13,7 @@ from agent.errors import AgentError, ConfigError
 from agent.kiosk import make_sensor
 from agent.messages import say
 from drivers import open_sensor
-from drivers.errors import CaptureRetry, SensorError
+from drivers.errors import CaptureRetry, DeviceTaken, SensorError
 from drivers.sample import Sample
 from drivers.sensor import DeviceInfo
 from models import load_encoder
@@ -68,8 +68,10 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
         waited = time.perf_counter() - start
     except CaptureRetry as retry:
         raise AgentError(f"no sample: {retry} - the traveller would be told: {say(retry.reason)}") from retry
+    except DeviceTaken as error:
+        raise AgentError(f"{error}: if the daemon does (see `kiosk-agent status`), stop the daemon first") from error
     except SensorError as error:
-        raise AgentError(f"{error}{_taken(str(error))}") from error
+        raise AgentError(str(error)) from error
     finally:
         sensor.close()
     start = time.perf_counter()
@@ -78,11 +80,6 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
     if out is not None:
         _write(sample, out)
     return Capture(info, sample, quality, waited, assessed)
-
-
-def _taken(problem: str) -> str:
-    busy = "busy" in problem.lower() or "lock" in problem.lower() or "in use" in problem.lower()
-    return " - does the daemon hold it? `kiosk-agent status` says; stop the daemon first" if busy else ""
 
 
 def _write(sample: Sample, out: Path) -> None:

@@ -4,6 +4,7 @@
     Cancelled                     somebody called cancel(); stop waiting
     SensorError
     ├── LinkLost                  the cable, the port or the power went: close, back off, reopen
+    │   └── DeviceTaken           another program holds it: as LinkLost, or stop that program
     └── ProtocolError             the device talks nonsense or not at all: close, back off, reopen
 
 A message names the device and the fact, never pixels or bytes of an image.
@@ -39,6 +40,10 @@ class SensorError(Exception):
 
 class LinkLost(SensorError):
     """The device is gone: unplugged, powered off, port vanished."""
+
+
+class DeviceTaken(LinkLost):
+    """Another program holds the device."""
 
 
 class ProtocolError(SensorError):

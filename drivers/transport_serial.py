@@ -15,12 +15,13 @@ from typing import Protocol
 
 import serial
 
-from drivers.errors import Cancelled, LinkLost
+from drivers.errors import Cancelled, DeviceTaken, LinkLost
 
 CHUNK = 65_536  # bytes taken by one read at most
 WRITE_LIMIT_S = 2.0  # a command has a few bytes: a port that takes none for so long is gone
 
 _FORBIDDEN = "no permission for the port; is this account in the group of the udev rule?"
+_TAKEN = (errno.EAGAIN, errno.EBUSY)
 _ADVICE = {
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
@@ -110,11 +111,12 @@ class StreamEnd:
 
 
 def open_serial(path: str, baud: int) -> StreamEnd:
-    """Claim a tty: 8N1, no flow control, no modem lines needed. LinkLost says why not."""
+    """Claim a tty: 8N1, no flow control, no modem lines needed. LinkLost (DeviceTaken is one) says why not."""
     try:
         port = serial.Serial(path, baud, timeout=0, exclusive=True)
     except (OSError, termios.error, ValueError) as error:
-        raise LinkLost(f"{path}: {_explain(error)}") from error
+        lost = DeviceTaken if error.args[0] in _TAKEN else LinkLost
+        raise lost(f"{path}: {_explain(error)}") from error
     return StreamEnd(path, port)
 
 

@@ -1,6 +1,5 @@
 """The demo: a whole kiosk on this machine and three travellers. `make demo`, or `kiosk-sim demo`."""
 
-import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,7 +61,7 @@ class Demo:
             self._watcher.wait_for("told")
             self._press(LISTED, impression, Condition.NORMAL)
             self._watcher.wait_for("step")
-            self._rig.sensor.module.lift()
+            self._rig.lift()
         asking.join()
         if not answer:
             raise RuntimeError("the enrolment failed: see the lines above")
@@ -74,7 +73,7 @@ class Demo:
         for attempt in range(10):
             self._press(traveller.seed, 10 + attempt, traveller.condition)
             step = self._watcher.wait_for("step")
-            self._rig.sensor.module.lift()
+            self._rig.lift()
             if step["usable"] or self._watcher.wait_for("told")["key"] in AT_THE_END:
                 break
         decided = self._watcher.wait_for("decided")
@@ -144,7 +143,6 @@ def command(
     rumqttd: Annotated[bool, typer.Option("--rumqttd", help="Use rumqttd even where Mosquitto is installed.")] = False,
 ) -> None:
     """Broker, hub, simulated sensor and the agent as its own process; three travellers; then press another finger."""
-    logging.getLogger("agent").addHandler(logging.NullHandler())  # the agent's log is a file, named below
     out.print("[dim]starting: broker, hub, sensor, agent ...[/]")
     with KioskRig(say=_show_hub, pace=pace, settings=Ef01Settings(), mosquitto=False if rumqttd else None) as rig:
         _introduce(rig)

@@ -4,6 +4,8 @@ The demo, the drills and the end-to-end tests stand on it; each takes away what 
 """
 
 import json
+import logging
+import os
 import queue
 import signal
 import subprocess
@@ -28,9 +30,13 @@ from simulators.hub_keys import HubKeys
 READY_S = 60.0  # the first start on a slow machine reads every library from the disk
 ANSWER_S = 60.0
 STOP_S = 10.0
+LIFT_S = 1.0  # an agent that is away polls nothing: go on then
 SITE, KIOSK = "demo-port", "kiosk-1"
 
 Json = Mapping[str, Any]
+
+# The rig borrows pieces of the agent; the daemon's own log is a file.
+logging.getLogger("agent").addHandler(logging.NullHandler())
 
 CONFIG = """\
 [kiosk]
@@ -66,6 +72,7 @@ class KioskRig:
     def __init__(
         self,
         *,
+        environment: Mapping[str, str] | None = None,
         say: Say | None = None,
         pace: bool = False,
         settings: Ef01Settings | None = None,
@@ -81,6 +88,7 @@ class KioskRig:
         self.sensor = Ef01Rig(settings or Ef01Settings(), self.folder / "sensor", pace=pace)
         self.client = ControlClient(self.folder / "control.sock")
         self.agent: subprocess.Popen[bytes] | None = None
+        self._environment = dict(environment or {})
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -98,11 +106,21 @@ class KioskRig:
     def __exit__(self, *_: object) -> None:
         self._resources.close()
 
+    def lift(self) -> None:
+        """Take the finger away and let the driver see it: one that followed at once would be the same finger to it."""
+        self.sensor.module.lift()
+        polls = self._polls()
+        wait_until(lambda: self._polls() > polls, LIFT_S)
+
+    def _polls(self) -> int:
+        return self.sensor.module.counters().commands["GetImage"]
+
     def start_agent(self) -> None:
         """Start the daemon and wait until its control socket answers. RuntimeError with the end of its log if not."""
         command = [sys.executable, "-m", "agent", "run", "--config", str(self.config)]
+        env = os.environ | self._environment
         with self.log.open("ab") as log:
-            self.agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
         if not wait_until(lambda: self._answers() or not self.running, READY_S) or not self.running:
             self.kill_agent()
             raise RuntimeError(f"the agent did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
@@ -187,13 +205,16 @@ class Watcher:
     def wait_for(self, kind: str, timeout: float = ANSWER_S) -> Json:
         """The next announcement of a kind; others are passed over. TimeoutError when none comes."""
         deadline = time.monotonic() + timeout
-        while True:
-            try:
-                announcement = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                raise TimeoutError(f"no announcement {kind!r} within {timeout:.0f} s") from None
-            if announcement["kind"] == kind:
-                return announcement
+        while (announcement := self.next(max(0.0, deadline - time.monotonic())))["kind"] != kind:
+            pass
+        return announcement
+
+    def next(self, timeout: float = ANSWER_S) -> Json:
+        """The next announcement of any kind. TimeoutError when none comes."""
+        try:
+            return self._queue.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"the kiosk said nothing for {timeout:.0f} s") from None
 
     def _main(self) -> None:
         while not self._stopping.is_set():

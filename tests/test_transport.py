@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from drivers import transport_serial
-from drivers.errors import Cancelled, LinkLost
+from drivers.errors import Cancelled, DeviceTaken, LinkLost
 from drivers.transport import Attachment, SerialUrl, SocketUrl, Transport, open_transport, parse_url
 
 CANCEL_WITHIN_S = 0.3
@@ -201,7 +201,7 @@ def test_what_is_no_terminal_is_a_lost_link(tmp_path: Path) -> None:
 
 
 def test_a_port_is_ours_alone(line: Line, transport: Transport) -> None:
-    with pytest.raises(LinkLost, match="another program"):
+    with pytest.raises(DeviceTaken, match="another program"):
         open_transport(line.url)
     transport.close()
     open_transport(line.url).close()

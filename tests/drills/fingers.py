@@ -30,7 +30,7 @@ def enrol(rig: KioskRig, watcher: Watcher, person: int = LISTED) -> None:
     watcher.wait_for("told")
     rig.sensor.module.press(touch(person, 0))
     watcher.wait_for("step")
-    rig.sensor.module.lift()
+    rig.lift()
     asking.join(ANSWER_S)
     if not answer:
         raise RuntimeError("the enrolment failed")
@@ -42,4 +42,4 @@ def meet(rig: KioskRig, watcher: Watcher, person: int, impression: int, timeout:
     try:
         return dict(watcher.wait_for("decided", timeout))
     finally:
-        rig.sensor.module.lift()
+        rig.lift()

@@ -27,7 +27,7 @@ def _asked_again(rig: KioskRig, watcher: Watcher) -> None:
     """While a traveller whose finger was not good stands there."""
     rig.sensor.module.press(touch(1, 1) // 64 + 190)
     watcher.wait_for("step")
-    rig.sensor.module.lift()
+    rig.lift()
 
 
 STATES: dict[str, Callable[[KioskRig, Watcher], None]] = {

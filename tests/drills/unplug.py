@@ -35,7 +35,7 @@ def once(rig: KioskRig, byte: int) -> float:
     rig.sensor.module.press(touch(1, 1))
     if not rig.sensor.server.unplugged.wait(SOON):
         raise TimeoutError("the sensor was never unplugged")
-    rig.sensor.module.lift()
+    rig.lift()
     _until(rig, lambda: "fault" in sensor_states(rig)[told:], "the sensor is gone")
     start = time.monotonic()
     rig.sensor.replug()
