@@ -22,7 +22,7 @@ _ROUNDS = (6, 9)  # of filtering, at least and at most; more rounds heal more fa
 _PERIOD_WIDTH = 0.25  # standard deviation of a filter, natural logarithm of the period
 _ANGLE_WIDTH = 0.30  # and of its direction, radians
 _ENVELOPE = 0.3  # grain of the local amplitude, mm
-_PORE_SPACING = 0.42  # mm; 9 to 18 pores a centimetre of ridge, Ashbaugh (1999)
+_PORE_SPACING = 0.7  # mm, both ways: some 9 pores a centimetre of ridge, as Nagesh et al. (2011) counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,8 +72,9 @@ class Layout:
     axes: tuple[float, ...] = ()  # which way the ridges of each core bulge, radians counter-clockwise from up
 
 
-# Share of each pattern by digit, thumb to little finger, in the order of _CLASSES. Rounded from the tables in
-# Cummins and Midlo, "Finger Prints, Palms and Soles" (1943): about 65 % loops, 30 % whorls, 5 % arches over all ten.
+# Share of each pattern by digit, in the order of _CLASSES: our estimates, not a table of anybody's. Over all ten they
+# come to the 60 to 70 % loops, 25 to 35 % whorls and 5 % arches that textbooks give; whorls are commonest on thumb and
+# ring finger, radial loops and arches on the index.
 _CLASSES = ("arch", "tented_arch", "ulnar", "radial", "whorl", "double_loop")
 _SHARES = {
     "thumb": (0.020, 0.005, 0.580, 0.005, 0.290, 0.100),
