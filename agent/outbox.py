@@ -29,21 +29,23 @@ EXPIRING = (EventClass.HEALTH, EventClass.CAPTURE)
 SHEDDABLE = (EventClass.HEALTH, EventClass.CAPTURE, EventClass.ENCOUNTER)
 SHED_ROWS = 256  # tombstones made at a time
 
+SPAN = 1 << 40  # places of bodies for each class: more than a kiosk will ever put
+
 
 def _first(db: Database) -> None:
-    """Version 1. `body` comes last so that reading the header of a large event does not read the body."""
+    """Version 1. Bodies lie apart and by class, so that dropping the oldest of a class frees whole pages."""
     db.execute("CREATE TABLE outbox (epoch TEXT NOT NULL)")
     db.execute("INSERT INTO outbox (epoch) VALUES (?)", [secrets.token_hex(8)])
     db.execute(
-        "CREATE TABLE counter (event_class TEXT PRIMARY KEY, last INTEGER NOT NULL, acknowledged INTEGER NOT NULL,"
-        " CHECK (acknowledged BETWEEN 0 AND last)) WITHOUT ROWID"
+        "CREATE TABLE counter (number INTEGER PRIMARY KEY, event_class TEXT NOT NULL UNIQUE, last INTEGER NOT NULL,"
+        " acknowledged INTEGER NOT NULL, CHECK (acknowledged BETWEEN 0 AND last))"
     )
     db.execute(
         "CREATE TABLE event (event_class TEXT NOT NULL, sequence INTEGER NOT NULL, subject TEXT NOT NULL,"
-        " time TEXT NOT NULL, tombstone TEXT, body BLOB NOT NULL, PRIMARY KEY (event_class, sequence))"
+        " time TEXT NOT NULL, tombstone TEXT, PRIMARY KEY (event_class, sequence)) WITHOUT ROWID"
     )
-    # Oldest living events of a class, without walking over the tombstones before them.
-    db.execute("CREATE INDEX living ON event (event_class, sequence, time) WHERE tombstone IS NULL")
+    # place = SPAN * number of the class + sequence
+    db.execute("CREATE TABLE body (place INTEGER PRIMARY KEY, body BLOB NOT NULL)")
 
 
 MIGRATIONS = (_first,)
@@ -56,6 +58,7 @@ class Outbox:
         self._db = open_store(path, "outbox", MIGRATIONS)
         self._kiosk = kiosk
         self._config = config or OutboxConfig()
+        self._shedding = False
         with reading(self._db):
             self.epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]
 
@@ -85,9 +88,10 @@ class Outbox:
         """The first `limit` events of a class with a sequence above `after`, in order."""
         with reading(self._db):
             rows = self._db.execute(
-                "SELECT sequence, subject, time, body, tombstone FROM event"
+                "SELECT sequence, subject, time, coalesce(body, x''), tombstone"
+                " FROM event LEFT JOIN body ON place = sequence + ?"
                 " WHERE event_class = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-                [event_class, after, limit],
+                [self._start(event_class), event_class, after, limit],
             ).fetchall()
         return [self._stored(event_class, row) for row in rows]
 
@@ -107,6 +111,8 @@ class Outbox:
                 return 0
             if upto <= acknowledged:
                 return 0
+            start = self._start(event_class)
+            self._db.execute("DELETE FROM body WHERE place BETWEEN ? AND ?", [start + acknowledged + 1, start + upto])
             self._db.execute("DELETE FROM event WHERE event_class = ? AND sequence <= ?", [event_class, upto])
             self._db.execute("UPDATE counter SET acknowledged = ? WHERE event_class = ?", [upto, event_class])
         return upto - acknowledged
@@ -125,17 +131,19 @@ class Outbox:
 
     def expire(self, now: datetime) -> int:
         """Turn telemetry older than the configured time into tombstones. Returns how many."""
-        before = _text(now - timedelta(seconds=self._config.telemetry_keep_s))
+        before = now - timedelta(seconds=self._config.telemetry_keep_s)
         with writing(self._db):
-            return sum(self._bury(event_class, Tombstone.EXPIRED, before) for event_class in EXPIRING)
+            return sum(self._bury(c, Tombstone.EXPIRED, self._older_than(c, before)) for c in EXPIRING)
 
     def _put(self, event: Event) -> EventKey:
         with writing(self._db):
             sequence = self._next(event.event_class)
             self._db.execute(
-                "INSERT INTO event (event_class, sequence, subject, time, body) VALUES (?, ?, ?, ?, ?)",
-                [event.event_class, sequence, event.subject, _text(event.time), event.body],
+                "INSERT INTO event (event_class, sequence, subject, time) VALUES (?, ?, ?, ?)",
+                [event.event_class, sequence, event.subject, _text(event.time)],
             )
+            place = self._start(event.event_class) + sequence
+            self._db.execute("INSERT INTO body VALUES (?, ?)", [place, event.body])
             while self._used_bytes() > self._config.max_bytes and self._shed():
                 pass
         return EventKey(self._kiosk, self.epoch, event.event_class, sequence)
@@ -157,20 +165,38 @@ class Outbox:
         return shed
 
     def _shed(self) -> int:
-        shed = next((count for event_class in SHEDDABLE if (count := self._bury(event_class, Tombstone.SHED))), 0)
-        if shed:
-            log.warning("outbox is full: dropped the bodies of %d events that may be dropped", shed)
-        return shed
+        """Drop the oldest bodies of the first class that has any and may lose them."""
+        for event_class in SHEDDABLE:
+            if shed := self._bury(event_class, Tombstone.SHED, self._oldest(event_class)):
+                level = logging.DEBUG if self._shedding else logging.WARNING
+                log.log(level, "outbox is full: dropped the bodies of %d %s events", shed, event_class)
+                self._shedding = True
+                return shed
+        return 0
 
-    def _bury(self, event_class: EventClass, tombstone: Tombstone, before: str | None = None) -> int:
-        """Make tombstones: of everything from before a time, or of the oldest SHED_ROWS."""
-        condition, values = ("AND time < ?", [before]) if before else (f"ORDER BY sequence LIMIT {SHED_ROWS}", [])
-        cursor = self._db.execute(
-            "UPDATE event SET tombstone = ?, body = x'' WHERE rowid IN ("  # noqa: S608 - two fixed texts
-            f"SELECT rowid FROM event INDEXED BY living WHERE event_class = ? AND tombstone IS NULL {condition})",
-            [tombstone, event_class, *values],
+    def _oldest(self, event_class: EventClass) -> list[int]:
+        start = self._start(event_class)
+        sql = "SELECT place - ? FROM body WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
+        return [row[0] for row in self._db.execute(sql, [start, start, start + SPAN - 1, SHED_ROWS])]
+
+    def _older_than(self, event_class: EventClass, time: datetime) -> list[int]:
+        sql = "SELECT sequence FROM event WHERE event_class = ? AND tombstone IS NULL AND time < ?"
+        return [row[0] for row in self._db.execute(sql, [event_class, _text(time)])]
+
+    def _bury(self, event_class: EventClass, tombstone: Tombstone, sequences: list[int]) -> int:
+        """Bodies first: on a full disk, the pages that they free are what the headers may need."""
+        start = self._start(event_class)
+        self._db.conn.executemany("DELETE FROM body WHERE place = ?", [(start + n,) for n in sequences])
+        self._db.conn.executemany(
+            "UPDATE event SET tombstone = ? WHERE event_class = ? AND sequence = ?",
+            [(tombstone, event_class, n) for n in sequences],
         )
-        return cursor.rowcount
+        return len(sequences)
+
+    def _start(self, event_class: EventClass) -> int:
+        """Before the place of the first body. A class has its number since its first event; else nothing is found."""
+        row = self._db.execute("SELECT number FROM counter WHERE event_class = ?", [event_class]).fetchone()
+        return SPAN * row[0] if row else 0
 
     def _used_bytes(self) -> int:
         pages, free, size = (self._pragma(name) for name in ("page_count", "freelist_count", "page_size"))

@@ -111,6 +111,8 @@ def path_of(db: Database) -> str:
 def _named_errors(where: Path | Database) -> Iterator[None]:
     try:
         yield
+    except sqlite3.ProgrammingError:  # a mistake in the agent, such as a handle used by a second thread
+        raise
     except sqlite3.Error as error:
         path = path_of(where) if isinstance(where, Database) else where
         name = getattr(error, "sqlite_errorname", "") or ""
