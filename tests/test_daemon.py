@@ -6,16 +6,20 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.config import parse
+from agent.daemon import Daemon
 from simulators.broker import wait_until
 from simulators.rig import KioskRig, Watcher
 from tests.drills.fingers import LISTED, enrol, meet, touch
 from tests.drills.stop import children
+from tests.scripted import ScriptedSensor
 
 SOON = 20.0
 
@@ -118,13 +122,14 @@ def test_sigterm_ends_it_in_order_and_leaves_nothing(running: KioskRig) -> None:
 
 
 def test_without_a_daemon_the_command_line_opens_the_stores_itself(running: KioskRig) -> None:
+    assert wait_until(lambda: not any(running.client.ask("status")["outbox_pending"].values()), SOON)
     running.stop_agent()
     listed = kiosk_agent(running, "watchlist", "list")
     assert (listed.returncode, listed.stderr) == (0, "")
     assert f"person-{LISTED}" in listed.stdout
     running.sensor.module.press(touch(LISTED, 4))
     found = kiosk_agent(running, "identify")
-    running.sensor.module.lift()
+    running.lift()
     assert found.returncode == 0, found.stderr
     assert f"reference person-{LISTED}" in found.stdout
     assert "1 lead" in kiosk_agent(running, "outbox").stdout
@@ -140,26 +145,22 @@ def test_a_sample_is_taken_without_a_daemon(running: KioskRig, tmp_path: Path) -
     running.sensor.module.press(touch(1, 1))
     path = tmp_path / "x.png"
     done = kiosk_agent(running, "capture", "ef01", f"serial:{running.sensor.server.link}", "--out", str(path))
-    running.sensor.module.lift()
+    running.lift()
     assert done.returncode == 0, done.stderr
     assert "256x288 at 500 ppi, 4 bit" in done.stdout
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_store_that_is_damaged_ends_the_process_with_its_reason(running: KioskRig) -> None:
-    agent = running.agent
-    assert agent is not None
-    outbox = running.folder / "state" / "outbox.db"
-    healthy = outbox.read_bytes()
-    for path in outbox.parent.glob("outbox.db*"):
-        path.write_bytes(b"rubbish" * 1000)
-    running.sensor.module.press(touch(1, 2))
-    assert agent.wait(SOON) == 1
-    running.sensor.module.lift()
-    assert "ending because worker" in running.log.read_text(encoding="utf-8")
-    for path in outbox.parent.glob("outbox.db*"):
-        path.unlink()
-    outbox.write_bytes(healthy)
+def test_a_worker_that_crashes_ends_the_process_with_its_reason(
+    running: KioskRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = threading.enumerate()
+    text = running.config.read_text(encoding="utf-8").replace(str(running.folder), str(tmp_path))
+    text = text.replace(f'encryption_key = "{tmp_path}/hub.pub.json"', "")
+    monkeypatch.setattr("agent.kiosk.make_sensor", lambda *_: ScriptedSensor([ValueError("a bug")]))
+    assert Daemon(parse(text, "test")).run() == 1
+    assert "ending because worker station finger crashed: ValueError: a bug" in caplog.text
+    assert [t.name for t in threading.enumerate() if t not in before] == []
 
 
 def test_a_wrong_configuration_is_told_apart_by_its_status(rig: KioskRig, tmp_path: Path) -> None:
@@ -196,10 +197,8 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> Non
 
 
 def test_a_stuck_worker_starves_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
-    from agent import daemon  # noqa: PLC0415 - the module under the microscope
-
     fed: list[Any] = []
-    monkeypatch.setattr(daemon, "SILENT_S", 10.0)
+    monkeypatch.setattr("agent.daemon.SILENT_S", 10.0)
 
     class Stuck:
         name, silent_for = "lane", 11.0
@@ -217,7 +216,7 @@ def test_a_stuck_worker_starves_the_watchdog(monkeypatch: pytest.MonkeyPatch) ->
     for workers, expected in (([Well()], ["watchdog", "status"]), ([Well(), Stuck()], [])):
         fed.clear()
         fake = type("Fake", (), {"workers": workers, "_notifier": Notifier(), "_summary": lambda *_: ""})()
-        daemon.Daemon._look_after(fake, None)  # type: ignore[arg-type]
+        Daemon._look_after(fake, None)  # type: ignore[arg-type]
         assert fed == expected
 
 
