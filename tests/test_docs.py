@@ -1,0 +1,117 @@
+"""What the documents say is what the code does."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.messages import ENGLISH, Told, say
+from drivers.errors import Retry
+from drivers.sample import Position
+from models.encoder import Flaw
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(p for d in ("agent", "drivers", "models", "simulators", "tests") for p in (ROOT / d).glob("*.md")),
+    ]
+)
+
+
+def help_of(program: str, *arguments: str) -> str:
+    env = os.environ | {"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"}
+    command = [sys.executable, "-m", program, *arguments, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=env)
+    return done.stdout
+
+
+def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
+    """The sub-commands that a document shows: `kiosk-agent watchlist list` and so on."""
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove)\b)?", text)
+    return {tuple(word for word in words if word) for words in found}
+
+
+PROGRAMS = {"kiosk-agent": "agent", "kiosk-sim": "simulators", "kiosk-bench": "simulators.bench"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_command_that_a_document_shows_is_there(program: str) -> None:
+    shown = {c for path in DOCUMENTS for c in commands_in(path.read_text(encoding="utf-8"), program)}
+    known = help_of(PROGRAMS[program])
+    assert shown, f"no document shows {program}"
+    missing = {words for words in shown if not re.search(rf"^\W*{words[0]}\b", known, re.MULTILINE)}
+    assert not missing
+
+
+def test_every_command_of_the_agent_is_in_the_readme() -> None:
+    known = set(re.findall(r"^\W*([a-z][a-z-]+)  +\S", help_of("agent").partition("Commands")[2], re.MULTILINE))
+    shown = {words[0] for words in commands_in((ROOT / "README.md").read_text(encoding="utf-8"), "kiosk-agent")}
+    assert {"run", "status", "enrol"} <= known
+    assert known <= shown
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_and_files_that_a_document_names_are_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_every_make_target_that_the_readme_names_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:`|\$ )make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert re.search(rf"^(?:[a-z-]+ )*{target}(?: [a-z-]+)*:", makefile, re.MULTILINE), target
+
+
+def test_every_library_that_is_locked_is_in_the_notice() -> None:
+    listed = set(re.findall(r"^([a-z0-9][\w.-]*)  ", (ROOT / "NOTICE").read_text(encoding="utf-8"), re.MULTILINE))
+    listed |= set(re.findall(r"^([a-z0-9][\w.-]*) [A-Z]", (ROOT / "NOTICE").read_text(encoding="utf-8"), re.MULTILINE))
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        locked = set(re.findall(r"^([a-z0-9][\w.-]*)==", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))
+        assert locked <= listed, f"{lock}: not in NOTICE: {sorted(locked - listed)}"
+
+
+def test_every_model_file_is_in_the_notice() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    for path in (ROOT / "models").glob("*.onnx"):
+        assert path.name in notice
+
+
+def test_every_message_key_has_words() -> None:
+    for key in (*Told, *Retry, *Flaw):
+        text = say(key, Position.LEFT_THUMB)
+        assert text
+        assert "{" not in text
+    assert set(ENGLISH) == {*Told, *Retry, *Flaw}
+
+
+def test_no_message_accuses_anybody() -> None:
+    words = " ".join(ENGLISH.values()).lower()
+    for word in ("match", "wanted", "criminal", "alert", "hit", "suspect", "police", "watchlist"):
+        assert word not in words.split()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    unit = (ROOT / "systemd" / "kiosk-agent.service").read_text(encoding="utf-8")
+    program = re.search(r"^ExecStart=(\S+)", unit, re.MULTILINE)
+    assert program is not None
+    copy = tmp_path / "kiosk-agent.service"
+    copy.write_text(unit.replace(program[1], sys.executable), encoding="utf-8")
+    command = ["systemd-analyze", "verify", "--man=no", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    problems = [line for line in done.stderr.splitlines() if "kiosk-agent" in line]
+    assert problems == []
+
+
+def test_the_unit_starts_a_command_that_is_there() -> None:
+    unit = (ROOT / "systemd" / "kiosk-agent.service").read_text(encoding="utf-8")
+    assert re.search(r"^ExecStart=\S+/kiosk-agent run --config \S+$", unit, re.MULTILINE)
+    assert "WatchdogSec=" in unit
+    assert "Type=notify" in unit
