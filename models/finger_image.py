@@ -20,6 +20,7 @@ _COARSE = 2  # the foreground is found at half the resolution
 _RIDGE_SIGMAS = (1.0, 3.0)  # coarse pixels: the band in which ridges of 6 to 14 pixels at 500 ppi live
 _SWING_SIGMA = 5.0  # coarse pixels over which the swing is averaged: about two ridges
 _MIN_SWING = 3.0  # grey levels: less is a blank or uniform image
+_STRONG_AREA = 900  # coarse pixels, 0.014 square inches, that swing strongest
 _SKIN_SHARE = 0.35  # of the strong swing of the image that skin has at least
 _SMOOTHING = 4  # coarse pixels by which gaps are closed and specks are opened
 _MIN_ISLAND = 0.2  # of the largest piece of skin that another must have to count
@@ -77,10 +78,16 @@ def foreground(grey: Image) -> Mask:
     if min(grey.shape) < 2 * _COARSE:
         return np.zeros(grey.shape, bool)
     strength = swing(grey)
-    strong = float(np.percentile(strength, 95))
+    strong = _strong(strength)
     if strong < _MIN_SWING:
         return np.zeros(grey.shape, bool)
     return _doubled(_tidied(strength > max(_MIN_SWING, _SKIN_SHARE * strong)), grey.shape)
+
+
+def _strong(strength: Image) -> float:
+    """The swing that the best part of the skin reaches, however large the ground around it."""
+    rank = min(strength.size // 20, _STRONG_AREA) + 1
+    return float(np.partition(strength, -rank, axis=None)[-rank])
 
 
 def prepare(image: NDArray[np.uint8], pixels_per_inch: float) -> Prepared:

@@ -33,8 +33,8 @@ _EDGE = 8  # pixels at the edge of the skin that are left out of texture
 _FLAT = 1.0  # grey levels of swing below which there is no texture to speak of
 
 # Grey about its local mean is skewed: to the dark where ridges are thin and broken, to the light where they merge.
-# Simulated touches: normal -0.26, coherence 0.86; dry -0.8, 0.53; wet +0.15, 0.90; light -0.6, 0.83.
-_DRY_SKEW, _DRY_COHERENCE = -0.5, 0.65
+# Simulated touches: normal -0.26, coherence 0.86; dry -0.7, 0.59; wet +0.15, 0.90; light -0.6, 0.86.
+_DRY_SKEW, _DRY_COHERENCE = -0.4, 0.7
 _WET_SKEW, _WET_DARK = 0.1, 0.55
 _OFF_CENTRE = 0.3  # of half the image, by the middle of the skin
 

@@ -20,7 +20,7 @@ from models.minutiae import FORMAT, unpack
 from models.template import Template, TemplateError
 
 WIDTH = 40  # cylinders of each entry that the coarse step looks at
-SHORT_LIST = 64  # entries that are compared exactly, at the least
+SHORT_LIST = 64  # keys of which entries are compared exactly, at the least
 _BATCH = 256  # entries of the coarse step at a time: its arrays stay in the cache
 _POSITIONS = {position: number for number, position in enumerate(Position)}
 _SQRT = np.sqrt(np.arange(DIRECTIONS * PLACES + 1, dtype=np.float32))
@@ -134,8 +134,14 @@ class FingerGallery:
         """The entries worth an exact comparison, in the order of the gallery."""
         rank = self.coarse.rank(probe)
         rank[~self._allowed(position)] = -1
-        best = np.argsort(-rank, kind="stable")[: max(SHORT_LIST, 2 * limit)]
-        return [int(index) for index in np.sort(best) if rank[index] >= 0]
+        chosen: list[int] = []
+        keys: set[str] = set()
+        for index in np.argsort(-rank, kind="stable"):
+            if rank[index] < 0 or len(keys) == max(SHORT_LIST, 2 * limit):
+                break
+            chosen.append(int(index))
+            keys.add(self.keys[index])
+        return sorted(chosen)
 
     def _allowed(self, position: Position) -> NDArray[np.bool_]:
         unknown = _POSITIONS[Position.UNKNOWN]

@@ -1,0 +1,404 @@
+"""Fingerprint images to templates: what is found, what quality says, and that no image whatever does harm."""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from drivers.sample import Modality, Position, Sample
+from models.compare import compare
+from models.encoder import Flaw, Quality
+from models.finger import FingerEncoder, pad
+from models.finger_image import MAX_SIDE, at_500_ppi, foreground, prepare
+from models.minutiae import FORMAT, MAX_MINUTIAE, Kind, Minutiae, no_minutiae, pack, unpack
+from models.session import Session
+from models.template import Template, TemplateError
+from simulators.people import Condition
+from tests.conftest import finger_encoder, touch
+
+Image = NDArray[np.uint8]
+MIN_QUALITY = 20  # the policy's default: below it a sample is not used
+
+
+def _sample(image: Image, pixels_per_inch: float = 500.0) -> Sample:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Sample(Modality.FINGER, Position.UNKNOWN, image.copy(), 8, pixels_per_inch, now, "synthetic")
+
+
+def _assess(image: Image, pixels_per_inch: float = 500.0) -> Quality:
+    return finger_encoder().assess(_sample(image, pixels_per_inch))
+
+
+def _encode(image: Image, pixels_per_inch: float = 500.0) -> Minutiae:
+    return unpack(finger_encoder().encode(_sample(image, pixels_per_inch)))
+
+
+class _CountingSession:
+    """Stands before the session and counts the passes of the network."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.passes = 0
+
+    def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.passes += 1
+        return self._session.run(image)
+
+
+@pytest.fixture(name="counted")
+def _counted(monkeypatch: pytest.MonkeyPatch) -> tuple[FingerEncoder, _CountingSession]:
+    encoder = FingerEncoder()
+    counting = _CountingSession(encoder._session)
+    monkeypatch.setattr(encoder, "_session", counting)
+    return encoder, counting
+
+
+# --- what is found -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_a_finger_has_20_to_80_minutiae_inside_the_image(seed: int) -> None:
+    found = _encode(touch(seed, 1))
+    assert 20 <= len(found) <= 80
+    assert (found.width, found.height) == (256, 288)
+    assert set(found.kind) <= {Kind.ENDING, Kind.BIFURCATION}
+    assert list(found.qualities) == sorted(found.qualities, reverse=True)
+    assert found.qualities.min() >= 30
+
+
+def test_encoding_is_deterministic() -> None:
+    assert finger_encoder().encode(_sample(touch(1, 1))) == finger_encoder().encode(_sample(touch(1, 1)))
+
+
+def test_minutiae_stay_where_they_are_when_the_frame_grows() -> None:
+    image = touch(2, 1)
+    framed = np.pad(image, ((40, 10), (64, 20)), constant_values=int(image[0, 0]))
+    small, large = _places(_encode(image)), _places(_encode(framed))
+    gap = np.hypot(*(small[:, np.newaxis] + (64, 40) - large).transpose(2, 0, 1))
+    assert (gap.min(1) <= 2).mean() >= 0.8
+
+
+def _places(minutiae: Minutiae) -> NDArray[np.float64]:
+    return np.stack([minutiae.x, minutiae.y], axis=1).astype(float)
+
+
+def test_a_quarter_turn_turns_positions_and_directions() -> None:
+    upright, turned = _encode(touch(3, 1)), _encode(np.rot90(touch(3, 1)))  # counter-clockwise
+    agreeing = 0
+    for x, y, direction in zip(upright.x, upright.y, upright.direction, strict=True):
+        gap = np.hypot(turned.x - float(y), turned.y - (255.0 - x))
+        nearest = int(gap.argmin())
+        difference = (int(turned.direction[nearest]) - int(direction) - 16_384 + 32_768) % 65_536 - 32_768
+        agreeing += gap[nearest] <= 3 and abs(difference) < 65_536 / 18
+    assert agreeing >= 0.8 * len(upright)
+
+
+@pytest.mark.parametrize("pixels_per_inch", [363.0, 508.0, 569.0, 1000.0])
+def test_other_resolutions_are_read_at_500_ppi(pixels_per_inch: float) -> None:
+    image = touch(4, 1)
+    factor = pixels_per_inch / 500
+    other = np.clip(ndimage.zoom(image.astype(float), factor, order=3, mode="nearest", grid_mode=True), 0, 255)
+    scaled = finger_encoder().encode(_sample(other.astype(np.uint8), pixels_per_inch))
+    assert abs(unpack(scaled).width - 256) <= 1
+    assert compare(scaled, finger_encoder().encode(_sample(image))) > 0.3
+
+
+def test_four_bits_are_enough() -> None:
+    image = touch(5, 1)
+    coarse = (image // 16 * 17).astype(np.uint8)
+    assert compare(pack(_encode(coarse)), pack(_encode(image))) > 0.5
+    assert abs(_assess(coarse).score - _assess(image).score) <= 10
+
+
+@pytest.mark.parametrize(("black", "white"), [(90, 140), (0, 120), (140, 255)])
+def test_the_grey_scale_of_the_sensor_does_not_matter(black: int, white: int) -> None:
+    image = touch(6, 1)
+    other = (black + image.astype(float) * (white - black) / 255).astype(np.uint8)
+    assert compare(pack(_encode(other)), pack(_encode(image))) > 0.4
+    assert _assess(other).flaw == _assess(image).flaw
+
+
+# --- quality -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_a_good_touch_is_good_enough_to_enrol(seed: int) -> None:
+    assert _assess(touch(seed, 1)).score >= 50
+
+
+FLAWED = {
+    Condition.DRY: Flaw.TOO_DRY,
+    Condition.WET: Flaw.TOO_WET,
+    Condition.PARTIAL: Flaw.PARTIAL,
+}
+
+
+@pytest.mark.parametrize(("condition", "flaw"), FLAWED.items())
+def test_the_flaw_names_what_is_wrong_with_most_touches(condition: Condition, flaw: Flaw) -> None:
+    named = [_assess(touch(seed, 1, condition=condition)).flaw for seed in range(1, 7)]
+    assert named.count(flaw) >= 5
+
+
+def test_the_quality_of_good_touches_is_above_that_of_bad_ones() -> None:
+    def mean(condition: Condition) -> float:
+        return float(np.mean([_assess(touch(seed, 1, condition=condition)).score for seed in range(1, 7)]))
+
+    assert mean(Condition.NORMAL) > mean(Condition.PARTIAL) + 10
+    assert mean(Condition.PARTIAL) > mean(Condition.UNREADABLE) + 30
+
+
+def test_a_finger_that_cannot_be_read_is_not_used() -> None:
+    for seed in range(1, 7):
+        quality = _assess(touch(seed, 1, condition=Condition.UNREADABLE))
+        assert quality.score < MIN_QUALITY
+        assert quality.flaw is not None
+
+
+def test_a_fragment_is_too_small() -> None:
+    fragment = np.full((288, 256), 230, np.uint8)
+    fragment[100:190, 80:170] = touch(1, 1)[100:190, 80:170]
+    quality = _assess(fragment)
+    assert quality.flaw is Flaw.TOO_SMALL
+    assert quality.score < 40
+
+
+def test_the_template_carries_the_quality_of_its_sample() -> None:
+    assert _encode(touch(1, 1)).quality == _assess(touch(1, 1)).score
+
+
+def test_measures_are_plain_numbers() -> None:
+    assert all(type(value) is float for value in _assess(touch(1, 1)).measures.values())
+
+
+# --- images that are no fingers ------------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(7)
+EMPTY: dict[str, Image] = {
+    "black": np.zeros((288, 256), np.uint8),
+    "white": np.full((288, 256), 255, np.uint8),
+    "nearly white": RNG.integers(250, 256, (288, 256), dtype=np.uint8),
+    "two greys of a 4-bit sensor": RNG.integers(0, 2, (288, 256), dtype=np.uint8) * 17,
+    "slow shading": np.tile(np.linspace(0, 255, 256).astype(np.uint8), (288, 1)),
+    "one pixel": np.zeros((1, 1), np.uint8),
+    "no pixel": np.zeros((0, 0), np.uint8),
+    "one row": RNG.integers(0, 256, (1, 700), dtype=np.uint8),
+    "one column": RNG.integers(0, 256, (700, 1), dtype=np.uint8),
+    "16 x 16": RNG.integers(0, 256, (16, 16), dtype=np.uint8),
+}
+USELESS: dict[str, Image] = {
+    "noise": RNG.integers(0, 256, (288, 256), dtype=np.uint8),
+    "4-bit noise": RNG.integers(0, 16, (288, 256), dtype=np.uint8) * 17,
+    "blurred noise": np.clip(ndimage.gaussian_filter(RNG.normal(128, 400, (288, 256)), 2), 0, 255).astype(np.uint8),
+    "checkerboard": (np.indices((288, 256)).sum(0) % 2 * 255).astype(np.uint8),
+    "stripes": np.tile((127 + 127 * np.sin(np.arange(256) * 2 * np.pi / 9)).astype(np.uint8), (288, 1)),
+    "text-like blocks": np.kron(RNG.integers(0, 2, (36, 32), dtype=np.uint8) * 255, np.ones((8, 8), np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_an_empty_image_is_empty(name: str) -> None:
+    quality = _assess(EMPTY[name])
+    assert (quality.score, quality.flaw) == (0, Flaw.EMPTY)
+    assert len(_encode(EMPTY[name])) == 0
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_what_is_no_finger_is_not_used(name: str) -> None:
+    quality = _assess(USELESS[name])
+    assert quality.score < MIN_QUALITY
+    assert quality.flaw is not None
+
+
+def test_a_huge_frame_is_read_in_its_middle_and_in_bounded_time(
+    counted: tuple[FingerEncoder, _CountingSession],
+) -> None:
+    encoder, session = counted
+    huge = np.full((4000, 5000), 255, np.uint8)
+    huge[1856:2144, 2372:2628] = touch(1, 1)
+    assert encoder.assess(_sample(huge)).score >= 50
+    assert session.passes == 1
+    assert max(prepare(np.tile(touch(1, 1), (12, 12)), 500.0).image.shape) <= MAX_SIDE
+
+
+@pytest.mark.parametrize("pixels_per_inch", [0.0, -1.0, 1e-9, 1e12, float("nan"), float("inf")])
+def test_an_impossible_resolution_is_taken_for_500(pixels_per_inch: float) -> None:
+    assert at_500_ppi(touch(1, 1), pixels_per_inch).shape == (288, 256)
+
+
+@settings(max_examples=40, deadline=None)
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=70)), st.floats(50, 5000))
+def test_no_small_image_is_of_any_use(image: Image, pixels_per_inch: float) -> None:
+    quality = _assess(image, pixels_per_inch)
+    assert 0 <= quality.score < MIN_QUALITY
+    assert unpack(finger_encoder().encode(_sample(image, pixels_per_inch))).quality == quality.score
+
+
+# --- one pass of the network ----------------------------------------------------------------------------------------
+
+
+def test_encoding_what_was_assessed_costs_no_second_pass(counted: tuple[FingerEncoder, _CountingSession]) -> None:
+    encoder, session = counted
+    sample = _sample(touch(1, 1))
+    encoder.assess(sample)
+    encoder.encode(sample)
+    assert session.passes == 1
+
+
+def test_nothing_of_an_encoded_sample_is_remembered(counted: tuple[FingerEncoder, _CountingSession]) -> None:
+    encoder, _ = counted
+    encoder.assess(_sample(touch(1, 1)))
+    encoder.encode(_sample(touch(1, 1)))
+    assert not encoder._remembered
+
+
+def test_only_the_last_few_assessed_samples_are_remembered(counted: tuple[FingerEncoder, _CountingSession]) -> None:
+    encoder, session = counted
+    blank = touch(1, 1)
+    for number in range(20):
+        encoder.assess(_sample(np.full((8, 8 + number), 255, np.uint8)))
+    encoder.assess(_sample(blank))
+    assert len(encoder._remembered) == 4
+    assert session.passes == 1
+
+
+def test_an_empty_image_costs_no_pass(counted: tuple[FingerEncoder, _CountingSession]) -> None:
+    encoder, session = counted
+    for image in (*EMPTY.values(), USELESS["noise"]):
+        encoder.assess(_sample(image))
+        encoder.encode(_sample(image))
+    assert session.passes == 0
+
+
+def test_threads_get_the_templates_of_their_own_samples() -> None:
+    encoder = finger_encoder()
+    images = [touch(seed, 1) for seed in range(1, 5)]
+    expected = [encoder.encode(_sample(image)) for image in images]
+    found: dict[int, Template] = {}
+
+    def work(number: int) -> None:
+        sample = _sample(images[number])
+        encoder.assess(sample)
+        found[number] = encoder.encode(sample)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(len(images))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [found[number] for number in range(len(images))] == expected
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_foreground_is_the_finger() -> None:
+    framed = np.full((400, 400), 200, np.uint8)
+    framed[56:344, 72:328] = touch(7, 1)
+    skin = foreground(framed.astype(np.float32))
+    inside = skin[56:344, 72:328]
+    assert inside.sum() >= 0.85 * skin.sum()
+    assert 0.5 < inside.mean() < 0.98
+    assert inside[144, 128]
+
+
+@given(st.integers(1, 100), st.integers(1, 100))
+def test_padding_centres_the_image_in_multiples_of_32(height: int, width: int) -> None:
+    image = np.full((height, width), 7, np.float32)
+    padded, top, left = pad(image)
+    assert [side % 32 for side in padded.shape] == [0, 0]
+    assert (padded[top : top + height, left : left + width] == image).all()
+    assert 0 <= padded.shape[0] - height - 2 * top <= 1
+
+
+# --- the stored form -----------------------------------------------------------------------------------------------
+
+
+@st.composite
+def minutiae_of(draw: st.DrawFn, most: int = MAX_MINUTIAE) -> Minutiae:
+    count = draw(st.integers(0, most))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    width, height = draw(st.integers(1, 65_535)), draw(st.integers(1, 65_535))
+    return Minutiae(
+        width,
+        height,
+        draw(st.integers(0, 100)),
+        x=rng.integers(0, width, count).astype(np.uint16),
+        y=rng.integers(0, height, count).astype(np.uint16),
+        direction=rng.integers(0, 65_536, count).astype(np.uint16),
+        kind=rng.integers(0, 3, count).astype(np.uint8),
+        qualities=rng.integers(0, 101, count).astype(np.uint8),
+    )
+
+
+def _fields(minutiae: Minutiae) -> list[object]:
+    return [np.asarray(getattr(minutiae, field.name)).tolist() for field in dataclasses.fields(minutiae)]
+
+
+@given(minutiae_of())
+def test_what_is_packed_comes_back(minutiae: Minutiae) -> None:
+    template = pack(minutiae)
+    assert len(template.data) == 10 + 8 * len(minutiae)
+    assert _fields(unpack(template)) == _fields(minutiae)
+
+
+def test_of_more_than_255_minutiae_the_best_are_kept() -> None:
+    count = 400
+    quality = np.arange(count) % 101
+    many = dataclasses.replace(
+        no_minutiae(500, 500),
+        x=np.arange(count).astype(np.uint16),
+        y=np.zeros(count, np.uint16),
+        direction=np.zeros(count, np.uint16),
+        kind=np.ones(count, np.uint8),
+        qualities=quality.astype(np.uint8),
+    )
+    kept = unpack(pack(many))
+    assert len(kept) == MAX_MINUTIAE
+    assert sorted(kept.qualities, reverse=True) == sorted(quality, reverse=True)[:MAX_MINUTIAE]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: data[:0],
+        lambda data: data[:9],
+        lambda data: b"XXX" + data[3:],
+        lambda data: data[:3] + b"\2" + data[4:],  # version
+        lambda data: data[:4] + b"\1\0" + data[6:],  # a width that the minutiae exceed
+        lambda data: data[:8] + b"\x65" + data[9:],  # quality 101
+        lambda data: data[:9] + b"\xff" + data[10:],  # count
+        lambda data: data[:16] + b"\3" + data[17:],  # kind 3
+        lambda data: data[:17] + b"\x65" + data[18:],  # minutia quality 101
+    ],
+)
+def test_a_damaged_template_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    whole = pack(_encode(touch(1, 1)))
+    with pytest.raises(TemplateError, match=FORMAT):
+        unpack(Template(FORMAT, damage(whole.data)))
+
+
+def test_another_format_is_refused_by_name() -> None:
+    with pytest.raises(TemplateError, match="'iris-code/1'"):
+        unpack(Template("iris-code/1", pack(no_minutiae(1, 1)).data))
+
+
+@given(st.binary(max_size=120))
+def test_bytes_that_are_no_template_never_raise_anything_else(data: bytes) -> None:
+    with pytest.raises(TemplateError):
+        unpack(Template(FORMAT, data))
+
+
+def test_no_repr_shows_a_minutia() -> None:
+    minutiae = _encode(touch(1, 1))
+    assert repr(minutiae) == f"<Minutiae {len(minutiae)} in 256x288>"
+    assert repr(pack(minutiae)) == f"<Template {FORMAT} {10 + 8 * len(minutiae)} bytes>"
