@@ -1,6 +1,7 @@
 """What the command line prints. Plain when piped; never a template, an image or a score that a person could misread."""
 
 import json as jsonlib
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
-out = Console(highlight=False, soft_wrap=True)
+# A pipe or a journal has no width: tables are then as wide as they need.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 COLOURS = {
     "clear": "green",
@@ -145,7 +147,7 @@ def enrolled(result: Json) -> None:
     where = "searchable on this kiosk" if result["searchable_here"] else "not searchable on this kiosk"
     quality = ", ".join(f"{position} {score}" for position, score in result["quality"].items())
     out.print(f"reference {escape(result['reference_id'])}: {where}, agreement {escape(result['agreement'])}")
-    out.print(f"quality {quality}; expires {result['expires_at']}")
+    out.print(f"quality {quality}; expires {result['expires_at'][:16]}")
     if not result["sealed"]:
         out.print("[yellow]The hub is told without templates: hub.encryption_key is not configured.[/]")
 
@@ -155,7 +157,7 @@ def watchlist(result: Json) -> None:
     table = Table("reference", "category", "agreement", "positions", "expires", box=None)
     for r in result["references"]:
         positions = ", ".join(dict.fromkeys(r["positions"]))
-        table.add_row(escape(r["reference_id"]), r["category"], escape(r["agreement"]), positions, r["expires_at"])
+        table.add_row(escape(r["reference_id"]), r["category"], escape(r["agreement"]), positions, r["expires_at"][:16])
     age = "never confirmed" if result["age_s"] is None else f"confirmed {timedelta(seconds=int(result['age_s']))} ago"
     out.print(f"revision {result['revision']}, {age}, {len(result['references'])} references")
     if result["references"]:
@@ -181,7 +183,9 @@ def status(result: Json, *, as_json: bool) -> None:
     out.print(f"kiosk {result['site']}/{result['kiosk']} {_coloured(result['status'])}, version {result['version']}")
     out.print(f"up {timedelta(seconds=int(result['uptime_s']))}, {result['encounters']} encounters")
     for name, sensor in result["sensors"].items():
-        out.print(f"sensor {name}: {_coloured(sensor['state'])} {escape(sensor['detail'])}, since {sensor['since']}")
+        out.print(
+            f"sensor {name}: {_coloured(sensor['state'])} {escape(sensor['detail'])}, since {sensor['since'][:19]}"
+        )
     out.print(f"hub {hub['address']}: {'connected' if hub['connected'] else 'away; events wait in the outbox'}")
     out.print(f"outbox: {sum(result['outbox_pending'].values())} events wait")
     listed = result["watchlist"]

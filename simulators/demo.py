@@ -1,5 +1,6 @@
 """The demo: a whole kiosk on this machine and three travellers. `make demo`, or `kiosk-sim demo`."""
 
+import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,10 +129,7 @@ def _stay(rig: KioskRig) -> None:
     out.print("Or ask the daemon how it is:")
     out.print(f"  .venv/bin/kiosk-agent status --config {rig.config}", style="bold")
     out.print("Ctrl-C ends everything.\n")
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        out.print("\nending")
+    threading.Event().wait()
 
 
 def command(
@@ -144,14 +142,35 @@ def command(
 ) -> None:
     """Broker, hub, simulated sensor and the agent as its own process; three travellers; then press another finger."""
     out.print("[dim]starting: broker, hub, sensor, agent ...[/]")
-    with KioskRig(say=_show_hub, pace=pace, settings=Ef01Settings(), mosquitto=False if rumqttd else None) as rig:
-        _introduce(rig)
-        with Watcher(rig, words.announced) as watcher:
-            demo = Demo(rig, watcher)
-            demo.enrol()
-            outcomes = [demo.play(number, traveller) for number, traveller in enumerate(TRAVELLERS, 1)]
-            good = _summary(rig, outcomes)
-            if not once:
-                _stay(rig)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)  # also where a shell had switched Ctrl-C off for what it runs in the background
+    good = False
+    try:
+        with KioskRig(say=_show_hub, pace=pace, settings=Ef01Settings(), mosquitto=False if rumqttd else None) as rig:
+            _introduce(rig)
+            with Watcher(rig, words.announced) as watcher:
+                good = _perform(rig, watcher)
+                if not once:
+                    _stay(rig)
+    except _Ended:
+        out.print("\nended")
     if not good:
         raise typer.Exit(1)
+
+
+def _perform(rig: KioskRig, watcher: Watcher) -> bool:
+    """The enrolment and the three travellers; whether all came out as they must."""
+    demo = Demo(rig, watcher)
+    demo.enrol()
+    outcomes = [demo.play(number, traveller) for number, traveller in enumerate(TRAVELLERS, 1)]
+    return _summary(rig, outcomes)
+
+
+class _Ended(BaseException):
+    """Ctrl-C, or SIGTERM."""
+
+
+def _end(*_: object) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # once is enough: the end is on its way
+    raise _Ended

@@ -48,7 +48,7 @@ control_socket = "{folder}/control.sock"
 [sensors.finger]
 driver = "ef01"
 url = "serial:{link}?baud={baud}"
-options = {{ poll_s = 0.05 }}
+options = {{ poll_s = 0.05, {size} }}
 
 [plan]
 steps = [{{ sensor = "finger", position = "right_index" }}]
@@ -176,6 +176,7 @@ class KioskRig:
             folder=self.folder,
             link=self.sensor.server.link,
             baud=self.sensor.settings.baud,
+            size=_size(self.sensor.settings),
             port=self.broker.port,
             hub_key=self.folder / "hub.pub.json",
         )
@@ -226,3 +227,9 @@ class Watcher:
                         self._queue.put(announcement)
             except (ControlError, OSError, json.JSONDecodeError):
                 self._stopping.wait(0.05)  # the agent is away; it will be back
+
+
+def _size(settings: Ef01Settings) -> str:
+    """How the driver is told what the module does not say."""
+    usual = (settings.width, settings.height) == (256, 288)
+    return 'model = "R307"' if usual else f"width = {settings.width}, height = {settings.height}"
