@@ -83,8 +83,7 @@ class Broker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._scratch.cleanup()
+        self.close()
 
     @property
     def name(self) -> str:
@@ -100,6 +99,8 @@ class Broker:
         """Start the child and wait until it accepts connections. RuntimeError when it does not."""
         if self.running:
             return
+        if answers(self.port):
+            raise RuntimeError(f"port {self.port} is in use")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command(), stdin=subprocess.PIPE, stdout=log, stderr=log)
         if not wait_until(lambda: not self.running or answers(self.port), READY_S) or not self.running:
@@ -112,6 +113,11 @@ class Broker:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         self._wait(STOP_S)
+
+    def close(self) -> None:
+        """Stop, and remove the scratch folder."""
+        self.stop()
+        self._scratch.cleanup()
 
     def kill(self) -> None:
         """End the child as a power cut would."""

@@ -58,11 +58,12 @@ class HubSimulator:
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-hub-")
         self.path = db or Path(self._scratch.name) / "hub.db"
-        self._host, self._port, self._say, self._keys = host, port, say or (lambda _: None), keys
+        self._host, self._port, self._say, self.keys = host, port, say or (lambda _: None), keys
         self._schemas = Schemas()
         self._arrivals: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._stored, self._subscribed, self._away = 0, False, False
+        self.thrown_away = 0  # messages that came while away
         self._crash: BaseException | None = None
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._main, name="hub-simulator", daemon=True)
@@ -76,6 +77,7 @@ class HubSimulator:
 
     def start(self, timeout: float = 10.0) -> None:
         """Connect and subscribe. TimeoutError when there is no broker; it goes on trying afterwards."""
+        HubStore(self.path).close()  # the tables are there for readers from now on
         self._thread.start()
         self._client.connect_async(self._host, self._port, keepalive=30, clean_start=False, properties=_session())
         self._client.loop_start()
@@ -153,7 +155,9 @@ class HubSimulator:
             self._changed.notify_all()
 
     def _on_message(self, _: object, __: object, message: mqtt.MQTTMessage) -> None:
-        if not self._away:
+        if self._away:
+            self.thrown_away += 1
+        else:
             self._arrivals.put(_as_message(message))
 
     def _main(self) -> None:
@@ -206,7 +210,7 @@ class HubSimulator:
         except Unkeyed as problem:
             store.store_invalid(message, str(problem))
             return trouble_line(message.topic, str(problem)), None, False
-        place = store.place(key, acknowledged_before(message))
+        place = store.place(key, acknowledged_before(message, key))
         if place != "next":
             return event_line(key, message, {}, place), key, False
         try:
@@ -220,8 +224,8 @@ class HubSimulator:
 
     def _check_seal(self, content: dict[str, Any]) -> None:
         sealed = content.get("sealed")
-        if self._keys is not None and isinstance(sealed, str):
-            self._keys.unseal(sealed)
+        if self.keys is not None and isinstance(sealed, str):
+            self.keys.unseal(sealed)
 
     def _take_state(self, store: HubStore, site: str, kiosk: str, message: Message) -> str:
         try:

@@ -66,7 +66,7 @@ class Schemas:
             raise Invalid(f"no schema {name} is published")
         try:
             content = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Invalid("body is not JSON") from None
         problem = next(iter(validator.iter_errors(content)), None)
         if problem is not None:
@@ -92,10 +92,10 @@ def read_key(message: Message) -> Key:
     return key
 
 
-def acknowledged_before(message: Message) -> int:
-    """Up to where, says the kiosk, this hub has acknowledged the class already."""
-    text = message.attributes.get("acknowledged", "0")
-    return int(text) if text.isdecimal() else 0
+def acknowledged_before(message: Message, key: Key) -> int:
+    """Up to where, says the kiosk, this hub has acknowledged the class already; always below the event itself."""
+    text = message.attributes.get("acknowledged", "")
+    return min(int(text), key.sequence - 1) if re.fullmatch(r"[0-9]{1,18}", text) else 0
 
 
 def read_content(message: Message, key: Key, schemas: Schemas) -> dict[str, Any]:
