@@ -61,6 +61,11 @@ class Collection:
         return {position: captured.quality for position, captured in self.captured.items()}
 
     @property
+    def tries(self) -> int:
+        """How many samples were judged, all positions together."""
+        return sum(self.attempts.values())
+
+    @property
     def gap(self) -> ReasonCode:
         """Why positions are missing."""
         return next((g for g in GAPS if g in self.missing.values()), ReasonCode.FAILURE_TO_CAPTURE)

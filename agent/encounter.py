@@ -45,11 +45,11 @@ class EncounterPath:
             candidates = self.watchlist.search(taken.probes, policy.candidates)
         decision = decide(self._evidence(candidates, taken), policy)
         while decision.outcome is Outcome.RECAPTURE:
-            again = (taken.weakest.step,)
+            again, before = (taken.weakest.step,), taken.tries
             collector.collect(again, taken, plan.attempts, policy.min_quality, ask=Retry.MOVED)
             with watch.measured("search"):
                 candidates = self.watchlist.search(taken.probes, policy.candidates)
-            decision = decide(self._evidence(candidates, taken), policy)
+            decision = decide(self._evidence(candidates, taken, left=taken.tries == before), policy)
 
         watch.since("total", None, began, self.clock.now())
         payload = self._payload(encounter_id, decision, candidates, taken)
@@ -64,14 +64,15 @@ class EncounterPath:
             return self.clock.now()
         return first.result().captured_at
 
-    def _evidence(self, candidates: CandidateList, taken: Collection) -> Evidence:
+    def _evidence(self, candidates: CandidateList, taken: Collection, *, left: bool = False) -> Evidence:
+        """`left`: the traveller was asked again and did not come: decide on what there is."""
         weakest = taken.weakest.step.position if taken.captured else None
         return Evidence(
             candidates=candidates,
             quality=taken.quality,
             missing=tuple(taken.missing),
             gap=taken.gap,
-            may_recapture=weakest is not None and taken.attempts[weakest] < self.config.plan.attempts,
+            may_recapture=not left and weakest is not None and taken.attempts[weakest] < self.config.plan.attempts,
         )
 
     def _payload(
@@ -85,7 +86,7 @@ class EncounterPath:
             "watchlist": ListState(revision=candidates.revision, age_s=candidates.age_s),
             "models": {e.model_name: e.model_sha256 for e in self.encoders.values()},
             "timings_ms": dict(taken.timings_ms),
-            "attempts": sum(taken.attempts.values()),
+            "attempts": taken.tries,
         }
         if decision.outcome is not Outcome.LEAD:
             return Encounter.model_validate(facts)

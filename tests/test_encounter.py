@@ -129,12 +129,17 @@ def _make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     made: list[Kiosk] = []
 
     def make(
-        steps: str = ONE_FINGER, *, step_timeout_s: float = SOON, local_list: bool = True, seal: Seal | None = None
+        steps: str = ONE_FINGER,
+        *,
+        step_timeout_s: float = SOON,
+        local_list: bool = True,
+        seal: Seal | None = None,
+        policy: str = "",
     ) -> Kiosk:
         text = CONFIG.format(
             folder=tmp_path, steps=steps, step_timeout_s=step_timeout_s, local_list=str(local_list).lower()
         )
-        config = parse(text, "test")
+        config = parse(f"{text}\n[policy]\n{policy}", "test")
         kiosk: Kiosk
         one, two = ScriptedSensor(), ScriptedSensor()
         stations = {
@@ -273,6 +278,29 @@ def test_a_second_try_that_is_good_is_searched(make: Make) -> None:
     decided, said = kiosk.until_decided()
     assert decided.outcome is Outcome.LEAD
     assert "empty" in told(said)
+
+
+# Stricter than any score can reach, and then a wide belt below it in which only a better sample would tell.
+UNCERTAIN = "max_false_positive_identification_rate = 1e-9\nuncertain_factor = 1e8\ngood_quality = 100"
+
+
+def test_an_uncertain_candidate_is_captured_again_and_then_referred(make: Make) -> None:
+    kiosk = make(policy=UNCERTAIN)
+    kiosk.enlist(LISTED)
+    kiosk.one.play(touch(LISTED, 1), touch(LISTED, 2), touch(LISTED, 3))
+    decided, said = kiosk.until_decided()
+    assert (decided.outcome, decided.reason.code) == (Outcome.REFER, ReasonCode.CANDIDATE_UNCERTAIN)
+    assert told(said) == ["working", "moved", "working", "moved", "working", "go_to_officer"]
+    assert len(kiosk.events()) == 1
+    assert body(kiosk.events()[0])["attempts"] == 3
+
+
+def test_who_leaves_when_asked_again_is_decided_on_what_there_is(make: Make) -> None:
+    kiosk = make(policy=UNCERTAIN, step_timeout_s=0.1)
+    kiosk.enlist(LISTED)
+    kiosk.one.play(touch(LISTED, 1))
+    assert kiosk.until_decided()[0].reason.code is ReasonCode.CANDIDATE_UNCERTAIN
+    assert len(kiosk.events()) == 1
 
 
 def test_without_any_list_nobody_is_cleared(make: Make) -> None:

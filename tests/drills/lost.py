@@ -42,6 +42,7 @@ class Drill:
     def __init__(self, rig: KioskRig, watcher: Watcher, rng: random.Random, away_s: float) -> None:
         self._rig, self._watcher, self._rng, self._away_s = rig, watcher, rng, away_s
         self._timers: list[threading.Timer] = []
+        self._guard = threading.Lock()  # a mishap and the mending of another do not mix
         self.result = Result()
 
     def run(self, encounters: int) -> None:
@@ -83,16 +84,21 @@ class Drill:
         self._later(self._away_s, self._rig.hub.come_back)
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        timer = threading.Timer(seconds, act)
+        timer = threading.Timer(seconds, self._at_once, [act])
         self._timers.append(timer)
         timer.start()
 
+    def _at_once(self, act: Callable[[], None]) -> None:
+        with self._guard:
+            act()
+
     def _mend(self) -> None:
         """What was stopped is started again, unless luck leaves the broker down for another traveller."""
-        if not self._rig.running:
-            self._rig.start_agent()
-        if not self._rig.broker.running and self._rng.random() < 0.5:
-            self._rig.broker.start()
+        with self._guard:
+            if not self._rig.running:
+                self._rig.start_agent()
+            if not self._rig.broker.running and self._rng.random() < 0.5:
+                self._rig.broker.start()
 
     def finish(self) -> None:
         """Everything up again; wait until the outbox is empty."""
