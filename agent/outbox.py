@@ -6,6 +6,7 @@ keeps its place as a header-only tombstone, so that the hub's "highest contiguou
 A handle belongs to the thread that opened it. Threads and processes may each open their own on the same file.
 """
 
+import contextlib
 import logging
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from sqlite_utils import Database
 
 from agent.config import OutboxConfig
 from agent.event import Event, EventClass, EventKey, StoredEvent, Tombstone
+from agent.reserve import Reserve
 from agent.schema import StoreFull, open_store, reading, writing
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,9 @@ EXPIRING = (EventClass.HEALTH, EventClass.CAPTURE)
 # Without room for a lead these give way, in this order, oldest first. Encounter events come last: their tombstones keep
 # id and time, so that the hub can still count them. Leads, enrolments and audit records never give way.
 SHEDDABLE = (EventClass.HEALTH, EventClass.CAPTURE, EventClass.ENCOUNTER)
-SHED_ROWS = 256  # tombstones made at a time
+FEW_ROWS = 32  # a transaction so small that a full disk may just have room for it
 
+MOST_PAGES = 0xFFFFFFFE  # as many as sqlite can number
 SPAN = 1 << 40  # places of bodies for each class: more than a kiosk will ever put
 
 
@@ -58,6 +61,7 @@ class Outbox:
         self._db = open_store(path, "outbox", MIGRATIONS)
         self._kiosk = kiosk
         self._config = config or OutboxConfig()
+        self._reserve = Reserve(path.with_suffix(".reserve"))
         self._shedding = False
         with reading(self._db):
             self.epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]
@@ -77,12 +81,8 @@ class Outbox:
         try:
             return self._put(event)
         except StoreFull:
-            while self._shed_on_full_disk():
-                try:
-                    return self._put(event)
-                except StoreFull:
-                    continue
-            raise
+            self._reserve.give_up()
+            return self._put_into_room_made(event)
 
     def pending(self, event_class: EventClass, limit: int, after: int = 0) -> list[StoredEvent]:
         """The first `limit` events of a class with a sequence above `after`, in order."""
@@ -99,6 +99,46 @@ class Outbox:
         """Drop what the hub has acknowledged; another epoch is not ours. Returns how many events went."""
         if epoch != self.epoch:
             return 0
+        try:
+            return self._forget(event_class, upto)
+        except StoreFull:
+            self._reserve.give_up()
+            return self._forget_in_steps(event_class, upto)
+
+    def last(self) -> dict[EventClass, int]:
+        """The highest sequence given in each class; 0 when there was none."""
+        return {event_class: last for event_class, (last, _) in self._counters().items()}
+
+    def acknowledged(self) -> dict[EventClass, int]:
+        """The highest sequence forgotten in each class; 0 when there was none."""
+        return {event_class: acknowledged for event_class, (_, acknowledged) in self._counters().items()}
+
+    def counts(self) -> dict[EventClass, int]:
+        """How many events of each class wait for the hub, tombstones included. Cheap at any length."""
+        return {event_class: last - acknowledged for event_class, (last, acknowledged) in self._counters().items()}
+
+    def expire(self, now: datetime) -> int:
+        """Turn telemetry that is too old into tombstones; to be called every minute or so. Returns how many."""
+        self._reserve.hold()
+        before = now - timedelta(seconds=self._config.telemetry_keep_s)
+        with writing(self._db):
+            return sum(self._bury(c, Tombstone.EXPIRED, self._older_than(c, before)) for c in EXPIRING)
+
+    def _put(self, event: Event) -> EventKey:
+        with writing(self._db):
+            self._bound_growth()
+            sequence = self._next(event.event_class)
+            self._db.execute(
+                "INSERT INTO event (event_class, sequence, subject, time) VALUES (?, ?, ?, ?)",
+                [event.event_class, sequence, event.subject, _text(event.time)],
+            )
+            place = self._start(event.event_class) + sequence
+            self._db.execute("INSERT INTO body VALUES (?, ?)", [place, event.body])
+            while self._used_bytes() > self._config.max_bytes and self._shed():
+                pass
+        return EventKey(self._kiosk, self.epoch, event.event_class, sequence)
+
+    def _forget(self, event_class: EventClass, upto: int) -> int:
         with writing(self._db):
             last, acknowledged = self._counter(event_class)
             if upto > last:
@@ -117,36 +157,23 @@ class Outbox:
             self._db.execute("UPDATE counter SET acknowledged = ? WHERE event_class = ?", [upto, event_class])
         return upto - acknowledged
 
-    def last(self) -> dict[EventClass, int]:
-        """The highest sequence given in each class; 0 when there was none."""
-        return {event_class: last for event_class, (last, _) in self._counters().items()}
+    def _forget_in_steps(self, event_class: EventClass, upto: int) -> int:
+        """What is forgotten is overwritten, and all that is written goes through the log first: little at a time."""
+        _, acknowledged = self._counter(event_class)
+        gone = 0
+        for step in range(acknowledged + FEW_ROWS, upto + FEW_ROWS, FEW_ROWS):
+            self._empty_log()
+            gone += self._forget(event_class, min(step, upto))
+        return gone
 
-    def acknowledged(self) -> dict[EventClass, int]:
-        """The highest sequence forgotten in each class; 0 when there was none."""
-        return {event_class: acknowledged for event_class, (_, acknowledged) in self._counters().items()}
-
-    def counts(self) -> dict[EventClass, int]:
-        """How many events of each class wait for the hub, tombstones included. Cheap at any length."""
-        return {event_class: last - acknowledged for event_class, (last, acknowledged) in self._counters().items()}
-
-    def expire(self, now: datetime) -> int:
-        """Turn telemetry older than the configured time into tombstones. Returns how many."""
-        before = now - timedelta(seconds=self._config.telemetry_keep_s)
-        with writing(self._db):
-            return sum(self._bury(c, Tombstone.EXPIRED, self._older_than(c, before)) for c in EXPIRING)
-
-    def _put(self, event: Event) -> EventKey:
-        with writing(self._db):
-            sequence = self._next(event.event_class)
-            self._db.execute(
-                "INSERT INTO event (event_class, sequence, subject, time) VALUES (?, ?, ?, ?)",
-                [event.event_class, sequence, event.subject, _text(event.time)],
-            )
-            place = self._start(event.event_class) + sequence
-            self._db.execute("INSERT INTO body VALUES (?, ?)", [place, event.body])
-            while self._used_bytes() > self._config.max_bytes and self._shed():
-                pass
-        return EventKey(self._kiosk, self.epoch, event.event_class, sequence)
+    def _put_into_room_made(self, event: Event) -> EventKey:
+        while True:
+            self._empty_log()
+            try:
+                return self._put(event)
+            except StoreFull:
+                if not self._shed_at_once():
+                    raise
 
     def _next(self, event_class: EventClass) -> int:
         row = self._db.execute(
@@ -156,13 +183,14 @@ class Outbox:
         ).fetchone()
         return int(row[0])
 
-    def _shed_on_full_disk(self) -> int:
-        """Make room in a file that cannot grow: pages freed here are used again by the next put."""
+    def _shed_at_once(self) -> int:
         with writing(self._db):
-            shed = self._shed()
-        with reading(self._db):
+            return self._shed()
+
+    def _empty_log(self) -> None:
+        """Write the log into the file, so that the log's room on disk can be used again from its beginning."""
+        with contextlib.suppress(StoreFull), reading(self._db):
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-        return shed
 
     def _shed(self) -> int:
         """Drop the oldest bodies of the first class that has any and may lose them."""
@@ -177,7 +205,7 @@ class Outbox:
     def _oldest(self, event_class: EventClass) -> list[int]:
         start = self._start(event_class)
         sql = "SELECT place - ? FROM body WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
-        return [row[0] for row in self._db.execute(sql, [start, start, start + SPAN - 1, SHED_ROWS])]
+        return [row[0] for row in self._db.execute(sql, [start, start, start + SPAN - 1, FEW_ROWS])]
 
     def _older_than(self, event_class: EventClass, time: datetime) -> list[int]:
         sql = "SELECT sequence FROM event WHERE event_class = ? AND tombstone IS NULL AND time < ?"
@@ -197,6 +225,11 @@ class Outbox:
         """Before the place of the first body. A class has its number since its first event; else nothing is found."""
         row = self._db.execute("SELECT number FROM counter WHERE event_class = ?", [event_class]).fetchone()
         return SPAN * row[0] if row else 0
+
+    def _bound_growth(self) -> None:
+        """On a disk without room the file keeps its size: what is put takes the place of what was dropped."""
+        pages = MOST_PAGES if self._reserve.allows_growth else self._pragma("page_count")
+        self._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 
     def _used_bytes(self) -> int:
         pages, free, size = (self._pragma(name) for name in ("page_count", "freelist_count", "page_size"))

@@ -20,8 +20,11 @@ Migration = Callable[[Database], None]
 APPLICATION_ID = 0x6B696F73  # "kios" at byte 68 of the file: tells our stores from anybody else's database
 BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another thread or process
 
+WAL_PAGES = 256  # 1 MiB: what a full disk may leave unwritten in the log has to find room in the reserve
+
 PRAGMAS = (
     "journal_mode = WAL",  # readers never wait for the writer
+    f"wal_autocheckpoint = {WAL_PAGES}",
     "synchronous = FULL",  # a commit that returned survives a power cut
     "foreign_keys = ON",
     "secure_delete = ON",  # what is forgotten is overwritten, not only unlinked

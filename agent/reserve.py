@@ -1,0 +1,44 @@
+"""Room on the disk kept for the moment when it is full: without it a full disk is a trap, for sqlite writes to delete.
+
+While the disk has room there is a file that only takes up space. On a full disk the file is given up, and from then on
+a store may use what is free to tidy up, but not to grow.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+SIZE = 2 * 1024 * 1024  # a store's whole write-ahead log twice over; see WAL_PAGES in agent.schema
+
+
+class Reserve:
+    """Held from the start wherever there is room for it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.hold()
+
+    @property
+    def allows_growth(self) -> bool:
+        """Whether a store may take more of the disk."""
+        return self._path.exists() or self._free() >= 2 * SIZE
+
+    def hold(self) -> None:
+        """Take the room, unless it is held or the disk is too full to spare it."""
+        if self._path.exists() or self._free() < 4 * SIZE:
+            return
+        with contextlib.suppress(OSError):  # another handle was first, or the disk filled up just now
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, SIZE)
+            finally:
+                os.close(descriptor)
+
+    def give_up(self) -> None:
+        """Free the room."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _free(self) -> int:
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
