@@ -140,7 +140,7 @@ class Ef01Module:
     def lift(self) -> None:
         """Take the finger away; the fault `stuck` keeps it there."""
         with self._lock:
-            self._state.lift_asked = self.faults.take("stuck") is not None
+            self._state.lift_asked = self.faults.strikes("stuck")
             if not self._state.lift_asked:
                 self._state.finger = None
 
@@ -207,7 +207,7 @@ class Ef01Module:
         if packet.packet_id in (DATA, LAST_DATA):
             self._collect(packet)
             return []
-        if packet.packet_id != COMMAND or self.faults.take("silent"):
+        if packet.packet_id != COMMAND or self.faults.strikes("silent"):
             return []
         baud = self._state.baud  # a new rate holds after the acknowledge
         reply = self._obey(packet, now)
@@ -221,7 +221,7 @@ class Ef01Module:
         self._counters.commands[name] += 1
         if packet.address != self._state.address:
             return Reply(WRONG_ADDRESS)
-        if not packet.sound or self.faults.take("receive_error"):
+        if not packet.sound or self.faults.strikes("receive_error"):
             return Reply(RECEIVE_ERROR)
         reply = obey(self._state, packet.payload, now)
         self._counters.images_taken += name.startswith("GetImage") and reply.code == OK

@@ -143,9 +143,9 @@ def unpack(data: bytes, width: int) -> Image:
 def _get_image(state: State, _payload: bytes, now: float) -> Reply:
     if state.finger is None or now < state.pressed_at + state.settings.settle_s:
         return Reply(NO_FINGER)
-    if state.faults.take("capture_fail"):
+    if state.faults.strikes("capture_fail"):
         return Reply(CAPTURE_FAIL)
-    if state.faults.take("messy"):
+    if state.faults.strikes("messy"):
         return Reply(TOO_MESSY)
     state.image = pack(state.finger)
     return Reply()
@@ -154,7 +154,7 @@ def _get_image(state: State, _payload: bytes, now: float) -> Reply:
 def _up_image(state: State, _payload: bytes, _now: float) -> Reply:
     if state.image is None:
         return Reply(NO_IMAGE)
-    if state.faults.take("no_upload"):
+    if state.faults.strikes("no_upload"):
         return Reply(IMAGE_UPLOAD_FAIL)
     data = state.image
     if params := state.faults.take("short"):
@@ -203,7 +203,7 @@ def _set_baud(state: State, code: int) -> bool:
     if not accepts_baud(state.settings, code):
         return False
     state.baud_code = code
-    if not state.faults.take("baud_deferred"):
+    if not state.faults.strikes("baud_deferred"):
         state.baud = code * BAUD_UNIT
     return True
 

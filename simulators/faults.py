@@ -90,6 +90,10 @@ class Faults:
                 self._waiting[name] = (times - 1, params)
             return params
 
+    def strikes(self, name: str) -> bool:
+        """Whether a fault waits, which has struck once by this. For faults that have no parameters."""
+        return self.take(name) is not None
+
     def waiting(self) -> dict[str, int]:
         """Name and remaining times (0 = until cleared) of what waits."""
         with self._lock:
