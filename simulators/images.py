@@ -92,14 +92,20 @@ def foreground(image: Grey, ppi: float = 500) -> Mask:
 def fit(image: Grey, width: int, height: int, ppi: float = 500) -> Grey:
     """u8[height, width] about the centre of the foreground; beyond the picture it is as bright as its background."""
     mask = foreground(image, ppi)
-    background = image[~mask]
-    canvas = np.full((height, width), np.median(background) if background.size else WHITE, np.uint8)
+    canvas = np.full((height, width), _background(image, mask), np.uint8)
     top = _start(np.any(mask, axis=1), height)
     left = _start(np.any(mask, axis=0), width)
     source = image[max(0, top) : top + height, max(0, left) : left + width]
     down, right = max(0, -top), max(0, -left)
     canvas[down : down + source.shape[0], right : right + source.shape[1]] = source
     return canvas
+
+
+def _background(image: Grey, mask: Mask) -> int:
+    """How bright the empty sensor is. Smudges and drawn frames lie outside the ridges too, but are as dark as they."""
+    ridges = image[mask]
+    empty = image[~mask & (image > (ridges.mean() if ridges.size else 0))]
+    return int(np.median(empty)) if empty.size else WHITE
 
 
 def _start(covered: Mask, size: int) -> int:

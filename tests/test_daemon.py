@@ -165,10 +165,10 @@ def test_a_worker_that_crashes_ends_the_process_with_its_reason(
 
 def test_a_wrong_configuration_is_told_apart_by_its_status(rig: KioskRig, tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
-    bad.write_text(rig.config.read_text(encoding="utf-8") + "\n[polcy]\n", encoding="utf-8")
+    bad.write_text(rig.config.read_text(encoding="utf-8") + "\n[polices]\n", encoding="utf-8")
     done = kiosk_agent(rig, "run", "--config", str(bad))
     assert done.returncode == 78
-    assert "unknown key polcy" in done.stderr
+    assert "unknown key polices" in done.stderr
     assert "Traceback" not in done.stderr
 
 
