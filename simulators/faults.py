@@ -25,6 +25,7 @@ class Fault:
     params: Params = field(default_factory=dict)
 
 
+PLACES = ("data", "answer")
 IN_DATA: Params = {"at": "data", "packet": ANYWHERE}
 IN_ANSWER: Params = {"at": "answer", "packet": ANYWHERE}
 
@@ -121,6 +122,8 @@ def _merged(name: str, fault: Fault, params: Params) -> Params:
 
 
 def _read(name: str, key: str, value: Value, default: Value) -> Value:
+    if key == "at" and value not in PLACES:
+        raise ValueError(f"at={value} of fault {name} must be {' or '.join(PLACES)}")
     try:
         return int(value, 0) if isinstance(default, int) and isinstance(value, str) else type(default)(value)
     except ValueError:
