@@ -12,7 +12,8 @@ Mask = NDArray[np.bool_]
 
 WHITE = 255
 DEEP_MODES = ("I", "F")  # the modes of Pillow (I, I;16, F) that hold more than 8 bits
-LARGEST = 10_000  # pixels a side: a ten-print card at 1000 ppi has 8000
+LARGEST = 5000  # pixels a side: four fingers at 1000 ppi have 3200
+PPI_RANGE = (50, 5000)  # of picture files; beyond it somebody mistook a size for a resolution
 WINDOW_INCH = 0.032  # local contrast is measured over about two ridges (a ridge and its valley: 0.5 mm)
 CONTRAST_SHARE = 0.3  # of the strong contrast (95th percentile): above it there are ridges
 FEWEST_LEVELS = 8.0  # standard deviation in grey levels below which nothing is a ridge
@@ -24,9 +25,12 @@ class ImageFileError(ValueError):
 
 def load_image(path: Path, width: int, height: int, ppi: float, source_ppi: float = 500) -> Grey:
     """The finger in `path` as u8[height, width] at `ppi`: grey, resampled, cropped or padded about its foreground."""
-    if source_ppi <= 0:
-        raise ImageFileError(f"the resolution of {path} must be above 0 ppi, not {source_ppi:g}")
-    return fit(resample(read_grey(path), ppi / source_ppi), width, height, ppi)
+    low, high = PPI_RANGE
+    if not low <= source_ppi <= high:
+        raise ImageFileError(f"the resolution of {path} must be {low} to {high} ppi, not {source_ppi:g}")
+    picture, scale = read_grey(path), ppi / source_ppi
+    _refuse_giant(path, (round(picture.shape[1] * scale), round(picture.shape[0] * scale)), f" at {ppi:g} ppi")
+    return fit(resample(picture, scale), width, height, ppi)
 
 
 def read_grey(path: Path) -> Grey:
@@ -43,18 +47,20 @@ def read_grey(path: Path) -> Grey:
         raise ImageFileError(f"{path} is no picture that can be read: give a PNG, JPEG, BMP or TIFF file") from None
     except ImageFileError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:
+        # Pillow's decoders raise of everything at damaged files: SyntaxError, struct.error, KeyError ...
         raise ImageFileError(f"{path} cannot be read ({error}): save it again as PNG") from error
 
 
-def _refuse_giant(path: Path, size: tuple[int, int]) -> None:
+def _refuse_giant(path: Path, size: tuple[int, int], where: str = "") -> None:
     if max(size) > LARGEST:
-        raise ImageFileError(f"{path} is {size[0]}x{size[1]}: crop it to one finger, at most {LARGEST} pixels a side")
+        sides = f"{size[0]}x{size[1]}{where}"
+        raise ImageFileError(f"{path} is {sides}: crop it to one finger, at most {LARGEST} pixels a side")
 
 
 def _grey(picture: Image.Image) -> Grey:
     if picture.mode.startswith(DEEP_MODES):
-        return _eight_bits(np.asarray(picture, np.float64))
+        return _eight_bits(np.nan_to_num(np.asarray(picture, np.float64)))
     if picture.has_transparency_data:
         clear = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)

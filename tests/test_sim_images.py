@@ -1,0 +1,251 @@
+"""Picture files laid on a simulated sensor: any mode and size, a clear error for the rest, centred on the ridges."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from simulators.images import ImageFileError, fit, foreground, load_image, read_grey, resample
+
+Pixels = NDArray[np.uint8]
+
+WIDTH, HEIGHT, PPI = 256, 288, 500
+PERIOD_PX = 9.0  # of ridges at 500 ppi
+BLOB = (70.0, 90.0)  # half axes of the ridge blob, pixels at 500 ppi
+
+
+def blob(width: int, height: int, middle: tuple[float, float], scale: float = 1.0, paper: int = 255) -> Pixels:
+    """Upright ridges in an ellipse about `middle` (x, y) on bright paper, at `scale` times 500 ppi."""
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    ridges = 128 + 100 * np.cos(2 * np.pi * x / (PERIOD_PX * scale))
+    inside = ((x - middle[0]) / (BLOB[0] * scale)) ** 2 + ((y - middle[1]) / (BLOB[1] * scale)) ** 2 <= 1
+    return np.where(inside, ridges, paper).astype(np.uint8)
+
+
+def middle_of(image: Pixels) -> tuple[float, float]:
+    """Centre (x, y) of the box about everything that is darker than paper."""
+    rows, columns = np.nonzero(image < 200)
+    return (columns.min() + columns.max()) / 2, (rows.min() + rows.max()) / 2
+
+
+def period_of(image: Pixels) -> float:
+    """Pixels from ridge to ridge along the middle of the middle row, by the strongest frequency."""
+    row = image[image.shape[0] // 2, image.shape[1] // 2 - 45 :][:90].astype(float)
+    power = np.abs(np.fft.rfft(row - row.mean(), 4096))
+    return float(1 / np.fft.rfftfreq(4096)[power.argmax()])
+
+
+def saved(folder: Path, picture: Image.Image, name: str = "finger.png", **options: int | Image.Exif) -> Path:
+    path = folder / name
+    picture.save(path, None, **options)
+    return path
+
+
+# Any mode
+
+GREY = blob(64, 48, (32, 24), scale=0.3)
+MODES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "L": lambda grey: grey,
+    "P": lambda grey: grey.convert("P"),
+    "RGB": lambda grey: grey.convert("RGB"),
+    "RGBA": lambda grey: grey.convert("RGBA"),
+    "LA": lambda grey: grey.convert("LA"),
+    "CMYK": lambda grey: grey.convert("RGB").convert("CMYK"),
+    "I;16": lambda _: Image.fromarray(GREY.astype(np.uint16) * 257),
+    "I;16 holding 8 bits": lambda _: Image.fromarray(GREY.astype(np.uint16)),
+    "I": lambda _: Image.fromarray(GREY.astype(np.int32)),
+    "F": lambda _: Image.fromarray(GREY.astype(np.float32) / 255),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_of_any_mode_is_read_as_the_same_grey(mode: str, tmp_path: Path) -> None:
+    picture = MODES[mode](Image.fromarray(GREY))
+    assert picture.mode == mode.partition(" ")[0]
+    read = read_grey(saved(tmp_path, picture, "finger.tiff"))
+    assert read.dtype == np.uint8
+    assert np.abs(read.astype(int) - GREY).max() <= 1
+
+
+def test_a_picture_of_one_bit_is_read_as_black_and_white(tmp_path: Path) -> None:
+    bits = GREY > 128
+    assert (read_grey(saved(tmp_path, Image.fromarray(bits))) == np.where(bits, 255, 0)).all()
+
+
+def test_what_is_clear_in_a_picture_is_as_white_as_paper(tmp_path: Path) -> None:
+    colour = np.zeros((10, 10, 4), np.uint8)
+    colour[2:4, 2:4, 3] = 255
+    read = read_grey(saved(tmp_path, Image.fromarray(colour)))
+    assert (read[2:4, 2:4] == 0).all()
+    assert read[0, 0] == 255
+
+
+def test_a_clear_palette_colour_is_as_white_as_paper(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
+    picture.putpalette([0, 0, 0, 90, 90, 90])
+    assert read_grey(saved(tmp_path, picture, transparency=0)).tolist() == [[255, 90]]
+
+
+def test_a_fraction_that_is_no_number_is_black_and_upsets_nothing(tmp_path: Path) -> None:
+    fractions = np.array([[np.nan, 0.5], [1.0, 0.0]], np.float32)
+    assert read_grey(saved(tmp_path, Image.fromarray(fractions), "f.tiff")).tolist() == [[0, 128], [255, 0]]
+
+
+def test_a_picture_that_a_camera_turned_is_turned_back(tmp_path: Path) -> None:
+    picture = Image.fromarray(GREY)
+    exif = picture.getexif()
+    exif[0x0112] = 6  # a quarter turn
+    assert read_grey(saved(tmp_path, picture, exif=exif)).shape == (64, 48)
+
+
+# Files that cannot be shown
+
+
+def damaged(folder: Path, name: str, content: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+def folder_named(folder: Path) -> Path:
+    (folder / "pictures").mkdir()
+    return folder / "pictures"
+
+
+def cut(folder: Path) -> Path:
+    whole = saved(folder, Image.fromarray(blob(300, 300, (150, 150)))).read_bytes()
+    return damaged(folder, "cut.png", whole[: len(whole) // 2])
+
+
+REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "missing": (lambda folder: folder / "nobody.png", "there is no file"),
+    "a folder": (folder_named, "is a folder"),
+    "empty": (lambda folder: damaged(folder, "empty.png", b""), "is no picture"),
+    "a text": (lambda folder: damaged(folder, "notes.png", b"whorl, left hand"), "is no picture"),
+    "cut off": (cut, "cannot be read .*truncated"),
+    "too wide": (lambda folder: saved(folder, Image.new("1", (5001, 2))), "5001x2: crop it to one finger"),
+    "far too large": (lambda folder: saved(folder, Image.new("1", (14_000, 14_000))), "cannot be read .*DOS attack"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_file_that_cannot_be_shown_is_named_with_the_reason(kind: str, tmp_path: Path) -> None:
+    make, reason = REFUSED[kind]
+    path = make(tmp_path)
+    with pytest.raises(ImageFileError, match=reason) as refused:
+        load_image(path, WIDTH, HEIGHT, PPI)
+    assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("source_ppi", [0, -500, 1, 100_000, float("nan"), float("inf")])
+def test_a_resolution_that_no_scanner_has_is_refused(source_ppi: float, tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.fromarray(GREY))
+    with pytest.raises(ImageFileError, match=r"finger.png must be 50 to 5000 ppi"):
+        load_image(path, WIDTH, HEIGHT, PPI, source_ppi)
+
+
+def test_a_picture_that_would_grow_too_large_is_refused_before_it_does(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.new("L", (4000, 100)))
+    with pytest.raises(ImageFileError, match="40000x1000 at 500 ppi"):
+        load_image(path, WIDTH, HEIGHT, PPI, 50)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "tiff"])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_gives_a_picture_or_an_error_that_names_it(
+    kind: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    whole = bytearray(saved(folder, Image.fromarray(GREY), f"whole.{kind}").read_bytes())
+    for _ in range(data.draw(st.integers(0, 4))):
+        whole[data.draw(st.integers(0, min(len(whole), 300) - 1))] = data.draw(st.integers(0, 255))
+    path = damaged(folder, f"damaged.{kind}", bytes(whole[: data.draw(st.integers(0, len(whole)))]))
+    try:
+        assert read_grey(path).dtype == np.uint8
+    except ImageFileError as error:
+        assert str(path) in str(error)  # noqa: PT017 - either outcome is right
+
+
+# Size and place
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (2, 3), (16, 16)])
+def test_a_tiny_picture_lies_in_the_middle_of_an_empty_sensor(size: tuple[int, int], tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.new("L", size, 40))
+    shown = load_image(path, WIDTH, HEIGHT, PPI)
+    assert shown.shape == (HEIGHT, WIDTH)
+    rows, columns = np.nonzero(shown == 40)
+    if shown.min() != shown.max():
+        assert (rows.min() + rows.max() + 1) / 2 == pytest.approx(HEIGHT / 2, abs=0.5)
+        assert (columns.min() + columns.max() + 1) / 2 == pytest.approx(WIDTH / 2, abs=0.5)
+
+
+def test_a_picture_of_the_sensors_own_size_is_shown_untouched(tmp_path: Path) -> None:
+    image = blob(WIDTH, HEIGHT, (90, 170))
+    assert (load_image(saved(tmp_path, Image.fromarray(image)), WIDTH, HEIGHT, PPI) == image).all()
+
+
+@pytest.mark.parametrize("middle", [(150, 180), (450, 160), (320, 410), (500, 400)])
+def test_the_crop_is_centred_on_ridges_that_lie_off_the_middle(middle: tuple[int, int]) -> None:
+    assert middle_of(fit(blob(640, 560, middle), WIDTH, HEIGHT)) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=6)
+
+
+def test_a_smudge_at_the_edge_does_not_draw_the_crop_away() -> None:
+    image = blob(640, 560, (200, 180))
+    image[520:540, 600:630] = np.random.default_rng(3).integers(0, 255, (20, 30))
+    assert middle_of(fit(image, WIDTH, HEIGHT)) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=6)
+
+
+def test_ridges_at_the_edge_of_the_picture_are_not_cut_and_no_paper_is_invented() -> None:
+    image = blob(640, 560, (75, 95))
+    assert (fit(image, WIDTH, HEIGHT) == image[:HEIGHT, :WIDTH]).all()
+
+
+def test_beyond_the_picture_the_sensor_is_as_bright_as_the_paper() -> None:
+    shown = fit(blob(160, 200, (80, 100), paper=211), WIDTH, HEIGHT)
+    assert shown[0, 0] == shown[-1, -1] == 211
+    dark = np.where(shown == 211, 255, shown).astype(np.uint8)
+    assert middle_of(dark) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=2)
+
+
+def test_a_picture_without_ridges_has_no_foreground_and_its_middle_is_shown() -> None:
+    flat = np.full((600, 600), 200, np.uint8)
+    flat[300, 300] = 0
+    assert not foreground(np.full((60, 60), 128, np.uint8)).any()
+    assert fit(flat, WIDTH, HEIGHT)[HEIGHT // 2, WIDTH // 2] == 0
+
+
+@pytest.mark.parametrize("source_ppi", [250, 500, 1000, 2000])
+def test_ridges_are_as_far_apart_on_the_sensor_whatever_the_scanner(source_ppi: int, tmp_path: Path) -> None:
+    scale = source_ppi / 500
+    image = blob(round(300 * scale), round(320 * scale), (150 * scale, 160 * scale), scale)
+    shown = load_image(saved(tmp_path, Image.fromarray(image)), WIDTH, HEIGHT, PPI, source_ppi)
+    assert period_of(shown) == pytest.approx(PERIOD_PX, rel=0.03)
+
+
+def test_a_sensor_of_another_resolution_sees_other_pixels_of_the_same_ridges(tmp_path: Path) -> None:
+    path = saved(tmp_path, Image.fromarray(blob(300, 320, (150, 160))))
+    assert period_of(load_image(path, 192, 192, 508)) == pytest.approx(PERIOD_PX * 508 / 500, rel=0.03)
+
+
+def test_resampling_to_the_same_resolution_changes_nothing() -> None:
+    assert resample(GREY, 1.0) is GREY
+
+
+@settings(max_examples=60)
+@given(
+    shape=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    seed=st.integers(0, 99),
+)
+def test_every_picture_fits_every_sensor(shape: tuple[int, int], size: tuple[int, int], seed: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    shown = fit(image, *size)
+    assert shown.shape == size[::-1]
+    assert shown.dtype == np.uint8
