@@ -45,7 +45,11 @@ def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None
     from agent.daemon import Daemon
 
     _log_to_stderr(verbose=verbose)
-    raise typer.Exit(Daemon(load(config)).run())
+    status = Daemon(load(config)).run()
+    logging.shutdown()
+    # Every worker has ended and every store is closed. Taking the interpreter and its native libraries apart would cost
+    # another second on a busy kiosk.
+    os._exit(status)
 
 
 @app.command("check-config")
