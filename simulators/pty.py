@@ -5,6 +5,7 @@ import os
 import queue
 import select
 import struct
+import sys
 import termios
 import threading
 import time
@@ -22,7 +23,8 @@ from simulators.uart import Line, SerialDevice
 
 READ_BYTES = 4096
 OVERRUN_S = 2.0  # bytes that the host has not fetched for so long are lost, as in a UART whose port nobody reads
-DRAIN_S = 0.2  # before the cable is pulled, the host may fetch what has arrived, at most so long
+DRAIN_S = 1.0  # before the cable is pulled, the host may fetch what has arrived, at most so long
+QUIET_S = 0.02  # nothing unread for so long: the host has it (the kernel moves bytes from end to end a little later)
 ORDER_S = 5.0  # an order to the serving thread that takes longer is a bug
 TCGETS2 = 0x802C542A  # Linux, all common architectures: the only way to read any rate, not only the listed ones
 TERMIOS2 = struct.Struct("4IB19B2I")
@@ -103,6 +105,8 @@ class PtyServer:
     # Below, everything runs in the serving thread (or before it starts).
 
     def _order(self, action: Callable[[], None]) -> None:
+        if not self._thread.is_alive():
+            raise RuntimeError(f"the sensor at {self.link} is not being served")
         done: Future[None] = Future()
         self._orders.put((action, done))
         self._wake()
@@ -219,12 +223,14 @@ class PtyServer:
 
     def _let_drain(self) -> None:
         """Bytes count as sent when the host can have read them: pulling the cable throws unread ones away."""
-        until = self._clock() + DRAIN_S
-        while self._unread() and self._clock() < until and not self._stopping:
-            select.select([self._wake_fd], [], [], 0.001)
+        began = quiet_since = time.monotonic()
+        while (now := time.monotonic()) < min(began + DRAIN_S, quiet_since + QUIET_S) and not self._stopping:
+            if self._unread():
+                quiet_since = now
+            select.select([], [], [], 0.001)
 
     def _unread(self) -> int:
-        return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), "little")
+        return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def _as_heard(self, data: bytes, baud: int) -> bytes:
         """The bytes, or noise when the host has set another rate."""
