@@ -245,7 +245,9 @@ class Ef01Module:
             good = len(data) == self.settings.image_bytes
             self._state.image = data if good else None
             self._counters.images_received += good
-        elif 0 < len(data) <= 2 * TEMPLATE_BYTES:
+            return
+        self._state.templates.pop(incoming.buffer, None)
+        if 0 < len(data) <= 2 * TEMPLATE_BYTES:
             self._state.templates[incoming.buffer] = data
 
     def _send(self, reply: Reply, now: float, baud: int) -> list[Burst]:

@@ -26,6 +26,14 @@ class Fault:
 
 
 PLACES = ("data", "answer")
+RANGES: Mapping[str, tuple[float, float]] = {  # what a device can carry out
+    "packet": (ANYWHERE, 1_000_000),
+    "bytes": (1, 1_000_000),
+    "bits": (1, 1_000_000),
+    "address": (0, 0xFFFFFFFF),
+    "seconds": (0, 3600),
+    "after": (0, 1_000_000_000),
+}
 IN_DATA: Params = {"at": "data", "packet": ANYWHERE}
 IN_ANSWER: Params = {"at": "answer", "packet": ANYWHERE}
 
@@ -125,9 +133,12 @@ def _read(name: str, key: str, value: Value, default: Value) -> Value:
     if key == "at" and value not in PLACES:
         raise ValueError(f"at={value} of fault {name} must be {' or '.join(PLACES)}")
     try:
-        return int(value, 0) if isinstance(default, int) and isinstance(value, str) else type(default)(value)
-    except ValueError:
+        read = int(value, 0) if isinstance(default, int) and isinstance(value, str) else type(default)(value)
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{key}={value} of fault {name} must be like {key}={default}") from None
+    if not isinstance(read, str) and not RANGES[key][0] <= read <= RANGES[key][1]:
+        raise ValueError(f"{key}={value} of fault {name} must be {RANGES[key][0]} to {RANGES[key][1]}")
+    return read
 
 
 Spoil = Callable[[bytes, int, random.Random, Params], bytes]

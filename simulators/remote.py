@@ -105,7 +105,9 @@ class SensorRemote:
         except TimeoutError:
             raise RemoteError(f"the sensor at {self.link} did not answer within {ANSWER_S:g} s: restart it") from None
         except OSError as error:
-            raise RemoteError(f"{self.control} cannot be used ({error.strerror}): check its owner and --link") from None
+            raise RemoteError(
+                f"{self.control} cannot be used ({error.strerror or error}): check its owner and --link"
+            ) from None
         if not line:
             raise RemoteError(f"the sensor at {self.link} stopped while it was asked: start it again")
         parsed: Answer = json.loads(line)
@@ -133,7 +135,7 @@ def _absolute(shown: Shown) -> dict[str, object]:
 class RemoteControl:
     """The sensor's end: serves `handlers` at a Unix socket while the context lasts, one short connection a request.
 
-    A handler gets the request's details as keywords; ValueError and OSError from it go to the caller as the reason.
+    A handler gets the request's details as keywords; what it raises goes to the caller as the reason.
     """
 
     def __init__(self, path: Path, handlers: Handlers) -> None:
@@ -197,5 +199,5 @@ class RemoteControl:
             if handler is None:
                 raise ValueError(f"orders are {', '.join(self._handlers)}")  # noqa: TRY301 - one road for refusals
             return {"ok": True, **(handler(**request) or {})}
-        except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
-            return {"ok": False, "error": str(error)}
+        except Exception as error:  # noqa: BLE001 - whatever was asked, the sensor goes on and says why not
+            return {"ok": False, "error": str(error) or type(error).__name__}
