@@ -9,6 +9,7 @@ COMMANDS = {
     "ef01": "simulators.ef01_cli:ef01",
     "press": "simulators.ef01_cli:press",
     "lift": "simulators.ef01_cli:lift",
+    "status": "simulators.ef01_cli:status",
     "fault": "simulators.ef01_cli:fault",
     "hub": "simulators.hub:command",
     "broker": "simulators.broker:command",

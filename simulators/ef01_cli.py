@@ -1,4 +1,4 @@
-"""kiosk-sim ef01, press, lift and fault: a fingerprint sensor without hardware, and how to use and disturb it."""
+"""kiosk-sim ef01, press, lift, status, fault: a fingerprint sensor without hardware, and how to use and disturb it."""
 
 import signal
 import sys
@@ -31,6 +31,10 @@ FingerName = Annotated[
     str, typer.Option(help=f"Which finger of the person: {', '.join(FINGER_NAMES)}", metavar="FINGER")
 ]
 Impression = Annotated[int, typer.Option(help="Which touch of that finger, from 0")]
+Skin = Annotated[
+    str | None,
+    typer.Option(help="normal, dry, wet, partial, light, heavy or unreadable. Default: what people usually have"),
+]
 
 
 def _say(line: str) -> None:
@@ -74,6 +78,7 @@ def ef01(
     person: PersonSeed = None,
     finger: FingerName = "right_index",
     impression: Impression = 0,
+    condition: Skin = None,
     pressed: Annotated[bool, typer.Option("--pressed", help="Start with the finger on the sensor")] = False,
     pace: Annotated[bool, typer.Option("--pace", help="Bytes take the time that they take on a UART")] = False,
     baud: Annotated[int, typer.Option(help="Rate at power-on: 9600 times 1 to 12, or 960000")] = 57600,
@@ -88,7 +93,7 @@ def ef01(
     with _plainly():
         settings = _settings(size, ppi, baud, packet_size)
         rig = Ef01Rig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=_say)
-        if shown := _shown(image, source_ppi, person, finger, impression):
+        if shown := _shown(image, source_ppi, person, finger, impression, condition):
             rig.load(**shown)
         with rig:
             _introduce(rig, pace=pace)
@@ -98,13 +103,19 @@ def ef01(
     _say("sensor stopped")
 
 
-def _shown(image: Path | None, source_ppi: float, person: int | None, finger: str, impression: int) -> Shown:
+def _shown(
+    image: Path | None, source_ppi: float, person: int | None, finger: str, impression: int, condition: str | None
+) -> Shown:
     """What the options name; empty when they name nothing."""
     shown = Shown()
     if image is not None:
         shown |= {"image": image, "source_ppi": source_ppi}
     if person is not None:
         shown |= {"person": person, "finger": finger, "impression": impression}
+    if condition is not None:
+        if person is None:
+            raise ValueError("--condition is of a synthetic finger: give --person SEED too")
+        shown |= {"condition": condition}
     return shown
 
 
@@ -150,13 +161,14 @@ def press(
     person: PersonSeed = None,
     finger: FingerName = "right_index",
     impression: Impression = 0,
+    condition: Skin = None,
     hold: Annotated[float | None, typer.Option(help="Lift by itself after so many seconds")] = None,
     control: Control = None,
 ) -> None:
     """Lay a finger on the simulated sensor; without --image or --person the one that was there last."""
     with _plainly():
         remote = SensorRemote(link, control=control)
-        answer = remote.press(**_shown(image, source_ppi, person, finger, impression))
+        answer = remote.press(**_shown(image, source_ppi, person, finger, impression, condition))
         print(f"on the sensor: {answer['finger']}")
         if hold is None:
             print("lift it with:  kiosk-sim lift" + ("" if link is None else f" --link {link}"))
@@ -176,6 +188,14 @@ def lift(*, link: Link = None, control: Control = None) -> None:
 def _lift(remote: SensorRemote) -> None:
     stays = remote.lift()["finger_on"]
     print("lifted, but the sensor still feels it (fault stuck): kiosk-sim fault clear" if stays else "lifted")
+
+
+def status(*, link: Link = None, control: Control = None) -> None:
+    """What the simulated sensor is, what is on it, which faults wait and what it has counted."""
+    with _plainly():
+        for name, value in SensorRemote(link, control=control).status().items():
+            pairs = [f"{key} {count}" for key, count in value.items()] if isinstance(value, dict) else [str(value)]
+            print(f"{name:13} {', '.join(pairs) or '-'}")
 
 
 def fault(

@@ -25,17 +25,22 @@ def render(shown: Shown, settings: Ef01Settings) -> Grey:
     if "image" in shown:
         source_ppi = shown.get("source_ppi", 500)
         return load_image(Path(shown["image"]), settings.width, settings.height, settings.ppi, source_ppi)
-    from simulators.people import Person  # noqa: PLC0415 - a sensor that shows files needs no people
+    from simulators.people import Condition, Person  # noqa: PLC0415 - a sensor that shows files needs no people
 
+    asked = shown.get("condition")
+    if asked is not None and asked not in tuple(Condition):
+        raise ValueError(f"there is no condition {asked!r}; choose one of {', '.join(Condition)}")
+    condition = None if asked is None else Condition(asked)
     finger = Person(shown["person"]).finger(_position(shown))
-    return finger.impression(shown.get("impression", 0), settings.width, settings.height, settings.ppi)
+    return finger.impression(shown.get("impression", 0), settings.width, settings.height, settings.ppi, condition)
 
 
 def describe(shown: Shown) -> str:
     """The finger in words."""
     if "image" in shown:
         return str(shown["image"])
-    return f"person {shown['person']}, {_position(shown)}, impression {shown.get('impression', 0)}"
+    skin = f", {shown['condition']}" if "condition" in shown else ""
+    return f"person {shown['person']}, {_position(shown)}, impression {shown.get('impression', 0)}{skin}"
 
 
 def _position(shown: Shown) -> Position:

@@ -31,6 +31,7 @@ class Shown(TypedDict, total=False):
     person: int  # seed of a synthetic person
     finger: str  # of that person; right_index unless given
     impression: int  # which touch of that finger; 0 unless given
+    condition: str  # of the skin (simulators.people.Condition); what people usually have unless given
 
 
 class RemoteError(Exception):

@@ -172,7 +172,12 @@ def test_a_finger_of_another_size_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"packet_size": 100}, "packet size"), ({"baud": 57000}, "9600 times"), ({"width": 191}, "even width")],
+    [
+        ({"packet_size": 100}, "packet size"),
+        ({"baud": 57000}, "9600 times"),
+        ({"width": 191}, "even width"),
+        ({"ppi": 0}, "100 to 2000 ppi"),
+    ],
 )
 def test_settings_that_no_module_has_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -353,6 +358,26 @@ def test_a_rate_holds_after_its_acknowledge_or_when_deferred_after_power_on(*, d
     assert module.baud == 115_200
 
 
+def transcript(module: Ef01Module) -> list[Burst]:
+    """All that a host hears of an image, of a lifted finger and of a new rate."""
+    heard = bursts(module, GET_IMAGE) + bursts(module, UP_IMAGE)
+    module.lift()
+    heard += bursts(module, GET_IMAGE) + bursts(module, SET_PARAMETER, b"\x04\x0c")
+    return heard + bursts(module, READ_PARAMETERS)
+
+
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - {"unplug"}))  # that one is of the plug: test_sim_pty.py
+def test_every_fault_of_the_table_is_heard_and_gone_once_it_is_cleared(name: str) -> None:
+    clean = transcript(small())
+    module = small()
+    module.inject(name)
+    assert transcript(module) != clean
+    cleared = small()
+    cleared.inject(name, times=0)
+    cleared.clear_faults()
+    assert transcript(cleared) == clean
+
+
 def test_the_same_seed_strikes_the_same_bytes() -> None:
     def spoiled(seed: int) -> list[bytes]:
         module = small(seed)
@@ -374,6 +399,14 @@ def test_the_same_seed_strikes_the_same_bytes() -> None:
         ("drop", {"bytes": "many"}, "bytes=many of fault drop must be like bytes=1"),
         ("drop", {"at": "Data"}, "at=Data of fault drop must be data or answer"),
         ("drop", {"times": -1}, "times must be 0"),
+        ("drop", {"bytes": -1}, "bytes=-1 of fault drop must be 1 to"),
+        ("flip", {"bits": 0}, "bits=0 of fault flip must be 1 to"),
+        ("long", {"bytes": 10**9}, "must be 1 to 1000000"),
+        ("checksum", {"packet": -2}, "must be -1 to"),
+        ("wrong_address", {"address": "0x100000000"}, "must be 0 to"),
+        ("late", {"seconds": "nan"}, "seconds=nan of fault late must be 0 to 3600"),
+        ("late", {"seconds": float("inf")}, "must be 0 to 3600"),
+        ("unplug", {"after": float("inf")}, "after=inf of fault unplug must be like after=0"),
     ],
 )
 def test_a_fault_that_is_not_there_says_what_is(name: str, details: dict[str, Any], said: str) -> None:
@@ -469,3 +502,12 @@ def test_a_damaged_image_of_the_host_leaves_the_buffer_empty() -> None:
     assert module.receive(frame(ANYONE, 0x02, bytes(128)), 0.0) == []
     assert module.receive(frame(ANYONE, 0x08, bytes(128))[:-1] + b"\x99", 0.0) == []
     assert answer(module, UP_IMAGE) == b"\x15"
+
+
+def test_a_damaged_template_of_the_host_leaves_the_buffer_empty() -> None:
+    module = small()
+    for last in (frame(ANYONE, 0x08, bytes(128)), frame(ANYONE, 0x08, bytes(128))[:-1] + b"\x99"):
+        assert answer(module, DOWN_CHAR, b"\x01") == b"\x00"
+        module.receive(last, 0.0)
+    assert module.template_buffer(1) is None
+    assert answer(module, UP_CHAR, b"\x01") == b"\x0d"

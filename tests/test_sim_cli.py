@@ -1,0 +1,206 @@
+"""What a technician types and reads: kiosk-sim ef01 as a process, and press, lift, status and fault beside it."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import serial
+import typer
+
+from drivers.sample import Position
+from simulators import ef01_cli
+from simulators.ef01_commands import Ef01Settings, pack
+from simulators.ef01_rig import Ef01Rig
+from simulators.people import Condition, Person
+from simulators.remote import RemoteControl, RemoteError, SensorRemote
+from tests.ef01_wire import GET_IMAGE, UP_IMAGE, acknowledge, frame, image_packets
+
+DEADLINE_S = 20.0
+SMALL = Ef01Settings(width=64, height=64, boot_s=0.0)
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    assert any(text in line for line in iter(process.stdout.readline, ""))
+
+
+def wake(port: serial.Serial) -> None:
+    """Ask until the module has booted: before that it hears nothing."""
+    port.timeout = 0.2
+    ask = frame(0x01, b"\x53")
+    assert any(port.write(ask) and port.read(12) == acknowledge(0x55) for _ in range(100))
+    port.timeout = DEADLINE_S
+
+
+@contextmanager
+def sensor(link: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """kiosk-sim ef01 in a process of its own, ready; it is killed if the test did not end it."""
+    command = [sys.executable, "-m", "simulators", "ef01", "--link", str(link), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        try:
+            wait_for_line(process, "Ctrl-C ends")
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> Path:
+    return tmp_path / "finger"
+
+
+@pytest.fixture
+def rig(link: Path) -> Iterator[Ef01Rig]:
+    with Ef01Rig(SMALL, link) as rig:
+        yield rig
+
+
+def test_a_person_who_is_pressed_from_the_start_is_what_the_host_reads(link: Path, tmp_path: Path) -> None:
+    image = Person(7).finger(Position.RIGHT_INDEX).impression(0)
+    expected = acknowledge(0) + acknowledge(0) + b"".join(image_packets(pack(image)))
+    with sensor(link, "--person", "7", "--pressed") as process:
+        wait_for_line(process, "finger on the sensor")
+        with serial.Serial(str(link), 57600) as port:
+            wake(port)
+            port.write(frame(0x01, bytes([GET_IMAGE])) + frame(0x01, bytes([UP_IMAGE])))
+            assert port.read(len(expected)) == expected
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=DEADLINE_S)
+        assert process.returncode == 0
+    assert said.endswith("sensor stopped\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+WRONG: list[tuple[list[str], str]] = [
+    (["--size", "large"], "--size is like 256x288, not 'large'"),
+    (["--baud", "57601"], "baud must be 9600 times 1 to 12"),
+    (["--person", "1", "--image", "x.png"], "give one of the two"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), WRONG)
+def test_a_sensor_that_cannot_be_says_why_in_one_line(link: Path, options: list[str], said: str) -> None:
+    command = [sys.executable, "-m", "simulators", "ef01", "--link", str(link), *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not link.is_symlink()
+
+
+def test_press_says_what_is_on_the_sensor_and_how_to_lift_it(
+    rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ef01_cli.press(link=link, person=3, finger="left_thumb", impression=2, condition="wet")
+    said = capsys.readouterr().out
+    assert (
+        said == f"on the sensor: person 3, left_thumb, impression 2, wet\nlift it with:  kiosk-sim lift --link {link}\n"
+    )
+    assert rig.module.finger_on
+    ef01_cli.lift(link=link)
+    assert capsys.readouterr().out == "lifted\n"
+    assert not rig.module.finger_on
+
+
+def test_the_skin_asked_for_is_the_skin_that_is_pressed(rig: Ef01Rig, link: Path) -> None:
+    finger = Person(3).finger(Position.RIGHT_INDEX)
+    for condition in (Condition.DRY, Condition.UNREADABLE):
+        ef01_cli.press(link=link, person=3, condition=condition)
+        rig.module.receive(frame(0x01, bytes([GET_IMAGE])))
+        assert rig.module.image_buffer == pack(finger.impression(0, 64, 64, 500, condition))
+
+
+def test_every_condition_is_in_the_help() -> None:
+    (option,) = get_args(ef01_cli.Skin)[1:]
+    assert all(condition in option.help for condition in Condition)
+
+
+def test_status_shows_the_sensor_its_faults_and_its_counters(
+    rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig.module.press(np.zeros((64, 64), np.uint8))
+    rig.module.receive(frame(0x01, bytes([GET_IMAGE])))
+    rig.fault("drop", times=2)
+    ef01_cli.status(link=link)
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["size"] == "64x64"
+    assert lines["finger_on"] == "True"
+    assert lines["finger"] == "-"
+    assert lines["faults"] == "drop 2"
+    assert lines["commands"] == "GetImage 1"
+
+
+def test_a_fault_waits_and_clear_ends_it(rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ef01_cli.fault("drop", param=["bytes=3", "at=answer"], times=2, link=link)
+    assert "drop: waits for its moment" in capsys.readouterr().out
+    assert rig.module.faults.waiting() == {"drop": 2}
+    ef01_cli.fault("clear", link=link)
+    assert capsys.readouterr().out == "clear: done\n"
+    assert rig.module.faults.waiting() == {}
+
+
+def test_the_cable_is_pulled_and_put_back(rig: Ef01Rig, link: Path) -> None:
+    ef01_cli.fault("unplug", link=link)
+    assert rig.server.unplugged.wait(DEADLINE_S)
+    ef01_cli.fault("replug", link=link)
+    assert not rig.server.unplugged.is_set()
+
+
+REFUSED: list[tuple[dict[str, object], str]] = [
+    ({}, "no finger is loaded: give --image FILE or --person SEED"),
+    ({"person": 1, "finger": "thumb"}, "there is no finger 'thumb'"),
+    ({"person": 1, "condition": "soapy"}, "there is no condition 'soapy'; choose one of normal, dry"),
+    ({"condition": "wet"}, "--condition is of a synthetic finger: give --person SEED too"),
+    ({"image": Path("/nowhere/x.png")}, "there is no file /nowhere/x.png"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), REFUSED)
+@pytest.mark.usefixtures("rig")
+def test_a_finger_that_cannot_be_pressed_says_why(
+    link: Path, options: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        ef01_cli.press(link=link, **options)  # type: ignore[arg-type]
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+@pytest.mark.usefixtures("rig")
+def test_a_parameter_without_a_value_says_what_one_is_like(link: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit):
+        ef01_cli.fault("drop", param=["bytes"], link=link)
+    assert "--param is like bytes=2, not 'bytes'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [ef01_cli.press, ef01_cli.lift, ef01_cli.status])
+def test_without_a_sensor_a_command_says_how_to_start_one(
+    command: object, link: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert callable(command)
+    with pytest.raises(typer.Exit):
+        command(link=link)
+    assert f"Start one in another terminal:  kiosk-sim ef01 --link {link}" in capsys.readouterr().err
+
+
+def test_whatever_goes_wrong_in_an_order_the_next_one_is_served(link: Path) -> None:
+    def stumble() -> None:
+        raise ZeroDivisionError
+
+    control = link.with_name("odd.control")
+    with RemoteControl(control, {"stumble": stumble, "ping": lambda: {"pong": 1}}):
+        with pytest.raises(RemoteError, match="ZeroDivisionError"):
+            SensorRemote(control=control).ask("stumble")
+        assert SensorRemote(control=control).ask("ping") == {"pong": 1}
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_named_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(RemoteError, match=r"x\.control cannot be used \(.*too long\)"):
+        SensorRemote(tmp_path / ("x" * 120)).lift()
