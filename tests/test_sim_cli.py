@@ -1,5 +1,7 @@
 """What a technician types and reads: kiosk-sim ef01 as a process, and press, lift, status and fault beside it."""
 
+import inspect
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from drivers.sample import Position
 from simulators import ef01_cli
 from simulators.ef01_commands import Ef01Settings, pack
 from simulators.ef01_rig import Ef01Rig
-from simulators.people import Condition, Person
+from simulators.people import Condition, Pattern, Person
 from simulators.remote import RemoteControl, RemoteError, SensorRemote
 from tests.ef01_wire import GET_IMAGE, UP_IMAGE, acknowledge, frame, image_packets
 
@@ -115,6 +117,32 @@ def test_the_skin_asked_for_is_the_skin_that_is_pressed(rig: Ef01Rig, link: Path
         ef01_cli.press(link=link, person=3, condition=condition)
         rig.module.receive(frame(0x01, bytes([GET_IMAGE])))
         assert rig.module.image_buffer == pack(finger.impression(0, 64, 64, 500, condition))
+
+
+README = (Path(__file__).parents[1] / "simulators" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_names_every_condition_and_every_pattern() -> None:
+    for words in (Condition, Pattern):
+        assert f"{', '.join(words)}" in README
+
+
+def test_the_program_in_the_readme_runs(link: Path) -> None:
+    program = README.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, object] = {}
+    exec(program.replace("/tmp/finger", str(link)), names)  # noqa: S102, S108 - our own document
+    assert isinstance(names["rig"], Ef01Rig)
+    assert names["rig"].module.faults.waiting() == {"drop": 1}
+    assert not link.is_symlink()
+
+
+def test_every_option_that_the_readme_shows_is_there() -> None:
+    """What `kiosk-sim COMMAND --option` the document shows, the command's own parameters have."""
+    shown = re.findall(r"kiosk-sim (ef01|press|lift|fault|status)\b([^`|#\n]*)", README)
+    used = {(command, option) for command, rest in shown for option in re.findall(r"--([a-z-]+)", rest)}
+    assert ("press", "condition") in used
+    for command, option in used:
+        assert option.replace("-", "_") in inspect.signature(getattr(ef01_cli, command)).parameters
 
 
 def test_every_condition_is_in_the_help() -> None:
