@@ -112,7 +112,10 @@ class Enroller:
         return Enrolment(
             reference_id=reference.reference_id,
             agreement=reference.agreement,
+            provider=agreement.provider,
             purpose=agreement.purpose,
+            legal_basis=agreement.legal_basis,
+            recipients=agreement.recipients,
             expires_at=reference.expires_at,
             category=reference.category,
             positions=positions,

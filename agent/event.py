@@ -39,9 +39,9 @@ class EventKey(NamedTuple):
 
 
 class Payload(BaseModel):
-    """Base of all payloads: frozen, and unknown keys are refused."""
+    """Base of all payloads: frozen, unknown keys are refused, and no error quotes what was given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
 
 
 class Direction(StrEnum):
@@ -160,7 +160,10 @@ class Enrolment(Payload):
 
     reference_id: str
     agreement: str
+    provider: str = Field(description="the authority that answers for the reference")
     purpose: str
+    legal_basis: str
+    recipients: tuple[str, ...] = Field(description="who may get it, and the leads that it causes")
     expires_at: datetime
     category: Category
     positions: tuple[Position, ...]

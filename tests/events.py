@@ -69,7 +69,10 @@ def enrolment(sealed: str | None = None) -> Enrolment:
     return Enrolment(
         reference_id="r-9",
         agreement="local-test",
+        provider="p-1",
         purpose="test",
+        legal_basis="consent",
+        recipients=("hub",),
         expires_at=NOON,
         category=Category.LOCAL_TEST,
         positions=(Position.RIGHT_INDEX,),
