@@ -30,6 +30,7 @@ EXPIRING = (EventClass.HEALTH, EventClass.CAPTURE)
 # id and time, so that the hub can still count them. Leads, enrolments and audit records never give way.
 SHEDDABLE = (EventClass.HEALTH, EventClass.CAPTURE, EventClass.ENCOUNTER)
 FEW_ROWS = 32  # a transaction so small that a full disk may just have room for it
+ALL = -1  # no LIMIT, to sqlite
 
 MOST_PAGES = 0xFFFFFFFE  # as many as sqlite can number
 SPAN = 1 << 40  # places of bodies for each class: more than a kiosk will ever put
@@ -121,8 +122,11 @@ class Outbox:
         """Turn telemetry that is too old into tombstones; to be called every minute or so. Returns how many."""
         self._reserve.hold()
         before = now - timedelta(seconds=self._config.telemetry_keep_s)
-        with writing(self._db):
-            return sum(self._bury(c, Tombstone.EXPIRED, self._older_than(c, before)) for c in EXPIRING)
+        try:
+            return self._expire(before)
+        except StoreFull:
+            self._reserve.give_up()
+            return self._expire_in_steps(before)
 
     def _put(self, event: Event) -> EventKey:
         with writing(self._db):
@@ -166,6 +170,19 @@ class Outbox:
             gone += self._forget(event_class, min(step, upto))
         return gone
 
+    def _expire(self, before: datetime, limit: int = ALL) -> int:
+        with writing(self._db):
+            return sum(self._bury(c, Tombstone.EXPIRED, self._older_than(c, before, limit)) for c in EXPIRING)
+
+    def _expire_in_steps(self, before: datetime) -> int:
+        """As _forget_in_steps."""
+        gone = 0
+        while True:
+            self._empty_log()
+            if not (few := self._expire(before, FEW_ROWS)):
+                return gone
+            gone += few
+
     def _put_into_room_made(self, event: Event) -> EventKey:
         while True:
             self._empty_log()
@@ -207,9 +224,9 @@ class Outbox:
         sql = "SELECT place - ? FROM body WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
         return [row[0] for row in self._db.execute(sql, [start, start, start + SPAN - 1, FEW_ROWS])]
 
-    def _older_than(self, event_class: EventClass, time: datetime) -> list[int]:
-        sql = "SELECT sequence FROM event WHERE event_class = ? AND tombstone IS NULL AND time < ?"
-        return [row[0] for row in self._db.execute(sql, [event_class, _text(time)])]
+    def _older_than(self, event_class: EventClass, time: datetime, limit: int) -> list[int]:
+        sql = "SELECT sequence FROM event WHERE event_class = ? AND tombstone IS NULL AND time < ? LIMIT ?"
+        return [row[0] for row in self._db.execute(sql, [event_class, _text(time), limit])]
 
     def _bury(self, event_class: EventClass, tombstone: Tombstone, sequences: list[int]) -> int:
         """Bodies first: on a full disk, the pages that they free are what the headers may need."""

@@ -136,13 +136,11 @@ class Publisher(Worker):
         self._follow_link(signals)
         self._forget(outbox, signals)
         now = self._clock.monotonic()
-        if now >= self._expire_at:
-            self._expire(outbox)
+        wait = self._send(outbox, now) if self._connected else LOOK_S
+        if now >= self._expire_at:  # last, and not again at once: what fails here must hold no lead back
             self._expire_at = now + EXPIRE_S
-        self._full = False
-        if not self._connected:
-            return LOOK_S
-        return self._send(outbox, now)
+            self._expire(outbox)
+        return wait
 
     def _follow_link(self, signals: list[HubSignal]) -> None:
         links = [signal for signal in signals if isinstance(signal, (Connected, Disconnected))]
@@ -164,6 +162,7 @@ class Publisher(Worker):
     def _expire(self, outbox: Outbox) -> None:
         if expired := outbox.expire(self._clock.now()):
             log.info("outbox: the bodies of %d telemetry events were too old and are gone", expired)
+        self._full = False
 
     def _send(self, outbox: Outbox, now: float) -> float:
         last = outbox.last()

@@ -16,6 +16,7 @@ class Reserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._unfinished = path.with_name(path.name + ".new")  # one name: what a crash left behind is finished
         self.hold()
 
     @property
@@ -27,18 +28,30 @@ class Reserve:
         """Take the room, unless it is held or the disk is too full to spare it."""
         if self._path.exists() or self._free() < 4 * SIZE:
             return
-        with contextlib.suppress(OSError):  # another handle was first, or the disk filled up just now
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, SIZE)
-            finally:
-                os.close(descriptor)
+        try:
+            _allocate(self._unfinished)
+            self._unfinished.rename(self._path)  # whole or not at all, wherever a crash or a power cut comes
+        except OSError:  # another handle was first, or the disk filled up just now
+            self._unlink(self._unfinished)
 
     def give_up(self) -> None:
         """Free the room."""
-        with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        self._unlink(self._path)
+        self._unlink(self._unfinished)
 
     def _free(self) -> int:
         disk = os.statvfs(self._path.parent)
         return disk.f_bavail * disk.f_frsize
+
+    def _unlink(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _allocate(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, SIZE)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -69,7 +69,13 @@ def open_store(path: Path, kind: str, migrations: Sequence[Migration]) -> Databa
 
 
 def migrate(db: Database, kind: str, migrations: Sequence[Migration]) -> None:
-    """Apply the migrations that this store lacks, all or none. StoreError for another kind or a newer version."""
+    """Apply the migrations that this store lacks, all or none. StoreError for another kind or a newer version.
+
+    A store that is up to date is only read, so that opening one waits for no writer.
+    """
+    if _integer(db, "user_version") == len(migrations) + 1:
+        _refuse_other_kind(db, kind)
+        return
     with writing(db):
         version = _integer(db, "user_version")
         if version == 0:

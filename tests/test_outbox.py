@@ -1,6 +1,8 @@
 """The outbox keeps what put() has promised: through reopening, killing, full disks and every order of calls."""
 
+import errno
 import itertools
+import os
 import queue
 import shutil
 import signal
@@ -25,8 +27,8 @@ from sqlite_utils import Database
 from agent.config import OutboxConfig
 from agent.errors import StoreError
 from agent.event import EventClass, StoredEvent, Tombstone
-from agent.outbox import EXPIRING, FEW_ROWS, MIGRATIONS, SHEDDABLE, Outbox
-from agent.reserve import Reserve
+from agent.outbox import ALL, EXPIRING, FEW_ROWS, MIGRATIONS, SHEDDABLE, Outbox
+from agent.reserve import SIZE, Reserve
 from agent.schema import StoreFull, open_store, reading, writing
 from tests.events import NOON, raw
 
@@ -180,15 +182,66 @@ def test_on_a_full_disk_with_nothing_to_drop_put_says_so_and_keeps_what_was_dura
         assert outbox.last()[LEAD] == 20
 
 
+def test_on_a_full_disk_old_telemetry_expires_into_the_room_of_the_reserve(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(path, "k1") as outbox:
+        for _ in range(3 * FEW_ROWS + 1):
+            outbox.put(raw(HEALTH, b"x", time=NOON))
+        reserve = path.with_suffix(".reserve")
+        expire, tries = Outbox._expire, []
+
+        def full_until_the_reserve_is_gone(self: Outbox, before: datetime, limit: int = ALL) -> int:
+            tries.append(limit)
+            if reserve.exists():
+                raise StoreFull("outbox.db: the disk is full")
+            return expire(self, before, limit)
+
+        monkeypatch.setattr(Outbox, "_expire", full_until_the_reserve_is_gone)
+        assert outbox.expire(NOON + timedelta(days=8)) == 3 * FEW_ROWS + 1
+        assert tries == [ALL, *[FEW_ROWS] * 5]  # the last one finds nothing
+        assert {s.tombstone for s in everything(outbox, HEALTH)} == {Tombstone.EXPIRED}
+
+
+def test_a_reserve_whose_making_was_cut_short_is_not_held_and_made_whole_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outbox.reserve"
+
+    def power_cut(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", power_cut)
+        with pytest.raises(SystemExit):
+            Reserve(path)
+    assert not path.exists()
+    Reserve(path)
+    assert path.stat().st_size == SIZE
+    assert [file.name for file in tmp_path.iterdir()] == ["outbox.reserve"]
+
+
+def test_a_disk_that_fills_up_while_the_reserve_is_made_keeps_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    Reserve(tmp_path / "outbox.reserve")
+    assert list(tmp_path.iterdir()) == []
+
+
 # A disk of its own, in a mount namespace that ends with the process. First others fill the disk, then we do.
 ON_A_SMALL_DISK = """
 import contextlib, errno, os, subprocess, sys
+from datetime import timedelta
 from pathlib import Path
 from agent.event import EventClass
 from agent.outbox import Outbox
 from agent.reserve import Reserve
 from agent.schema import StoreFull
-from tests.events import raw
+from tests.events import NOON, raw
 
 disk = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], check=True)
@@ -213,6 +266,8 @@ with Outbox(disk / "outbox.db", "k1") as outbox, Outbox(disk / "outbox.db", "k1"
     assert publishers.forget(outbox.epoch, EventClass.LEAD, last[EventClass.LEAD]) == last[EventClass.LEAD]
     for _ in range(500):
         outbox.put(raw(EventClass.LEAD, b"x" * 900))
+    bodies = sum(bool(s.event.body) for s in publishers.pending(EventClass.HEALTH, 10**6))
+    assert publishers.expire(NOON + timedelta(days=8)) == bodies
 print("all well")
 """
 UNSHARE = ["unshare", "--mount", "--map-root-user"]
@@ -452,6 +507,19 @@ def test_a_store_is_upgraded_on_start_and_only_once(tmp_path: Path) -> None:
     for migrations in ((first,), (first, second), (first, second)):
         open_store(path, "things", migrations).close()
     assert ran == ["first", "second"]
+
+
+def test_opening_a_store_that_is_up_to_date_writes_nothing_and_waits_for_no_writer(path: Path) -> None:
+    with Outbox(path, "k1") as outbox, closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        outbox.put(raw(LEAD))
+        log = path.with_name(path.name + "-wal")
+        before = log.read_bytes()
+        writer.execute("BEGIN IMMEDIATE")  # and does not end: opening would wait for 5 s, then raise
+        for _ in range(3):
+            with Outbox(path, "k1") as reader:
+                assert sequences(reader, LEAD) == [1]
+        assert log.read_bytes() == before
+        writer.execute("ROLLBACK")
 
 
 def test_a_failed_upgrade_leaves_the_store_as_it_was(tmp_path: Path) -> None:

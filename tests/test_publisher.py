@@ -18,7 +18,7 @@ from agent.errors import HubError
 from agent.event import Acknowledgement, EventClass, StoredEvent, Tombstone
 from agent.hub import Connected, Disconnected, HubSignal
 from agent.outbox import Outbox
-from agent.publisher import LOOK_S, RETRY_S, Publisher
+from agent.publisher import EXPIRE_S, LOOK_S, RETRY_S, Publisher
 from agent.schema import StoreFull
 from tests.conftest import FakeClock
 from tests.events import NOON, raw
@@ -234,6 +234,7 @@ def test_after_a_refusal_nothing_is_left_out_or_doubled(rig: Rig) -> None:
 def test_telemetry_that_is_too_old_is_sent_as_a_header(rig: Rig) -> None:
     rig.outbox.put(raw(HEALTH, b"body", "h-1", NOON - timedelta(days=30)))
     rig.clock.wall = NOON
+    rig.publisher.step()
     rig.inbox.put(Connected())
     rig.publisher.step()
     assert [(s.tombstone, s.event.body) for s in rig.link.sent] == [(Tombstone.EXPIRED, b"")]
@@ -261,6 +262,29 @@ def test_a_full_disk_delays_and_does_not_end_it(
     assert rig.step() == leads(1)
     rig.acknowledge(LEAD, 1)
     assert rig.outbox.counts()[LEAD] == 0
+
+
+def test_when_expiring_fails_for_ever_everything_is_sent_all_the_same_and_it_is_said_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[float] = []
+
+    def refuse(*_: object) -> int:
+        tries.append(rig.clock.monotonic())
+        raise StoreFull("outbox.db: the disk is full")
+
+    monkeypatch.setattr(Outbox, "expire", refuse)
+    rig.put(LEAD, 6)
+    assert rig.connect() == leads(1, 2, 3, 4)
+    assert rig.acknowledge(LEAD, 4) == leads(5, 6)
+    for _ in range(3 * int(EXPIRE_S) // 10):
+        rig.clock.advance(10)
+        rig.put(LEAD, 1)
+        sent = rig.step()
+        assert sent
+        rig.acknowledge(LEAD, sent[-1][1])
+    assert len(tries) == 4
+    assert [r.levelname for r in caplog.records if "disk is full" in r.getMessage()] == ["WARNING"]
 
 
 def refuse_to_forget(*_: object) -> int:
