@@ -48,18 +48,27 @@ class KioskKey:
 
 
 def load_kiosk_key(state_dir: Path, environ: Mapping[str, str] = os.environ) -> KioskKey:
-    """The kiosk key from the systemd credential, else the development file, made on first start. ConfigError."""
+    """The kiosk key from the systemd credential, else, with a warning, the development file, made on first start.
+
+    ConfigError.
+    """
     directory = environ.get("CREDENTIALS_DIRECTORY")
     credential = Path(directory) / CREDENTIAL if directory else None
     if credential is not None and credential.exists():
         return _parse_kiosk_key(_read(credential), credential)
-    path = state_dir / DEVELOPMENT_FILE
+    return _load_development_key(state_dir / DEVELOPMENT_FILE)
+
+
+def _load_development_key(path: Path) -> KioskKey:
     if not path.exists():
         _make_development_key(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigError(
             f"{path}: others may read this private key: chmod 600 it, or delete it and have a new one made"
         )
+    log.warning(
+        "the kiosk key is %s: for development only; give the unit one with LoadCredential=%s:FILE", path, CREDENTIAL
+    )
     return _parse_kiosk_key(_read(path), path)
 
 
@@ -124,7 +133,6 @@ def _make_development_key(path: Path) -> None:
         unfinished.rename(path)  # whole or not at all
     except OSError as error:
         raise ConfigError(f"{path}: the kiosk key cannot be written: {error.strerror}") from error
-    log.warning("made a kiosk key in %s: for development only, use the systemd credential %s", path, CREDENTIAL)
 
 
 def _read(path: Path) -> bytes:

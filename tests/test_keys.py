@@ -60,12 +60,23 @@ def test_without_one_a_development_key_is_made_once_private_and_loudly(
 ) -> None:
     state = tmp_path / "state"
     first = load_kiosk_key(state, {})
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
     assert "development only" in caplog.text
     assert stat.S_IMODE((state / DEVELOPMENT_FILE).stat().st_mode) == 0o600
-    caplog.clear()
     assert load_kiosk_key(state, {}).key_id == first.key_id
-    assert caplog.text == ""
     assert [file.name for file in state.iterdir()] == [DEVELOPMENT_FILE]
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+def test_every_start_with_a_development_key_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, systemd: object
+) -> None:
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)} if systemd else {}
+    for start in (1, 2, 3):
+        load_kiosk_key(tmp_path / "state", environ)
+        assert [r.levelname for r in caplog.records] == ["WARNING"] * start
+    assert "development only" in caplog.records[-1].getMessage()
+    assert f"LoadCredential={CREDENTIAL}" in caplog.records[-1].getMessage()
 
 
 def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
