@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import ConfigError
 from agent.event import Direction
@@ -13,15 +13,35 @@ from drivers.sample import Position
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
-Seconds = Annotated[float, Field(gt=0)]
+
+YEAR_S = 31_557_600.0
+# A wait: below a hundredth of a second it would be a busy loop, above an hour nobody would take it for a wait.
+Wait = Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)]
+# How long something is kept or valid. Times in so many seconds stay within what a datetime can hold.
+Keep = Annotated[float, Field(gt=0, le=100 * YEAR_S, allow_inf_nan=False)]
+LARGEST_WINDOW = 500  # events of a class on their way at once; the hub link's queue in RAM is made for it
 # One level of an MQTT topic, a part of an event key, a file name: no slash, no wildcard, no space.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class Section(BaseModel):
-    """Base of all sections: frozen, and unknown keys are refused."""
+def _host(text: str) -> str:
+    """A host name or an address; a name is looked up only when it is used."""
+    try:
+        known = re.fullmatch(rb"[\w.:%-]+", text.encode("idna"))  # refuses empty labels and labels over 63
+    except UnicodeError:
+        known = None
+    if known is None:
+        raise ValueError("is no host name or address: give one without scheme and port, such as hub.example.org")
+    return text
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+Host = Annotated[str, AfterValidator(_host)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys are refused, and no error quotes what was given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class KioskConfig(Section):
@@ -55,18 +75,18 @@ class PlanConfig(Section):
     direction: Direction = Direction.ENTRY
     steps: tuple[Step, ...] = Field(min_length=1)
     attempts: int = Field(default=3, ge=1, le=10)
-    step_timeout_s: Seconds = 20.0
+    step_timeout_s: Wait = 20.0
 
 
 class PolicyConfig(Section):
     """When the kiosk calls a lead, asks again, or refers. Error rates, never raw scores."""
 
     max_false_positive_identification_rate: Fraction = 0.001
-    uncertain_factor: float = Field(default=10.0, ge=1)
+    uncertain_factor: float = Field(default=10.0, ge=1, le=1e6, allow_inf_nan=False)
     min_quality: Percent = 20
     good_quality: Percent = 50
     candidates: int = Field(default=5, ge=1, le=100)
-    stale_after_s: Seconds = 86_400.0
+    stale_after_s: Keep = 86_400.0
     when_stale: Literal["continue", "refer"] = "continue"
     min_enrolment_quality: Percent = 40
 
@@ -82,10 +102,10 @@ class TlsConfig(Section):
 class HubConfig(Section):
     """Where events go."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: int = Field(default=1883, ge=1, le=65_535)
     keepalive_s: int = Field(default=30, ge=5, le=3600)
-    reconnect_max_s: Seconds = 60.0
+    reconnect_max_s: Wait = 60.0
     recipient: Name = "hub"
     tls: TlsConfig | None = None
     encryption_key: Path | None = None
@@ -94,10 +114,10 @@ class HubConfig(Section):
 class OutboxConfig(Section):
     """Events on disk until the hub has acknowledged them."""
 
-    window: int = Field(default=64, ge=1, le=10_000)
-    resend_after_s: Seconds = 10.0
-    telemetry_keep_s: Seconds = 7 * 86_400.0
-    max_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024)
+    window: int = Field(default=64, ge=1, le=LARGEST_WINDOW)
+    resend_after_s: Wait = 10.0
+    telemetry_keep_s: Keep = 7 * 86_400.0
+    max_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024, le=1 << 44)
 
 
 class ModelsConfig(Section):
@@ -110,7 +130,7 @@ class LocalListConfig(Section):
     """Whether `enrol --into-local-list` may make a reference searchable on this kiosk (agreement local-test)."""
 
     enabled: bool = False
-    keep_s: Seconds = 86_400.0
+    keep_s: Keep = 86_400.0
 
 
 class AgreementConfig(Section):
@@ -120,7 +140,7 @@ class AgreementConfig(Section):
     purpose: str = Field(min_length=1)
     legal_basis: str = Field(min_length=1)
     recipients: tuple[Name, ...] = Field(min_length=1)
-    keep_s: Seconds
+    keep_s: Keep
 
 
 class Config(Section):

@@ -37,7 +37,7 @@ class Dial:
     def open(self) -> socket.socket:
         """Try each address of the host. OSError (ssl.SSLError is one) when none answers or cut() was called."""
         problem: OSError = OSError(f"{self._host} has no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in self._addresses():
             opened = socket.socket(family, kind, protocol)
             try:
                 return self._connect(opened, address)
@@ -66,6 +66,12 @@ class Dial:
     def alert(self) -> ssl.SSLError | None:
         """What a TLS peer said when it ended the connection."""
         return self._socket.alert if isinstance(self._socket, _AlertKeeper) else None
+
+    def _addresses(self) -> list[Any]:
+        try:
+            return socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # of the codec for host names
+            raise OSError(f"{self._host} is no host name: {error}") from error
 
     def _connect(self, opened: socket.socket, address: Any) -> socket.socket:  # noqa: ANN401 - depends on the family
         self._hold(opened)

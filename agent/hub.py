@@ -23,10 +23,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from pydantic import ValidationError
 
 from agent.cloudevents import CONTENT_TYPE, Topics, attributes
-from agent.config import HubConfig
+from agent.config import LARGEST_WINDOW, HubConfig
 from agent.dial import Dial, refuses
 from agent.errors import ConfigError, HubError
-from agent.event import Acknowledgement, AcknowledgementMessage, KioskState, StoredEvent
+from agent.event import Acknowledgement, AcknowledgementMessage, EventClass, KioskState, StoredEvent
 from agent.keys import tls_context
 from agent.worker import OnCrash, Worker
 
@@ -38,7 +38,7 @@ ANSWER_S = 10.0  # for CONNACK and SUBACK
 FAREWELL_S = 0.3  # for the broker to take the last state: a stop is over within 0.5 s
 LOOP_S = 1.0
 IN_FLIGHT = 20  # QoS 1 messages on their way to the broker, unless it allows fewer; Mosquitto's default
-QUEUED = 1000  # messages that paho may hold in RAM; the publisher's windows stay far below
+QUEUED = 2 * LARGEST_WINDOW * len(EventClass)  # messages that paho may hold in RAM; the publisher's windows stay below
 
 OFFLINE = KioskState(status="offline")  # said by the kiosk when it stops, and by the broker as its last will
 STARTING = KioskState(status="degraded")  # until the daemon has said more
@@ -249,7 +249,8 @@ class HubLink(Worker):
         if sent is not None and (sent[0] == self._state or not sent[1].is_published()):
             return
         info = self._client.publish(self._topics.state, _json(self._state), qos=1, retain=True)
-        self._state_sent = (self._state, info)
+        if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:  # else it is tried again
+            self._state_sent = (self._state, info)
 
     def _on_connect(
         self, client: mqtt.Client, _: object, __: object, reason: ReasonCode, properties: Properties | None
@@ -266,8 +267,9 @@ class HubLink(Worker):
         client.subscribe(self._topics.acknowledgement, qos=1)
 
     def _on_subscribe(self, client: mqtt.Client, _: object, __: int, reasons: list[ReasonCode], ___: object) -> None:
-        if reasons[0].is_failure:
-            self._problem = _Problem(f"subscription refused: {reasons[0]}", refused=True)
+        if not reasons or reasons[0].is_failure:
+            said = reasons[0] if reasons else "an answer without a reason"
+            self._problem = _Problem(f"subscription refused: {said}", refused=True)
             client.disconnect()
             return
         with self._lock:

@@ -2,16 +2,18 @@
 
 import re
 import tomllib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from agent.config import Config, load, parse
+from agent.config import YEAR_S, Config, Section, load, parse
 from agent.errors import ConfigError
+from agent.event import Payload
 
 EXAMPLE = Path(__file__).parents[1] / "systemd" / "kiosk-agent.toml"
 
@@ -94,6 +96,20 @@ MISTAKES = {
     "wrong type": ("[hub]\nport = 'x'\n", "hub.port"),
     "out of range": ("[hub]\nport = 70000\n", "hub.port"),
     "rate of zero": ("[policy]\nmax_false_positive_identification_rate = 0\n", "max_false_positive"),
+    "an endless wait": ("[hub]\nreconnect_max_s = inf\n", "hub.reconnect_max_s"),
+    "a wait that is no number": ("[outbox]\nresend_after_s = nan\n", "outbox.resend_after_s"),
+    "a wait of a day": ("[hub]\nreconnect_max_s = 86400\n", "hub.reconnect_max_s"),
+    "no wait at all": ("[outbox]\nresend_after_s = 1e-9\n", "outbox.resend_after_s"),
+    "kept for ever": ("[outbox]\ntelemetry_keep_s = inf\n", "outbox.telemetry_keep_s"),
+    "kept longer than a date can say": ("[local_list]\nkeep_s = 1e12\n", "local_list.keep_s"),
+    "never stale": ("[policy]\nstale_after_s = 1e300\n", "policy.stale_after_s"),
+    "endless doubt": ("[policy]\nuncertain_factor = inf\n", "policy.uncertain_factor"),
+    "more on the way than the link holds": ("[outbox]\nwindow = 501\n", "outbox.window"),
+    "no host": ("[hub]\nhost = ''\n", "hub.host"),
+    "a host with an empty label": ("[hub]\nhost = 'a..b'\n", "hub.host"),
+    "a host with too long a label": (f"[hub]\nhost = '{'x' * 64}.org'\n", "hub.host"),
+    "an address of the web": ("[hub]\nhost = 'mqtts://hub.example.org'\n", "without scheme and port"),
+    "a host with a space": ("[hub]\nhost = 'a b'\n", "hub.host"),
     "not TOML": ("[", "not valid TOML"),
     "agreement without recipients": (
         "[agreements.a]\nprovider='p'\npurpose='x'\nlegal_basis='l'\nrecipients=[]\nkeep_s=1\n",
@@ -113,6 +129,30 @@ def test_a_mistake_is_named_with_its_file(mistake: str) -> None:
         parse(SMALL + text, "kiosk.toml")
     assert named in str(refused.value)
     assert "kiosk.toml" in str(refused.value)
+
+
+HOSTS = ("127.0.0.1", "::1", "fe80::1%eth0", "hub", "hub.example.org.", "a_b.local", "bücher.example")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_names_and_addresses_of_hosts_stay_as_they_are(host: str) -> None:
+    assert parse(f"{SMALL}[hub]\nhost = '{host}'\n", "kiosk.toml").hub.host == host
+
+
+def test_the_longest_times_are_times_that_can_be_reckoned_with() -> None:
+    longest = 100 * YEAR_S
+    config = parse(f"{SMALL}[outbox]\ntelemetry_keep_s = {longest}\n[local_list]\nkeep_s = {longest}\n", "kiosk.toml")
+    now = datetime.now(UTC)
+    assert now - timedelta(seconds=config.outbox.telemetry_keep_s) < now
+    assert now + timedelta(seconds=config.local_list.keep_s) > now
+
+
+@pytest.mark.parametrize("model", [*Section.__subclasses__(), *Payload.__subclasses__()])
+def test_no_error_of_a_section_or_a_payload_quotes_what_was_given(model: type[BaseModel]) -> None:
+    given = {"surname": "Doe-Sesame", **dict.fromkeys(model.model_fields, "Doe-Sesame")}
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate(given)
+    assert "Doe-Sesame" not in str(refused.value)
 
 
 PLANS = {

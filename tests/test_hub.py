@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from agent.config import HubConfig, TlsConfig
+from agent.dial import Dial
 from agent.errors import HubError
 from agent.event import (
     Acknowledgement,
@@ -405,6 +406,25 @@ def test_a_refused_subscription_is_a_refusal(scripted: ScriptedBroker) -> None:
         scripted.suback(0x87)
         assert waits.get(timeout=5) == 40.0
         assert link.inbox.empty()
+
+
+def test_an_answer_to_the_subscription_without_a_reason_is_a_refusal(scripted: ScriptedBroker) -> None:
+    waits: queue.SimpleQueue[float] = queue.SimpleQueue()
+    link = Link(scripted.port, reconnect_max_s=40.0)
+    note_waits(link, waits)
+    with link:
+        scripted.accept_and_answer(CONNACK)
+        kind, content = scripted.read()
+        assert kind == SUBSCRIBE_TYPE
+        scripted.write(bytes([0x90, 3, *content[:2], 0]))
+        assert waits.get(timeout=5) == 40.0
+        assert link.inbox.empty()
+
+
+def test_a_host_name_that_cannot_be_one_is_only_a_failure_to_connect() -> None:
+    for name in ("a..b", "x" * 64, ".a"):
+        with pytest.raises(OSError, match="is no host name"):
+            Dial(name, 1883, None).open()
 
 
 def test_a_second_kiosk_of_the_same_name_does_not_start_a_fight(scripted: ScriptedBroker) -> None:
