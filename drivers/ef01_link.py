@@ -28,6 +28,10 @@ _DATA_KINDS = (PacketKind.DATA, PacketKind.LAST_DATA)
 Clock = Callable[[], float]
 
 
+class NoAnswer(ProtocolError):
+    """A command was sent and nothing whole came back."""
+
+
 class _Debt(Enum):
     NOTHING = auto()
     ACKNOWLEDGE = auto()
@@ -90,10 +94,10 @@ class Ef01Link:
             self._send(command, arguments)
             answer = self._acknowledge(command, ACKNOWLEDGE_S)
             if answer is None:
-                raise ProtocolError(f"{self._name}: no answer to {command.name} in {ACKNOWLEDGE_S:g} s{self.oddity}")
+                raise NoAnswer(f"{self._name}: no answer to {command.name} in {ACKNOWLEDGE_S:g} s{self.oddity}")
             if isinstance(answer, Reply) and answer.confirmation.then is not Next.SEND_AGAIN:
                 return answer
-        raise ProtocolError(f"{self._name}: no whole answer to {command.name} in {SENDINGS} tries{self.oddity}")
+        raise NoAnswer(f"{self._name}: no whole answer to {command.name} in {SENDINGS} tries{self.oddity}")
 
     def receive_image(self) -> Upload:
         """The data packets after the acknowledge of UpImage, up to the last one, whatever happens between them.
@@ -133,7 +137,7 @@ class Ef01Link:
         self._debt = _Debt.IMAGE if command.sends_data else _Debt.ACKNOWLEDGE
 
     def _acknowledge(self, command: Command, within: float) -> Reply | Damaged | None:
-        """The answer; Damaged when it was spoilt; None when nobody answers."""
+        """The answer; Damaged when it was spoilt; None when nobody answers. ProtocolError: it does not fall silent."""
         started, silence, damage = self._clock(), within, None
         deadline = started + within
         self.oddity = ""
@@ -143,12 +147,13 @@ class Ef01Link:
                     self._debt = _Debt.NOTHING
                 return reply
             if isinstance(frame, Packet) and frame.kind in _DATA_KINDS:
-                # It is still sending an image that nobody waits for: the answer, if it heard us, comes behind that.
                 frame = Damaged("no answer in it: the module was busy sending")
-                deadline = started + self._image_s
             if isinstance(frame, Damaged):
-                damage, silence = frame, GAP_S
+                # Perhaps of an image that nobody waits for: the answer, if it heard us, comes behind that.
+                damage, silence, deadline = frame, GAP_S, started + self._image_s
             self.oddity = f" ({_describe(frame)})"
+        if damage is not None and self._clock() >= deadline:
+            raise ProtocolError(f"{self._name}: does not stop sending{self.oddity}")
         if damage is not None:
             self._debt = _Debt.NOTHING
         return damage
@@ -169,17 +174,20 @@ class Ef01Link:
         return isinstance(frame, Packet) and frame.kind is due
 
     def _next(self, deadline: float, silence: float) -> Frame | None:
-        """The next frame. None at the deadline, or when no byte comes for `silence` seconds."""
+        """The next frame. None when no byte comes for `silence` seconds, and at the deadline whatever still comes.
+
+        What arrived before the deadline is given out after it; nothing more is read.
+        """
         quiet_at = self._clock() + silence
         while not self._frames:
-            until = min(deadline, quiet_at)
-            data = self._transport.read(max(until - self._clock(), 0.0))
+            left = min(deadline, quiet_at) - self._clock()
+            if left <= 0:
+                self._frames.extend(self._unframer.reset())
+                break
+            data = self._transport.read(left)
             self._frames.extend(self._unframer.feed(data))
             if data:
                 quiet_at = self._clock() + silence
-            if not self._frames and self._clock() >= min(deadline, quiet_at):
-                self._frames.extend(self._unframer.reset())
-                break
         return self._frames.popleft() if self._frames else None
 
 

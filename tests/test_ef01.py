@@ -456,12 +456,37 @@ def test_a_device_that_talks_nonsense_is_unwell_and_nothing_worse(noise: list[by
         sensor.capture(1)
 
 
-def test_a_device_that_never_stops_sending_is_unwell(wire: Wire) -> None:
-    sensor = opened(wire)
-    wire.says(GET_IMAGE, *[[(0.1, frame(DATA, bytes(128)))] * 1000] * 3)
-    with pytest.raises(ProtocolError, match=r"3 tries .*busy sending"):
+FLOODS = {
+    "image packets": frame(DATA, bytes(128)),
+    "packets of another module": frame(DATA, bytes(128), 5),
+    "odd answers": acknowledge(0, b"???"),
+    "damaged answers": acknowledge(0)[:-1] + b"\x77",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+@pytest.mark.parametrize("command", [VFY_PWD, GET_IMAGE, UP_IMAGE])
+def test_a_device_that_never_stops_sending_is_unwell_at_the_deadline(wire: Wire, command: int, flood: bytes) -> None:
+    """Every read brings a whole packet, for five minutes; an image has at most 14.9 s at this rate."""
+    sensor = opened(wire) if command != VFY_PWD else sensor_on(wire)
+    wire.says(command, *[[(0.05, flood)] * 6000] * 8)
+    with pytest.raises(ProtocolError):  # noqa: PT012 - at whichever of the two it happens
+        sensor.open()
         sensor.capture(1)
-    assert wire.clock.now < 1045.0
+    assert wire.clock.now < 1020.0
+
+
+def test_a_module_that_babbles_between_image_packets_is_given_up_at_the_deadline(wire: Wire) -> None:
+    stranger = frame(DATA, bytes(128), 5)
+    wire.says(UP_IMAGE, [(0.0, acknowledge(0)), *[(0.05, stranger)] * 6000])
+    with pytest.raises(ProtocolError, match="did not end in 12"):
+        opened(wire).capture(1)
+    assert wire.clock.now < 1014.0
+
+
+def test_a_damaged_answer_just_before_the_deadline_is_asked_for_again(wire: Wire) -> None:
+    wire.says(GET_IMAGE, [(1.9, acknowledge(0)[:-1] + b"\x77")])
+    assert opened(wire).capture(1).image.shape == (288, 256)
 
 
 # Cancel, close
