@@ -9,14 +9,14 @@ This file opens and captures, ef01_link.py does one exchange, ef01_tables.py say
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ef01_link import Clock, Ef01Link
+from drivers.ef01_link import Clock, Ef01Link, NoAnswer
 from drivers.ef01_options import Ef01Options
 from drivers.ef01_tables import (
     BAUD_PARAMETER,
@@ -54,6 +54,8 @@ MATCHES = (
 
 DEPTH_BITS = 4
 LAST_RATE_TRIES, OTHER_RATE_TRIES = 6, 3  # greetings at the rate tried last, and at each before it
+ADVICE = "is it powered and wired, and at this rate? (baud in the URL, option probe_bauds)"
+ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate?"
 MESSY_S = 1.0  # a finger on its way to the sensor gives bad images so long before the person is asked again
 
 
@@ -82,7 +84,8 @@ class Ef01:
         self._link: Ef01Link | None = None
         self._configured = self._options.image()
         self._image = self._configured  # what the module sends, once that is known
-        self._odd_bytes = 0  # the size of a whole image that no model sends
+        self._odd_bytes = 0  # the size of the last image, when it was another than expected
+        self._rate_written = False
         self._lift_first = False
 
     def open(self) -> DeviceInfo:
@@ -154,7 +157,7 @@ class Ef01:
             oddity = oddity or link.oddity
         rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
         at = f" at {', '.join(rates)} baud" if rates else ""
-        raise ProtocolError(f"{self._name}: no answer{at}{oddity}")
+        raise ProtocolError(f"{self._name}: no answer{at}{oddity}; {ADVICE if rates else ADVICE_SOCKET}")
 
     def _attach(self, url: Url) -> Ef01Link:
         self._attachment.detach()  # the same port may be opened again
@@ -180,16 +183,30 @@ class Ef01:
         return self._set_rate(link, parameters)
 
     def _set_rate(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
-        """Change the rate if another is wanted. Some modules say yes and change only when they are powered again."""
+        """Change the rate if another is wanted: asked for once, for it is stored in a flash that wears.
+
+        Some modules say yes and change only when they are powered again.
+        """
         wanted, now = self._options.baud, self._url
-        if not isinstance(now, SerialUrl) or wanted is None or wanted == now.baud:
+        if not isinstance(now, SerialUrl) or wanted is None or wanted == now.baud or self._rate_written:
             return link, parameters
-        with suppress(ProtocolError):  # the acknowledge may come at either rate
-            self._set(link, BAUD_PARAMETER, wanted // BAUD_UNIT)
+        self._rate_written = True
+        refusal = self._ask_for_rate(link, wanted)
+        if refusal is not None:
+            log.warning("%s: refuses %d baud: %s (0x%02X)", self._name, wanted, refusal.meaning, refusal.code)
+            return link, parameters
         found = self._find([replace(now, baud=wanted), now])
         if self._url == now:
             log.warning("%s: keeps %d baud; perhaps until it is switched off and on", self._name, now.baud)
         return found
+
+    def _ask_for_rate(self, link: Ef01Link, baud: int) -> Confirmation | None:
+        """What the module said against it. None: nothing, or its acknowledge came at the new rate."""
+        try:
+            answer = link.ask(SET_SYS_PARA, bytes([BAUD_PARAMETER, baud // BAUD_UNIT])).confirmation
+        except NoAnswer:
+            return None
+        return None if answer.then is Next.GO_ON else answer
 
     def _set(self, link: Ef01Link, parameter: int, value: int) -> None:
         self._accept(link.ask(SET_SYS_PARA, bytes([parameter, value])).confirmation, "SetSysPara")
@@ -197,7 +214,7 @@ class Ef01:
     def _parameters(self, link: Ef01Link) -> SystemParameters:
         reply = link.ask(READ_SYS_PARA)
         self._accept(reply.confirmation, "ReadSysPara")
-        return SystemParameters.from_bytes(reply.payload)
+        return SystemParameters.from_bytes(reply.payload, self._name)
 
     def _info(self) -> DeviceInfo:
         image = self._image
@@ -256,19 +273,25 @@ class Ef01:
         return upload.payload
 
     def _model_of(self, image_bytes: int) -> Model:
-        """The size of a whole image. The wire does not tell it: it follows from the options or the count of bytes."""
-        if self._configured and image_bytes == self._configured.image_bytes:
-            return self._configured
+        """The size of a whole image. The wire does not tell it: it follows from the options or the count of bytes.
+
+        Half an image of one model may be a whole one of another, so another size than before must come twice.
+        """
         known = MODEL_OF_BYTES.get(image_bytes)
-        if self._configured and known:
-            raise ProtocolError(f"{self._name}: sends {known.width}x{known.height}: correct the options of its size")
-        if known:
-            self._image = self._options.scaled(known)
-            return self._image
-        if self._image is None and image_bytes == self._odd_bytes:
+        expected = self._image or (known and self._options.scaled(known))
+        if expected and image_bytes == expected.image_bytes:
+            self._image, self._odd_bytes = expected, 0
+            return expected
+        before, self._odd_bytes = self._odd_bytes, image_bytes
+        if image_bytes != before:
+            raise CaptureRetry(Retry.MOVED, f"{image_bytes} bytes are not the image expected")
+        if self._configured:
+            size = f"{known.width}x{known.height}" if known else f"{image_bytes} bytes an image"
+            raise ProtocolError(f"{self._name}: sends {size}: correct the options of its size")
+        if not known:
             raise ProtocolError(f"{self._name}: sends {image_bytes} bytes, as no known model: set width and height")
-        self._odd_bytes = image_bytes
-        raise CaptureRetry(Retry.MOVED, f"{image_bytes} bytes are not an image")
+        self._image = self._options.scaled(known)
+        return self._image
 
 
 def expand(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:

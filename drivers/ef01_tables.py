@@ -111,9 +111,11 @@ class SystemParameters(NamedTuple):
     baud: int
 
     @classmethod
-    def from_bytes(cls, payload: bytes) -> "SystemParameters":
-        """Read the 16 bytes. ProtocolError when they make no sense."""
+    def from_bytes(cls, payload: bytes, name: str) -> "SystemParameters":
+        """Read the 16 bytes of the device `name`. ProtocolError when they make no sense."""
         _status, _system, _library, _security, address, size_code, baud_code = struct.unpack(">HHHHIHH", payload)
         if size_code >= len(PACKET_SIZES) or baud_code == 0:
-            raise ProtocolError(f"system parameters make no sense: packet size {size_code}, baud {baud_code}")
+            raise ProtocolError(
+                f"{name}: system parameters make no sense: packet size code {size_code}, baud code {baud_code}"
+            )
         return cls(address, PACKET_SIZES[size_code], baud_code * BAUD_UNIT)

@@ -99,7 +99,7 @@ def test_a_module_that_just_got_power_is_asked_again(wire: Wire) -> None:
 
 def test_a_silent_module_is_given_up_in_two_seconds(wire: Wire) -> None:
     wire.rate = 0
-    with pytest.raises(ProtocolError, match="no answer at 57600 baud"):
+    with pytest.raises(ProtocolError, match=r"no answer at 57600 baud; is it powered .*baud in the URL"):
         sensor_on(wire).open()
     assert wire.clock.now <= 1002.0
 
@@ -155,7 +155,7 @@ def test_late_answers_to_earlier_greetings_confuse_nothing(wire: Wire) -> None:
 @pytest.mark.parametrize("parameters", [system_parameters(packet_code=4), system_parameters(baud_code=0)])
 def test_parameters_without_sense_are_refused(wire: Wire, parameters: bytes) -> None:
     wire.parameters = parameters
-    with pytest.raises(ProtocolError, match="make no sense"):
+    with pytest.raises(ProtocolError, match="ef01 at /dev/ttyFP0: system parameters make no sense"):
         sensor_on(wire).open()
 
 
@@ -197,9 +197,25 @@ def test_a_new_rate_that_waits_for_power_leaves_the_old_one_in_use(
     assert sensor.capture(1).image.shape == (288, 256)
 
 
-def test_a_refused_rate_leaves_the_old_one_in_use(wire: Wire) -> None:
+def test_a_refused_rate_is_told_and_leaves_the_old_one_in_use(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
     wire.says(SET_SYS_PARA, acknowledge(0x1B))
-    assert opened(wire, baud=19_200).capture(1).image.shape == (288, 256)
+    sensor = opened(wire, baud=19_200)
+    assert wire.opened == [19_200, 57_600]
+    assert "refuses 19200 baud: register does not take this value (0x1B)" in caplog.text
+    assert sensor.capture(1).image.shape == (288, 256)
+
+
+def test_a_rate_is_written_once_however_often_the_sensor_is_opened(wire: Wire) -> None:
+    sensor = opened(wire, baud=115_200)
+    sensor.open()
+    sensor.open()
+    assert wire.commands().count(SET_SYS_PARA) == 1
+
+
+def test_a_module_that_breaks_when_its_rate_is_set_is_unwell(wire: Wire) -> None:
+    wire.says(SET_SYS_PARA, [(0.1, frame(DATA, bytes(128)))] * 1000)
+    with pytest.raises(ProtocolError, match="does not stop sending"):
+        opened(wire, baud=115_200)
 
 
 # Waiting for a finger
@@ -352,9 +368,40 @@ def test_a_configured_size_is_used(wire: Wire) -> None:
     assert (sample.image.shape, sample.pixels_per_inch) == ((160, 160), 385.0)
 
 
-def test_a_module_that_is_another_than_configured_is_named(wire: Wire) -> None:
-    with pytest.raises(ProtocolError, match="sends 256x288"):
-        opened(wire, model="R503").capture(1)
+def test_a_module_that_is_another_than_configured_is_named_when_it_sends_so_twice(wire: Wire) -> None:
+    sensor = opened(wire, model="R503")
+    assert retry_of(sensor) is Retry.MOVED
+    with pytest.raises(ProtocolError, match="sends 256x288: correct the options"):
+        sensor.capture(1)
+
+
+def test_a_size_that_is_not_the_one_configured_is_named_when_it_comes_twice(wire: Wire) -> None:
+    wire.image = bytes(20_000)
+    sensor = opened(wire, model="R503")
+    assert retry_of(sensor) is Retry.MOVED
+    with pytest.raises(ProtocolError, match="sends 20000 bytes an image: correct the options"):
+        sensor.capture(1)
+
+
+def test_half_an_image_is_not_taken_for_one_of_another_model(wire: Wire) -> None:
+    half = wire.upload(image_packets(R307[: len(R307) // 2]))  # as long as an image of an R503
+    sensor = opened(wire)
+    assert sensor.capture(1).image.shape == (288, 256)
+    for _ in range(2):
+        lift_and_press(wire, sensor)
+        wire.says(UP_IMAGE, half)
+        assert retry_of(sensor) is Retry.MOVED
+        assert sensor.capture(1).image.shape == (288, 256)
+
+
+def test_another_module_at_the_same_port_is_known_by_its_second_image(wire: Wire) -> None:
+    sensor = opened(wire)
+    sensor.capture(1)
+    lift_and_press(wire, sensor)
+    wire.image = R503
+    assert retry_of(sensor) is Retry.MOVED
+    sample = sensor.capture(1)
+    assert (sample.image.shape, sample.pixels_per_inch) == ((192, 192), 508.0)
 
 
 def test_a_size_that_no_model_has_is_a_retry_once_and_then_an_error(wire: Wire) -> None:
@@ -555,6 +602,10 @@ def test_no_log_line_holds_bytes_of_an_image(wire: Wire, caplog: pytest.LogCaptu
         ({"model": "R307", "width": 256, "height": 288}, "not both"),
         ({"width": 255, "height": 288}, "option 'width': Input should be a multiple of 2"),
         ({"packet_size": 100}, "option 'packet_size'"),
+        ({"width": True, "height": True}, "option 'width': must be a number, not true or false; option 'height'"),
+        ({"password": True}, "option 'password': must be a number, not true or false"),
+        ({"poll_s": True, "ppi": True}, "option 'ppi': must be a number, not true or false; option 'poll_s'"),
+        ({"probe_bauds": True}, "option 'probe_bauds': must be a number, not true or false"),
         ({"baud": 12_345}, "option 'baud'"),
         ({"probe_bauds": "9600,fast"}, "option 'probe_bauds'"),
         ({"poll_s": 0}, "option 'poll_s'"),
@@ -575,6 +626,11 @@ def test_every_option_and_every_model_is_in_the_readme() -> None:
     rows = text.partition("## ef01")[2].partition("## Add")[0]
     for name in [*Ef01Options.model_fields, *(name for model in MODELS for name in model.names)]:
         assert f"`{name}`" in rows
+
+
+def test_an_option_may_be_written_as_text() -> None:
+    options = parse_options(Ef01Options, "ef01", {"packet_size": "256", "width": "160", "height": "160", "ppi": "385"})
+    assert (options.packet_size, options.width, options.height, options.ppi) == (256, 160, 160, 385.0)
 
 
 def test_rates_are_for_serial_lines_only() -> None:
