@@ -1,5 +1,6 @@
 """Look at sensors for a technician: whether one answers, and what one sample of it is like."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -56,7 +57,12 @@ def _described(info: DeviceInfo) -> str:
 
 
 def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: float, out: Path | None) -> Capture:
-    """Open a device, wait for one presentation, assess it, and write it to `out` where that is asked for."""
+    """Open a device, wait for one presentation, assess it, and write it to `out` where that is asked for.
+
+    AgentError says why there is no sample; `out` must not exist yet, and only its owner may read it.
+    """
+    if out is not None and out.exists():  # before anybody is asked to touch the sensor
+        raise _in_the_way(out)
     try:
         sensor = open_sensor(driver, url, options)
     except ValueError as error:
@@ -84,6 +90,14 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
 
 def _write(sample: Sample, out: Path) -> None:
     try:
-        Image.fromarray(sample.image).save(out, format="PNG", dpi=(sample.pixels_per_inch, sample.pixels_per_inch))
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            Image.fromarray(sample.image).save(file, format="PNG", dpi=(sample.pixels_per_inch, sample.pixels_per_inch))
+    except FileExistsError:
+        raise _in_the_way(out) from None
     except OSError as error:
         raise AgentError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
+def _in_the_way(out: Path) -> AgentError:
+    """Others may read or hold open a file that is there already, or it is a sample still needed."""
+    return AgentError(f"{out}: is there already: delete it, or write the sample to another file")

@@ -1,0 +1,85 @@
+"""Looking at a sensor without the daemon: what is seen of one sample, and that the file of it is the owner's alone."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agent.errors import AgentError
+from agent.probe import Capture, capture_one
+from simulators.ef01_commands import Ef01Settings
+from simulators.ef01_rig import Ef01Rig
+from tests.conftest import touch
+
+
+@pytest.fixture(name="sensor")
+def _sensor(tmp_path: Path) -> Iterator[Ef01Rig]:
+    with Ef01Rig(Ef01Settings(), tmp_path / "sensor") as rig:
+        yield rig
+
+
+def capture(sensor: Ef01Rig, out: Path | None, timeout: float = 10) -> Capture:
+    url = f"serial:{sensor.server.link}?baud={sensor.settings.baud}"
+    return capture_one("ef01", url, {"model": "R307", "poll_s": "0.01"}, timeout, out)
+
+
+@pytest.fixture(name="widest_umask")
+def _widest_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("widest_umask")
+def test_a_sample_is_written_as_it_was_taken_and_only_its_owner_may_read_it(sensor: Ef01Rig, tmp_path: Path) -> None:
+    sensor.module.press(touch(1, 0))
+    out = tmp_path / "sample.png"
+    taken = capture(sensor, out)
+    assert taken.quality.score > 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    with Image.open(out) as written:
+        assert np.array_equal(np.asarray(written), taken.sample.image)
+        assert written.info["dpi"] == pytest.approx((500, 500), abs=0.1)
+
+
+def something(path: Path) -> None:
+    path.write_text("not a sample")
+    path.chmod(0o644)
+
+
+def a_link_to_nowhere(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("there", [something, a_link_to_nowhere])
+def test_what_is_there_already_is_left_alone(sensor: Ef01Rig, tmp_path: Path, there: object) -> None:
+    sensor.module.press(touch(1, 0))
+    out = tmp_path / "sample.png"
+    assert callable(there)
+    there(out)
+    with pytest.raises(AgentError, match=r"sample\.png: is there already: delete it"):
+        capture(sensor, out)
+    assert not (tmp_path / "elsewhere").exists()
+    assert out.is_symlink() or out.read_text() == "not a sample"
+
+
+def test_a_file_in_the_way_is_said_before_anybody_is_asked_to_touch_the_sensor(sensor: Ef01Rig, tmp_path: Path) -> None:
+    out = tmp_path / "sample.png"
+    something(out)
+    with pytest.raises(AgentError, match="is there already"):
+        capture(sensor, out, timeout=0.1)
+    assert sensor.module.counters().commands["GetImage"] == 0
+
+
+def test_without_a_touch_the_technician_hears_what_the_traveller_would(sensor: Ef01Rig) -> None:
+    with pytest.raises(AgentError, match=r"no sample: .*the traveller would be told: Please place"):
+        capture(sensor, None, timeout=0.2)
+
+
+def test_a_driver_that_is_not_there_is_named() -> None:
+    with pytest.raises(AgentError, match="ef99"):
+        capture_one("ef99", "serial:/dev/null", {}, 1, None)
