@@ -6,6 +6,7 @@ socket://192.0.2.7:4001             a serial-to-network adapter that passes byte
 The ends that need pyserial live in transport_serial.py; one for USB will stand beside it.
 """
 
+import ipaddress
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from drivers.errors import Cancelled
 from drivers.transport_serial import StreamEnd, open_serial, open_socket
+
+MAX_BAUD = 4_000_000  # the highest rate that Linux has a name for
+LOCALHOST = "127.0.0.1"
 
 
 class Transport(Protocol):
@@ -57,7 +61,7 @@ class SerialUrl:
 
 @dataclass(frozen=True, slots=True)
 class SocketUrl:
-    """A TCP server that passes bytes on to a device."""
+    """A TCP server that passes bytes on to a device. `host` is an address: looking up a name cannot be cancelled."""
 
     host: str
     port: int
@@ -97,9 +101,15 @@ def _parse_serial(url: str, default_baud: int | None) -> SerialUrl:
         raise ValueError(f"URL {url!r}: a serial URL names a device file: serial:/dev/ttyUSB0?baud=57600")
     if parameters:
         raise ValueError(f"URL {url!r}: unknown parameter {next(iter(parameters))!r}; there is: baud")
-    if baud is None or not (baud.isascii() and baud.isdigit()) or int(baud) == 0:
-        raise ValueError(f"URL {url!r}: baud must be a number of bits per second, as in ?baud=57600")
-    return SerialUrl(path, int(baud))
+    return SerialUrl(path, _baud(url, baud or ""))
+
+
+def _baud(url: str, text: str) -> int:
+    # The length first: Python refuses to read a number of thousands of digits.
+    sound = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_BAUD)) and 0 < int(text) <= MAX_BAUD
+    if not sound:
+        raise ValueError(f"URL {url!r}: baud must be a number of bits per second up to {MAX_BAUD}, as in ?baud=57600")
+    return int(text)
 
 
 def _parse_socket(url: str, _: int | None) -> SocketUrl:
@@ -111,6 +121,12 @@ def _parse_socket(url: str, _: int | None) -> SocketUrl:
         raise ValueError(f"{usage} ({error})") from error
     if not host or not port or parts.path or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(usage)
+    if host == "localhost":
+        return SocketUrl(LOCALHOST, port)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ValueError(f"{usage}; HOST is an address, such as 192.0.2.7 or [2001:db8::7]: no names") from None
     return SocketUrl(host, port)
 
 

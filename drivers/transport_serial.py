@@ -18,6 +18,8 @@ import serial
 from drivers.errors import Cancelled, DeviceTaken, LinkLost
 
 CHUNK = 65_536  # bytes taken by one read at most
+# Why the first write waits in vain: after this long a kernel still tries to connect.
+UNCONNECTED = "no connection within 2 s; check host, port and cable"
 WRITE_LIMIT_S = 2.0  # a command has a few bytes: a port that takes none for so long is gone
 
 _FORBIDDEN = "no permission for the port; is this account in the group of the udev rule?"
@@ -28,6 +30,8 @@ _ADVICE = {
     errno.EAGAIN: "another program holds the port",
     errno.EBUSY: "another program holds the port",
     errno.ENOENT: "no such port; is the device plugged in?",
+    errno.EISDIR: "a folder, not a serial port",
+    errno.ENOTTY: "a file, not a serial port",
 }
 
 
@@ -40,9 +44,10 @@ class _Device(Protocol):
 class StreamEnd:
     """A Transport over a non-blocking file descriptor."""
 
-    def __init__(self, name: str, device: _Device) -> None:
+    def __init__(self, name: str, device: _Device, stuck: str = "takes no bytes") -> None:
         self._name = name
         self._device = device
+        self._stuck = stuck  # what it means when nothing can be written
         self._fd = device.fileno()
         self._lock = threading.Lock()  # cancel() against close()
         self._closed = False
@@ -69,7 +74,7 @@ class StreamEnd:
         left = memoryview(data)
         while left:
             if not self._wait(self._writing, WRITE_LIMIT_S):
-                raise LinkLost(f"{self._name}: takes no bytes")
+                raise LinkLost(f"{self._name}: {self._stuck}")
             try:
                 left = left[os.write(self._fd, left) :]
             except BlockingIOError:
@@ -114,30 +119,39 @@ def open_serial(path: str, baud: int) -> StreamEnd:
     """Claim a tty: 8N1, no flow control, no modem lines needed. LinkLost (DeviceTaken is one) says why not."""
     try:
         port = serial.Serial(path, baud, timeout=0, exclusive=True)
-    except (OSError, termios.error, ValueError) as error:
-        lost = DeviceTaken if error.args[0] in _TAKEN else LinkLost
+    except (OSError, termios.error, ValueError, OverflowError) as error:
+        lost = DeviceTaken if _number(error) in _TAKEN else LinkLost
         raise lost(f"{path}: {_explain(error)}") from error
     return StreamEnd(path, port)
 
 
-def open_socket(host: str, port: int) -> StreamEnd:
-    """Begin to connect; the first read or write waits for it. LinkLost: the name is unknown or no route."""
-    name = f"{host}:{port}"
+def open_socket(address: str, port: int) -> StreamEnd:
+    """Begin to connect to an IP address; the first read or write waits for it. LinkLost: no address, or no route."""
+    name = f"{address}:{port}"
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        family, kind, protocol, _, where = found[0]
         connection = socket.socket(family, kind, protocol)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise LinkLost(f"{name}: {_explain(error)}") from error
     connection.setblocking(False)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    status = connection.connect_ex(address)
+    status = connection.connect_ex(where)
     if status not in (0, errno.EINPROGRESS):
         connection.close()
         raise LinkLost(f"{name}: {os.strerror(status)}")
-    return StreamEnd(name, connection)
+    return StreamEnd(name, connection, UNCONNECTED)
 
 
 def _explain(error: BaseException) -> str:
-    number = getattr(error, "errno", None)
-    return _ADVICE.get(number, str(error)) if isinstance(number, int) else str(error)
+    return _ADVICE.get(_number(error), str(error))
+
+
+def _number(error: BaseException | None) -> int:
+    """The errno; pyserial hides that of termios behind an error of its own."""
+    while error is not None:
+        if error.args and isinstance(error.args[0], int):
+            return error.args[0]
+        error = error.__context__
+    return 0

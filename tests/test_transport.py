@@ -93,6 +93,7 @@ def seconds_until_cancelled(transport: Transport) -> float:
          SerialUrl("/dev/kiosk/port/pci-0000:00:14.0-usb-0:2:1.0", 9600)),
         ("socket://192.0.2.7:4001", SocketUrl("192.0.2.7", 4001)),
         ("socket://[2001:db8::7]:4001", SocketUrl("2001:db8::7", 4001)),
+        ("socket://localhost:4001", SocketUrl("127.0.0.1", 4001)),
     ],
 )  # fmt: skip
 def test_a_url_names_an_end(text: str, url: SerialUrl | SocketUrl) -> None:
@@ -111,12 +112,18 @@ def test_a_url_names_an_end(text: str, url: SerialUrl | SocketUrl) -> None:
         ("serial:/dev/ttyUSB0?baud=fast", "baud must be a number"),
         ("serial:/dev/ttyUSB0?baud=0", "baud must be a number"),
         ("serial:/dev/ttyUSB0?baud=-9600", "baud must be a number"),
+        ("serial:/dev/ttyUSB0?baud=4000001", "up to 4000000"),
+        ("serial:/dev/ttyUSB0?baud=99999999999", "up to 4000000"),
+        ("serial:/dev/ttyUSB0?baud=" + "9" * 5000, "up to 4000000"),
         ("serial:/dev/ttyUSB0?baud=9600&parity=even", "unknown parameter 'parity'"),
         ("socket:127.0.0.1:4001", "socket://HOST:PORT"),
         ("socket://127.0.0.1", "socket://HOST:PORT"),
         ("socket://127.0.0.1:99999", "socket://HOST:PORT"),
         ("socket://127.0.0.1:4001/path", "socket://HOST:PORT"),
         ("socket://[::1", "socket://HOST:PORT"),
+        ("socket://adapter-3.example:4001", "HOST is an address"),
+        ("socket://a..b:4001", "HOST is an address"),
+        ("socket://" + "x" * 70 + ":4001", "HOST is an address"),
     ],
 )
 def test_a_bad_url_is_refused_with_what_is_wrong(text: str, complaint: str) -> None:
@@ -195,9 +202,16 @@ def test_a_port_that_is_not_there_is_a_lost_link(tmp_path: Path) -> None:
 
 
 def test_what_is_no_terminal_is_a_lost_link(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(LinkLost, match="file"):
-        open_transport(f"serial:{tmp_path}/file?baud=9600")
+    (tmp_path / "port").write_bytes(b"")
+    with pytest.raises(LinkLost, match="a file, not a serial port"):
+        open_transport(f"serial:{tmp_path}/port?baud=9600")
+    with pytest.raises(LinkLost, match="a folder, not a serial port"):
+        open_transport(f"serial:{tmp_path}?baud=9600")
+
+
+def test_a_rate_that_the_system_cannot_take_is_a_lost_link(line: Line) -> None:
+    with pytest.raises(LinkLost):
+        transport_serial.open_serial(os.ttyname(line.near), 99_999_999_999)
 
 
 def test_a_port_is_ours_alone(line: Line, transport: Transport) -> None:
@@ -273,9 +287,24 @@ def test_a_refused_connection_is_a_lost_link(server: socket.socket) -> None:
             transport.close()
 
 
-def test_an_unknown_host_is_a_lost_link() -> None:
-    with pytest.raises(LinkLost, match="no-such-host"):
-        open_transport("socket://no-such-host.invalid:4001")
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70])
+def test_a_name_is_never_looked_up(host: str) -> None:
+    with pytest.raises(LinkLost):
+        transport_serial.open_socket(host, 4001)
+
+
+def test_an_adapter_that_does_not_accept_says_what_to_check(
+    server: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue of connections is full, so the kernel drops what asks for another."""
+    monkeypatch.setattr(transport_serial, "WRITE_LIMIT_S", 0.05)
+    host, port = server.getsockname()
+    server.listen(0)
+    with socket.create_connection((host, port)):
+        transport = open_transport(f"socket://{host}:{port}")
+        with pytest.raises(LinkLost, match="no connection within 2 s; check host, port and cable"):
+            transport.write(b"x")
+        transport.close()
 
 
 # Attachment
