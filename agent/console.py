@@ -190,7 +190,7 @@ def status(result: Json, *, as_json: bool) -> None:
     out.print(f"outbox: {sum(result['outbox_pending'].values())} events wait")
     listed = result["watchlist"]
     if listed:
-        age = "never confirmed" if listed["age_s"] is None else f"{timedelta(seconds=int(listed['age_s']))} old"
+        age = f"confirmed {listed['confirmed_at'][:19]}" if listed["confirmed_at"] else "never confirmed"
         out.print(f"watchlist: {result['references']} references, revision {listed['revision']}, {age}")
     if result["local_list"]:
         out.print("[bold yellow]LOCAL LIST ON: references made on this kiosk are searched. For tests only.[/]")

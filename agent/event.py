@@ -92,6 +92,13 @@ class ListState(Payload):
     age_s: float | None = Field(description="seconds since a provider last confirmed the list; null: never")
 
 
+class ListConfirmed(Payload):
+    """The watchlist in the retained state. A time and not an age: the state is published when something changes."""
+
+    revision: int = Field(ge=0)
+    confirmed_at: datetime | None = Field(description="when a provider last confirmed the list; null: never")
+
+
 class Category(StrEnum):
     """Why somebody is on a list. PROTECTIVE ones go to protection staff and are never shown as wanted."""
 
@@ -257,5 +264,5 @@ class KioskState(Payload):
     since: datetime | None = None
     version: str = ""
     sensors: dict[str, SensorState] = {}
-    watchlist: ListState | None = None
+    watchlist: ListConfirmed | None = None
     outbox_pending: dict[EventClass, int] = {}

@@ -14,7 +14,7 @@ from agent.config import Config
 from agent.encounter import EncounterPath
 from agent.enrolment import Enroller, Seal
 from agent.errors import AgentError, ControlError, StoreError
-from agent.event import ListState
+from agent.event import ListConfirmed
 from agent.messages import Told
 from agent.outbox import Outbox
 from agent.screen import Announce, tell
@@ -83,7 +83,7 @@ class Lane(Worker):
         self._inbox: queue.SimpleQueue[_Job | Future[Sample] | None] = queue.SimpleQueue()
         self._collector: Collector | None = None
         self._guard = threading.Lock()  # between new_collector and interrupt
-        self.list_state: ListState | None = None
+        self.list_state: ListConfirmed | None = None
         self.references = 0
         self.encounters = 0
         self.attended = True  # False: no traveller is waited for, only jobs are done
@@ -199,7 +199,7 @@ class Lane(Worker):
     def _note(self, watchlist: Watchlist) -> None:
         """Keep what status shows, so that other threads never touch the store."""
         watchlist.expire()
-        self.list_state = watchlist.state
+        self.list_state = watchlist.confirmed
         self.references = len(watchlist.references())
 
     def _refuse_waiting_jobs(self) -> None:

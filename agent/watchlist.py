@@ -18,7 +18,7 @@ from agent.candidate import Candidate, CandidateList
 from agent.clock import Clock
 from agent.config import AgreementConfig
 from agent.errors import StoreError
-from agent.event import Category, ListState
+from agent.event import Category, ListConfirmed, ListState
 from agent.schema import open_store, reading, writing
 from drivers.sample import Position
 from models import gallery_class
@@ -157,14 +157,22 @@ class Watchlist:
     @property
     def state(self) -> ListState:
         """Revision, and seconds since the list was last confirmed."""
+        known = self.confirmed
+        if known.confirmed_at is None:
+            return ListState(revision=known.revision, age_s=None)
+        # A clock that jumped back must not make a list look younger than new.
+        age = max(0.0, (self._clock.now() - known.confirmed_at).total_seconds())
+        return ListState(revision=known.revision, age_s=age)
+
+    @property
+    def confirmed(self) -> ListConfirmed:
+        """Revision, and when the list was last added to or confirmed."""
         with reading(self._db) as db:
             row = db.table("list").get(1)
-        confirmed = row["confirmed_at"]
-        if confirmed is None:
-            return ListState(revision=row["revision"], age_s=None)
-        # A clock that jumped back must not make a list look younger than new.
-        age = max(0.0, (self._clock.now() - datetime.fromisoformat(confirmed)).total_seconds())
-        return ListState(revision=row["revision"], age_s=age)
+        time = row["confirmed_at"]
+        return ListConfirmed(
+            revision=row["revision"], confirmed_at=None if time is None else datetime.fromisoformat(time)
+        )
 
     def close(self) -> None:
         """Give the file back."""

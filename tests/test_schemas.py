@@ -10,15 +10,15 @@ from pydantic import BaseModel
 
 from agent import schemagen
 from agent.cloudevents import event_type
-from agent.event import PAYLOADS, AcknowledgementMessage, EventClass, KioskState, Payload, SensorState
-from tests.events import LIST, NOON, encounter, enrolment, health, lead
+from agent.event import PAYLOADS, AcknowledgementMessage, EventClass, KioskState, ListConfirmed, Payload, SensorState
+from tests.events import NOON, encounter, enrolment, health, lead
 
 STATE = KioskState(
     status="online",
     since=NOON,
     version="0.1.0",
     sensors={"right": SensorState(state="ready", driver="ef01", since=NOON)},
-    watchlist=LIST,
+    watchlist=ListConfirmed(revision=3, confirmed_at=NOON),
     outbox_pending={EventClass.LEAD: 2},
 )
 ACKNOWLEDGEMENT = AcknowledgementMessage.model_validate({"epoch": "0" * 16, "class": "lead", "sequence": 3})
@@ -26,6 +26,7 @@ EXAMPLES: list[tuple[str, Payload]] = [
     *((event_type(c), p) for c, p in zip(PAYLOADS, (lead(), enrolment("a.b"), encounter(), health()), strict=True)),
     ("kiosk.state.v1", STATE),
     ("kiosk.state.v1", KioskState(status="offline")),
+    ("kiosk.state.v1", KioskState(status="online", watchlist=ListConfirmed(revision=0, confirmed_at=None))),
     ("kiosk.acknowledgement.v1", ACKNOWLEDGEMENT),
 ]
 
