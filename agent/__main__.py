@@ -47,19 +47,18 @@ def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None
     _log_to_stderr(verbose=verbose)
     status = Daemon(load(config)).run()
     logging.shutdown()
-    # Every worker has ended and every store is closed. Taking the interpreter and its native libraries apart would cost
-    # another second on a busy kiosk.
+    # What had to be closed is closed; a worker that did not end is in the log. Taking the interpreter and its native
+    # libraries apart would cost another second on a busy kiosk.
     os._exit(status)
 
 
 @app.command("check-config")
 def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check the configuration without starting anything."""
-    from agent.kiosk import make_sensor
+    from agent.kiosk import check
 
     loaded = load(config)
-    for name in loaded.sensors:
-        make_sensor(loaded, name)
+    check(loaded)
     console.checked(config, loaded)
 
 
@@ -74,6 +73,8 @@ def sensors(config: ConfigOption = DEFAULT_CONFIG) -> None:
     except NoDaemon:
         states = probe_all(loaded)
     console.sensors(loaded, states)
+    if any(states.get(name, {}).get("state") != "ready" for name in loaded.sensors):
+        raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()

@@ -28,7 +28,7 @@ GAPS = (ReasonCode.SENSOR_UNAVAILABLE, ReasonCode.FAILURE_TO_CAPTURE, ReasonCode
 
 BEAT_S = 5.0  # how often a collector that waits shows that it is alive
 
-# These say that nobody presented anything: no attempt to ask again for.
+# These say that nobody presented anything new: no attempt.
 NOBODY = frozenset({Retry.NOTHING_PRESENTED, Retry.LIFT_FINGER})
 
 
@@ -91,8 +91,12 @@ class Collection:
 
 @dataclass(slots=True)
 class _Turn:
+    """One sample asked for, until `deadline` (monotonic seconds)."""
+
     step: Step
     future: "Future[Sample]"
+    deadline: float
+    told_to_lift: bool = False
 
 
 class Collector:
@@ -139,7 +143,9 @@ class Collector:
             waiting.setdefault(step.sensor, deque()).append(step)
         running: dict[str, _Turn] = {}
         for sensor, queued in waiting.items():
-            running[sensor] = self._ask(queued.popleft(), ask) if first is None else self._turn(queued.popleft(), first)
+            running[sensor] = (
+                self._ask(queued.popleft(), ask) if first is None else self._turn(queued.popleft(), first, 0.0)
+            )
             first = None
         while running and not self._aborted:
             turn = self._next()
@@ -147,8 +153,8 @@ class Collector:
                 continue  # nothing yet, or an abort
             sensor = turn.step.sensor
             again = self._judge(turn, into, attempts, min_quality)
-            if again:
-                running[sensor] = self._begin(turn.step)
+            if again is not None:
+                running[sensor] = again
             elif waiting[sensor]:
                 running[sensor] = self._ask(waiting[sensor].popleft(), ask)
             else:
@@ -162,37 +168,50 @@ class Collector:
         except queue.Empty:
             return None
 
-    def _ask(self, step: Step, key: Told | Retry) -> _Turn:
+    def _ask(self, step: Step, key: Told | Retry | Flaw) -> _Turn:
         tell(self._announce, key, step.position)
         return self._begin(step)
 
     def _begin(self, step: Step) -> _Turn:
-        return self._turn(step, self._stations[step.sensor].capture(step, self._step_timeout_s))
+        deadline = time.monotonic() + self._step_timeout_s
+        return self._turn(step, self._stations[step.sensor].capture(step, self._step_timeout_s), deadline)
 
-    def _turn(self, step: Step, future: "Future[Sample]") -> _Turn:
-        turn = _Turn(step, future)
+    def _turn(self, step: Step, future: "Future[Sample]", deadline: float) -> _Turn:
+        turn = _Turn(step, future, deadline)
         future.add_done_callback(lambda _: self._done.put(turn))
         return turn
 
-    def _judge(self, turn: _Turn, into: Collection, attempts: int, min_quality: int) -> bool:
-        """Take the end of one turn; True when the step must be asked for again."""
+    def _judge(self, turn: _Turn, into: Collection, attempts: int, min_quality: int) -> _Turn | None:
+        """Take the end of one turn; the next turn of the same step, when it must be asked for again."""
         position = turn.step.position
         try:
             sample = turn.future.result()
         except CancelledError:
             into.lose(position, ReasonCode.ABANDONED)
-            return False
+            return None
         except SensorError:
             into.lose(position, ReasonCode.SENSOR_UNAVAILABLE)
-            return False
+            return None
         except CaptureRetry as retry:
+            if retry.reason is Retry.LIFT_FINGER and time.monotonic() < turn.deadline:
+                return self._await_lift(turn)
             if retry.reason in NOBODY:
                 into.lose(position, ReasonCode.ABANDONED)
-                return False
+                return None
             return self._poor(turn, into, attempts, retry.reason, None)
         return self._assess(turn, sample, into, attempts, min_quality)
 
-    def _assess(self, turn: _Turn, sample: Sample, into: Collection, attempts: int, min_quality: int) -> bool:
+    def _await_lift(self, turn: _Turn) -> _Turn:
+        """The finger of the sample before is still there: say so once, and go on waiting for the rest of the time."""
+        if not turn.told_to_lift:
+            tell(self._announce, Retry.LIFT_FINGER, turn.step.position)
+        left = turn.deadline - time.monotonic()
+        future = self._stations[turn.step.sensor].capture(turn.step, max(0.0, left))
+        again = self._turn(turn.step, future, turn.deadline)
+        again.told_to_lift = True
+        return again
+
+    def _assess(self, turn: _Turn, sample: Sample, into: Collection, attempts: int, min_quality: int) -> _Turn | None:
         position = turn.step.position
         tell(self._announce, Told.WORKING, position)
         watch = Stopwatch(into.timings_ms)
@@ -206,17 +225,16 @@ class Collector:
             template = encoder.encode(sample)
         into.keep(Captured(turn.step, quality.score, template))
         self._report(turn, into, usable=True, quality=quality.score, reason=quality.flaw)
-        return False
+        return None
 
     def _poor(
         self, turn: _Turn, into: Collection, attempts: int, reason: Retry | Flaw, quality: Quality | None
-    ) -> bool:
+    ) -> _Turn | None:
         self._report(turn, into, usable=False, quality=quality.score if quality else None, reason=reason)
         if into.attempts[turn.step.position] >= attempts:
             into.lose(turn.step.position, ReasonCode.FAILURE_TO_CAPTURE)
-            return False
-        tell(self._announce, reason, turn.step.position)
-        return True
+            return None
+        return self._ask(turn.step, reason)
 
     def _report(self, turn: _Turn, into: Collection, *, usable: bool, quality: int | None, reason: str | None) -> None:
         position = turn.step.position

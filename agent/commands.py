@@ -5,14 +5,14 @@ own.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import Field, ValidationError
 
+from agent.caller import Caller
 from agent.config import Name, Section
-from agent.encounter import lead_candidate
 from agent.enrolment import EnrolmentRequest
 from agent.errors import ControlError
 from agent.event import Category, EventClass
@@ -65,15 +65,21 @@ class OutboxList(Section):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What handlers work on. `status` is the daemon's own view, or the technician's."""
+    """What handlers work on, for one caller. `status` is the daemon's own view, or the technician's."""
 
     kiosk: Kiosk
     status: Callable[[], Json]
+    caller: Caller
 
     def on_lane(self, work: Callable[[Desk], T]) -> T:
-        """Run work in the lane's thread and wait for it."""
-        done: Future[T] = self.kiosk.lane.submit(work)
-        return done.result()
+        """Run work in the lane's thread and wait for it; it is withdrawn when its caller goes."""
+        lane = self.kiosk.lane
+        done: Future[T] = lane.submit(work)
+        self.caller.on_going(lambda: lane.withdraw(done))
+        try:
+            return done.result()
+        except CancelledError as error:
+            raise ControlError("withdrawn: nobody waits for it any more") from error
 
 
 def _status(service: Service, _: Section) -> Json:
@@ -85,11 +91,12 @@ def _watch(_: Service, __: Section) -> Json:
 
 
 def _identify(service: Service, _: Section) -> Json:
-    decision = service.on_lane(lambda desk: desk.path.run(desk.new_collector()))
+    decision, shown = service.on_lane(lambda desk: desk.encounter(None))
     return {
         "outcome": decision.outcome,
         "reason": decision.reason.model_dump(mode="json"),
-        "candidates": [lead_candidate(n, c).model_dump(mode="json") for n, c in enumerate(decision.leads, 1)],
+        "candidates": [candidate.model_dump(mode="json") for candidate in shown],
+        "withheld": len(decision.leads) - len(shown),
     }
 
 

@@ -11,9 +11,10 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Any, Literal, NamedTuple
 
+from agent.caller import Caller
 from agent.commands import Service, serve
 from agent.config import Config
-from agent.control import ControlServer
+from agent.control_server import ControlServer
 from agent.event import Event, Health, KioskState, SensorState
 from agent.hub import HubLink, HubSignal
 from agent.kiosk import Kiosk, open_outbox
@@ -21,13 +22,14 @@ from agent.messages import Told
 from agent.notify import Notifier
 from agent.outbox import Outbox
 from agent.publisher import Publisher
+from agent.schema import StoreFull
 from agent.screen import Announcement, Decided, tell
 from agent.worker import Worker
 
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0  # how often the daemon looks at its workers and refreshes the retained state
-SILENT_S = 120.0  # a worker without progress for longer is stuck: more than a whole image at 9600 baud
+STOP_S = 1.8  # everything must have ended by then: 2 s after SIGTERM the process is gone
 
 _HEALTH: dict[str, Literal["ok", "degraded", "lost"]] = {"ready": "ok", "fault": "lost", "closed": "degraded"}
 
@@ -71,7 +73,6 @@ class Daemon:
             config=config.outbox,
             clock=self.kiosk.clock,
         )
-        self._service = Service(self.kiosk, self.status)
         self.control = ControlServer(
             config.kiosk.control_socket, config.kiosk.control_group, self._answer, self._crashed
         )
@@ -91,9 +92,9 @@ class Daemon:
                 log.info("kiosk %s/%s is ready", self._config.kiosk.site, self._config.kiosk.name)
                 self._watch(outbox)
             finally:
-                self._stop()
+                ended = self._stop()
         if self._crash is None:
-            return 0
+            return 0 if ended else 1
         log.error("ending because worker %s crashed: %s", self._crash.worker, _described(self._crash.error))
         return 1
 
@@ -131,9 +132,9 @@ class Daemon:
 
     def _look_after(self, outbox: Outbox) -> None:
         """The watchdog is fed only while every worker makes progress."""
-        stuck = [w.name for w in self.workers if w.silent_for > SILENT_S]
+        stuck = [w.name for w in self.workers if w.silent_for > w.patience_s]
         if stuck:
-            log.error("no progress for %.0f s: %s", SILENT_S, ", ".join(stuck))
+            log.error("no progress for too long: %s", ", ".join(stuck))
             return
         self._notifier.watchdog()
         self._notifier.status(self._summary(outbox))
@@ -143,15 +144,22 @@ class Daemon:
         return TICK_S if watchdog is None else min(TICK_S, watchdog / 3)
 
     def _note_sensor(self, changed: _SensorChanged, outbox: Outbox) -> None:
-        self._sensors[changed.sensor] = changed.state
+        known = self._sensors.get(changed.sensor)
+        before, self._sensors[changed.sensor] = known.state if known else None, changed.state
         if changed.state.state == "closed":
             return  # the start: nothing is wrong yet
         if changed.state.state == "fault" and changed.sensor == self._config.plan.steps[0].sensor:
             tell(self._announce, Told.OUT_OF_SERVICE)
+        if before in (None, "closed") and changed.state.state == "ready":
+            return  # as it should be, at each start
         health = Health(
             component=f"sensor {changed.sensor}", state=_HEALTH[changed.state.state], detail=changed.state.detail
         )
-        outbox.put(Event.of(health, changed.sensor, self.kiosk.clock.now()))
+        try:
+            outbox.put(Event.of(health, changed.sensor, self.kiosk.clock.now()))
+        except StoreFull as error:
+            log.warning("no room for a health event, and travellers go first: %s", error)
+            return
         self.publisher.wake()
 
     def _state(self, outbox: Outbox) -> KioskState:
@@ -172,18 +180,20 @@ class Daemon:
         hub = "hub connected" if self.link.connected else "hub away"
         return f"{sensors}; {hub}; {sum(outbox.counts().values())} events waiting"
 
-    def _stop(self) -> None:
+    def _stop(self) -> bool:
+        """In the reverse order of start, but for the control socket: it carries the last words. Whether all ended."""
         self._notifier.stopping()
         log.info("stopping")
-        self.control.stop()
-        self.kiosk.stop()
-        self.publisher.stop()
-        self.link.stop()
+        deadline = time.monotonic() + STOP_S
+        ended = self.kiosk.stop(STOP_S)
+        for worker in (self.control, self.publisher, self.link):
+            ended &= worker.stop(max(0.1, deadline - time.monotonic()))
+        return ended
 
-    def _answer(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _answer(self, name: str, arguments: dict[str, Any], caller: Caller) -> dict[str, Any]:
         """A request of the command line; an enrolment among them has put an event."""
         try:
-            return serve(self._service, name, arguments)
+            return serve(Service(self.kiosk, self.status, caller), name, arguments)
         finally:
             self.publisher.wake()
 

@@ -1,7 +1,7 @@
 """decide(): pure. Candidates, qualities and a policy of error rates in; an outcome with its complete reason out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.candidate import Candidate, CandidateList
 from agent.config import PolicyConfig
@@ -28,14 +28,14 @@ class Evidence:
 class Decision:
     """What the kiosk does next, and why.
 
-    `leads` are the candidates that carry a LEAD, else empty; `best_rate` is the false positive identification rate of
-    the best candidate (1.0: none), which leaves the kiosk with a lead only.
+    `leads` are the candidates that carry a LEAD, else empty; `rates` their false positive identification rates by
+    reference id, which leave the kiosk with a lead only.
     """
 
     outcome: Outcome
     reason: Reason
-    best_rate: float = 1.0
     leads: tuple[Candidate, ...] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class _Case:
         return max(self.evidence.quality.values(), default=None)
 
     @property
+    def nothing_to_search(self) -> bool:
+        """No list, or none any more: clearing against nothing would be a silent failure."""
+        return self.evidence.candidates.age_s is None or not self.evidence.candidates.references
+
+    @property
     def stale(self) -> bool:
         age = self.evidence.candidates.age_s
         return age is None or age > self.policy.stale_after_s
@@ -72,7 +77,7 @@ _Rule = tuple[Callable[[_Case], bool], Outcome, Callable[[_Case], ReasonCode]]
 # hides one; CLEAR comes last, so that nobody is cleared by default.
 _RULES: tuple[_Rule, ...] = (
     (lambda c: not c.evidence.quality, Outcome.REFER, lambda c: c.evidence.gap),
-    (lambda c: c.evidence.candidates.age_s is None, Outcome.REFER, lambda _: ReasonCode.LIST_UNAVAILABLE),
+    (lambda c: c.nothing_to_search, Outcome.REFER, lambda _: ReasonCode.LIST_UNAVAILABLE),
     (
         lambda c: c.best_rate <= c.policy.max_false_positive_identification_rate,
         Outcome.LEAD,
@@ -110,4 +115,8 @@ def decide(evidence: Evidence, policy: PolicyConfig) -> Decision:
         missing=evidence.missing,
         list_is_stale=case.stale,
     )
-    return Decision(outcome, reason, case.best_rate, leads if outcome is Outcome.LEAD else ())
+    if outcome is not Outcome.LEAD:
+        return Decision(outcome, reason)
+    return Decision(
+        outcome, reason, leads, {c.reference_id: listed.false_positive_identification_rate(c) for c in leads}
+    )

@@ -11,7 +11,7 @@ from agent.capture import Collection, Collector, Stopwatch
 from agent.clock import Clock
 from agent.config import Config
 from agent.decision import Decision, Evidence, decide
-from agent.event import Encounter, Event, Lead, LeadCandidate, ListState, Outcome, Payload
+from agent.event import Encounter, Event, Lead, LeadCandidate, ListState, Outcome
 from agent.messages import AT_THE_END
 from agent.outbox import Outbox
 from agent.screen import Announce, Decided, Started, tell
@@ -90,15 +90,14 @@ class EncounterPath:
         }
         if decision.outcome is not Outcome.LEAD:
             return Encounter.model_validate(facts)
-        allowed = [c for c in decision.leads if self.config.hub.recipient in self.watchlist.recipients(c.agreement)]
-        return Lead.model_validate(
-            facts
-            | {
-                "false_positive_identification_rate": decision.best_rate,
-                "candidates": tuple(lead_candidate(rank, c) for rank, c in enumerate(allowed, 1)),
-                "withheld": len(decision.leads) - len(allowed),
-            }
-        )
+        shown = self.shown(decision)
+        return Lead.model_validate(facts | {"candidates": shown, "withheld": len(decision.leads) - len(shown)})
+
+    def shown(self, decision: Decision) -> tuple[LeadCandidate, ...]:
+        """The candidates that this hub, and whoever works for it at the kiosk, may see under their agreements."""
+        recipient = self.config.hub.recipient
+        allowed = (c for c in decision.leads if recipient in self.watchlist.recipients(c.agreement))
+        return tuple(_lead_candidate(rank, c, decision.rates[c.reference_id]) for rank, c in enumerate(allowed, 1))
 
     def _answer(self, encounter_id: str, decision: Decision, taken: Collection, event: str) -> None:
         tell(self.announce, AT_THE_END[decision.outcome])
@@ -113,7 +112,7 @@ class EncounterPath:
         )
 
 
-def lead_candidate(rank: int, candidate: Candidate) -> Payload:
+def _lead_candidate(rank: int, candidate: Candidate, rate: float) -> LeadCandidate:
     """A candidate as a lead shows it: protective entries go to protection staff."""
     return LeadCandidate(
         rank=rank,
@@ -123,4 +122,5 @@ def lead_candidate(rank: int, candidate: Candidate) -> Payload:
         handling="protection" if candidate.category.protective else "border_control",
         scores=dict(candidate.scores),
         false_match_rate=candidate.false_match_rate,
+        false_positive_identification_rate=rate,
     )

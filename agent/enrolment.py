@@ -57,6 +57,8 @@ class Enroller:
     def run(self, request: EnrolmentRequest, collector: Collector) -> Enrolment:
         """Capture, check that the samples agree, store, tell the hub. ControlError says why there is no reference."""
         agreement_name, agreement = self._agreement(request)
+        if request.reference_id in self.watchlist:
+            raise ControlError(f"reference {request.reference_id} is already on the list: choose another id")
         samples = self._capture(request, collector)
         best = max(samples, key=lambda s: s.quality)
         reference = Reference(
@@ -66,16 +68,19 @@ class Enroller:
             expires_at=self.clock.now() + timedelta(seconds=agreement.keep_s),
             templates=tuple((request.position, s.template) for s in samples),
         )
+        payload = self._payload(reference, agreement, best.quality, searchable=request.into_local_list)
+        # The record first: nothing is searched here that the hub will not hear of.
+        self.outbox.put(Event.of(payload, reference.reference_id, self.clock.now()))
         if request.into_local_list:
             self.watchlist.add(reference, agreement)
-        payload = self._payload(reference, agreement, best.quality, searchable=request.into_local_list)
-        self.outbox.put(Event.of(payload, reference.reference_id, self.clock.now()))
         return payload
 
     def _agreement(self, request: EnrolmentRequest) -> tuple[str, AgreementConfig]:
         if request.into_local_list:
             if not self.config.local_list.enabled:
                 raise ControlError("the local list is off: set local_list.enabled = true in the configuration first")
+            if request.agreement not in ("", LOCAL_TEST) or request.category is not Category.LOCAL_TEST:
+                raise ControlError("the local list is for tests: it takes no other agreement and no other category")
             return LOCAL_TEST, local_test_agreement(self.config)
         known = self.config.agreements
         if request.agreement not in known:
@@ -86,6 +91,10 @@ class Enroller:
             raise ControlError(
                 f"agreement {request.agreement} does not allow the recipient {self.config.hub.recipient}: "
                 "nothing was captured"
+            )
+        if self.seal is None:
+            raise ControlError(
+                "hub.encryption_key is not configured: templates could not be sent, so nothing was captured"
             )
         return request.agreement, agreement
 

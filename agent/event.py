@@ -129,6 +129,7 @@ class LeadCandidate(Payload):
     handling: Literal["protection", "border_control"]
     scores: dict[Position, float] = Field(description="comparison score of each position of the probe")
     false_match_rate: Annotated[float, Field(ge=0, le=1)]
+    false_positive_identification_rate: float = Field(ge=0, le=1, description="the same, against a list of this size")
 
 
 class EncounterFacts(Payload):
@@ -155,9 +156,6 @@ class Lead(EncounterFacts):
     """A hit to be judged by people. Never called a match; confirmation is an adjudication, not of this kiosk."""
 
     outcome: Literal[Outcome.LEAD]
-    false_positive_identification_rate: float = Field(
-        ge=0, le=1, description="of the best candidate, against a list of this size"
-    )
     candidates: tuple[LeadCandidate, ...]
     withheld: int = Field(default=0, ge=0, description="candidates whose agreement does not allow this recipient")
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -10,16 +11,17 @@ from typing import TextIO
 
 from agent.clock import Clock, SystemClock
 from agent.config import Config
+from agent.control_server import group_id
 from agent.enrolment import Seal
 from agent.errors import ConfigError, StoreError
-from agent.keys import load_hub_key, load_kiosk_key
+from agent.keys import load_hub_key, load_kiosk_key, tls_context
 from agent.lane import Lane, Stores
 from agent.outbox import Outbox
 from agent.screen import Announce
 from agent.sealing import seal
 from agent.station import OnState, Station
 from agent.watchlist import Watchlist
-from agent.worker import OnCrash, Worker
+from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
 from drivers.sample import Modality
 from drivers.sensor import Sensor
@@ -69,11 +71,24 @@ class Kiosk:
         for worker in self.workers:
             worker.start()
 
-    def stop(self) -> None:
-        """Stop in the reverse order of start and give up the lock."""
-        for worker in reversed(tuple(self.workers)):
-            worker.stop()
+    def stop(self, within: float = JOIN_S) -> bool:
+        """Stop in the reverse order of start and give up the lock; whether all ended within so many seconds."""
+        deadline = time.monotonic() + within
+        ended = [w.stop(max(0.1, deadline - time.monotonic())) for w in reversed(tuple(self.workers))]
         self._resources.close()
+        return all(ended)
+
+
+def check(config: Config) -> None:
+    """Refuse (ConfigError) all that a start would refuse, without touching a device, a store or the network."""
+    for name in config.sensors:
+        make_sensor(config, name)
+    load_encoders(config)
+    group_id(config.kiosk.control_group)
+    if config.hub.encryption_key is not None:
+        load_hub_key(config.hub.encryption_key)
+    if config.hub.tls is not None:
+        tls_context(config.hub.tls)
 
 
 def open_watchlist(config: Config, clock: Clock) -> Watchlist:

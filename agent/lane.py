@@ -5,16 +5,18 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
 from agent.capture import NOBODY, Collector
 from agent.clock import Clock
 from agent.config import Config
+from agent.decision import Decision
 from agent.encounter import EncounterPath
-from agent.enrolment import Enroller, Seal
-from agent.errors import AgentError, ControlError, StoreError
-from agent.event import ListConfirmed
+from agent.enrolment import LOCAL_TEST, Enroller, Seal
+from agent.errors import AgentError, ControlError
+from agent.event import LeadCandidate, ListConfirmed
 from agent.messages import Told
 from agent.outbox import Outbox
 from agent.screen import Announce, tell
@@ -36,10 +38,10 @@ IDLE_S = 5.0  # how often an idle lane looks for expired references and shows th
 class Desk:
     """What a job may use, in the lane's own thread."""
 
-    path: EncounterPath
     enroller: Enroller
     watchlist: Watchlist
     outbox: Outbox
+    encounter: "Callable[[Future[Sample] | None], tuple[Decision, tuple[LeadCandidate, ...]]]"
     new_collector: Callable[[], Collector]
 
 
@@ -81,8 +83,11 @@ class Lane(Worker):
         self._announce = announce
         self._clock = clock
         self._inbox: queue.SimpleQueue[_Job | Future[Sample] | None] = queue.SimpleQueue()
+        self._guard = threading.Lock()  # over the next four, which other threads look at
         self._collector: Collector | None = None
-        self._guard = threading.Lock()  # between new_collector and interrupt
+        self._running: Future[object] | None = None  # the job that is being done
+        self._withdrawn = False  # nobody waits for it any more
+        self._ended = False
         self.list_state: ListConfirmed | None = None
         self.references = 0
         self.encounters = 0
@@ -91,8 +96,22 @@ class Lane(Worker):
     def submit(self, work: Callable[[Desk], T]) -> "Future[T]":
         """Do something between two travellers, in the lane's thread."""
         job = _Job(work, Future())
-        self._inbox.put(job)
+        with self._guard:
+            if self._ended or self.stopping.is_set():
+                job.result.set_exception(ControlError("the kiosk is being stopped"))
+            else:
+                self._inbox.put(job)
         return job.result  # type: ignore[return-value]  # Future is invariant; the job sets what work returned
+
+    def withdraw(self, result: "Future[T]") -> None:
+        """Nobody waits for this job any more: forget it, or end its capturing when it has begun."""
+        if result.cancel():
+            return
+        with self._guard:
+            if self._running is result:
+                self._withdrawn = True
+                if self._collector is not None:
+                    self._collector.abort()
 
     def interrupt(self) -> None:
         """End what run() waits for: a traveller in front of the kiosk is told to go to an officer."""
@@ -103,16 +122,14 @@ class Lane(Worker):
 
     def run(self) -> None:
         """Serve travellers and jobs until stopped."""
-        watchlist, outbox = self._stores.watchlist(), self._stores.outbox()
-        desk = self._desk(watchlist, outbox)
         try:
-            self._serve(desk)
-        except StoreError:
-            tell(self._announce, Told.GO_TO_OFFICER)
+            with closing(self._stores.watchlist()) as watchlist, closing(self._stores.outbox()) as outbox:
+                self._drop_local_list(watchlist)
+                self._serve(self._desk(watchlist, outbox))
+        except BaseException:
+            tell(self._announce, Told.GO_TO_OFFICER)  # whoever stands there must not wait for ever
             raise
         finally:
-            outbox.close()
-            watchlist.close()
             self._refuse_waiting_jobs()
 
     def _serve(self, desk: Desk) -> None:
@@ -163,12 +180,13 @@ class Lane(Worker):
         if isinstance(error, CaptureRetry) and error.reason in NOBODY:
             tell(self._announce, error.reason)
             return
-        desk.path.run(desk.new_collector(), first)
-        self.encounters += 1
+        desk.encounter(first)
 
     def _do(self, job: _Job, desk: Desk) -> None:
-        if not job.result.set_running_or_notify_cancel():
-            return
+        with self._guard:
+            if not job.result.set_running_or_notify_cancel():
+                return
+            self._running, self._withdrawn, self._collector = job.result, False, None
         try:
             job.result.set_result(job.work(desk))
         except AgentError as error:
@@ -176,11 +194,28 @@ class Lane(Worker):
         except BaseException as error:
             job.result.set_exception(error)
             raise
+        finally:
+            with self._guard:
+                self._running, self._withdrawn = None, False
 
     def _desk(self, watchlist: Watchlist, outbox: Outbox) -> Desk:
         path = EncounterPath(self._config, self._encoders, watchlist, outbox, self._announce, self._clock)
         enroller = Enroller(self._config, watchlist, outbox, self._clock, self._seal)
-        return Desk(path, enroller, watchlist, outbox, self._new_collector)
+
+        def encounter(first: "Future[Sample] | None") -> tuple[Decision, tuple[LeadCandidate, ...]]:
+            decision = path.run(self._new_collector(), first)
+            self.encounters += 1
+            return decision, path.shown(decision)
+
+        return Desk(enroller, watchlist, outbox, encounter, self._new_collector)
+
+    def _drop_local_list(self, watchlist: Watchlist) -> None:
+        """A local list that was switched off is gone, not only hidden."""
+        if self._config.local_list.enabled:
+            return
+        gone = watchlist.remove([r.reference_id for r in watchlist.references() if r.agreement == LOCAL_TEST])
+        if gone:
+            log.warning("local_list.enabled is off: %d references made on this kiosk were removed", len(gone))
 
     def _new_collector(self) -> Collector:
         with self._guard:
@@ -192,7 +227,7 @@ class Lane(Worker):
                 self._config.plan.step_timeout_s,
                 self.beat,
             )
-            if self.stopping.is_set():
+            if self.stopping.is_set() or self._withdrawn:
                 self._collector.abort()
             return self._collector
 
@@ -203,6 +238,8 @@ class Lane(Worker):
         self.references = len(watchlist.references())
 
     def _refuse_waiting_jobs(self) -> None:
+        with self._guard:
+            self._ended = True
         while not self._inbox.empty():
             message = self._inbox.get()
             if isinstance(message, _Job) and message.result.set_running_or_notify_cancel():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from agent.caller import Caller
 from agent.commands import Service, serve
 from agent.config import Config
 from agent.errors import ControlError
@@ -17,9 +18,9 @@ class LocalKiosk:
     """Serves the same requests as the daemon, in this process; events wait in the outbox until a daemon sends them."""
 
     def __init__(self, config: Config, announce: Callable[[Announcement], None]) -> None:
-        self._kiosk = Kiosk(config, announce, lambda *_: None, lambda *_: None)
+        self._crash: tuple[str, BaseException] | None = None
+        self._kiosk = Kiosk(config, announce, lambda *_: None, self._crashed)
         self._kiosk.lane.attended = False
-        self._service = Service(self._kiosk, self._no_status)
 
     def __enter__(self) -> Self:
         self._kiosk.start()
@@ -31,8 +32,23 @@ class LocalKiosk:
         self._kiosk.stop()
 
     def ask(self, name: str, arguments: Json) -> Json:
-        """One request. ControlError when it was refused."""
-        return serve(self._service, name, arguments)
+        """One request. ControlError when it was refused, or when a part of the kiosk crashed meanwhile."""
+        try:
+            answer = serve(Service(self._kiosk, self._no_status, Caller()), name, arguments)
+        except Exception:
+            if self._crash is None:
+                raise
+            answer = {}
+        if self._crash is not None:
+            worker, error = self._crash
+            raise ControlError(f"{worker} crashed: {type(error).__name__}: {error}")
+        return answer
+
+    def _crashed(self, worker: str, error: BaseException) -> None:
+        """End what is asked for: nobody else could."""
+        self._crash = (worker, error)
+        self._kiosk.lane.stopping.set()
+        self._kiosk.lane.interrupt()
 
     def _no_status(self) -> Json:
         raise ControlError("no daemon runs on this kiosk: start it, or read its log")

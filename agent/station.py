@@ -47,6 +47,8 @@ class _Request:
 class Station(Worker):
     """Captures are asked for with capture() and come back as futures; a lost device is reopened meanwhile."""
 
+    patience_s = 120.0  # a whole image at 9600 baud takes 42 s, and twice that after a cancelled one
+
     def __init__(self, name: str, driver: str, sensor: Sensor, on_state: OnState, on_crash: OnCrash) -> None:
         super().__init__(f"station {name}", on_crash)
         self.station = name

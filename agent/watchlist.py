@@ -113,8 +113,8 @@ class Watchlist:
             )
         galleries = self._galleries_with(reference)  # an unreadable template is refused before anything is stored
         with writing(self._db) as db:
-            db.table("agreement").upsert(_agreement_row(reference.agreement, agreement), pk="id")
-            db.table("reference").insert(_reference_row(reference, self._bump()))
+            self._agree(_agreement_row(reference.agreement, agreement))
+            db.table("reference").insert(_reference_row(reference, self._bump(confirmed=True)))
             db.table("template").insert_all(_template_rows(reference))
         self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
         self._references[reference.reference_id] = _info(reference)
@@ -128,7 +128,8 @@ class Watchlist:
         with writing(self._db) as db:
             for reference_id in gone:
                 db.table("reference").delete(reference_id)
-            self._bump()
+            db.execute("DELETE FROM agreement WHERE id NOT IN (SELECT agreement FROM reference)")
+            self._bump(confirmed=False)
         with reading(self._db) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         for reference_id in gone:
@@ -150,13 +151,17 @@ class Watchlist:
         known = self._agreements.get(agreement)
         return known.recipients if known else frozenset()
 
+    def __contains__(self, reference_id: str) -> bool:
+        """Whether a reference of this id is on the list."""
+        return reference_id in self._references
+
     def references(self) -> Sequence[ReferenceInfo]:
         """Everything on the list that may be shown."""
         return tuple(self._references.values())
 
     @property
     def state(self) -> ListState:
-        """Revision, and seconds since the list was last confirmed."""
+        """Revision, and seconds since whoever provides the list last added to it or confirmed it."""
         known = self.confirmed
         if known.confirmed_at is None:
             return ListState(revision=known.revision, age_s=None)
@@ -195,10 +200,22 @@ class Watchlist:
         info = self._references[key]
         return Candidate(key, info.agreement, info.category, scores, rate)
 
-    def _bump(self) -> int:
+    def _bump(self, *, confirmed: bool) -> int:
+        """The next revision. Who takes references away, or time that does, has not confirmed the others."""
         revision = int(self._db.table("list").get(1)["revision"]) + 1
-        self._db.table("list").update(1, {"revision": revision, "confirmed_at": self._clock.now().isoformat()})
+        now = {"confirmed_at": self._clock.now().isoformat()} if confirmed else {}
+        self._db.table("list").update(1, {"revision": revision, **now})
         return revision
+
+    def _agree(self, row: dict[str, str]) -> None:
+        """Store the agreement; terms that differ would change those of references that are there already."""
+        known = list(self._db.table("agreement").rows_where("id = ?", [row["id"]]))
+        if not known:
+            self._db.table("agreement").insert(row)
+        elif known[0] != row:
+            raise StoreError(
+                f"agreement {row['id']} is on this list with other terms: remove its references first, or name it anew"
+            )
 
     def _load(self) -> None:
         for row in self._db.table("agreement").rows:

@@ -16,6 +16,8 @@ OnCrash = Callable[[str, BaseException], None]
 class Worker(ABC):
     """Subclasses write run(), which returns soon after `stopping` is set, and interrupt(), which ends its waiting."""
 
+    patience_s = 30.0  # a worker without a beat for longer is stuck
+
     def __init__(self, name: str, on_crash: OnCrash) -> None:
         self.name = name
         self.stopping = threading.Event()
@@ -49,15 +51,15 @@ class Worker(ABC):
         self.beat()
         self._thread.start()
 
-    def stop(self) -> bool:
-        """Ask the thread to end and wait for it. False when it did not within JOIN_S."""
+    def stop(self, within: float = JOIN_S) -> bool:
+        """Ask the thread to end and wait for it so many seconds. False when it did not."""
         self.stopping.set()
         if not self._thread.is_alive():
             return True
         self.interrupt()
-        self._thread.join(JOIN_S)
+        self._thread.join(within)
         if self._thread.is_alive():
-            log.error("worker %s did not stop within %.1f s", self.name, JOIN_S)
+            log.error("worker %s did not stop within %.1f s", self.name, within)
             return False
         return True
 

@@ -30,6 +30,7 @@ CANDIDATE = LeadCandidate(
     handling="protection",
     scores={Position.RIGHT_INDEX: 0.71},
     false_match_rate=1e-6,
+    false_positive_identification_rate=1e-4,
 )
 
 
@@ -60,7 +61,6 @@ def lead(number: int = 1) -> Lead:
         models={"leader": "a" * 64},
         timings_ms={"capture": 12.0},
         attempts=2,
-        false_positive_identification_rate=1e-4,
         candidates=(CANDIDATE,),
     )
 

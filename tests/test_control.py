@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
-from agent import control
-from agent.control import ControlClient, ControlServer, NoDaemon
+from agent import control_server
+from agent.caller import Caller
+from agent.connection import BACKLOG
+from agent.control import ControlClient, NoDaemon
+from agent.control_server import CLIENTS, ControlServer, Serve
 from agent.errors import ConfigError, ControlError
 from agent.screen import TravellerTold
+from simulators.broker import wait_until
 
 TOLD = TravellerTold(key="proceed", text="Thank you.")
 
 
-def serve(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def serve(name: str, arguments: dict[str, Any], _: Caller) -> dict[str, Any]:
     if name == "fail":
         raise ControlError("cannot do that: do this instead")
     return {"name": name, **arguments}
 
 
 @contextmanager
-def served(path: Path, answer: Any = serve) -> Iterator[ControlServer]:  # noqa: ANN401 - any Serve
+def served(path: Path, answer: Serve = serve) -> Iterator[ControlServer]:
     crashes: list[BaseException] = []
     server = ControlServer(path, None, answer, lambda _, error: crashes.append(error))
     server.start()
@@ -81,14 +85,14 @@ def test_the_socket_is_for_the_account_and_its_group_alone(path: Path) -> None:
 
 
 def test_a_stranger_is_refused(path: Path, mocker: MockerFixture) -> None:
-    mocker.patch.object(control, "_peer", return_value=(12345, "stranger"))
+    mocker.patch.object(control_server, "_peer", return_value=(12345, "stranger"))
     with served(path):
         answer = raw(path, b'{"do": "status"}\n')
     assert answer == {"ok": False, "error": "user stranger may not control this kiosk"}
 
 
 def test_a_member_of_the_configured_group_is_served(path: Path, mocker: MockerFixture) -> None:
-    mocker.patch.object(control, "_peer", return_value=(0x7FFFFFF0, "operator"))
+    mocker.patch.object(control_server, "_peer", return_value=(0x7FFFFFF0, "operator"))
     mocker.patch("os.getgrouplist", return_value=[os.getgid()])
     mocker.patch("pwd.getpwuid")
     server = ControlServer(path, None, serve, lambda *_: None)
@@ -123,18 +127,101 @@ def test_a_watcher_hears_what_is_announced_and_then_the_end(path: Path) -> None:
     assert not watcher.is_alive()
 
 
-def test_who_asked_hears_announcements_before_the_answer(path: Path) -> None:
+def test_who_asked_hears_announcements_while_it_is_being_done(path: Path) -> None:
     servers: list[ControlServer] = []
+    heard = threading.Event()
 
-    def enrol(_: str, __: dict[str, Any]) -> dict[str, Any]:
+    def enrol(_: str, __: dict[str, Any], ___: Caller) -> dict[str, Any]:
         servers[0].announce(TOLD)
-        return {"done": True}
+        return {"heard": heard.wait(10)}  # only once the client has heard it is this done
 
-    heard: list[dict[str, Any]] = []
     with served(path, enrol) as server:
         servers.append(server)
-        assert ControlClient(path).ask("enrol", {}, heard.append) == {"done": True}
-    assert [told["key"] for told in heard] == ["proceed"]
+        assert ControlClient(path).ask("enrol", {}, lambda _: heard.set()) == {"heard": True}
+
+
+def test_a_client_that_hangs_up_withdraws_what_it_asked_for(path: Path) -> None:
+    asked, withdrawn = threading.Event(), threading.Event()
+
+    def enrol(_: str, __: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        caller.on_going(withdrawn.set)
+        asked.set()
+        return {"withdrawn": withdrawn.wait(10)}
+
+    with served(path, enrol):
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(str(path))
+            end.sendall(b'{"do": "enrol"}\n')
+            assert asked.wait(10)
+            assert not withdrawn.is_set()
+        assert withdrawn.wait(10)
+
+
+def test_a_client_that_only_ends_its_own_writing_is_answered(path: Path) -> None:
+    with served(path):
+        assert raw(path, b'{"do": "status"}\n')["ok"]
+
+
+def test_watchers_that_leave_on_a_quiet_night_leave_nothing_behind(path: Path) -> None:
+    with served(path) as server:
+        for _ in range(2 * CLIENTS):
+            with ControlClient(path).watch():
+                pass
+        assert wait_until(lambda: not server._clients, 10)
+        names = [thread.name for thread in threading.enumerate()]
+        assert "control writer" not in names
+        assert "control request" not in names
+
+
+def test_too_many_clients_are_refused_in_words_and_the_others_served(path: Path) -> None:
+    with served(path) as server, ExitStack() as crowd:
+        for _ in range(CLIENTS):
+            end = crowd.enter_context(socket.socket(socket.AF_UNIX))
+            end.connect(str(path))
+        assert wait_until(lambda: len(server._clients) == CLIENTS, 10)
+        with pytest.raises(ControlError, match="connected already"):
+            ControlClient(path).ask("status")
+        crowd.close()
+        assert wait_until(lambda: not server._clients, 10)
+        assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+def test_a_refused_stranger_who_hangs_up_at_once_harms_nobody(path: Path, mocker: MockerFixture) -> None:
+    mocker.patch.object(control_server, "_peer", return_value=(12345, "stranger"))
+    with served(path) as server:
+        for _ in range(50):
+            with socket.socket(socket.AF_UNIX) as end:
+                end.connect(str(path))
+        assert server.alive
+
+
+def test_last_words_reach_a_client_before_the_server_is_gone(path: Path) -> None:
+    said: list[str] = []
+    listening = threading.Event()
+
+    def watch() -> None:
+        with ControlClient(path).watch() as announcements:
+            listening.set()
+            said.extend(announcement["key"] for announcement in announcements)
+
+    watcher = threading.Thread(target=watch)
+    with served(path) as server:
+        watcher.start()
+        assert listening.wait(10)
+        server.announce(TOLD)
+    watcher.join(10)
+    assert said == ["proceed"]
+
+
+def test_a_request_that_fails_unforeseen_is_answered_without_its_details(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    with served(path, broken), pytest.raises(ControlError, match="see its log"):
+        ControlClient(path).ask("status")
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_listener_that_does_not_read_is_dropped_and_delays_nobody(path: Path) -> None:
@@ -143,10 +230,31 @@ def test_a_listener_that_does_not_read_is_dropped_and_delays_nobody(path: Path) 
         lazy.connect(str(path))
         lazy.sendall(b'{"do": "watch"}\n')
         assert lazy.recv(100)
-        for _ in range(10 * control.BACKLOG):
+        for _ in range(10 * BACKLOG):
             server.announce(long)
-        assert not server._listeners
+        assert wait_until(lambda: not server._clients, 10)
         assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+def test_a_path_that_is_something_else_is_refused_and_kept(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("precious", encoding="utf-8")
+    with pytest.raises(ConfigError, match="something else"):
+        ControlServer(path, None, serve, lambda *_: None)
+    assert path.read_text(encoding="utf-8") == "precious"
+
+
+def test_a_path_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"kiosk\.control_socket"):
+        ControlServer(tmp_path / "file" / "control.sock", None, serve, lambda *_: None)
+
+
+def test_a_socket_that_may_not_be_used_is_not_taken_for_no_daemon(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 200)  # too long for a Unix socket's address, whoever asks
+    with pytest.raises(ControlError) as refused:
+        ControlClient(folder).ask("status")
+    assert not isinstance(refused.value, NoDaemon)
 
 
 BAD = [

@@ -85,6 +85,7 @@ CASES = (
         listed(1e-9),
         missing=(THUMB,),
     ),
+    Case("an empty list refers", Outcome.REFER, ReasonCode.LIST_UNAVAILABLE, listed(references=0)),
     Case("a list that was never there refers", Outcome.REFER, ReasonCode.LIST_UNAVAILABLE, listed(age_s=None)),
     Case("an old list degrades", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(age_s=7200)),
     Case(
@@ -142,7 +143,7 @@ evidences = st.builds(
 @given(evidences)
 def test_nobody_without_a_usable_sample_or_without_a_list_is_cleared(evidence: Evidence) -> None:
     decision = decide(evidence, POLICY)
-    if not evidence.quality or evidence.candidates.age_s is None:
+    if not evidence.quality or evidence.candidates.age_s is None or not evidence.candidates.references:
         assert decision.outcome is Outcome.REFER
 
 

@@ -3,8 +3,9 @@
 import json
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from agent.lane import Desk, Lane, Stores
 from agent.outbox import Outbox
 from agent.screen import Announcement, Decided, StepDone, TravellerTold
 from agent.station import Station
-from agent.watchlist import Reference, Watchlist
+from agent.watchlist import Reference, ReferenceInfo, Watchlist
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Modality, Position
 from tests.conftest import finger_encoder, template_of, touch
@@ -256,7 +257,19 @@ def test_what_a_recipient_may_not_have_is_withheld_from_it(make: Make) -> None:
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
     lead = body(kiosk.events()[0])
     assert (lead["candidates"], lead["withheld"]) == ([], 1)
-    assert b"r101" not in kiosk.events()[0].event.body
+    text = kiosk.events()[0].event.body.decode()
+    for word in ("r101", "rate", "score"):
+        assert f'"{word}' not in text
+
+
+def test_the_answer_to_identify_withholds_the_same(make: Make) -> None:
+    kiosk = make()
+    kiosk.attend(attended=False)
+    kiosk.enlist(LISTED, kiosk.config.agreements["elsewhere"])
+    asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.encounter(None))
+    kiosk.one.play(touch(LISTED, 1))
+    decision, shown = asked.result(timeout=SOON)
+    assert (decision.outcome, shown) == (Outcome.LEAD, ())
 
 
 def test_an_unreadable_finger_is_asked_for_again_and_then_referred(make: Make) -> None:
@@ -281,7 +294,7 @@ def test_a_second_try_that_is_good_is_searched(make: Make) -> None:
 
 
 # Stricter than any score can reach, and then a wide belt below it in which only a better sample would tell.
-UNCERTAIN = "max_false_positive_identification_rate = 1e-9\nuncertain_factor = 1e8\ngood_quality = 100"
+UNCERTAIN = "max_false_positive_identification_rate = 1e-9\nuncertain_factor = 1e6\ngood_quality = 100"
 
 
 def test_an_uncertain_candidate_is_captured_again_and_then_referred(make: Make) -> None:
@@ -303,10 +316,35 @@ def test_who_leaves_when_asked_again_is_decided_on_what_there_is(make: Make) -> 
     assert len(kiosk.events()) == 1
 
 
+def test_a_list_that_has_become_empty_clears_nobody(make: Make) -> None:
+    kiosk = make()
+    kiosk.enlist(LISTED)
+    kiosk.ask(lambda desk: desk.watchlist.remove([f"r{LISTED}"]))
+    kiosk.one.play(touch(UNLISTED, 1))
+    assert kiosk.until_decided()[0].reason.code is ReasonCode.LIST_UNAVAILABLE
+
+
 def test_without_any_list_nobody_is_cleared(make: Make) -> None:
     kiosk = make()
     kiosk.one.play(touch(UNLISTED, 1))
     assert kiosk.until_decided()[0].reason.code is ReasonCode.LIST_UNAVAILABLE
+
+
+def test_a_finger_left_on_after_a_poor_sample_is_told_to_lift_and_waited_for(make: Make) -> None:
+    kiosk = make()
+    kiosk.enlist(LISTED)
+    lift = CaptureRetry(Retry.LIFT_FINGER)
+    kiosk.one.play(BLANK, lift, lift, touch(LISTED, 1))
+    decided, said = kiosk.until_decided()
+    assert decided.outcome is Outcome.LEAD
+    assert told(said).count("lift_finger") == 1
+
+
+def test_a_finger_that_is_never_lifted_ends_with_the_step(make: Make) -> None:
+    kiosk = make(step_timeout_s=0.2)
+    kiosk.enlist(LISTED)
+    kiosk.one.play(BLANK, *[CaptureRetry(Retry.LIFT_FINGER)] * 100_000)
+    assert kiosk.until_decided()[0].reason.code is ReasonCode.ABANDONED
 
 
 def test_who_leaves_in_the_middle_is_referred_with_one_event(make: Make) -> None:
@@ -432,6 +470,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no agreement": ({}, "needs an agreement.*elsewhere, partner"),
     "an agreement that is not there": ({"agreement": "x"}, "needs an agreement"),
     "a recipient that is not allowed": ({"agreement": "elsewhere"}, "does not allow the recipient hub"),
+    "no key to seal it with": ({"agreement": "partner"}, "encryption_key is not configured"),
+    "the local list under an agreement": (
+        {"agreement": "partner", "into_local_list": True},
+        "takes no other agreement",
+    ),
+    "the local list for somebody wanted": (
+        {"category": Category.WANTED, "into_local_list": True},
+        "no other category",
+    ),
 }
 
 
@@ -473,7 +520,82 @@ def test_identify_runs_the_same_path_and_shows_candidates(make: Make) -> None:
     kiosk = make()
     kiosk.enlist(LISTED)
     kiosk.attend(attended=False)
-    asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.path.run(desk.new_collector()))
+    asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.encounter(None))
     kiosk.one.play(touch(LISTED, 1))
-    assert [c.reference_id for c in asked.result(timeout=SOON).leads] == ["r101"]
+    assert [c.reference_id for c in asked.result(timeout=SOON)[1]] == ["r101"]
     assert len(kiosk.events()) == 1
+    assert kiosk.lane.encounters == 1
+
+
+def test_an_enrolment_that_nobody_waits_for_enrols_nobody(make: Make) -> None:
+    kiosk = make()
+    kiosk.attend(attended=False)
+    prompted = threading.Event()
+    kiosk.on_announce = lambda a: prompted.set() if isinstance(a, TravellerTold) and a.key == "present" else None
+    wanted = EnrolmentRequest(Position.RIGHT_INDEX, samples=1, into_local_list=True)
+    asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
+    assert prompted.wait(SOON)
+    kiosk.lane.withdraw(asked)
+    with pytest.raises(ControlError, match="failure to enrol"):
+        asked.result(timeout=SOON)
+    kiosk.one.play(touch(UNLISTED, 0))  # whoever comes next
+    assert kiosk.ask(lambda desk: desk.watchlist.references()) == ()
+    assert kiosk.events() == []
+
+
+def test_a_job_that_is_withdrawn_before_its_turn_is_never_done(make: Make) -> None:
+    kiosk = make()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(_: Desk) -> None:
+        begun.set()
+        go_on.wait(SOON)
+
+    first: Future[Any] = kiosk.lane.submit(wait)
+    assert begun.wait(SOON)
+    done: list[int] = []
+    second: Future[Any] = kiosk.lane.submit(lambda _: done.append(1))
+    kiosk.lane.withdraw(second)
+    go_on.set()
+    first.result(timeout=SOON)
+    kiosk.ask(lambda _: None)
+    assert second.cancelled()
+    assert done == []
+
+
+def test_a_lane_that_has_ended_refuses_jobs(make: Make) -> None:
+    kiosk = make()
+    assert kiosk.lane.stop()
+    with pytest.raises(ControlError, match="being stopped"):
+        kiosk.ask(lambda _: None)
+
+
+def test_a_local_list_that_was_switched_off_is_gone(make: Make) -> None:
+    kiosk = make()
+    kiosk.attend(attended=False)
+    kiosk.one.play(touch(LISTED, 0))
+    enrol(kiosk, samples=1, into_local_list=True)
+    kiosk.enlist(UNLISTED)
+    kiosk.stop()
+    assert {r.agreement for r in kiosk_list(kiosk)} == {"local-test", "partner"}
+    again = make(local_list=False)
+    assert [r.agreement for r in again.ask(lambda desk: desk.watchlist.references())] == ["partner"]
+
+
+def kiosk_list(kiosk: Kiosk) -> Sequence[ReferenceInfo]:
+    with closing(Watchlist(kiosk.config.kiosk.state_dir / "watchlist.db", SystemClock())) as watchlist:
+        return watchlist.references()
+
+
+def test_a_reference_is_searched_only_once_its_event_is_durable(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    kiosk = make()
+    kiosk.attend(attended=False)
+
+    def full(*_: object) -> None:
+        raise StoreError("outbox.db: the disk is full: free some space")
+
+    monkeypatch.setattr(Outbox, "put", full)
+    kiosk.one.play(touch(LISTED, 0))
+    with pytest.raises(StoreError, match="full"):
+        enrol(kiosk, samples=1, into_local_list=True)
+    assert kiosk.ask(lambda desk: desk.watchlist.references()) == ()

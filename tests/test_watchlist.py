@@ -95,7 +95,7 @@ def test_each_change_raises_the_revision_and_age_runs_from_the_last(watchlist: W
     clock.advance(60)
     assert (watchlist.state.revision, watchlist.state.age_s) == (1, 60.0)
     watchlist.remove(["r101"])
-    assert (watchlist.state.revision, watchlist.state.age_s) == (2, 0.0)
+    assert (watchlist.state.revision, watchlist.state.age_s) == (2, 60.0)  # taking away confirms nothing
 
 
 def test_a_clock_that_jumped_back_makes_no_list_younger_than_new(watchlist: Watchlist, clock: FakeClock) -> None:
@@ -147,6 +147,24 @@ def test_what_expired_while_the_kiosk_was_off_is_gone_at_start(path: Path, clock
     assert second.references() == ()
     assert not on_disk(path, template_of(ALICE, 0).data)
     second.close()
+
+
+def test_expiry_does_not_make_an_old_list_young(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE, keep_s=100), AGREEMENT)
+    clock.advance(200)
+    watchlist.expire()
+    assert watchlist.state.age_s == 200.0
+
+
+def test_terms_of_an_agreement_are_not_changed_under_what_is_there(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    wider = AGREEMENT.model_copy(update={"recipients": ("hub", "another")})
+    with pytest.raises(StoreError, match="with other terms"):
+        watchlist.add(reference(clock, BOB), wider)
+    assert watchlist.recipients("agreement-1") == {"hub"}
+    watchlist.remove(["r101"])
+    watchlist.add(reference(clock, BOB), wider)
+    assert watchlist.recipients("agreement-1") == {"hub", "another"}
 
 
 def test_removing_somebody_who_is_not_there_changes_nothing(watchlist: Watchlist) -> None:
