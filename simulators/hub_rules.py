@@ -65,9 +65,9 @@ class Schemas:
         if validator is None:
             raise Invalid(f"no schema {name} is published")
         try:
-            content = json.loads(body)
+            content = json.loads(body.decode("utf-8"))  # from bytes, json would take UTF-16 and UTF-32 too
         except (ValueError, RecursionError):
-            raise Invalid("body is not JSON") from None
+            raise Invalid("body is not JSON in UTF-8") from None
         problem = next(iter(validator.iter_errors(content)), None)
         if problem is not None:
             raise Invalid(f"body breaks {name}: {problem.json_path} ({problem.validator})")

@@ -63,6 +63,7 @@ def test_what_the_agent_sends_is_believed(payload: Enrolment) -> None:
 
 
 GOOD = message(event(lead()), 7)
+OTHER_ENCODINGS = ("utf-16", "utf-16-le", "utf-32", "utf-8-sig")  # JSON travels in UTF-8 without a mark (RFC 8259, 8.1)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,7 @@ def test_a_key_that_contradicts_itself_is_nobodys(bad: Message) -> None:
         (dataclasses.replace(GOOD, content_type="text/plain"), "content type"),
         (dataclasses.replace(GOOD, body=b"\xff{"), "not JSON"),
         (dataclasses.replace(GOOD, body=b"[" * 100_000), "not JSON"),
+        *((dataclasses.replace(GOOD, body=GOOD.body.decode().encode(c)), "UTF-8") for c in OTHER_ENCODINGS),
         (dataclasses.replace(GOOD, body=b"[]"), "breaks kiosk.lead.v1"),
         (dataclasses.replace(GOOD, body=b"{}"), "breaks kiosk.lead.v1"),
         (dataclasses.replace(GOOD, body=GOOD.body[:-1] + b',"surname":"Doe"}'), "additionalProperties"),
@@ -265,6 +267,17 @@ def test_states_are_checked_and_kept(hub: HubSimulator, sender: Sender) -> None:
     assert hub.wait_for_state("degraded", 5)
     assert len(hub.states()) == 1
     assert "kiosk.state.v1" in hub.invalid()[0]["reason"]
+
+
+def test_json_in_another_encoding_is_recorded_and_does_not_end_the_hub(hub: HubSimulator, sender: Sender) -> None:
+    state = KioskState(status="degraded").model_dump_json()
+    first, second = leads(1, 2)
+    sender.client.publish("bio/v1/s1/k1/state", state.encode("utf-16"), qos=1)
+    sender.send(dataclasses.replace(first, body=first.body.decode().encode("utf-16")), second)
+    assert sender.answered(2)
+    assert sequences(hub) == [2]
+    assert hub.states() == []
+    assert [row["reason"] for row in hub.invalid()] == ["body is not JSON in UTF-8"] * 2
 
 
 def test_away_it_neither_stores_nor_answers(hub: HubSimulator, sender: Sender) -> None:
