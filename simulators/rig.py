@@ -130,19 +130,30 @@ class KioskRig:
         """Whether the daemon lives."""
         return self.agent is not None and self.agent.poll() is None
 
-    def stop_agent(self) -> float:
-        """SIGTERM; returns the seconds until it was gone. RuntimeError when it did not end, or not with status 0."""
+    @property
+    def ended_with(self) -> int | None:
+        """The status of a daemon that ended although neither stop_agent() nor kill_agent() did it; else None."""
+        return None if self.agent is None else self.agent.poll()
+
+    def stop_agent(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """Returns the seconds from the signal until it was gone; 0 where none was started.
+
+        RuntimeError when it had ended before, did not end now, or not with status 0.
+        """
+        status = self.ended_with
         agent, self.agent = self.agent, None
-        if agent is None or agent.poll() is not None:
+        if status is not None:
+            raise RuntimeError(f"the agent had ended by itself with status {status}")
+        if agent is None:
             return 0.0
         start = time.monotonic()
-        agent.send_signal(signal.SIGTERM)
+        agent.send_signal(number)
         try:
             status = agent.wait(STOP_S)
         except subprocess.TimeoutExpired:
             agent.kill()
             agent.wait()
-            raise RuntimeError(f"the agent did not end within {STOP_S:.0f} s of SIGTERM") from None
+            raise RuntimeError(f"the agent did not end within {STOP_S:.0f} s of {number.name}") from None
         if status != 0:
             raise RuntimeError(f"the agent ended with status {status}")
         return time.monotonic() - start
@@ -216,6 +227,11 @@ class Watcher:
             return self._queue.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError(f"the kiosk said nothing for {timeout:.0f} s") from None
+
+    def forget(self) -> None:
+        """Drop what was heard and not yet asked for."""
+        while not self._queue.empty():
+            self._queue.get()
 
     def _main(self) -> None:
         while not self._stopping.is_set():

@@ -70,9 +70,17 @@ class Drill:
         else:
             self.result.answered.append(str(decided["event"]))
 
+    def _kill_agent(self) -> None:
+        self._note_an_end_of_its_own()
+        self._rig.kill_agent()
+
+    def _note_an_end_of_its_own(self) -> None:
+        if self._rig.ended_with is not None:
+            self.result.problems.append(f"the agent ended by itself with status {self._rig.ended_with}")
+
     def _mishap(self) -> None:
         name, act = self._rng.choice(
-            [("agent killed", self._rig.kill_agent), ("broker stopped", self._rig.broker.stop),
+            [("agent killed", self._kill_agent), ("broker stopped", self._rig.broker.stop),
              ("broker killed", self._rig.broker.kill)]
         )  # fmt: skip
         self.result.mishaps[name] += 1
@@ -95,6 +103,7 @@ class Drill:
     def _mend(self) -> None:
         """What was stopped is started again, unless luck leaves the broker down for another traveller."""
         with self._guard:
+            self._note_an_end_of_its_own()
             if not self._rig.running:
                 self._rig.start_agent()
             if not self._rig.broker.running and self._rng.random() < 0.5:
@@ -103,11 +112,13 @@ class Drill:
     def finish(self) -> None:
         """Everything up again; wait until the outbox is empty."""
         self._rig.broker.start()
+        self._note_an_end_of_its_own()
         if not self._rig.running:
             self._rig.start_agent()
         deadline = time.monotonic() + DRAIN_S
         while sum(self._rig.client.ask("status")["outbox_pending"].values()) and time.monotonic() < deadline:
             threading.Event().wait(0.1)
+        self._note_an_end_of_its_own()
 
 
 def judge(result: Result, events: list[dict[str, Any]], invalid: list[dict[str, Any]]) -> None:

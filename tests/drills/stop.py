@@ -4,12 +4,15 @@ python -m tests.drills.stop --rounds 5
 """
 
 import argparse
+import contextlib
 import random
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from simulators.rig import KioskRig, Watcher
+from agent.errors import ControlError
+from simulators.rig import ANSWER_S, KioskRig, Watcher
 from tests.drills.fingers import enrol, touch
 
 
@@ -30,8 +33,37 @@ def _asked_again(rig: KioskRig, watcher: Watcher) -> None:
     rig.lift()
 
 
+def _enrolment_waits(rig: KioskRig, watcher: Watcher) -> None:
+    """Somebody has asked for an enrolment, and nobody has touched the sensor."""
+    asking = threading.Thread(target=_ask_in_vain, args=[rig], daemon=True)
+    asking.start()
+    watcher.wait_for("told")
+
+
+def _ask_in_vain(rig: KioskRig) -> None:
+    with contextlib.suppress(ControlError, OSError):  # the kiosk is being stopped
+        rig.client.ask("enrol", {"samples": 1, "into_local_list": True})
+
+
+def _two_watch(rig: KioskRig, _: Watcher) -> None:
+    """A second client beside the watcher of the drill; it ends with the agent."""
+    listening = threading.Event()
+    threading.Thread(target=_listen, args=[rig, listening], daemon=True).start()
+    if not listening.wait(ANSWER_S):
+        raise RuntimeError("the agent lets no second client watch")
+
+
+def _listen(rig: KioskRig, listening: threading.Event) -> None:
+    with contextlib.suppress(ControlError, OSError, ValueError), rig.client.watch() as announcements:
+        listening.set()
+        for _ in announcements:
+            pass
+
+
 STATES: dict[str, Callable[[KioskRig, Watcher], None]] = {
     "idle": lambda *_: None,
+    "an enrolment waits": _enrolment_waits,
+    "two clients watch": _two_watch,
     "finger just pressed": _press,
     "judging a sample": _in_the_middle,
     "waiting for another try": _asked_again,

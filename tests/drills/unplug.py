@@ -23,6 +23,12 @@ def sensor_states(rig: KioskRig) -> list[str]:
     return [json.loads(row["body"])["sensors"].get("finger", {}).get("state", "offline") for row in rig.hub.states()]
 
 
+def lost_events(rig: KioskRig) -> int:
+    """How often the hub was told that the sensor is gone."""
+    bodies = [json.loads(event["body"]) for event in rig.hub.events() if event["class"] == "health"]
+    return sum(body["state"] == "lost" for body in bodies)
+
+
 def _until(rig: KioskRig, condition: Callable[[], bool], what: str) -> None:
     if not rig.hub.wait(lambda _: condition(), SOON):
         raise TimeoutError(f"the hub never heard: {what}")
@@ -51,13 +57,12 @@ def run(times: int, seed: int) -> tuple[list[float], dict[str, Any]]:
         back = [once(rig, rng.randrange(IMAGE_BYTES)) for _ in range(times)]
         log = rig.log.read_text(encoding="utf-8")
         last = meet(rig, watcher, 0, 1)
-        health = [json.loads(e["body"]) for e in rig.hub.events() if e["class"] == "health"]
-        lost = sum(h["state"] == "lost" for h in health)
-        return back, {"outcome": last["outcome"], "lost_events": lost, "warnings": log.count("WARNING")}
+        rig.hub.wait(lambda _: lost_events(rig) >= times, SOON)
+        return back, {"outcome": last["outcome"], "lost_events": lost_events(rig), "warnings": log.count("WARNING")}
 
 
 def main() -> int:
-    """Run it and say what was seen; 1 when a return took longer than 2 s."""
+    """Run it and say what was seen; 1 when a return took longer than 2 s, or the hub was not told once each time."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--times", type=int, default=50)
     arguments.add_argument("--seed", type=int, default=1)
@@ -67,7 +72,7 @@ def main() -> int:
     print(f"{asked.times} times unplugged, seed {asked.seed}; afterwards an encounter: {seen['outcome']}")
     print(f"replugged to known at the hub: median {back[len(back) // 2]:.2f} s, longest {back[-1]:.2f} s")
     print(f"health events 'lost' at the hub: {seen['lost_events']}; warnings in the log: {seen['warnings']}")
-    return 1 if back[-1] > 2.0 or seen["outcome"] != "lead" else 0
+    return 1 if back[-1] > 2.0 or seen["outcome"] != "lead" or seen["lost_events"] != asked.times else 0
 
 
 if __name__ == "__main__":
