@@ -50,7 +50,7 @@ class ControlClient:
                 end.connect(str(self._path))
                 end.sendall(encode_line({"do": name, "with": arguments or {}}))
             except (FileNotFoundError, ConnectionRefusedError) as error:
-                raise NoDaemon(f"{self._path}: no daemon listens here") from error
+                raise NoDaemon(f"{self._path}: no daemon listens here; start it: kiosk-agent run") from error
             except OSError as error:
                 raise ControlError(f"{self._path}: {error.strerror or error}; may this user control it?") from error
             with end.makefile("rb") as file:
