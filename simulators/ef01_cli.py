@@ -14,9 +14,11 @@ import typer
 from simulators.ef01_commands import BAUD_UNIT, PACKET_SIZES, Ef01Settings
 from simulators.ef01_rig import FINGER_NAMES, Ef01Rig
 from simulators.faults import ALWAYS, FAULTS, Fault
+from simulators.pty import PortDied
 from simulators.remote import LINK_VARIABLE, RemoteError, SensorRemote, Shown, default_link
 
 WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
+MENDS = {"clear": "forget all waiting faults", "replug": "put the cable back"}
 PPI_OF = {(192, 192): 508}  # the capacitive R503; the optical ones have 500
 
 Link = Annotated[
@@ -26,11 +28,11 @@ Link = Annotated[
 Control = Annotated[Path | None, typer.Option(help="The control socket. Default: LINK.control", metavar="PATH")]
 Picture = Annotated[Path | None, typer.Option(help="A picture of a finger (PNG, JPEG, BMP, TIFF)", metavar="FILE")]
 SourcePpi = Annotated[float, typer.Option(help="Resolution of the picture, pixels per inch")]
-PersonSeed = Annotated[int | None, typer.Option(help="A synthetic person, by seed", metavar="SEED")]
+PersonSeed = Annotated[int | None, typer.Option(min=0, help="A synthetic person, by seed", metavar="SEED")]
 FingerName = Annotated[
     str, typer.Option(help=f"Which finger of the person: {', '.join(FINGER_NAMES)}", metavar="FINGER")
 ]
-Impression = Annotated[int, typer.Option(help="Which touch of that finger, from 0")]
+Impression = Annotated[int, typer.Option(min=0, help="Which touch of that finger, from 0")]
 Skin = Annotated[
     str | None,
     typer.Option(help="normal, dry, wet, partial, light, heavy or unreadable. Default: what people usually have"),
@@ -51,7 +53,7 @@ def _plainly() -> Iterator[None]:
     """Errors that a technician can mend become one message and exit status 1."""
     try:
         yield
-    except (RemoteError, ValueError, OSError) as error:
+    except (RemoteError, PortDied, ValueError, OSError) as error:
         _fail(error)
 
 
@@ -89,12 +91,12 @@ def ef01(
     control: Control = None,
 ) -> None:
     """Run a simulated EF01 fingerprint sensor (R305, R307, R503, AS608 ...) until Ctrl-C."""
-    stop = _stop_signal()
     with _plainly():
         settings = _settings(size, ppi, baud, packet_size)
         rig = Ef01Rig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=_say)
         if shown := _shown(image, source_ppi, person, finger, impression, condition):
             rig.load(**shown)
+        stop = _stop_signal()  # not before: until here Ctrl-C ends at once, without waiting for a picture
         with rig:
             _introduce(rig, pace=pace)
             if pressed:
@@ -107,6 +109,8 @@ def _shown(
     image: Path | None, source_ppi: float, person: int | None, finger: str, impression: int, condition: str | None
 ) -> Shown:
     """What the options name; empty when they name nothing."""
+    if finger not in FINGER_NAMES:
+        raise ValueError(f"there is no finger {finger!r}; choose one of {', '.join(FINGER_NAMES)}")
     shown = Shown()
     if image is not None:
         shown |= {"image": image, "source_ppi": source_ppi}
@@ -137,7 +141,7 @@ def _introduce(rig: Ef01Rig, *, pace: bool) -> None:
 
 
 def _watch(rig: Ef01Rig, stop: threading.Event) -> None:
-    """Say what the host does with the sensor, until told to stop."""
+    """Say what the host does with the sensor, until told to stop or its thread has died."""
     facts: dict[str, Callable[[], object]] = {
         "image taken": lambda: rig.module.counters().images_taken,
         "image sent for": lambda: rig.module.counters().images_sent,
@@ -146,7 +150,7 @@ def _watch(rig: Ef01Rig, stop: threading.Event) -> None:
         "unplugged": rig.server.unplugged.is_set,
     }
     known = {name: read() for name, read in facts.items()}
-    while not stop.wait(WATCH_S):
+    while rig.server.died_of is None and not stop.wait(WATCH_S):
         for name, read in facts.items():
             if (value := read()) != known[name]:
                 known[name] = value
@@ -162,7 +166,7 @@ def press(
     finger: FingerName = "right_index",
     impression: Impression = 0,
     condition: Skin = None,
-    hold: Annotated[float | None, typer.Option(help="Lift by itself after so many seconds")] = None,
+    hold: Annotated[float | None, typer.Option(min=0, help="Lift by itself after so many seconds")] = None,
     control: Control = None,
 ) -> None:
     """Lay a finger on the simulated sensor; without --image or --person the one that was there last."""
@@ -211,6 +215,8 @@ def fault(
         if name == "list":
             print(fault_table())
             return
+        if name not in (*FAULTS, *MENDS):
+            raise ValueError(f"there is no fault {name!r}; there are: {', '.join([*FAULTS, *MENDS])}, list")
         remote = SensorRemote(link, control=control)
         plain = {"clear": remote.clear, "replug": remote.replug}
         if name in plain:
@@ -230,8 +236,7 @@ def _pair(text: str) -> tuple[str, str]:
 def fault_table() -> str:
     """Every fault in one line: name, what happens, how often, parameters."""
     lines = [_row(name, row) for name, row in FAULTS.items()]
-    more = ["clear           forget all waiting faults", "replug          put the cable back"]
-    return "\n".join(lines + more)
+    return "\n".join(lines + [f"{name:15} {what}" for name, what in MENDS.items()])
 
 
 def _row(name: str, row: Fault) -> str:

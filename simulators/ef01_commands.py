@@ -27,6 +27,7 @@ BAUD_CODES = frozenset(range(1, 13))
 FAST_BAUD_CODE = 100  # 960000: reported for R305 and R301T, so an opt-in
 INDEX_PAGES = 4  # of 256 places each
 LEAST_PPI, MOST_PPI = 100, 2000
+MOST_PIXELS = 1024  # a side: no module of the family has more
 TEMPLATE_BYTES = 512  # two of these are what a ZFM-20 stores of a finger
 FEWEST_LEVELS = 4  # an image with fewer grey levels than this shows no ridges
 
@@ -57,6 +58,8 @@ class Ef01Settings:
             raise ValueError(f"baud must be 9600 times 1 to 12 (or, with fast_baud, 960000), not {self.baud}")
         if self.width % 2 or self.width <= 0 or self.height <= 0:
             raise ValueError(f"an image needs an even width and a height, not {self.width}x{self.height}")
+        if max(self.width, self.height) > MOST_PIXELS:
+            raise ValueError(f"an image has at most {MOST_PIXELS} pixels a side, not {self.width}x{self.height}")
         if not LEAST_PPI <= self.ppi <= MOST_PPI:
             raise ValueError(f"the resolution must be {LEAST_PPI} to {MOST_PPI} ppi, not {self.ppi}")
 

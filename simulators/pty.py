@@ -26,6 +26,7 @@ OVERRUN_S = 2.0  # bytes that the host has not fetched for so long are lost, as 
 DRAIN_S = 1.0  # before the cable is pulled, the host may fetch what has arrived, at most so long
 QUIET_S = 0.02  # nothing unread for so long: the host has it (the kernel moves bytes from end to end a little later)
 ORDER_S = 5.0  # an order to the serving thread that takes longer is a bug
+TERMINALS = Path("/dev/pts")
 TCGETS2 = 0x802C542A  # Linux, all common architectures: the only way to read any rate, not only the listed ones
 TERMIOS2 = struct.Struct("4IB19B2I")
 
@@ -38,11 +39,20 @@ def host_baud(descriptor: int) -> int | None:
         return None
 
 
+class PortDied(RuntimeError):
+    """The thread that serves a simulated port ended by an error: a bug. The message says which."""
+
+
+def _is_free(link: Path) -> bool:
+    """Whether nothing is lost when `link` is replaced: nothing there, a dangling link, or one to a pseudo-terminal."""
+    return not link.exists() or (link.is_symlink() and link.readlink().parent == TERMINALS)
+
+
 class PtyServer:
     """Serves `module` at `link` while the context lasts: one thread, idle unless a byte moves or something is due.
 
     With `pace` bytes take the time that they take on a UART. When the host has set another rate than the module's, each
-    hears noise from the other. `unplugged` is set while the cable is out.
+    hears noise from the other. `unplugged` is set while the cable is out, `died_of` once a bug has ended the thread.
     """
 
     def __init__(
@@ -52,6 +62,7 @@ class PtyServer:
         self.link = link
         self.unplugged = threading.Event()
         self.bytes_sent = 0  # to the host, since the start
+        self.died_of: BaseException | None = None
         self._clock = clock
         self._noise = Random(0)
         self._line = Line(pace=pace)
@@ -82,6 +93,8 @@ class PtyServer:
         self._wake()
         self._thread.join()
         os.close(self._wake_fd)
+        if error is None:
+            self._check_alive()
 
     def unplug(self) -> None:
         """Pull the cable: the host's port dies and the link is gone when this returns."""
@@ -105,12 +118,17 @@ class PtyServer:
     # Below, everything runs in the serving thread (or before it starts).
 
     def _order(self, action: Callable[[], None]) -> None:
+        self._check_alive()
         if not self._thread.is_alive():
             raise RuntimeError(f"the sensor at {self.link} is not being served")
         done: Future[None] = Future()
         self._orders.put((action, done))
         self._wake()
         done.result(ORDER_S)
+
+    def _check_alive(self) -> None:
+        if (cause := self.died_of) is not None:
+            raise PortDied(f"the port at {self.link} died: {str(cause) or type(cause).__name__}") from cause
 
     def _wake(self) -> None:
         with suppress(BlockingIOError):
@@ -123,6 +141,8 @@ class PtyServer:
                 self._take_unplug_fault(self.module.faults)
                 self._send()
                 self._wait()
+        except BaseException as error:  # noqa: BLE001 - kept for those who give orders or watch
+            self.died_of = error
         finally:
             self._pull()
 
@@ -167,8 +187,8 @@ class PtyServer:
             termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
 
     def _point_link(self, target: str) -> None:
-        if self.link.exists() and not self.link.is_symlink():
-            raise FileExistsError(f"{self.link} is a file and no link to a simulated port: choose another --link")
+        if not _is_free(self.link):
+            raise FileExistsError(f"{self.link} is there and no link to a simulated port: choose another --link")
         self.link.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.link.with_name(f".{self.link.name}.{os.getpid()}")
         fresh.symlink_to(target)

@@ -18,6 +18,7 @@ DEFAULT_LINK = Path("/tmp/kiosk-ef01")  # noqa: S108 - a link that the technicia
 LINK_VARIABLE = "KIOSK_SIM_LINK"
 ANSWER_S = 10.0  # making a synthetic impression takes a second or so
 LONGEST_LINE = 65536
+LONGEST_PATH = 107  # bytes of a Unix socket's path
 
 Answer = dict[str, Any]
 Handlers = Mapping[str, Callable[..., Answer | None]]
@@ -162,6 +163,8 @@ class RemoteControl:
 
     def _listen(self) -> socket.socket:
         """Bind the socket. One that a killed sensor left behind is replaced; one that answers is not."""
+        if len(os.fsencode(self._path)) > LONGEST_PATH:
+            raise ValueError(f"{self._path} is too long: a socket's path has at most {LONGEST_PATH} bytes")
         listener = socket.socket(socket.AF_UNIX)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

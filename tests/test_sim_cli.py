@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,13 @@ import typer
 
 from drivers.sample import Position
 from simulators import ef01_cli
+from simulators.ef01 import Ef01Module
 from simulators.ef01_commands import Ef01Settings, pack
 from simulators.ef01_rig import Ef01Rig
 from simulators.people import Condition, Pattern, Person
+from simulators.pty import PtyServer
 from simulators.remote import RemoteControl, RemoteError, SensorRemote
+from simulators.uart import Burst
 from tests.ef01_wire import GET_IMAGE, UP_IMAGE, acknowledge, frame, image_packets
 
 DEADLINE_S = 20.0
@@ -84,6 +88,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["--size", "large"], "--size is like 256x288, not 'large'"),
     (["--baud", "57601"], "baud must be 9600 times 1 to 12"),
     (["--person", "1", "--image", "x.png"], "give one of the two"),
+    (["--size", "100000x100000"], "at most 1024 pixels a side, not 100000x100000"),
+    (["--finger", "thumb"], "there is no finger 'thumb'; choose one of right_thumb"),
+    (["--link", "simulators"], "simulators is there and no link to a simulated port: choose another --link"),
+    (["--link", "x" * 120], "is too long: a socket's path has at most 107 bytes"),
 ]
 
 
@@ -95,6 +103,40 @@ def test_a_sensor_that_cannot_be_says_why_in_one_line(link: Path, options: list[
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("option", ["--person", "--impression", "--hold"])
+def test_a_number_below_zero_is_refused_by_name(option: str, link: Path) -> None:
+    command = [sys.executable, "-m", "simulators", "press", "--link", str(link), option, "-1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 2
+    assert option in done.stderr
+
+
+def test_a_sensor_whose_port_dies_ends_with_the_reason(
+    link: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`kiosk-sim ef01` in this process; the signals of the test run stay as they were."""
+    never = threading.Event()
+    monkeypatch.setattr(ef01_cli, "_stop_signal", lambda: never)
+    monkeypatch.setattr(Ef01Module, "power_on", lambda *_: [Burst(0.0, b"x", 57600)])
+    monkeypatch.setattr(PtyServer, "_as_heard", lambda *_: 1 / 0)
+    too_late = threading.Timer(DEADLINE_S, never.set)
+    too_late.start()
+    with pytest.raises(typer.Exit) as ended:
+        ef01_cli.ef01(link=link)
+    too_late.cancel()
+    too_late.join()
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err == f"error: the port at {link} died: division by zero\n"
+
+
+def test_a_fault_that_does_not_exist_is_refused_before_a_sensor_is_looked_for(
+    link: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit):
+        ef01_cli.fault("drp", link=link)
+    assert "there is no fault 'drp'; there are: checksum, drop" in capsys.readouterr().err
 
 
 def test_press_says_what_is_on_the_sensor_and_how_to_lift_it(
@@ -184,6 +226,7 @@ def test_the_cable_is_pulled_and_put_back(rig: Ef01Rig, link: Path) -> None:
 REFUSED: list[tuple[dict[str, object], str]] = [
     ({}, "no finger is loaded: give --image FILE or --person SEED"),
     ({"person": 1, "finger": "thumb"}, "there is no finger 'thumb'"),
+    ({"finger": "thumb"}, "there is no finger 'thumb'; choose one of right_thumb"),
     ({"person": 1, "condition": "soapy"}, "there is no condition 'soapy'; choose one of normal, dry"),
     ({"condition": "wet"}, "--condition is of a synthetic finger: give --person SEED too"),
     ({"image": Path("/nowhere/x.png")}, "there is no file /nowhere/x.png"),

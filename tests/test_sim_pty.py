@@ -19,7 +19,7 @@ from PIL import Image
 from simulators.ef01 import Ef01Module, Ef01Settings, frame
 from simulators.ef01_rig import Ef01Rig
 from simulators.faults import FAULTS
-from simulators.pty import PtyServer
+from simulators.pty import PortDied, PtyServer
 from simulators.remote import RemoteControl, RemoteError, SensorRemote, default_link
 from simulators.uart import Burst, Line
 
@@ -239,6 +239,47 @@ def test_a_file_that_is_no_link_is_not_overwritten(module: Ef01Module, tmp_path:
     with pytest.raises(FileExistsError, match="choose another --link"), PtyServer(module, precious):
         pass
     assert precious.read_text() == "precious"
+
+
+def test_a_link_to_something_else_is_not_replaced(module: Ef01Module, tmp_path: Path) -> None:
+    precious, link = tmp_path / "precious", tmp_path / "ttyFP0"
+    precious.write_text("precious")
+    link.symlink_to(precious)
+    with pytest.raises(FileExistsError, match="choose another --link"), PtyServer(module, link):
+        pass
+    assert link.readlink() == precious
+
+
+def test_a_folder_is_no_link(module: Ef01Module, tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="choose another --link"), PtyServer(module, tmp_path):
+        pass
+
+
+def test_a_link_to_a_terminal_that_lives_is_replaced(module: Ef01Module, server: PtyServer, tmp_path: Path) -> None:
+    link = tmp_path / "ttyFP1"
+    link.symlink_to(server.port)
+    with PtyServer(module, link) as second:
+        assert second.port != server.port
+
+
+class Broken(Ef01Module):
+    def receive(self, data: bytes, now: float | None = None) -> list[Burst]:  # noqa: ARG002 - as it must be
+        raise ZeroDivisionError
+
+
+def break_it(server: PtyServer) -> None:
+    with host(server) as port:
+        port.write(b"x")
+        assert server.unplugged.wait(DEADLINE_S)
+
+
+def test_a_bug_in_a_device_is_told_to_whoever_orders_and_whoever_ends(tmp_path: Path) -> None:
+    server = PtyServer(Broken(Ef01Settings()), tmp_path / "ttyFP0")
+    with pytest.raises(PortDied, match="died: ZeroDivisionError"), server:  # noqa: PT012 - raised at its end
+        break_it(server)
+        with pytest.raises(PortDied, match="ttyFP0 died: ZeroDivisionError"):
+            server.replug()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_link_that_a_killed_sensor_left_is_replaced(module: Ef01Module, tmp_path: Path) -> None:
