@@ -21,6 +21,7 @@ from typing import Annotated, Self
 import typer
 
 HOST = "127.0.0.1"
+HIGHEST_PORT = 65535
 READY_S = 10.0
 STOP_S = 3.0
 
@@ -79,7 +80,11 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -188,16 +193,25 @@ def command(
     rumqttd: Annotated[bool, typer.Option("--rumqttd", help="Use rumqttd even where Mosquitto is installed.")] = False,  # noqa: FBT002 - typer's way
 ) -> None:
     """Run an MQTT 5 broker on this machine until Ctrl-C."""
-    if answers(port):
-        print(f"port {port} is in use: give another with --port")
-        raise typer.Exit(1)
     done = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: done.set())
-    signal.signal(signal.SIGINT, lambda *_: done.set())
-    with Broker(port, mosquitto=False if rumqttd else None) as broker:
-        print(f"{broker.name} listens on {HOST}:{port}; Ctrl-C ends it", flush=True)
-        while broker.running and not done.wait(1.0):
-            pass
-        if not done.is_set():
-            print("the broker ended by itself")
-            raise typer.Exit(1)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: done.set())
+    if problem := _run(port, done, mosquitto=False if rumqttd else None):
+        print(f"error: {problem}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _run(port: int, done: threading.Event, *, mosquitto: bool | None) -> str:
+    """Run until told to end. What went wrong, in one line; empty when nothing did."""
+    if not 0 < port <= HIGHEST_PORT:
+        return f"--port is 1 to {HIGHEST_PORT}, not {port}"
+    if answers(port):
+        return f"port {port} is in use: give another with --port"
+    try:
+        with Broker(port, mosquitto=mosquitto) as broker:
+            print(f"{broker.name} listens on {HOST}:{port}; Ctrl-C ends it", flush=True)
+            while broker.running and not done.wait(1.0):
+                pass
+            return "" if done.is_set() else "the broker ended by itself"
+    except (RuntimeError, OSError) as error:
+        return " ".join(str(error).split())

@@ -8,6 +8,7 @@ import contextlib
 import json
 import queue
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -24,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from simulators.hub_keys import HubKeys, Unsealable
-from simulators.hub_print import event_line, state_line, trouble_line
+from simulators.hub_print import StateLines, event_line, trouble_line
 from simulators.hub_rules import (
     STATE_TOPIC,
     Invalid,
@@ -60,6 +61,7 @@ class HubSimulator:
         self.path = db or Path(self._scratch.name) / "hub.db"
         self._host, self._port, self._say, self.keys = host, port, say or (lambda _: None), keys
         self._schemas = Schemas()
+        self._states_said = StateLines()
         self._arrivals: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
         self._stored, self._subscribed, self._away = 0, False, False
@@ -197,7 +199,7 @@ class HubSimulator:
                     touched[f"bio/v1{message.attributes['source']}/ack {key.epoch} {key.event_class}"] = key
         for where, key in touched.items():
             self._acknowledge(where.partition(" ")[0], key, store.upto(key))
-        for line in lines:
+        for line in filter(None, lines):
             self._say(line)
         with self._changed:
             self._stored += stored
@@ -234,7 +236,7 @@ class HubSimulator:
             store.store_invalid(message, str(problem))
             return trouble_line(message.topic, str(problem))
         store.store_state(site, kiosk, message.body)
-        return state_line(kiosk, content)
+        return self._states_said.line(kiosk, content)
 
     def _acknowledge(self, topic: str, key: Key, upto: int) -> None:
         body = f'{{"epoch":"{key.epoch}","class":"{key.event_class}","sequence":{upto}}}'
@@ -256,7 +258,7 @@ def _as_message(message: mqtt.MQTTMessage) -> Message:
 
 def command(
     host: Annotated[str, typer.Option(help="The broker's host.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The broker's port.")] = 1883,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The broker's port.")] = 1883,
     db: Annotated[Path | None, typer.Option(help="Keep what arrives in this SQLite file.")] = None,
     away: Annotated[
         list[str] | None, typer.Option(help="START:LENGTH in seconds: be away then, as a drill. May be repeated.")
@@ -275,7 +277,7 @@ def command(
         print(f"hub listens at {host}:{port} and stores in {hub.path}; Ctrl-C ends it", flush=True)
         _drill(hub, [_span(text) for text in away or []], done)
     except TimeoutError as error:
-        print(error)
+        print(f"error: {error}; start one: kiosk-sim broker --port {port}", file=sys.stderr)
         raise typer.Exit(1) from None
     finally:
         hub.stop()

@@ -14,10 +14,20 @@ def event_line(key: Key, message: Message, content: dict[str, Any], verdict: str
     return f"{_clock()}  {key.event_class:<9}  {key.kiosk} #{key.sequence:<5} {what:<44} {size:>8}  {verdict}"
 
 
-def state_line(kiosk: str, content: dict[str, Any]) -> str:
-    """Time, kiosk, status and sensors."""
-    sensors = ", ".join(f"{name} {sensor['state']}" for name, sensor in content["sensors"].items())
-    return f"{_clock()}  {'state':<9}  {kiosk} {content['status']}" + (f" ({sensors})" if sensors else "")
+class StateLines:
+    """The states of kiosks in words. A kiosk says how it is again and again: a line only when it is another."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def line(self, kiosk: str, content: dict[str, Any]) -> str:
+        """Time, kiosk, status and sensors; empty when it would say the same as before."""
+        sensors = ", ".join(f"{name} {sensor['state']}" for name, sensor in content["sensors"].items())
+        words = content["status"] + (f" ({sensors})" if sensors else "")
+        if self._last.get(kiosk) == words:
+            return ""
+        self._last[kiosk] = words
+        return f"{_clock()}  {'state':<9}  {kiosk} {words}"
 
 
 def trouble_line(where: str, reason: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc.jwk import OKPKey
 from paho.mqtt.enums import CallbackAPIVersion
@@ -23,6 +24,8 @@ from agent.cloudevents import attributes
 from agent.event import Enrolment, Event, EventClass, EventKey, KioskState, StoredEvent, Tombstone
 from agent.keys import KioskKey
 from agent.sealing import seal
+from simulators import broker as broker_module
+from simulators import hub as hub_module
 from simulators.broker import HOST, Broker, answers, free_port, wait_until
 from simulators.hub import HubSimulator
 from simulators.hub_keys import HubKeys
@@ -303,6 +306,15 @@ def test_each_arrival_is_one_line_without_scores_or_references(
     assert "r-1" not in "".join(lines)
 
 
+def test_a_state_is_one_line_when_it_is_another_than_before(
+    hub: HubSimulator, sender: Sender, lines: list[str]
+) -> None:
+    for status in ("degraded", "degraded", "online", "degraded"):
+        sender.client.publish("bio/v1/s1/k1/state", KioskState(status=status).model_dump_json(), qos=1)
+    assert hub.wait(lambda h: len(h.states()) == 4, 5)
+    assert [line.split()[-1] for line in lines] == ["degraded", "online", "degraded"]
+
+
 def test_a_store_is_taken_up_again(port: int, tmp_path: Path) -> None:
     for expected in (["1"], ["1", "2"]):
         with HubSimulator(port, db=tmp_path / "hub.db") as hub:
@@ -321,7 +333,41 @@ def test_without_a_broker_it_says_so() -> None:
     hub.stop()
 
 
+def test_the_command_without_a_broker_says_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = HubSimulator.start
+    monkeypatch.setattr("simulators.hub.signal.signal", lambda *_: None)
+    monkeypatch.setattr(HubSimulator, "start", lambda hub: start(hub, timeout=0.1))
+    with pytest.raises(typer.Exit) as ended:
+        hub_module.command(port=(port := free_port()))
+    assert ended.value.exit_code == 1
+    assert capsys.readouterr().err.endswith(f"no broker at {HOST}:{port}; start one: kiosk-sim broker --port {port}\n")
+
+
 # -- brokers and commands
+
+
+@pytest.mark.parametrize(
+    ("port", "said"),
+    [(99_999, "error: --port is 1 to 65535, not 99999\n"), (0, "error: --port is 1 to 65535, not 0\n")],
+)
+def test_a_port_that_cannot_be_is_refused_in_one_line(port: int, said: str) -> None:
+    command = [sys.executable, "-m", "simulators", "broker", "--port", str(port)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_broker_that_does_not_start_says_why_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("simulators.broker.signal.signal", lambda *_: None)
+    monkeypatch.setattr(broker_module, "RUMQTTD", "this is\nno configuration")
+    with pytest.raises(typer.Exit) as ended:
+        broker_module.command(port=free_port(), rumqttd=True)
+    assert ended.value.exit_code == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"error: rumqttd \(iotcore\) did not start on port \d+: .+\n", said)
 
 
 @pytest.mark.parametrize("mosquitto", BROKERS)
