@@ -5,6 +5,8 @@ import sys
 
 import typer
 
+from simulators.extra import needed
+
 COMMANDS = {
     "ef01": "simulators.ef01_cli:ef01",
     "press": "simulators.ef01_cli:press",
@@ -31,7 +33,8 @@ def main() -> None:
     for name, target in COMMANDS.items():
         if asked in (name, "", "--help") or asked not in COMMANDS:
             module, _, function = target.partition(":")
-            app.command(name)(getattr(importlib.import_module(module), function))
+            with needed():
+                app.command(name)(getattr(importlib.import_module(module), function))
     app()
 
 

@@ -4,7 +4,8 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,20 +17,31 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from agent.messages import Told
+from drivers.errors import Retry
 from drivers.sample import Position
+from models.encoder import Flaw
 from simulators.ef01_commands import Ef01Settings
+from simulators.extra import needed
 from simulators.images import ImageFileError, load_image
 from simulators.people import Person
-from simulators.rig import ANSWER_S, KioskRig, Watcher
+
+with needed():
+    from simulators.rig import ANSWER_S, KioskRig, Watcher
 
 FINGER = Position.RIGHT_INDEX
 SYNTHETIC_FINGERS, SYNTHETIC_IMPRESSIONS = 10, 8
 SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})
+POLL_S = 0.2  # how soon the end of an enrolment is seen that the kiosk does not announce
 
 out = Console(highlight=False, soft_wrap=True, stderr=True)
 app = typer.Typer(name="kiosk-bench", help=__doc__, no_args_is_help=True, add_completion=False)
 
 Image = NDArray[np.uint8]
+Json = Mapping[str, Any]
+
+# What a person is told who is to touch the sensor, or to touch it again.
+ASKING = {Told.PRESENT, Retry.MOVED, Retry.TOO_MESSY, *Flaw}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +108,28 @@ class PathBench:
             except Exception as error:  # noqa: BLE001 - a failure to enrol is a result
                 answer.append(error)
 
+        self._watcher.forget()
         asking = threading.Thread(target=ask)
         asking.start()
         while asking.is_alive():
-            self._rig.sensor.module.press(touch.image)
-            self._watcher.wait_for("step")
-            self._rig.lift()
-            asking.join(0.2)
+            with suppress(TimeoutError):
+                self._press_if_asked(self._watcher.next(POLL_S), touch)
+        self._rig.lift()
         return isinstance(answer[0], dict)
+
+    def _press_if_asked(self, heard: Json, touch: Touch) -> None:
+        """Once for each time that the kiosk asks: a press too many would be the next traveller's."""
+        if heard["kind"] == "told" and heard["key"] in ASKING:
+            self._rig.lift()
+            self._rig.sensor.module.press(touch.image)
 
     def identify(self, touch: Touch) -> tuple[str, list[str], float, dict[str, float]]:
         """(outcome, reference ids of the lead, seconds from the first touch to the answer, milliseconds by step)."""
+        self._watcher.forget()
         start = time.perf_counter()
         self._rig.sensor.module.press(touch.image)
         while (heard := self._watcher.next(ANSWER_S))["kind"] != "decided":
-            if heard["kind"] == "step" and not heard["usable"]:
-                self._rig.lift()
-                self._rig.sensor.module.press(touch.image)
+            self._press_if_asked(heard, touch)
         seconds = time.perf_counter() - start
         self._rig.lift()
         return heard["outcome"], self._lead(heard["event"]), seconds, heard["timings_ms"]
@@ -128,12 +145,14 @@ class PathBench:
 
 
 def measure_path(touches: Sequence[Touch], settings: Ef01Settings, *, pace: bool) -> PathFigures:
-    """Enrol and identify through the simulated sensor, the driver and the daemon."""
+    """Enrol and identify through the simulated sensor, the driver and the daemon. ValueError without a probe."""
     first = {touch.finger: touch for touch in reversed(touches)}
+    probes = [t for t in touches if t is not first[t.finger]]
+    if not probes:
+        raise ValueError("one impression of a finger is enrolled, the others are identified: no finger has a second")
     with KioskRig(settings=settings, pace=pace) as rig, Watcher(rig) as watcher:
         bench = PathBench(rig, watcher)
         enrolled = {t.finger for t in track(list(first.values()), "enrolling", console=out) if bench.enrol(t)}
-        probes = [t for t in touches if t is not first[t.finger]]
         results = [(t, *bench.identify(t)) for t in track(probes, "identifying", console=out)]
     right = [f"f{t.finger}" in leads[:1] for t, _, leads, _, _ in results]
     wrong = [any(lead != f"f{t.finger}" for lead in leads) for t, _, leads, _, _ in results]
@@ -178,7 +197,10 @@ def path(
         touches = list(pictures(images, settings, source_ppi) if images else synthetic(settings))[:most]
     except (ImageFileError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
-    figures = measure_path(touches, settings, pace=pace)
+    try:
+        figures = measure_path(touches, settings, pace=pace)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     table = Table("figure", "value", box=None)
     rows = asdict(figures)
     rows |= {f"{name}, ms": value for name, value in rows.pop("steps_ms_median").items()}
