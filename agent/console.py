@@ -64,8 +64,10 @@ def captured(capture: "Capture", path: Path | None) -> None:
     sample, quality = capture.sample, capture.quality
     height, width = sample.image.shape
     flaw = f", {quality.flaw}" if quality.flaw else ""
+    info = capture.info
     out.print(
-        f"{escape(capture.info.model)}: {width}x{height} at {sample.pixels_per_inch:g} ppi, {sample.depth_bits} bit"
+        f"{escape(info.model or info.driver)}: "
+        f"{width}x{height} at {sample.pixels_per_inch:g} ppi, {sample.depth_bits} bit"
     )
     out.print(f"quality {quality.score} of 100{flaw}")
     out.print(f"{capture.waited_s:.2f} s until the sample was here, {capture.assess_s * 1000:.0f} ms to assess it")

@@ -20,6 +20,8 @@ from drivers.sensor import DeviceInfo
 from models import load_encoder
 from models.encoder import Quality
 
+SIZE_UNKNOWN = "size known after the first image"
+
 
 @dataclass(frozen=True, slots=True)
 class Capture:
@@ -44,14 +46,16 @@ def _probe(config: Config, name: str) -> dict[str, Any]:
     except SensorError as error:
         return {"state": "fault", "driver": config.sensors[name].driver, "detail": str(error)}
     else:
-        return {"state": "ready", "driver": info.driver, "detail": _described(info)}
+        return {"state": "ready", "driver": info.driver, "detail": described(info)}
     finally:
         sensor.close()
 
 
-def _described(info: DeviceInfo) -> str:
+def described(info: DeviceInfo) -> str:
+    """What a sensor says of itself, in a line."""
     known = asdict(info)
-    return f"{info.model}, {info.width}x{info.height} at {info.pixels_per_inch:g} ppi, {info.depth_bits} bit" + "".join(
+    size = f"{info.width}x{info.height} at {info.pixels_per_inch:g} ppi" if info.width else SIZE_UNKNOWN
+    return f"{info.model or info.driver}, {size}, {info.depth_bits} bit" + "".join(
         f", {key} {known[key]}" for key in ("serial", "firmware") if known[key]
     )
 

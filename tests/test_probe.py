@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from agent import console
 from agent.errors import AgentError
-from agent.probe import Capture, capture_one
+from agent.probe import Capture, capture_one, described
+from drivers import open_sensor
 from simulators.ef01_commands import Ef01Settings
 from simulators.ef01_rig import Ef01Rig
 from tests.conftest import touch
@@ -83,3 +85,15 @@ def test_without_a_touch_the_technician_hears_what_the_traveller_would(sensor: E
 def test_a_driver_that_is_not_there_is_named() -> None:
     with pytest.raises(AgentError, match="ef99"):
         capture_one("ef99", "serial:/dev/null", {}, 1, None)
+
+
+def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
+    sensor: Ef01Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sensor.module.press(touch(1, 0))
+    url = f"serial:{sensor.server.link}?baud={sensor.settings.baud}"
+    opened = open_sensor("ef01", url)
+    assert described(opened.open()) == "ef01, size known after the first image, 4 bit"
+    opened.close()
+    console.captured(capture_one("ef01", url, {}, 10, None), None)
+    assert capsys.readouterr().out.startswith("ef01: 256x288 at 500 ppi, 4 bit\n")
