@@ -88,7 +88,8 @@ def parse_url(url: str, baud: int | None = None) -> Url:
     """Check a URL without touching a device; `baud` is for a serial URL that names none. ValueError: what is wrong."""
     scheme = url.partition(":")[0]
     if scheme not in _PARSERS:
-        raise ValueError(f"URL {url!r}: there is no transport {scheme!r}; there are: {', '.join(_PARSERS)}")
+        meant = f"; did you mean serial:{url}?" if url.startswith("/") else ""
+        raise ValueError(f"URL {url!r}: there is no transport {scheme!r}; there are: {', '.join(_PARSERS)}{meant}")
     return _PARSERS[scheme](url, baud)
 
 

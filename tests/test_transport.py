@@ -105,7 +105,7 @@ def test_a_url_names_an_end(text: str, url: SerialUrl | SocketUrl) -> None:
     ("text", "complaint"),
     [
         ("", "there is no transport ''; there are: serial, socket"),
-        ("/dev/ttyUSB0", "no transport '/dev/ttyUSB0'"),
+        ("/dev/ttyUSB0", "did you mean serial:/dev/ttyUSB0?"),
         ("usb:05ba:000a", "no transport 'usb'"),
         ("serial:ttyUSB0?baud=9600", "names a device file"),
         ("serial:/dev/ttyUSB0", "baud must be a number"),
