@@ -14,6 +14,7 @@ class Session:
 
     def __init__(self, card: ModelCard, threads: int) -> None:
         data = card.read()
+        self._path = card.path
         try:
             self._session = onnxruntime.InferenceSession(data, _options(threads), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a class for each cause and no common one
@@ -22,8 +23,11 @@ class Session:
         self.run(np.zeros(WARM_UP_SHAPE, np.float32))
 
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output of the graph."""
-        output: NDArray[np.float32] = self._session.run(None, {self._input: image})[0]
+        """The first output of the graph. ModelError when onnxruntime cannot compute it, for want of memory say."""
+        try:
+            output: NDArray[np.float32] = self._session.run(None, {self._input: image})[0]
+        except Exception as error:  # as above
+            raise ModelError(f"{self._path}: cannot be run on an image {list(image.shape)}: {error}") from error
         return output
 
 

@@ -160,6 +160,11 @@ def test_any_size_that_is_a_multiple_of_32_is_answered_pixel_for_pixel(session: 
         assert session.run(np.zeros((1, height, width, 1), np.float32)).shape == (1, height, width, 4)
 
 
+def test_an_image_that_the_graph_cannot_take_is_a_model_error(session: Session) -> None:
+    with pytest.raises(ModelError, match=r"leader\.onnx: cannot be run on an image \[1, 32, 32, 2\]"):
+        session.run(np.zeros((1, 32, 32, 2), np.float32))
+
+
 def test_a_uniform_image_has_no_minutiae_and_no_nan(session: Session) -> None:
     for grey in (0, 128, 255):
         planes = session.run(np.full((1, 64, 64, 1), grey, np.float32))
