@@ -462,6 +462,9 @@ def test_an_enrolment_under_an_agreement_goes_to_the_hub_sealed_and_is_not_searc
     kiosk.one.play(touch(LISTED, 0))
     made = enrol(kiosk, samples=1, agreement="partner", category=Category.MISSING)
     assert (made.searchable_here, made.sealed) == (False, "sealed")
+    assert (made.agreement, made.provider, made.legal_basis, made.recipients) == (
+        "partner", "partner", "agreement 1", ("hub",)
+    )  # fmt: skip
     assert json.loads(sealed[0])["templates"][0]["position"] == "right_index"
     assert kiosk.ask(lambda desk: desk.watchlist.references()) == ()
 
