@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     [
         *ROOT.glob("*.md"),
-        *(p for d in ("agent", "drivers", "models", "simulators", "tests") for p in (ROOT / d).glob("*.md")),
+        *(p for d in ("agent", "drivers", "models", "simulators", "systemd", "tests") for p in (ROOT / d).glob("*.md")),
     ]
 )
 
@@ -47,6 +47,33 @@ def test_every_command_that_a_document_shows_is_there(program: str) -> None:
     assert shown, f"no document shows {program}"
     missing = {words for words in shown if not re.search(rf"^\W*{words[0]}\b", known, re.MULTILINE)}
     assert not missing
+
+
+def flags_in(text: str, program: str) -> set[tuple[tuple[str, ...], str]]:
+    """The flags that a document shows behind each sub-command, on the same line and before a comment or a pipe."""
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)((?: (?:list|remove)\b)?)([^`#|&;)\n]*)", text)
+    return {
+        ((command, *second.split()), flag)
+        for command, second, rest in found
+        for flag in re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)
+    }
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_flag_that_a_document_shows_is_one_of_its_command(program: str) -> None:
+    shown = {use for path in DOCUMENTS for use in flags_in(path.read_text(encoding="utf-8"), program)}
+    assert shown, f"no document shows a flag of {program}"
+    helps = {command: help_of(PROGRAMS[program], *command) for command, _ in shown}
+    missing = {(command, flag) for command, flag in shown if not re.search(rf"(?<!\S){flag}\b", helps[command])}
+    assert not missing
+
+
+def test_flags_are_read_from_a_document_as_they_stand() -> None:
+    text = (
+        "$ kiosk-sim ef01 --link /tmp/x -p   # not --this\n`kiosk-sim fault list` or `kiosk-sim press --hold 3` (--no)"
+    )
+    expected = {(("ef01",), "--link"), (("ef01",), "-p"), (("press",), "--hold")}
+    assert flags_in(text, "kiosk-sim") == expected
 
 
 def test_every_command_of_the_agent_is_in_the_readme() -> None:
