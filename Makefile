@@ -27,6 +27,7 @@ test: setup
 
 bench: setup
 	$(BIN)/kiosk-bench path
+	$(BIN)/kiosk-bench encode finger
 
 # Ten minutes or so each; make test runs a short seed of every drill.
 drill-lost drill-unplug drill-stop drill-memory: drill-%: setup

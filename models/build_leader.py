@@ -37,6 +37,7 @@ IR_VERSION = 10  # read by onnxruntime >= 1.18
 LAYER_NORM_EPSILON = 1e-3  # the default of Keras, in which the network was trained
 CONTEXT_FILTERS = (16, 32, 64, 128)  # of the context encoder and, reversed, its decoder
 REFINEMENT_LEVELS = 4
+SIZE_MULTIPLE = 32  # of the sides of an image: it is halved five times
 ATTENTION_DILATIONS = (1, 3, 6)
 GAUSSIAN_5 = np.array([1, 4, 6, 4, 1], np.float32) / 16  # OpenCV's kernel of size 5 at its default width
 NMS_SIZE = 7
@@ -79,7 +80,17 @@ class Graph:
 
     def dense(self, x_nhwc: str, matrix: Array, bias: Array) -> str:
         """A 1x1 convolution of an NHWC image; `matrix` is [in, out]."""
-        return self.add("Add", self.add("MatMul", x_nhwc, self.constant(matrix)), self.constant(bias))
+        return self.multiply_add(x_nhwc, self.constant(matrix), self.constant(bias))
+
+    def multiply_add(self, x_nhwc: str, matrix: str, bias: str) -> str:
+        """The same with constants that exist."""
+        return self.add("Add", self.add("MatMul", x_nhwc, matrix), bias)
+
+    def bands(self, x_nhwc: str, count: int) -> list[str]:
+        """An NHWC image as `count` bands of equal height, which must divide it."""
+        names = [f"Split_{len(self.nodes)}_{number}" for number in range(count)]
+        self.nodes.append(helper.make_node("Split", [x_nhwc], names, name=names[0], axis=1, num_outputs=count))
+        return names
 
     def normalise(self, x_nhwc: str, scale_bias: list[Array]) -> str:
         """LayerNormalization over the channels of each pixel."""
@@ -141,26 +152,33 @@ def downsample(g: Graph, x: str, channels: int) -> str:
     return g.concat(first, second)
 
 
-def expansion(g: Graph, w: Weights, name: str, x: str) -> str:
-    """Depthwise 7x7, normalised, four times the channels, Gelu; NHWC."""
+def expanded(g: Graph, w: Weights, name: str, x: str, after: tuple[Array, Array], bands: int) -> str:
+    """Depthwise 7x7, normalised, four times the channels, Gelu, then the 1x1 `after` (matrix, bias); NHWC.
+
+    What has four times the channels is the largest of all images, so it is made and used up band by band: a band stays
+    in the cache of the processor, the whole would go through memory several times.
+    """
     x = g.normalise(g.to_nhwc(g.depthwise(x, w[f"{name}_depthwise_conv"][0])), w[f"{name}_ln"])
     matrix, bias = w[f"{name}_conv_exp"]
-    return g.gelu(g.dense(x, matrix[0, 0], bias))
+    wide, narrow = (g.constant(matrix[0, 0]), g.constant(bias)), tuple(g.constant(value) for value in after)
+    parts = [g.gelu(g.multiply_add(band, *wide)) for band in g.bands(x, bands)]
+    return g.add("Concat", *(g.multiply_add(part, *narrow) for part in parts), axis=1)
 
 
-def bottleneck(g: Graph, w: Weights, name: str, x: str, after: tuple[Array, Array] | None = None) -> str:
+def bottleneck(g: Graph, w: Weights, name: str, x: str, level: int, after: tuple[Array, Array] | None = None) -> str:
     """adjust(x + reduce(expand(x))), NHWC; `after`, a further 1x1 (matrix, bias), is folded into the adjustment.
 
-    The two paths are adjusted apart, so that reduce and adjust become one matrix, unless that would be the larger.
+    `level` says how often the image was halved. The two paths are adjusted apart, so that reduce and adjust become one
+    matrix, unless that would be the larger.
     """
     (reduce, reduce_bias), (adjust, adjust_bias) = w[f"{name}_conv_red"], w[f"{name}_conv_adj"]
     reduce, adjust = reduce[0, 0], adjust[0, 0]
     if after is not None:
         adjust, adjust_bias = adjust @ after[0], adjust_bias @ after[0] + after[1]
-    expanded, skip = expansion(g, w, name, x), g.to_nhwc(x)
+    skip, bands = g.to_nhwc(x), SIZE_MULTIPLE >> level
     if adjust.shape[1] > adjust.shape[0]:
-        return g.dense(g.add("Add", skip, g.dense(expanded, reduce, reduce_bias)), adjust, adjust_bias)
-    narrow = g.dense(expanded, reduce @ adjust, reduce_bias @ adjust + adjust_bias)
+        return g.dense(g.add("Add", skip, expanded(g, w, name, x, (reduce, reduce_bias), bands)), adjust, adjust_bias)
+    narrow = expanded(g, w, name, x, (reduce @ adjust, reduce_bias @ adjust + adjust_bias), bands)
     return g.add("Add", narrow, g.add("MatMul", skip, g.constant(adjust)))
 
 
@@ -187,11 +205,11 @@ def refinement(g: Graph, w: Weights, x: str) -> str:
     """The second encoder and decoder: where the minutiae are."""
     skips = []
     for level in range(REFINEMENT_LEVELS):
-        x = g.to_nchw(bottleneck(g, w, f"enc1_{level}", x))
+        x = g.to_nchw(bottleneck(g, w, f"enc1_{level}", x, level + 1))
         skips.append(x)
         x = downsample(g, x, w[f"enc1_{level}_conv_adj"][1].size)
     for level in reversed(range(REFINEMENT_LEVELS)):
-        x = g.concat(g.upsample(g.to_nchw(bottleneck(g, w, f"dec1_{level}", x))), skips[level])
+        x = g.concat(g.upsample(g.to_nchw(bottleneck(g, w, f"dec1_{level}", x, level + 2))), skips[level])
     return x
 
 
@@ -212,7 +230,7 @@ def phases(kernel: Array) -> Array:
 def head(g: Graph, w: Weights, name: str, final: str, x: str) -> str:
     """One of position, direction (as a vector) and type, full size, before its last function."""
     matrix, bias = w[f"{name}_conv1"]
-    x = g.normalise(bottleneck(g, w, f"{name}_ibc", x, after=(matrix[0, 0], bias)), w[f"{name}_ln"])
+    x = g.normalise(bottleneck(g, w, f"{name}_ibc", x, 1, after=(matrix[0, 0], bias)), w[f"{name}_ln"])
     matrix, bias = w[f"{name}_conv2"]
     x = g.to_nchw(g.gelu(g.dense(x, matrix[0, 0], bias)))
     kernel, bias = w[final]

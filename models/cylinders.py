@@ -23,7 +23,7 @@ DIRECTIONS = 6
 PLACE_SIGMA = 28 / 3  # pixels: how far a minutia reaches
 DIRECTION_SIGMA = 2 * np.pi / 9
 SET_ABOVE = 0.01  # contribution from which on a bit is set
-HULL_MARGIN = 50.0  # pixels beyond the outermost minutiae in which one could have been seen
+HULL_MARGIN = 60.0  # pixels beyond the outermost minutiae in which one could have been seen
 MIN_VALID_PLACES = 0.75  # of the disc, or the cylinder says too little
 MIN_NEIGHBOURS = 2
 

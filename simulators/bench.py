@@ -21,6 +21,7 @@ from agent.messages import Told
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
+from simulators import bench_compare, bench_encode
 from simulators.ef01_commands import Ef01Settings
 from simulators.extra import needed
 from simulators.images import ImageFileError, load_image
@@ -36,6 +37,8 @@ POLL_S = 0.2  # how soon the end of an enrolment is seen that the kiosk does not
 
 out = Console(highlight=False, soft_wrap=True, stderr=True)
 app = typer.Typer(name="kiosk-bench", help=__doc__, no_args_is_help=True, add_completion=False)
+app.add_typer(bench_compare.app, name="compare")
+app.add_typer(bench_encode.app, name="encode")
 
 Image = NDArray[np.uint8]
 Json = Mapping[str, Any]
@@ -172,11 +175,6 @@ def measure_path(touches: Sequence[Touch], settings: Ef01Settings, *, pace: bool
         steps_ms_median={n: round(statistics.median(t[n] for t in steps if n in t), 1) for n in names},
         paced_baud=settings.baud if pace else None,
     )
-
-
-@app.callback()
-def _several() -> None:
-    """Keeps the name of a command although there is only one so far."""
 
 
 @app.command()

@@ -1,0 +1,103 @@
+"""What calibration and quality are worth, on scores whose law is known."""
+
+import numpy as np
+
+from models.calibration import Calibration
+from models.cylinders import cylinders
+from models.evidence import (
+    Comparisons,
+    Scores,
+    calibration_lines,
+    false_non_match_rate,
+    observe,
+    quality_lines,
+)
+from models.fit_calibration import Impression, comparisons, fit
+from models.minutiae import unpack
+from tests.conftest import template_of
+
+FINGERS, EACH = 60, 6
+
+
+def _world(spread: float = 0.0, *, telling: bool = True) -> Comparisons:
+    """Impostor scores fall off exponentially; genuine ones are higher the better the worse of the two impressions.
+
+    With `spread` the fingers differ in how alike they are to strangers. `telling` quality is what the scores come from.
+    """
+    rng = np.random.default_rng(5)
+    finger = np.repeat(np.arange(FINGERS), EACH)
+    first, second = np.triu_indices(len(finger), 1)
+    usefulness = rng.uniform(0, 1, len(finger))
+    alike = np.exp(spread * rng.normal(size=FINGERS))[finger]
+    impostor = rng.exponential(0.1, len(first)) * alike[first] * alike[second]
+    genuine = np.minimum(usefulness[first], usefulness[second]) * 4
+    scores = np.where(finger[first] == finger[second], genuine, impostor)
+    quality = usefulness if telling else rng.uniform(0, 1, len(finger))
+    return Comparisons(finger, 100 * quality, first, second, scores)
+
+
+def test_a_calibration_holds_on_unseen_fingers_that_are_alike() -> None:
+    world = _world()
+    for one in observe(world, world.finger % 2 == 0, fit)[:3]:
+        assert one.predicted / 2 < one.rate < one.predicted * 2
+        assert one.interval[0] < one.rate < one.interval[1]
+
+
+def test_only_comparisons_within_the_other_half_are_observed() -> None:
+    world = _world()
+    half = EACH * FINGERS // 2
+    expected = half * (half - EACH) // 2
+    assert {one.comparisons for one in observe(world, world.finger < FINGERS // 2, fit)} == {expected}
+
+
+def test_fitting_sees_impostor_scores_of_its_half_alone() -> None:
+    world, seen = _world(), list[int]()
+
+    def counting(scores: Scores) -> Calibration:
+        seen.append(len(scores))
+        return fit(scores)
+
+    observe(world, world.finger < 10, counting)
+    assert seen == [10 * EACH * 9 * EACH // 2]
+
+
+def test_a_rate_that_does_not_carry_over_is_reported_as_it_is() -> None:
+    world = _world()
+    strangers = np.where(world.finger[world.second] >= FINGERS // 2, 3.0, 1.0)
+    other = Comparisons(world.finger, world.quality, world.first, world.second, world.scores * strangers)
+    one = observe(other, other.finger < FINGERS // 2, fit)[2]
+    assert one.rate > 10 * one.predicted
+
+
+def test_dropping_by_a_quality_that_tells_helps_and_by_one_that_does_not_helps_no_more_than_chance() -> None:
+    for telling in (True, False):
+        world = _world(telling=telling)
+        worst = np.argsort(np.argsort(world.quality)) < len(world.quality) // 10
+        threshold = float(np.quantile(world.impostors, 0.999))
+        before = false_non_match_rate(world, worst | True, threshold)
+        after = false_non_match_rate(world, ~worst, threshold)
+        assert (after < 0.9 * before) == telling
+
+
+def test_the_lines_say_both_halves_the_spread_and_both_ways_of_dropping() -> None:
+    lines = [*calibration_lines(_world(0.2), fit), *quality_lines(_world())]
+    assert sum("fitted on even" in line for line in lines) == 4
+    assert sum("fitted on odd" in line for line in lines) == 4
+    assert sum("95 % interval" in line for line in lines) == 8
+    assert sum("8 of 10" in line for line in lines) == 4
+    assert sum("of lowest quality" in line for line in lines) == 2
+
+
+def test_impressions_are_compared_within_their_set_alone() -> None:
+    one, two = (cylinders(unpack(template_of(1, n))) for n in (0, 1))
+    impressions = [
+        Impression("a", "a/1", 80, one),
+        Impression("a", "a/1", 70, two),
+        Impression("a", "a/2", 60, two),
+        Impression("b", "b/1", 50, one),
+    ]
+    found = comparisons(impressions)
+    assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 2)]
+    assert found.genuine.tolist() == [True, False, False]
+    assert found.scores[2] > 0.5  # the same touch
+    assert found.quality.tolist() == [80, 70, 60, 50]
