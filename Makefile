@@ -17,6 +17,7 @@ setup: .venv/ready
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'from models.gallery import warm_up; warm_up()'  # compiles the search, once
 	@touch $@
 
 demo: setup
@@ -28,6 +29,7 @@ test: setup
 bench: setup
 	$(BIN)/kiosk-bench path
 	$(BIN)/kiosk-bench encode finger
+	$(BIN)/kiosk-bench search finger --size 20000 --fingers 2
 
 # Ten minutes or so each; make test runs a short seed of every drill.
 drill-lost drill-unplug drill-stop drill-memory: drill-%: setup

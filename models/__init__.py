@@ -21,10 +21,14 @@ GALLERIES = {
 
 
 def load_encoder(modality: Modality, threads: int = 1) -> "Encoder":
-    """The encoder of a modality, warmed up. ModelError when there is none or its model file is not the one we mean."""
+    """The encoder of a modality, warmed up, and the search of its templates with it.
+
+    ModelError when there is none or its model file is not the one we mean.
+    """
     if modality not in ENCODERS:
         raise ModelError(f"no encoder for {modality}; there are: {', '.join(ENCODERS)}")
     encoder: Encoder = _resolve(ENCODERS[modality])(threads)  # type: ignore[operator]
+    gallery_class(encoder.template_format).build(())  # compiles the search now: no traveller waits for that
     return encoder
 
 

@@ -51,8 +51,8 @@ def score(one: Cylinders, other: Cylinders) -> float:
     return _relaxed(start, _support(a, b, first, second))
 
 
-def _order(c: Cylinders) -> tuple[int, bytes, bytes]:
-    return len(c), c.bits.tobytes(), c.angle.tobytes()
+def _order(c: Cylinders) -> tuple[int, list[float], list[float], list[float]]:
+    return len(c), c.angle.tolist(), c.x.tolist(), c.y.tolist()
 
 
 def pair_similarity(a: Cylinders, b: Cylinders) -> Floats:

@@ -24,11 +24,13 @@ PLACE_SIGMA = 28 / 3  # pixels: how far a minutia reaches
 DIRECTION_SIGMA = 2 * np.pi / 9
 SET_ABOVE = 0.01  # contribution from which on a bit is set
 HULL_MARGIN = 60.0  # pixels beyond the outermost minutiae in which one could have been seen
+REACH = RADIUS + 3 * PLACE_SIGMA  # pixels, within which another minutia is a neighbour
 MIN_VALID_PLACES = 0.75  # of the disc, or the cylinder says too little
 MIN_NEIGHBOURS = 2
 
 PLACES = SIDE * SIDE
 Floats = NDArray[np.floating]
+Rows = NDArray[np.uint16]  # [n, 3]: x, y, direction
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,20 +61,43 @@ def wrapped(angle: Floats) -> Floats:
 
 def cylinders(minutiae: Minutiae) -> Cylinders:
     """The cylinders of a template's minutiae, best quality first."""
+    return of_rows(rows_of(minutiae))[0]
+
+
+def rows_of(minutiae: Minutiae) -> Rows:
+    """All that the cylinders are made of: x, y and direction of each minutia, best quality first."""
     best = minutiae.best(len(minutiae))
-    position = np.stack([best.x, best.y], axis=1).astype(float)
-    angle: Floats = best.direction * (2 * np.pi / TURN)
-    valid = _DISC & _could_be_seen(_places(position, angle), position)
+    return np.stack([best.x, best.y, best.direction], axis=1)
+
+
+def of_rows(rows: Rows) -> tuple[Cylinders, NDArray[np.intp]]:
+    """The cylinders of such rows, and of which row each is."""
+    position, angle = rows[:, :2].astype(float), angles(rows)
+    valid = DISC & _could_be_seen(_places(position, angle), position)
     cells, neighbours = _cells(position, angle)
-    kept = (valid.sum(1) >= MIN_VALID_PLACES * _DISC.sum()) & (neighbours >= MIN_NEIGHBOURS)
+    kept = (valid.sum(1) >= MIN_VALID_PLACES * DISC.sum()) & (neighbours >= MIN_NEIGHBOURS)
     bits = cells[kept] & valid[kept, np.newaxis, :]
-    x, y = position[kept].astype(np.float32).T
-    return Cylinders(_words(bits), _words(valid[kept]), x, y, angle[kept].astype(np.float32))
+    which = np.flatnonzero(kept)
+    return from_words(rows, which, _words(bits), _words(valid[kept])), which
 
 
-_OFFSETS: Floats = (np.arange(SIDE) - (SIDE - 1) / 2) * (2 * RADIUS / SIDE)  # of the cells, along or across
-_ALONG, _ACROSS = (grid.ravel() for grid in np.meshgrid(_OFFSETS, _OFFSETS, indexing="ij"))
-_DISC = np.hypot(_ALONG, _ACROSS) <= RADIUS
+def from_words(
+    rows: Rows, which: NDArray[np.integer], bits: NDArray[np.uint64], valid: NDArray[np.uint64]
+) -> Cylinders:
+    """The same from bits that are known."""
+    x, y = rows[which, :2].astype(np.float32).T
+    return Cylinders(bits, valid, x, y, angles(rows[which]).astype(np.float32))
+
+
+def angles(rows: Rows) -> Floats:
+    """Directions in radians."""
+    turned: Floats = rows[:, 2] * (2 * np.pi / TURN)
+    return turned
+
+
+OFFSETS: Floats = (np.arange(SIDE) - (SIDE - 1) / 2) * (2 * RADIUS / SIDE)  # of the cells, along or across
+_ALONG, _ACROSS = (grid.ravel() for grid in np.meshgrid(OFFSETS, OFFSETS, indexing="ij"))
+DISC = np.hypot(_ALONG, _ACROSS) <= RADIUS
 
 
 def _places(position: Floats, angle: Floats) -> Floats:
@@ -97,26 +122,30 @@ def _could_be_seen(places: Floats, position: Floats) -> NDArray[np.bool_]:
 def _cells(position: Floats, angle: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
     """Which cells are set, [n, DIRECTIONS, PLACES], and how many neighbours each minutia has in reach."""
     along, across = _seen_from_each(position, angle)
-    near = (np.hypot(along, across) <= RADIUS + 3 * PLACE_SIGMA) & ~np.eye(len(position), dtype=bool)
-    rows = _place_share(along[..., np.newaxis] - _OFFSETS)  # [n, neighbour, SIDE]
-    columns = _place_share(across[..., np.newaxis] - _OFFSETS) * near[..., np.newaxis]
+    near = (np.hypot(*_apart(position)) <= REACH) & ~np.eye(len(position), dtype=bool)
+    rows = _place_share(along[..., np.newaxis] - OFFSETS)  # [n, neighbour, SIDE]
+    columns = _place_share(across[..., np.newaxis] - OFFSETS) * near[..., np.newaxis]
     turn = wrapped(angle[:, np.newaxis] - angle)
-    directions = _direction_share(wrapped(_CENTRES - turn[..., np.newaxis]))  # [n, neighbour, DIRECTIONS]
+    directions = direction_share(wrapped(CENTRES - turn[..., np.newaxis]))  # [n, neighbour, DIRECTIONS]
     weighed = directions[..., :, np.newaxis] * rows[..., np.newaxis, :]  # [n, neighbour, DIRECTIONS, SIDE]
     flat = weighed.reshape(*turn.shape, DIRECTIONS * SIDE).swapaxes(1, 2)
     total = (flat @ columns).reshape(len(position), DIRECTIONS, PLACES)
     return total > SET_ABOVE, near.sum(1)
 
 
-_CENTRES: Floats = -np.pi + (np.arange(DIRECTIONS) + 0.5) * (2 * np.pi / DIRECTIONS)
+CENTRES: Floats = -np.pi + (np.arange(DIRECTIONS) + 0.5) * (2 * np.pi / DIRECTIONS)
 
 
 def _seen_from_each(position: Floats, angle: Floats) -> tuple[Floats, Floats]:
     """How far each minutia (second axis) lies along and across the direction of each (first axis)."""
-    dx = position[:, 0] - position[:, 0:1]
-    dy = position[:, 1:2] - position[:, 1]  # up
+    dx, dy = _apart(position)
     cos, sin = np.cos(angle)[:, np.newaxis], np.sin(angle)[:, np.newaxis]
     return dx * cos + dy * sin, dy * cos - dx * sin
+
+
+def _apart(position: Floats) -> tuple[Floats, Floats]:
+    """How far each (second axis) lies right of and above each (first axis)."""
+    return position[:, 0] - position[:, 0:1], position[:, 1:2] - position[:, 1]
 
 
 def _place_share(distance: Floats) -> Floats:
@@ -125,7 +154,7 @@ def _place_share(distance: Floats) -> Floats:
     return share
 
 
-def _direction_share(difference: Floats) -> Floats:
+def direction_share(difference: Floats) -> Floats:
     """The share of a Gaussian about a direction that falls into the cell whose middle lies `difference` away."""
     scale, half = DIRECTION_SIGMA * np.sqrt(2), np.pi / DIRECTIONS
     share: Floats = (erf((difference + half) / scale) - erf((difference - half) / scale)) / 2

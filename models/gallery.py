@@ -1,84 +1,40 @@
-"""A gallery of fingerprints: many references in contiguous memory, searched in two steps.
+"""A gallery of fingerprints: many references in contiguous memory, searched in three steps by several threads.
 
-Coarse: the best WIDTH cylinders of every entry against those of the probe, all places taken for valid; the mean of the
-best pairs ranks the entries. Exact: the score of models.compare for the SHORT_LIST best. What is returned is always the
-exact score.
+1. models/prefilter.py ranks every entry of a fitting position, in whole numbers.
+2. models/rerank.py puts the best of them, SHORT_SHARE of the gallery, in order by the score over LANES cylinders.
+3. models/compare.py scores what is returned, over all cylinders.
+
+Each step treats an entry by itself and ties fall in the order of the gallery: the result is the same for any number of
+threads, any division into blocks, and with or without machine code.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Self
+import bisect
+import itertools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from models.compare import FINAL_PAIRS, MAX_ROTATION, score
-from models.cylinders import DIRECTIONS, PLACES, Cylinders, cylinders
+from models.block import BLOCK, Block, Probe, joined
+from models.compare import score
+from models.cylinders import Cylinders, rows_of
 from models.encoder import Entry, Gallery, Scored
 from models.minutiae import FORMAT, unpack
+from models.packed import Words
+from models.prefilter import Ranks
 from models.template import Template, TemplateError
 
-WIDTH = 40  # cylinders of each entry that the coarse step looks at
-SHORT_LIST = 64  # keys of which entries are compared exactly, at the least
-_BATCH = 256  # entries of the coarse step at a time: its arrays stay in the cache
+SHORT_LIST = 64  # keys that are re-ranked, at the least
+SHORT_SHARE = 0.01  # of the entries of a fitting position that are re-ranked: where 99.5 % of the mates are
+MOST_OF_A_KEY = 3  # entries of one key that are scored
+_DIGITS = 9  # to which scores of step 2 count, so that rounding does not order them
+_PIECE = 128  # entries that a thread re-ranks at a time
 _POSITIONS = {position: number for number, position in enumerate(Position)}
-_SQRT = np.sqrt(np.arange(DIRECTIONS * PLACES + 1, dtype=np.float32))
-_ANGLE_UNITS = 256 / (2 * np.pi)  # directions in a byte, which wraps by itself
-_MAX_TURN = np.uint8(MAX_ROTATION * _ANGLE_UNITS)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Coarse:
-    """The best cylinders of several entries, filled up with empty ones: [entries, WIDTH, ...]."""
-
-    bits: NDArray[np.uint64]
-    length: NDArray[np.float32]  # the root of how many bits are set; 0 where there is no cylinder
-    angle: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, entries: Sequence[Cylinders]) -> Self:
-        """Packed from the cylinders of each entry."""
-        bits = np.zeros((len(entries), WIDTH, DIRECTIONS), np.uint64)
-        angle = np.zeros((len(entries), WIDTH), np.uint8)
-        for number, entry in enumerate(entries):
-            count = min(len(entry), WIDTH)
-            bits[number, :count] = entry.bits[:count]
-            angle[number, :count] = _angle_byte(entry.angle[:count])
-        return cls(bits, _SQRT[np.bitwise_count(bits).sum(-1, dtype=np.intp)], angle)
-
-    def __getitem__(self, index: NDArray[np.bool_] | slice) -> "Coarse":
-        """Some of the entries."""
-        return Coarse(self.bits[index], self.length[index], self.angle[index])
-
-    def joined(self, other: "Coarse") -> "Coarse":
-        """These entries, then the others."""
-        return Coarse(
-            np.concatenate([self.bits, other.bits]),
-            np.concatenate([self.length, other.length]),
-            np.concatenate([self.angle, other.angle]),
-        )
-
-    def rank(self, probe: Cylinders) -> NDArray[np.float32]:
-        """The coarse similarity of each entry with the probe."""
-        starts = range(0, len(self.bits), _BATCH)
-        parts = [self[start : start + _BATCH].rank_batch(probe) for start in starts]
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-    def rank_batch(self, probe: Cylinders) -> NDArray[np.float32]:
-        """The same in one piece: the mean of the best FINAL_PAIRS cylinders of each entry."""
-        best = np.zeros(self.length.shape, np.float32)  # of each reference cylinder over those of the probe
-        words = np.ascontiguousarray(np.moveaxis(self.bits, -1, 0))
-        lengths = _SQRT[np.bitwise_count(probe.bits).sum(-1, dtype=np.intp)]
-        for own, length, angle in zip(probe.bits, lengths, _angle_byte(probe.angle), strict=True):
-            differing = np.zeros(self.length.shape, np.uint16)
-            for word, mine in zip(words, own, strict=True):
-                differing += np.bitwise_count(word ^ mine)
-            similarity = 1 - _SQRT[differing] / np.maximum(self.length + length, 1)
-            comparable = (self.angle - angle + _MAX_TURN) <= 2 * _MAX_TURN
-            np.maximum(best, similarity, out=best, where=comparable & (self.length > 0))
-        rank: NDArray[np.float32] = np.partition(best, WIDTH - FINAL_PAIRS, axis=1)[:, -FINAL_PAIRS:].mean(1)
-        return rank
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,78 +43,152 @@ class FingerGallery:
 
     template_format = FORMAT
 
-    keys: tuple[str, ...]
-    cylinders: tuple[Cylinders, ...]
-    positions: NDArray[np.uint8]
-    coarse: Coarse
+    blocks: tuple[Block, ...]
+    threads: int = os.cpu_count() or 1
+    _ends: tuple[int, ...] = field(init=False)  # how many entries up to the end of each block
+
+    def __post_init__(self) -> None:
+        """Count once."""
+        object.__setattr__(self, "_ends", tuple(itertools.accumulate(len(block) for block in self.blocks)))
 
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Self:
         """A gallery of these. TemplateError names the key of an entry that cannot be read."""
-        listed = list(entries)
-        read = tuple(_read(entry) for entry in listed)
-        positions = np.array([_POSITIONS[entry.position] for entry in listed], np.uint8)
-        return cls(tuple(entry.key for entry in listed), read, positions, Coarse.of(read))
+        warm_up()
+        return cls(_blocks_of(entries))
 
     def __len__(self) -> int:
         """How many entries."""
-        return len(self.keys)
+        return self._ends[-1] if self._ends else 0
 
     def changed(self, added: Sequence[Entry], removed: frozenset[str]) -> Self:
-        """A gallery without the keys of `removed`, then with `added`."""
-        kept = np.array([key not in removed for key in self.keys], bool)
-        new = self.build(added)
-        return type(self)(
-            keys=tuple(key for key in self.keys if key not in removed) + new.keys,
-            cylinders=tuple(c for c, keep in zip(self.cylinders, kept, strict=True) if keep) + new.cylinders,
-            positions=np.concatenate([self.positions[kept], new.positions]),
-            coarse=self.coarse[kept].joined(new.coarse),
-        )
+        """A gallery without the keys of `removed`, then with `added`. Blocks that do not change are shared."""
+        kept = [block.without(removed) for block in self.blocks]
+        return replace(self, blocks=joined([*kept, *_blocks_of(added)]))
 
     def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
         """The best `limit` keys, best first, each with its best score, ties in the order of the gallery.
 
         Entries of another known position than a known `position` are passed over. TemplateError: the probe.
         """
-        own = cylinders(unpack(probe))
+        own = Probe.of(rows_of(unpack(probe)))
+        listed = self._promising(own, position, limit)
+        ordered = self._reranked(own, listed)
         scored = [
-            Scored(self.keys[index], score(own, self.cylinders[index]))
-            for index in self._promising(own, position, limit)
+            Scored(self._key(entry), score(own.cylinders, self._cylinders(entry)))
+            for entry in sorted(self._best(ordered, limit))
         ]
         best: dict[str, Scored] = {}
         for one in sorted(scored, key=lambda one: -one.score):
             best.setdefault(one.key, one)
         return list(best.values())[:limit]
 
-    def _promising(self, probe: Cylinders, position: Position, limit: int) -> list[int]:
-        """The entries worth an exact comparison, in the order of the gallery."""
-        rank = self.coarse.rank(probe)
-        rank[~self._allowed(position)] = -1
-        chosen: list[int] = []
-        keys: set[str] = set()
-        for index in np.argsort(-rank, kind="stable"):
-            if rank[index] < 0 or len(keys) == max(SHORT_LIST, 2 * limit):
-                break
-            chosen.append(int(index))
-            keys.add(self.keys[index])
-        return sorted(chosen)
+    def ranks(self, words: Words, position: Position) -> Ranks:
+        """Step 1: the rank of every entry, -1 of those of another position."""
+        number, unknown = _POSITIONS[position], _POSITIONS[Position.UNKNOWN]
+        parts = self._each(lambda block: block.ranks(words, number, unknown), self.blocks)
+        return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
-    def _allowed(self, position: Position) -> NDArray[np.bool_]:
-        unknown = _POSITIONS[Position.UNKNOWN]
-        number = _POSITIONS[position]
-        allowed: NDArray[np.bool_] = (self.positions == number) | (self.positions == unknown) | (number == unknown)
-        return allowed
+    def _promising(self, probe: Probe, position: Position, limit: int) -> list[int]:
+        """The entries to re-rank, in the order of the gallery."""
+        ranks = self.ranks(probe.words, position)
+        allowed = int((ranks >= 0).sum())
+        wanted = max(SHORT_LIST, 2 * limit, int(np.ceil(SHORT_SHARE * allowed)))
+        taken = wanted
+        while True:
+            listed = best_ranked(ranks, taken)
+            keys = {self._key(entry) for entry in listed}
+            if len(keys) >= wanted or len(listed) >= allowed:
+                return sorted(listed)
+            taken *= 2  # some keys have several entries among the best
+
+    def _reranked(self, probe: Probe, listed: Sequence[int]) -> list[int]:
+        """Step 2: the same entries, best first."""
+        pieces = [(number, part) for number, part in self._by_block(listed)]
+        parts = self._each(lambda piece: self.blocks[piece[0]].rerank(probe, piece[1]), pieces)
+        scores = np.round(np.concatenate(parts), _DIGITS) if parts else np.zeros(0)
+        return [listed[i] for i in np.argsort(-scores, kind="stable")]
+
+    def _best(self, ordered: Sequence[int], limit: int) -> list[int]:
+        """The best entries of the first `limit` keys."""
+        taken: dict[str, int] = {}
+        chosen = []
+        for entry in ordered:
+            key = self._key(entry)
+            count = taken.get(key, 0)
+            if count < MOST_OF_A_KEY and (count or len(taken) < limit):
+                taken[key] = count + 1
+                chosen.append(entry)
+        return chosen
+
+    def _by_block(self, listed: Sequence[int]) -> Iterable[tuple[int, NDArray[np.int64]]]:
+        entries = np.array(listed, np.int64)
+        cuts = np.searchsorted(entries, self._ends)
+        for number, part in enumerate(np.split(entries, cuts[:-1]) if len(cuts) else ()):
+            inside = part - (self._ends[number] - len(self.blocks[number]))
+            for start in range(0, len(inside), _PIECE):
+                yield number, inside[start : start + _PIECE]
+
+    def _locate(self, entry: int) -> tuple[Block, int]:
+        number = bisect.bisect_right(self._ends, entry)
+        block = self.blocks[number]
+        return block, entry - self._ends[number] + len(block)
+
+    def _key(self, entry: int) -> str:
+        block, inside = self._locate(entry)
+        return block.keys[inside]
+
+    def _cylinders(self, entry: int) -> Cylinders:
+        block, inside = self._locate(entry)
+        return block.cylinders(inside)
+
+    def _each(self, work: Callable[[Any], NDArray[Any]], parts: Sequence[Any]) -> list[NDArray[Any]]:
+        """Some work for each part, by as many threads as there may be, in the order of the parts."""
+        if self.threads == 1 or len(parts) < 2:
+            return [work(part) for part in parts]
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(work, parts))
 
 
 _: type[Gallery] = FingerGallery
 
 
-def _read(entry: Entry) -> Cylinders:
+def best_ranked(ranks: Ranks, wanted: int) -> list[int]:
+    """The `wanted` entries of highest rank, of equals the first ones; none below 0."""
+    allowed = np.flatnonzero(ranks >= 0)
+    if wanted >= len(allowed):
+        return [int(entry) for entry in allowed]
+    level = np.partition(ranks[allowed], len(allowed) - wanted)[len(allowed) - wanted]
+    above, equal = np.flatnonzero(ranks > level), np.flatnonzero(ranks == level)
+    return [int(entry) for entry in (*above, *equal[: wanted - len(above)])]
+
+
+def warm_up() -> None:
+    """Compile, or read from disk, what a search needs, so that no traveller waits for it."""
+    global _warm  # noqa: PLW0603 - once a process
+    if not _warm:
+        few = Block.of(("",), np.zeros(1, np.uint8), [np.zeros((8, 3), np.uint16)])
+        probe = Probe.of(np.zeros((8, 3), np.uint16))
+        few.ranks(probe.words, 0, 0)
+        few.rerank(probe, np.zeros(1, np.int64))
+        _warm = True
+
+
+_warm = False
+
+
+def _blocks_of(entries: Iterable[Entry]) -> tuple[Block, ...]:
+    listed = list(entries)
+    rows = [_read(entry) for entry in listed]
+    positions = np.array([_POSITIONS[entry.position] for entry in listed], np.uint8)
+    return tuple(
+        Block.of(tuple(e.key for e in listed[at : at + BLOCK]), positions[at : at + BLOCK], rows[at : at + BLOCK])
+        for at in range(0, len(listed), BLOCK)
+    )
+
+
+def _read(entry: Entry) -> NDArray[np.uint16]:
     try:
-        return cylinders(unpack(entry.template))
+        return rows_of(unpack(entry.template))
     except TemplateError as error:
         raise TemplateError(f"{entry.key}: {error}") from error
-
-
-def _angle_byte(angle: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return (np.round(angle * _ANGLE_UNITS).astype(np.int64) % 256).astype(np.uint8)

@@ -22,6 +22,7 @@ from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
 from simulators import bench_compare, bench_encode
+from simulators.bench_search import search
 from simulators.ef01_commands import Ef01Settings
 from simulators.extra import needed
 from simulators.images import ImageFileError, load_image
@@ -39,6 +40,7 @@ out = Console(highlight=False, soft_wrap=True, stderr=True)
 app = typer.Typer(name="kiosk-bench", help=__doc__, no_args_is_help=True, add_completion=False)
 app.add_typer(bench_compare.app, name="compare")
 app.add_typer(bench_encode.app, name="encode")
+app.add_typer(search)
 
 Image = NDArray[np.uint8]
 Json = Mapping[str, Any]

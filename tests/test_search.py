@@ -1,0 +1,242 @@
+"""The search of many fingerprints: every fast path gives what the plain one gives, by any threads and any division."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from drivers.sample import Position
+from models.block import BLOCK, Block, Probe, joined
+from models.compare import compare, score
+from models.compiled import NUMBA, PLAIN
+from models.cylinder_kernel import described, described_block, fill
+from models.cylinders import Rows, of_rows
+from models.encoder import Entry
+from models.gallery import FingerGallery, best_ranked, warm_up
+from models.minutiae import unpack
+from models.packed import LANES, packed, unpacked
+from models.prefilter import rank, rank_compiled, rank_plain
+from models.rerank import rerank_compiled
+from simulators.bench import app
+from simulators.bench_search import people_of, template_of
+from simulators.minutiae_synthesis import again, fingers
+from tests.conftest import SHARED
+from tests.conftest import template_of as real_template_of
+
+FINGERS = fingers(np.random.default_rng(3), 400)
+ROWS = [FINGERS.one(n) for n in range(400)]
+
+needs_numba = pytest.mark.skipif(NUMBA is None, reason="numba is not there")
+ODD: dict[str, Rows] = {
+    "none": np.zeros((0, 3), np.uint16),
+    "one": np.array([[5, 5, 5]], np.uint16),
+    "two": np.array([[5, 5, 5], [40, 40, 9]], np.uint16),
+    "all on one spot": np.zeros((40, 3), np.uint16),
+    "all on one line": np.array([[9 * n, 0, 1000 * n] for n in range(40)], np.uint16),
+    "far apart": np.array([[0, 0, 0], [65_535, 65_535, 65_535], [0, 65_535, 7], [103, 0, 7]], np.uint16),
+    "as many as there may be": np.concatenate(ROWS[:8])[:255],
+}
+
+
+def _again(number: int, seed: int = 0) -> Rows:
+    return again(np.random.default_rng(seed), ROWS[number])
+
+
+def _entries(numbers: range) -> list[Entry]:
+    return [Entry(f"ref-{n}", Position.RIGHT_INDEX, template_of(ROWS[n])) for n in numbers]
+
+
+def _block(rows: list[Rows]) -> Block:
+    return Block.of(tuple(map(str, range(len(rows)))), np.zeros(len(rows), np.uint8), rows)
+
+
+@pytest.fixture(name="gallery", scope="module")
+def _gallery() -> FingerGallery:
+    return FingerGallery.build(_entries(range(400)))
+
+
+# --- each step against its plain form ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [*ROWS[:40], *ODD.values()], ids=[*map(str, range(40)), *ODD])
+def test_cylinders_in_machine_code_have_the_same_bits(rows: Rows) -> None:
+    plain, which = of_rows(rows)
+    fast = described(rows)
+    for name in ("bits", "valid", "x", "y", "angle"):
+        assert (getattr(plain, name) == getattr(fast, name)).all(), name
+    words, of = described_block(rows, np.array([0, len(rows)]))
+    assert (words[0] == packed(plain.bits, plain.valid, rows[which, 2])).all()
+    assert (of[0, : min(LANES, len(which))] == which[:LANES]).all()
+
+
+@given(st.integers(0, 2**32), st.integers(0, 60), st.sampled_from([30, 300, 1000]))
+@settings(max_examples=40, deadline=None)
+def test_cylinders_are_the_same_for_minutiae_anywhere(seed: int, count: int, spread: int) -> None:
+    rng = np.random.default_rng(seed)
+    places = rng.integers(0, spread, (count, 2))
+    rows = np.column_stack([places, rng.integers(0, 65_536, count)]).astype(np.uint16)
+    plain, fast = of_rows(rows)[0], described(rows)
+    assert plain.bits.tobytes() == fast.bits.tobytes()
+    assert plain.valid.tobytes() == fast.valid.tobytes()
+
+
+def test_packed_cylinders_can_be_unpacked() -> None:
+    found, which = of_rows(ROWS[1])
+    bits, valid = unpacked(packed(found.bits, found.valid, ROWS[1][which, 2]))
+    assert len(bits) == min(LANES, len(found))
+    assert (bits == found.bits[:LANES]).all()
+    assert (valid == found.valid[:LANES]).all()
+
+
+@pytest.mark.parametrize("probe", [_again(3), *ODD.values()], ids=["mate", *ODD])
+def test_ranks_in_machine_code_are_those_of_numpy(probe: Rows) -> None:
+    block = _block([*ROWS, *ODD.values()])
+    words = Probe.of(probe).words
+    allowed = np.arange(len(block)) % 3 != 1
+    ranks = rank(words, block.words, allowed)
+    assert (ranks == rank_plain(words, block.words, allowed)).all()
+    assert ((ranks >= 0) == allowed).all()
+
+
+@pytest.mark.parametrize("probe", [_again(3), *ODD.values()], ids=["mate", *ODD])
+def test_a_reranked_score_is_that_of_compare_over_the_best_cylinders(probe: Rows) -> None:
+    rows = [*ROWS[:60], *ODD.values()]
+    scores = _block(rows).rerank(Probe.of(probe), np.arange(len(rows)))
+    own = of_rows(probe)[0].first(LANES)
+    expected = [score(own, of_rows(one)[0].first(LANES)) for one in rows]
+    assert np.allclose(scores, expected, rtol=0, atol=1e-9)
+
+
+def test_a_reranked_score_of_synthetic_impressions_is_that_of_compare() -> None:
+    rows = [_rows_of(seed, 1) for seed in range(1, 9)]
+    block = _block(rows)
+    for seed in range(1, 9):
+        probe = Probe.of(_rows_of(seed, 2))
+        expected = [score(probe.cylinders.first(LANES), of_rows(one)[0].first(LANES)) for one in rows]
+        assert np.allclose(block.rerank(probe, np.arange(8)), expected, rtol=0, atol=1e-9)
+
+
+def _rows_of(seed: int, impression: int) -> Rows:
+    best = unpack(real_template_of(seed, impression)).best(255)
+    return np.stack([best.x, best.y, best.direction], axis=1)
+
+
+def test_the_best_ranked_are_the_first_of_equals_and_never_those_below_zero() -> None:
+    ranks = np.array([5, -1, 7, 5, 0, 5], np.int32)
+    assert sorted(best_ranked(ranks, 2)) == [0, 2]
+    assert sorted(best_ranked(ranks, 3)) == [0, 2, 3]
+    assert sorted(best_ranked(ranks, 99)) == [0, 2, 3, 4, 5]
+
+
+# --- the whole search --------------------------------------------------------------------------------------
+
+
+def test_the_result_is_the_same_for_any_threads_and_any_division(gallery: FingerGallery) -> None:
+    pieces = tuple(
+        Block.of(tuple(f"ref-{n}" for n in part), np.full(len(part), 2, np.uint8), [ROWS[n] for n in part])
+        for part in (range(7), range(7, 8), range(8, 301), range(301, 400))
+    )
+    divided = [FingerGallery(pieces, threads) for threads in (1, 2, 5)]
+    for number in (0, 7, 299, 399):
+        probe = template_of(_again(number))
+        expected = gallery.search(probe, Position.UNKNOWN, 20)
+        assert expected[0].key == f"ref-{number}"
+        assert all(one.search(probe, Position.UNKNOWN, 20) == expected for one in divided)
+
+
+def test_a_search_without_machine_code_gives_the_same() -> None:
+    program = (
+        "from tests.test_search import NUMBA, FingerGallery, Position, _again, _entries, template_of\n"
+        "gallery = FingerGallery.build(_entries(range(100)))\n"
+        "print([NUMBA is None, [gallery.search(template_of(_again(n)), Position.UNKNOWN, 9) for n in (3, 50)]])"
+    )
+    environment = {PLAIN: "1", "PATH": "", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    gallery = FingerGallery.build(_entries(range(100)))
+    found = [gallery.search(template_of(_again(n)), Position.UNKNOWN, 9) for n in (3, 50)]
+    assert done.stdout.strip() == str([True, found])
+
+
+def test_what_is_returned_has_the_score_of_compare_over_all_cylinders(gallery: FingerGallery) -> None:
+    probe = template_of(_again(9))
+    for key, found in gallery.search(probe, Position.RIGHT_INDEX, 9):
+        assert found == compare(probe, template_of(ROWS[int(key.removeprefix("ref-"))]))
+
+
+def test_growing_and_shrinking_share_what_does_not_change() -> None:
+    one, other = _block(ROWS[:5]), _block(ROWS[5:9])
+    assert one.without(frozenset({"nobody"})) is one
+    assert len(joined([one, other])) == 1
+    full = Block(one.keys * BLOCK, *(getattr(one, n) for n in ("positions", "starts", "rows", "words", "which")))
+    assert joined([full, other])[0] is full
+    assert joined([one.without(frozenset(one.keys)), other]) == (other,)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=12))
+@settings(max_examples=25, deadline=None)
+def test_after_any_changes_a_gallery_is_as_if_newly_built(changes: list[tuple[int, bool]]) -> None:
+    gallery = FingerGallery.build([])
+    expected: list[int] = []
+    for number, added in changes:
+        expected = [n for n in expected if n != number] + ([number] if added else [])
+        new = [Entry(f"ref-{number}", Position.RIGHT_INDEX, template_of(ROWS[number]))] if added else []
+        gallery = gallery.changed(new, frozenset({f"ref-{number}"}))
+    built = FingerGallery.build([_entries(range(n, n + 1))[0] for n in expected])
+    probe = template_of(_again(4))
+    assert len(gallery) == len(expected)
+    assert gallery.search(probe, Position.UNKNOWN, 5) == built.search(probe, Position.UNKNOWN, 5)
+
+
+@needs_numba
+def test_the_first_traveller_waits_for_no_compiler(gallery: FingerGallery) -> None:
+    """Whatever a gallery went through, its arrays are of the types that the warm-up compiled for."""
+    warm_up()
+    kernels = [rank_compiled, rerank_compiled, fill]
+    before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
+    changed = gallery.changed(_entries(range(3)), frozenset({"ref-5"}))
+    changed.search(template_of(_again(2)), Position.RIGHT_INDEX, 3)
+    changed.search(real_template_of(1, 1), Position.UNKNOWN, 3)
+    assert [len(kernel.signatures) for kernel in kernels] == before == [1, 1, 1]  # type: ignore[attr-defined]
+
+
+def test_a_hundred_thousand_fingers_take_at_most_2_kb_each(gallery: FingerGallery) -> None:
+    assert sum(block.nbytes for block in gallery.blocks) / len(gallery) < 2048
+
+
+# --- the bench ---------------------------------------------------------------------------------------------
+
+
+def test_the_bench_reports_what_the_issue_asks_for(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    done = CliRunner().invoke(
+        app, ["search", "finger", "--size", "60", "--fingers", "2", "--threads", "2", "--json", str(file)]
+    )
+    assert done.exit_code == 0, done.output
+    figures = json.loads(file.read_text())
+    wanted = {"prefilter_per_s_core", "outside_top1_pct", "rerank_us", "search_s", "open_s", "bytes_per_template"}
+    assert figures.keys() >= wanted | {"found_pct", "yardstick_ratio"}
+    assert figures["found_pct"] is None
+    assert figures["yardstick_ratio"] > 1 or NUMBA is None
+
+
+@pytest.mark.shared
+@needs_numba
+def test_real_scores_in_machine_code_are_those_of_compare(tmp_path: Path) -> None:
+    """Templates are made of real images here and leave no trace."""
+    for picture in (SHARED / "data/fingerprint/FVC2002_DB1_B").glob("10[1-4]_[1-3].png"):
+        (tmp_path / picture.name).symlink_to(picture)
+    people = list(people_of(tmp_path, fingers_each=1, source_ppi=500.0, size=10))
+    rows = [person.references[0] for person in people]
+    block = _block(rows)
+    assert len(rows) == 4
+    for person in people:
+        for (one,) in person.probes:
+            probe = Probe.of(one)
+            expected = [score(probe.cylinders.first(LANES), of_rows(r)[0].first(LANES)) for r in rows]
+            assert np.allclose(block.rerank(probe, np.arange(len(rows))), expected, rtol=0, atol=1e-9)
