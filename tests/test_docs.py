@@ -33,7 +33,7 @@ def help_of(program: str, *arguments: str) -> str:
 
 def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
     """The sub-commands that a document shows: `kiosk-agent watchlist list` and so on."""
-    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove)\b)?", text)
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|finger)\b)?", text)
     return {tuple(word for word in words if word) for words in found}
 
 
@@ -51,7 +51,7 @@ def test_every_command_that_a_document_shows_is_there(program: str) -> None:
 
 def flags_in(text: str, program: str) -> set[tuple[tuple[str, ...], str]]:
     """The flags that a document shows behind each sub-command, on the same line and before a comment or a pipe."""
-    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)((?: (?:list|remove)\b)?)([^`#|&;)\n]*)", text)
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)((?: (?:list|remove|finger)\b)?)([^`#|&;)\n]*)", text)
     return {
         ((command, *second.split()), flag)
         for command, second, rest in found
