@@ -41,15 +41,11 @@ class EncounterPath:
         self.announce(Started(encounter_id=encounter_id, direction=plan.direction))
 
         collector.collect(plan.steps, taken, plan.attempts, policy.min_quality, first)  # capture, assess, encode
-        with watch.measured("search"):
-            candidates = self.watchlist.search(taken.probes, policy.candidates)
-        decision = decide(self._evidence(candidates, taken), policy)
+        candidates, decision = self._search_and_decide(taken)
         while decision.outcome is Outcome.RECAPTURE:
             again, before = (taken.weakest.step,), taken.tries
             collector.collect(again, taken, plan.attempts, policy.min_quality, ask=Retry.MOVED)
-            with watch.measured("search"):
-                candidates = self.watchlist.search(taken.probes, policy.candidates)
-            decision = decide(self._evidence(candidates, taken, left=taken.tries == before), policy)
+            candidates, decision = self._search_and_decide(taken, left=taken.tries == before)
 
         watch.since("total", None, began, self.clock.now())
         payload = self._payload(encounter_id, decision, candidates, taken)
@@ -58,13 +54,19 @@ class EncounterPath:
         self._answer(encounter_id, decision, taken, str(key))
         return decision
 
+    def _search_and_decide(self, taken: Collection, *, left: bool = False) -> tuple[CandidateList, Decision]:
+        policy = self.config.policy
+        with Stopwatch(taken.timings_ms).measured("search"):
+            candidates = self.watchlist.search(taken.probes, policy.candidates)
+        return candidates, decide(self._evidence(candidates, taken, left=left), policy)
+
     def _began(self, first: "Future[Sample] | None") -> datetime:
         """When the traveller's first sample was taken; now, where none came of it."""
         if first is None or isinstance(first.exception(), CaptureRetry | SensorError):
             return self.clock.now()
         return first.result().captured_at
 
-    def _evidence(self, candidates: CandidateList, taken: Collection, *, left: bool = False) -> Evidence:
+    def _evidence(self, candidates: CandidateList, taken: Collection, *, left: bool) -> Evidence:
         """`left`: the traveller was asked again and did not come: decide on what there is."""
         weakest = taken.weakest.step.position if taken.captured else None
         return Evidence(

@@ -5,6 +5,7 @@ The false match rate of a score is the share of comparisons of different fingers
 are few, it falls by a factor of e for each `tail_scale` of score, and never below `floor`: the data cannot say more.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Calibration:
         return max(self.floor, tail)
 
 
+@functools.cache  # read once: every search of every probe asks for it
 def load_calibration(template_format: str, manifest: Path = MANIFEST) -> Calibration:
     """The calibration of a template format. ModelError when the manifest has none or a bad one."""
     table = calibration_table(template_format, manifest)

@@ -29,6 +29,7 @@ from simulators.images import ImageFileError, load_image
 from simulators.people import Person
 
 with needed():
+    from simulators.hub_store import event_key
     from simulators.rig import ANSWER_S, KioskRig, Watcher
 
 FINGER = Position.RIGHT_INDEX
@@ -142,7 +143,7 @@ class PathBench:
     def _lead(self, key: str) -> list[str]:
         def stored() -> list[Any]:
             rows = self._rig.hub.events()
-            return [e for e in rows if f"{e['kiosk']}/{e['epoch']}/{e['class']}/{e['sequence']}" == key]
+            return [e for e in rows if event_key(e) == key]
 
         if not self._rig.hub.wait(lambda _: bool(stored()), ANSWER_S):
             raise RuntimeError("the hub did not get the event")

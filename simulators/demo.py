@@ -14,6 +14,7 @@ from agent import console as words
 from drivers.sample import Position
 from simulators.broker import HOST
 from simulators.ef01_commands import Ef01Settings
+from simulators.hub_store import event_key
 from simulators.people import Condition, Person
 from simulators.rig import KioskRig, Watcher
 
@@ -91,7 +92,7 @@ class Demo:
 
 
 def _holds(events: list[dict[str, Any]], key: str) -> bool:
-    return any(key == f"{e['kiosk']}/{e['epoch']}/{e['class']}/{e['sequence']}" for e in events)
+    return any(key == event_key(event) for event in events)
 
 
 def _show_hub(line: str) -> None:

@@ -6,7 +6,7 @@ again.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -128,6 +128,11 @@ class HubStore:
             f"UPDATE progress SET {assignment} WHERE kiosk = ? AND epoch = ? AND class = ?",  # noqa: S608 - fixed texts
             [*values, key.kiosk, key.epoch, key.event_class],
         )
+
+
+def event_key(row: Mapping[str, Any]) -> str:
+    """The key of a stored event, as the kiosk writes it."""
+    return f"{row['kiosk']}/{row['epoch']}/{row['class']}/{row['sequence']}"
 
 
 def rows(path: Path, table: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from agent.hub import Connected, HubLink, HubSignal
 from agent.outbox import Outbox
 from agent.publisher import Publisher
 from simulators.broker import find_mosquitto
+from simulators.hub_store import event_key
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 BROKERS = [pytest.param(False, id="rumqttd"), pytest.param(True, id="mosquitto", marks=needs_mosquitto)]
@@ -95,4 +96,4 @@ class Road(Link):
 
 def ids(rows: list[dict[str, Any]], event_class: str) -> list[str]:
     """Event keys of a class as the hub stored them, in order of arrival."""
-    return [f"{r['kiosk']}/{r['epoch']}/{r['class']}/{r['sequence']}" for r in rows if r["class"] == event_class]
+    return [event_key(row) for row in rows if row["class"] == event_class]

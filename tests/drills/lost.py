@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulators.hub_store import event_key
 from simulators.rig import KioskRig, Watcher
 from tests.drills.fingers import PEOPLE, enrol, meet
 
@@ -123,7 +124,7 @@ class Drill:
 
 def judge(result: Result, events: list[dict[str, Any]], invalid: list[dict[str, Any]]) -> None:
     """Compare what the kiosk answered with what the hub stored."""
-    keys = [f"{e['kiosk']}/{e['epoch']}/{e['class']}/{e['sequence']}" for e in events]
+    keys = [event_key(event) for event in events]
     counted = Counter(keys)
     result.events = len(keys)
     result.problems += [f"lost: {key}" for key in result.answered if key not in counted]
