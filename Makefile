@@ -2,13 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help setup demo test bench lint format lock drill-lost drill-unplug drill-stop drill-memory
+DRILLS := lost unplug stop memory sensors fuzz swaps camera
+.PHONY: help setup demo test bench lint format lock $(addprefix drill-,$(DRILLS))
 help:
 	@echo "make demo    three travellers at a simulated kiosk; then press another finger   (ONCE=1 ends after the three)"
 	@echo "make test    every test"
 	@echo "make bench   speed and accuracy, as ratios and figures"
 	@echo "make lint    ruff, mypy, codespell"
-	@echo "make drill-lost | drill-unplug | drill-stop | drill-memory    the long acceptance runs"
+	@echo "make drill-NAME  a long acceptance run: $(DRILLS)"
 
 # The stamp changes when the lock does, so that every target runs on what the lock says.
 setup: .venv/ready
@@ -32,7 +33,7 @@ bench: setup
 	$(BIN)/kiosk-bench search finger --size 20000 --fingers 2
 
 # Ten minutes or so each; make test runs a short seed of every drill.
-drill-lost drill-unplug drill-stop drill-memory: drill-%: setup
+$(addprefix drill-,$(DRILLS)): drill-%: setup
 	$(BIN)/python -m tests.drills.$*
 
 lint: setup
