@@ -6,6 +6,8 @@
     ├── LinkLost                  the cable, the port or the power went: close, back off, reopen
     │   └── DeviceTaken           another program holds it: as LinkLost, or stop that program
     └── ProtocolError             the device talks nonsense or not at all: close, back off, reopen
+        ├── TransferTimeout       USB: a transfer did not end in time
+        └── Stalled               USB: the device refused a transfer
 
 A message names the device and the fact, never pixels or bytes of an image.
 """
@@ -18,6 +20,7 @@ class Retry(StrEnum):
 
     NOTHING_PRESENTED = "nothing_presented"  # the time-out passed with nothing on the sensor
     LIFT_FINGER = "lift_finger"  # the finger of the last sample was never lifted
+    LOOK_AWAY = "look_away"  # the eye of the last sample is still before the camera
     MOVED = "moved"  # the image was damaged on the way or while it was taken: hold still, again
     TOO_MESSY = "too_messy"  # the sensor itself refused the image
 
@@ -48,3 +51,11 @@ class DeviceTaken(LinkLost):
 
 class ProtocolError(SensorError):
     """The device answers with nonsense, or not within its deadline."""
+
+
+class TransferTimeout(ProtocolError):
+    """USB: a transfer did not end within its time-out."""
+
+
+class Stalled(ProtocolError):
+    """USB: the device refused a transfer; a bulk or interrupt endpoint stays halted until clear_halt()."""

@@ -3,12 +3,14 @@
 serial:/dev/ttyUSB0?baud=57600      a tty, claimed for us alone
 socket://192.0.2.7:4001             a serial-to-network adapter that passes bytes through
 
-The ends that need pyserial live in transport_serial.py; one for USB will stand beside it.
+usb:05ba:000a, usbip://...          a USB device: a UsbLink and no byte stream, see usb_url.py
+
+The ends that need pyserial live in transport_serial.py, those that need pyusb in transport_usb.py and transport_usbip.py.
 """
 
 import ipaddress
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from drivers.errors import Cancelled
 from drivers.transport_serial import StreamEnd, open_serial, open_socket
+from drivers.usb_url import USB_PARSERS, AnyUsbUrl
 
 MAX_BAUD = 4_000_000  # the highest rate that Linux has a name for
 LOCALHOST = "127.0.0.1"
@@ -85,12 +88,27 @@ def open_transport(url: str | Url) -> Transport:
 
 
 def parse_url(url: str, baud: int | None = None) -> Url:
-    """Check a URL without touching a device; `baud` is for a serial URL that names none. ValueError: what is wrong."""
+    """Check the URL of a byte stream without touching a device. ValueError: what is wrong.
+
+    `baud` is for a serial URL that names none.
+    """
+    return _PARSERS[_scheme(url, _PARSERS, USB_PARSERS)](url, baud)
+
+
+def parse_usb_url(url: str) -> AnyUsbUrl:
+    """Check the URL of a USB device without touching it. ValueError: what is wrong."""
+    return USB_PARSERS[_scheme(url, USB_PARSERS, _PARSERS)](url)
+
+
+def _scheme(url: str, wanted: Collection[str], others: Collection[str]) -> str:
+    """The transport that a URL names, one of `wanted`."""
     scheme = url.partition(":")[0]
-    if scheme not in _PARSERS:
-        meant = f"; did you mean serial:{url}?" if url.startswith("/") else ""
-        raise ValueError(f"URL {url!r}: there is no transport {scheme!r}; there are: {', '.join(_PARSERS)}{meant}")
-    return _PARSERS[scheme](url, baud)
+    if scheme in others:
+        raise ValueError(f"URL {url!r}: this sensor cannot be at {scheme!r}, only at: {', '.join(wanted)}")
+    if scheme not in wanted:
+        meant = f"; did you mean serial:{url}?" if url.startswith("/") and "serial" in wanted else ""
+        raise ValueError(f"URL {url!r}: there is no transport {scheme!r}; there are: {', '.join(wanted)}{meant}")
+    return scheme
 
 
 def _parse_serial(url: str, default_baud: int | None) -> SerialUrl:
@@ -134,8 +152,18 @@ def _parse_socket(url: str, _: int | None) -> SocketUrl:
 _PARSERS: dict[str, Callable[[str, int | None], Url]] = {"serial": _parse_serial, "socket": _parse_socket}
 
 
+class Held(Protocol):
+    """What an Attachment needs of a Transport or a UsbLink."""
+
+    def cancel(self) -> None:
+        """As Transport.cancel."""
+
+    def close(self) -> None:
+        """As Transport.close."""
+
+
 class Attachment:
-    """The transport that a sensor holds at the moment, and a cancel() that outlives it.
+    """The transport or USB link that a sensor holds at the moment, and a cancel() that outlives it.
 
     A transport remembers a cancel only while it is open; a sensor's cancel must also reach the open() or capture() that
     comes next, over another transport.
@@ -143,10 +171,10 @@ class Attachment:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._transport: Transport | None = None
+        self._transport: Held | None = None
         self._cancelled = False
 
-    def attach(self, transport: Transport) -> None:
+    def attach(self, transport: Held) -> None:
         """Hold `transport`, closing the one before; an unspent cancel ends its first read."""
         self.detach()
         with self._lock:

@@ -57,6 +57,12 @@ FAULTS: Mapping[str, Fault] = {
     "no_upload": Fault("the device refuses to send its image"),
     "stuck": Fault("the finger seems to stay when it is lifted", times=ALWAYS),
     "baud_deferred": Fault("a new rate is acknowledged but holds only after power-off", times=ALWAYS),
+    # USB transfers. at=data: bulk; at=answer: interrupt and control. packet=N: the Nth from now.
+    "stall": Fault("a transfer is refused: its endpoint halts until the host clears it", params=IN_DATA),
+    "lost": Fault("a whole transfer never arrives", params=IN_DATA),
+    "duplicate": Fault("a whole transfer arrives twice", params=IN_DATA),
+    "slow": Fault("each transfer takes so much longer", times=ALWAYS, params={"seconds": 0.05}),
+    "wrong_device": Fault("another device answers under the same id: with noise and refusals", times=ALWAYS),
     # At the plug.
     "unplug": Fault("the cable is pulled after so many more bytes", params={"after": 0}),
 }
