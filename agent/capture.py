@@ -28,8 +28,11 @@ GAPS = (ReasonCode.SENSOR_UNAVAILABLE, ReasonCode.FAILURE_TO_CAPTURE, ReasonCode
 
 BEAT_S = 5.0  # how often a collector that waits shows that it is alive
 
+# What was presented last is still there: the traveller is told once, and has the rest of the step's time to take it away.
+STILL_THERE = frozenset({Retry.LIFT_FINGER, Retry.LOOK_AWAY})
+
 # These say that nobody presented anything new: no attempt.
-NOBODY = frozenset({Retry.NOTHING_PRESENTED, Retry.LIFT_FINGER})
+NOBODY = STILL_THERE | {Retry.NOTHING_PRESENTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class _Turn:
     step: Step
     future: "Future[Sample]"
     deadline: float
-    told_to_lift: bool = False
+    told_to_remove: bool = False
 
 
 class Collector:
@@ -193,22 +196,22 @@ class Collector:
             into.lose(position, ReasonCode.SENSOR_UNAVAILABLE)
             return None
         except CaptureRetry as retry:
-            if retry.reason is Retry.LIFT_FINGER and time.monotonic() < turn.deadline:
-                return self._await_lift(turn)
+            if retry.reason in STILL_THERE and time.monotonic() < turn.deadline:
+                return self._await_removal(turn, retry.reason)
             if retry.reason in NOBODY:
                 into.lose(position, ReasonCode.ABANDONED)
                 return None
             return self._poor(turn, into, attempts, retry.reason, None)
         return self._assess(turn, sample, into, attempts, min_quality)
 
-    def _await_lift(self, turn: _Turn) -> _Turn:
-        """The finger of the sample before is still there: say so once, and go on waiting for the rest of the time."""
-        if not turn.told_to_lift:
-            tell(self._announce, Retry.LIFT_FINGER, turn.step.position)
+    def _await_removal(self, turn: _Turn, reason: Retry) -> _Turn:
+        """What gave the sample before is still there: say so once, and go on waiting for the rest of the time."""
+        if not turn.told_to_remove:
+            tell(self._announce, reason, turn.step.position)
         left = turn.deadline - time.monotonic()
         future = self._stations[turn.step.sensor].capture(turn.step, max(0.0, left))
         again = self._turn(turn.step, future, turn.deadline)
-        again.told_to_lift = True
+        again.told_to_remove = True
         return again
 
     def _assess(self, turn: _Turn, sample: Sample, into: Collection, attempts: int, min_quality: int) -> _Turn | None:

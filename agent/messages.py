@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from agent.event import Outcome
 from drivers.errors import Retry
-from drivers.sample import Position
+from drivers.sample import Modality, Position
 from models.encoder import Flaw
 
 
@@ -35,6 +35,7 @@ ENGLISH: dict[str, str] = {
     Told.OUT_OF_SERVICE: "This kiosk is taking a break. An officer at the desk will help you.",
     Retry.NOTHING_PRESENTED: "Please place your {position} on the reader.",
     Retry.LIFT_FINGER: "Please lift your finger.",
+    Retry.LOOK_AWAY: "Please move back from the camera for a moment.",
     Retry.MOVED: "That did not work. Please place your {position} again and hold still.",
     Retry.TOO_MESSY: "The picture is not clear. Please wipe the reader and place your {position} again.",
     Flaw.EMPTY: "No finger could be seen. Please place your {position} on the reader.",
@@ -45,10 +46,20 @@ ENGLISH: dict[str, str] = {
     Flaw.TOO_FEW_FEATURES: "Your finger could not be read. Please place your {position} again and hold still.",
 }
 
+# Where an eye is asked for, these are said in place of the above.
+ENGLISH_EYES: dict[str, str] = {
+    Told.PRESENT: "Please look into the camera with your {position}.",
+    Retry.NOTHING_PRESENTED: "Please look into the camera with your {position}.",
+    Retry.MOVED: "That did not work. Please look into the camera with your {position} again and hold still.",
+    Retry.TOO_MESSY: "The picture is not clear. Please look into the camera with your {position} again.",
+    Flaw.EMPTY: "No eye could be seen. Please look into the camera with your {position}.",
+}
+
 
 def say(key: str, position: Position = Position.UNKNOWN) -> str:
     """The words of a message key."""
-    return ENGLISH[key].format(position=_part(position))
+    words = ENGLISH_EYES.get(key) if position.modality is Modality.IRIS else None
+    return (words or ENGLISH[key]).format(position=_part(position))
 
 
 def _part(position: Position) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.messages import ENGLISH, Told, say
+from agent.messages import ENGLISH, ENGLISH_EYES, Told, say
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
@@ -123,14 +123,15 @@ def test_the_licence_of_the_model_travels_with_it() -> None:
 
 def test_every_message_key_has_words() -> None:
     for key in (*Told, *Retry, *Flaw):
-        text = say(key, Position.LEFT_THUMB)
-        assert text
-        assert "{" not in text
+        for position in (Position.LEFT_THUMB, Position.LEFT_EYE, Position.UNKNOWN):
+            text = say(key, position)
+            assert text
+            assert "{" not in text
     assert set(ENGLISH) == {*Told, *Retry, *Flaw}
 
 
 def test_no_message_accuses_anybody() -> None:
-    words = " ".join(ENGLISH.values()).lower()
+    words = " ".join([*ENGLISH.values(), *ENGLISH_EYES.values()]).lower()
     for word in ("match", "wanted", "criminal", "alert", "hit", "suspect", "police", "watchlist"):
         assert word not in words.split()
 
