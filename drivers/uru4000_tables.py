@@ -1,0 +1,100 @@
+"""What the U.are.U 4000 family says on the wire, as rows: readers, registers, modes, interrupt messages, times.
+
+Source: ../shared/facts/usb-fingerprint.md, sections 1 to 5.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from drivers.matches import UsbMatch
+
+DIGITALPERSONA, MICROSOFT = 0x05BA, 0x045E
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A row: ids, name, whether it asks for the challenge at power-up, and whether its picture stands on its head."""
+
+    vendor: int
+    product: int
+    name: str
+    challenge: bool = False
+    upside_down: bool = False
+
+    @property
+    def match(self) -> UsbMatch:
+        """As the udev rules want it."""
+        return UsbMatch(self.vendor, self.product, self.name, "usb")
+
+
+MODELS = (
+    Model(DIGITALPERSONA, 0x000A, "U.are.U 4000B/4500", upside_down=True),
+    Model(DIGITALPERSONA, 0x0007, "U.are.U 4000"),
+    Model(DIGITALPERSONA, 0x0008, "U.are.U Fingerprint Keyboard"),
+    Model(MICROSOFT, 0x00BB, "Microsoft Keyboard with Fingerprint Reader"),
+    Model(MICROSOFT, 0x00BC, "Microsoft Wireless IntelliMouse with Fingerprint Reader"),
+    Model(MICROSOFT, 0x00BD, "Microsoft Fingerprint Reader"),
+    Model(MICROSOFT, 0x00CA, "Microsoft Fingerprint Reader v2", challenge=True),
+)
+MODEL_OF_IDS = {(model.vendor, model.product): model for model in MODELS}
+
+INTERRUPT_ENDPOINT, INTERRUPT_BYTES = 0x81, 64
+IMAGE_ENDPOINT = 0x82
+
+# Register access: a vendor request to the device, the first register in wValue.
+REGISTER_REQUEST = 4
+READ, WRITE = 0xC0, 0x40
+REGISTER_S = 5.0  # longest that a register may take
+
+
+class Register(IntEnum):
+    """The registers that we use."""
+
+    STATUS = 0x07
+    SCRAMBLE_INDEX = 0x33  # 5 bytes, write: key number, seed little endian
+    SCRAMBLE_KEY = 0x34  # 4 bytes, read: key XOR seed, little endian
+    MODE = 0x4E
+    DEVICE_INFO = 0xF0  # 16 bytes, read
+    RESPONSE = 0x2000  # 16 bytes, write
+    CHALLENGE = 0x2010  # 16 bytes, read
+
+
+class Status(IntEnum):
+    """Bits of the hardware status."""
+
+    ALIVE = 0x01
+    WRONG = 0x04
+    LOW_POWER = 0x80
+
+
+STATUS_KEPT = 0x0F  # the bits that are written back to wake the reader
+
+
+class Mode(IntEnum):
+    """Values of the mode register."""
+
+    AWAIT_FINGER_ON = 0x10
+    AWAIT_FINGER_OFF = 0x12
+    CAPTURE = 0x20
+    OFF = 0x70
+
+
+class Interrupt(IntEnum):
+    """The first two bytes of an interrupt message, big endian."""
+
+    FINGER_ON = 0x0101
+    FINGER_OFF = 0x0200
+    FAULT = 0x0800  # the next image may come back empty
+    POWER_ON = 0x56AA  # comes several times
+
+
+DEVICE_INFO_BYTES = 16
+VERSIONS = (slice(4, 6), slice(10, 12))  # of the device info: hardware and firmware, in an order that nobody wrote down
+
+CHALLENGE_BYTES = 16
+CHALLENGE_KEY = bytes.fromhex("79ac91795ca1478e98e00f3c598f5f4b")  # of every 045e:00ca; no secret
+
+POLL_S = 0.01  # between two looks at the status
+POLLS = 100
+POWER_ON_S = 0.3  # within which the message of power-on comes
+POWER_UPS = 3
