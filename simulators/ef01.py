@@ -26,10 +26,10 @@ from simulators.ef01_commands import (
     State,
     obey,
 )
-from simulators.faults import ANYWHERE, SPOILS, Faults, Params, Spoil, Value
-from simulators.uart import Burst
+from simulators.faults import SPOILS, Faults, Params, Spoil, Value
+from simulators.uart import Burst, struck
 
-__all__ = ["Counters", "Ef01Module", "Ef01Settings", "frame"]
+__all__ = ["EF01_FAULTS", "Counters", "Ef01Module", "Ef01Settings", "frame"]
 
 HEADER = b"\xef\x01"
 COMMAND, DATA, ACKNOWLEDGE, LAST_DATA = 0x01, 0x02, 0x07, 0x08
@@ -203,6 +203,14 @@ class Ef01Module:
                 return []
             return [burst for packet in self._packets.feed(data, now) for burst in self._answer(packet, now)]
 
+    def unasked(self, _now: float) -> list[Burst]:
+        """Nothing: a module of this family only answers."""
+        return []
+
+    def speaks_at(self) -> float | None:
+        """Never by itself."""
+        return None
+
     def _answer(self, packet: Packet, now: float) -> list[Burst]:
         if packet.packet_id in (DATA, LAST_DATA):
             self._collect(packet)
@@ -253,10 +261,10 @@ class Ef01Module:
     def _send(self, reply: Reply, now: float, baud: int) -> list[Burst]:
         address = self._state.address
         answer = [frame(address, ACKNOWLEDGE, bytes([reply.code]) + reply.payload)]
-        bursts = _struck(answer, "answer", self.faults, now, baud)
+        bursts = struck(answer, "answer", self.faults, EF01_SPOILS, now, baud, HEAD)
         if reply.data is not None:
             frames = list(_data_frames(address, reply.data, self.packet_size))
-            bursts += _struck(frames, "data", self.faults, bursts[-1].at, baud)
+            bursts += struck(frames, "data", self.faults, EF01_SPOILS, bursts[-1].at if bursts else now, baud, HEAD)
         return bursts
 
 
@@ -276,20 +284,8 @@ def _wrong_address(raw: bytes, _head: int, _rng: Random, params: Params) -> byte
 
 EF01_SPOILS: Mapping[str, Spoil] = {**SPOILS, "checksum": _wrong_checksum, "wrong_address": _wrong_address}
 
-
-def _struck(frames: list[bytes], place: str, faults: Faults, now: float, baud: int) -> list[Burst]:
-    """The frames of one answer or one transfer as they go out, each fault that waits for this place struck once."""
-    for name, spoil in EF01_SPOILS.items():
-        if params := faults.take(name, at=place):
-            index = _index(params, len(frames), faults.random)
-            frames[index] = spoil(frames[index], HEAD, faults.random, params)
-    late = faults.take("late", at=place)
-    late_from = _index(late, len(frames), faults.random) if late else len(frames)
-    delay = float(late["seconds"]) if late else 0.0
-    return [Burst(now + (delay if index >= late_from else 0.0), raw, baud) for index, raw in enumerate(frames)]
-
-
-def _index(params: Params, count: int, rng: Random) -> int:
-    """Which packet is struck: the one asked for, the last when there are not so many, else the seed's choice."""
-    asked = int(params["packet"])
-    return rng.randrange(count) if asked == ANYWHERE else min(asked, count - 1)
+# The rows of FAULTS that this device can carry out; `unplug` is of the plug.
+EF01_FAULTS = (
+    *EF01_SPOILS, "late", "short", "long", "silent", "receive_error", "capture_fail", "messy", "no_upload", "stuck",
+    "baud_deferred",
+)  # fmt: skip

@@ -57,10 +57,16 @@ FAULTS: Mapping[str, Fault] = {
     "no_upload": Fault("the device refuses to send its image"),
     "stuck": Fault("the finger seems to stay when it is lifted", times=ALWAYS),
     "baud_deferred": Fault("a new rate is acknowledged but holds only after power-off", times=ALWAYS),
+    # Suprema SFM.
+    "busy": Fault("the device says that it is busy with another command"),
+    "no_extended": Fault("the device knows no extended transfer", times=ALWAYS),
+    "keeps_format": Fault("the device sends black and white although grey is set", times=ALWAYS),
+    "gives_up": Fault("the device does not repeat a packet that arrived damaged", times=ALWAYS),
+    "fake_finger": Fault("the device takes the finger for a fake"),
     # USB transfers. at=data: bulk; at=answer: interrupt and control. packet=N: the Nth from now.
     "stall": Fault("a transfer is refused: its endpoint halts until the host clears it", params=IN_DATA),
-    "lost": Fault("a whole transfer never arrives", params=IN_DATA),
-    "duplicate": Fault("a whole transfer arrives twice", params=IN_DATA),
+    "lost": Fault("a whole transfer or packet never arrives", params=IN_DATA),
+    "duplicate": Fault("a whole transfer or packet arrives twice", params=IN_DATA),
     "slow": Fault("each transfer takes so much longer", times=ALWAYS, params={"seconds": 0.05}),
     "wrong_device": Fault("another device answers under the same id: with noise and refusals", times=ALWAYS),
     # At the plug.
@@ -85,6 +91,10 @@ class Faults:
         merged = _merged(name, fault, params)
         with self._lock:
             self._waiting[name] = (fault.times if times is None else times, merged)
+        self.announce()
+
+    def announce(self) -> None:
+        """Tell the watchers that something about the device has changed: a fault, or a finger that came."""
         for watcher in tuple(self._watchers):
             watcher()
 
@@ -93,12 +103,24 @@ class Faults:
         with self._lock:
             self._waiting.clear()
 
+    def peek(self, name: str, **where: Value) -> Params | None:
+        """The parameters of a fault that waits for `where` (at="data"), which has not struck by this; else None."""
+        with self._lock:
+            return self._find(name, where)
+
+    def _find(self, name: str, where: Params) -> Params | None:
+        _, params = self._waiting.get(name, (0, None))
+        if params is None or any(params.get(key, value) != value for key, value in where.items()):
+            return None
+        return params
+
     def take(self, name: str, **where: Value) -> Params | None:
         """The parameters of a fault, which has struck once by this; None when none waits for `where` (at="data")."""
         with self._lock:
-            times, params = self._waiting.get(name, (0, None))
-            if params is None or any(params.get(key, value) != value for key, value in where.items()):
+            params = self._find(name, where)
+            if params is None:
                 return None
+            times, _ = self._waiting[name]
             if times == 1:
                 del self._waiting[name]
             elif times != ALWAYS:
@@ -115,7 +137,7 @@ class Faults:
             return {name: times for name, (times, _) in self._waiting.items()}
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call `watcher` after each injection. Returns the function that ends this."""
+        """Call `watcher` after each injection and announcement. Returns the function that ends this."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
@@ -172,6 +194,14 @@ def _garbage(frame: bytes, _head: int, rng: random.Random, params: Params) -> by
     return rng.randbytes(int(params["bytes"])) + frame
 
 
+def _lost(_frame: bytes, _head: int, _rng: random.Random, _params: Params) -> bytes:
+    return b""
+
+
+def _duplicate(frame: bytes, _head: int, _rng: random.Random, _params: Params) -> bytes:
+    return frame + frame
+
+
 def _stray55(frame: bytes, _head: int, _rng: random.Random, _params: Params) -> bytes:
     return b"\x55" + frame
 
@@ -182,5 +212,7 @@ SPOILS: Mapping[str, Spoil] = {
     "flip": _flip,
     "garbage": _garbage,
     "stray55": _stray55,
+    "lost": _lost,
+    "duplicate": _duplicate,
 }
 """Faults of the wire that need no knowledge of the protocol; a device adds its own (checksum, wrong_address)."""

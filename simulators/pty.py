@@ -139,6 +139,7 @@ class PtyServer:
             while not self._stopping:
                 self._obey_orders()
                 self._take_unplug_fault(self.module.faults)
+                self._listen()
                 self._send()
                 self._wait()
         except BaseException as error:  # noqa: BLE001 - kept for those who give orders or watch
@@ -215,6 +216,11 @@ class PtyServer:
         os.close(self._slave)
         self._master = self._slave = -1
 
+    def _listen(self) -> None:
+        """Let the device say what it says by itself."""
+        if not self.unplugged.is_set():
+            self._line.queue(self.module.unasked(self._clock()))
+
     def _send(self) -> None:
         """Hand the host what has arrived; pull the cable at the byte that was asked for."""
         for data, baud in self._line.arrived(self._clock()):
@@ -270,8 +276,9 @@ class PtyServer:
     def _patience(self) -> float | None:
         if self._outgoing:
             return OVERRUN_S
-        wake_at = self._line.wake_at()
-        return None if wake_at is None else max(0.0, wake_at - self._clock())
+        speaks_at = None if self.unplugged.is_set() else self.module.speaks_at()
+        moments = [at for at in (self._line.wake_at(), speaks_at) if at is not None]
+        return max(0.0, min(moments) - self._clock()) if moments else None
 
     def _receive(self) -> None:
         try:

@@ -1,10 +1,12 @@
 """What a serial device sends and when the bytes arrive: pure arithmetic over a clock that the caller brings."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
-from simulators.faults import Faults
+from simulators.faults import ANYWHERE, Faults, Params, Spoil
 
 BITS_PER_BYTE = 10  # 8N1: start, eight data, stop
 TICK_S = 0.01  # bytes are handed over in lots of this time, as a USB adapter does (FTDI's latency timer: 16 ms)
@@ -33,6 +35,43 @@ class SerialDevice(Protocol):
 
     def receive(self, data: bytes, now: float) -> list[Burst]:
         """Take bytes that the host sent and that have arrived by `now`; return the answers."""
+
+    def unasked(self, now: float) -> list[Burst]:
+        """What the device says by itself since it was asked last: a finger came, a time-out passed. Often nothing."""
+
+    def speaks_at(self) -> float | None:
+        """When to ask `unasked` again at the latest. None: not before it hears something or is touched."""
+
+
+def struck(
+    frames: list[bytes], place: str, faults: Faults, spoils: Mapping[str, Spoil], now: float, baud: int, head: int
+) -> list[Burst]:
+    """The frames of one answer or one transfer as they go out, each fault that waits for this `place` struck once.
+
+    The first `head` bytes of a frame are spared. What was lost whole is no burst.
+    """
+    return [burst for burst in strike(frames, place, faults, spoils, now, baud, head) if burst.data]
+
+
+def strike(
+    frames: list[bytes], place: str, faults: Faults, spoils: Mapping[str, Spoil], now: float, baud: int, head: int
+) -> list[Burst]:
+    """As `struck`, one burst a frame: that of a lost one is empty."""
+    frames = list(frames)
+    for name, spoil in spoils.items():
+        if params := faults.take(name, at=place):
+            index = _index(params, len(frames), faults.random)
+            frames[index] = spoil(frames[index], min(head, len(frames[index])), faults.random, params)
+    late = faults.take("late", at=place)
+    late_from = _index(late, len(frames), faults.random) if late else len(frames)
+    delay = float(late["seconds"]) if late else 0.0
+    return [Burst(now + (delay if index >= late_from else 0.0), raw, baud) for index, raw in enumerate(frames)]
+
+
+def _index(params: Params, count: int, rng: Random) -> int:
+    """Which frame is struck: the one asked for, the last when there are not so many, else the seed's choice."""
+    asked = int(params["packet"])
+    return rng.randrange(count) if asked == ANYWHERE else min(asked, count - 1)
 
 
 def line_seconds(count: int, baud: int) -> float:

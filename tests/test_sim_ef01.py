@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyfingerprint.pyfingerprint import PyFingerprint
 
-from simulators.ef01 import Ef01Module, Ef01Settings, frame
+from simulators.ef01 import EF01_FAULTS, Ef01Module, Ef01Settings, frame
 from simulators.ef01_commands import COMMANDS, PACKET_SIZES, pack, unpack
 from simulators.faults import FAULTS, Faults
 from simulators.pty import PtyServer
@@ -366,7 +366,7 @@ def transcript(module: Ef01Module) -> list[Burst]:
     return heard + bursts(module, READ_PARAMETERS)
 
 
-@pytest.mark.parametrize("name", sorted(set(FAULTS) - {"unplug"}))  # that one is of the plug: test_sim_pty.py
+@pytest.mark.parametrize("name", EF01_FAULTS)
 def test_every_fault_of_the_table_is_heard_and_gone_once_it_is_cleared(name: str) -> None:
     clean = transcript(small())
     module = small()
