@@ -63,6 +63,15 @@ FAULTS: Mapping[str, Fault] = {
     "keeps_format": Fault("the device sends black and white although grey is set", times=ALWAYS),
     "gives_up": Fault("the device does not repeat a packet that arrived damaged", times=ALWAYS),
     "fake_finger": Fault("the device takes the finger for a fake"),
+    # U.are.U 4000, 4500.
+    "hung": Fault("the device hangs when it is plugged in, until it is told to start again"),
+    "late_power_on": Fault("the message that the scan power is on comes late", params={"seconds": 1.0}),
+    "no_power_on": Fault("the message that the scan power is on never comes"),
+    "no_finger_off": Fault("the message that the finger was lifted is lost"),
+    "fault_report": Fault("the device reports a fault, and the image comes back empty"),
+    "wrong_key": Fault("the device gives a wrong key for its image"),
+    "bad_header": Fault("the header of an image counts more lines than there are"),
+    "bad_table": Fault("the table of an image is rubbish"),
     # USB transfers. at=data: bulk; at=answer: interrupt and control. packet=N: the Nth from now.
     "stall": Fault("a transfer is refused: its endpoint halts until the host clears it", params=IN_DATA),
     "lost": Fault("a whole transfer or packet never arrives", params=IN_DATA),
