@@ -1,26 +1,14 @@
-"""One claimed interface of a USB device: what drivers see (UsbLink), and Link, which keeps it over any wire.
+"""One claimed interface of one USB device: all that a driver sees of it. usb_transfers.py keeps the contract."""
 
-A wire moves transfers and nothing else: libusb's (transport_usb.py), USB/IP's (transport_usbip.py), a test's virtual one.
-"""
-
-import struct
-import threading
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from typing import Protocol
 
-from drivers.errors import Cancelled, LinkLost, ProtocolError, Stalled, TransferTimeout
-
 CONTROL_TIMEOUT_S = 5.0
-DISCARD_S = 0.25  # a transfer that was taken back ends within a frame or two; a dead one is not waited for longer
-INBOX_LIMIT = 256  # messages kept for a driver that does not fetch them; older ones go first
 
 
 @dataclass(frozen=True, slots=True)
 class UsbIdentity:
-    """Which device: `port` as the kernel writes it (1-4.2), `serial` empty unless it was asked for, `speed` in words."""
+    """Which device: `port` as the kernel writes it (1-4.2), `serial` empty where it is not known without asking."""
 
     vendor: int
     product: int

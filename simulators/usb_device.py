@@ -1,19 +1,17 @@
-"""What every simulated USB device is made of: the model's side of the plug, and the port that serves any model.
+"""What every simulated USB device is made of, seen from the model's side of the plug.
 
-    a model (one file a device)  <->  UsbPort: queues, halts, standard requests, faults  <->  a binding (USB/IP, umockdev, virtual)
+    a model (one file a device)
+      <-> UsbPort (usb_port.py): queues, halts, standard requests, faults of the wire
+      <-> a binding: usbip_binding.py (TCP), umockdev_binding.py (the real libusb), a test's virtual link
 
 Standard library only: Debian's own Python runs it too.
 """
 
 import struct
-import threading
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import dataclass
 from typing import Protocol
 
-from simulators.faults import ANYWHERE, SPOILS, Faults, Params
+from simulators.faults import Faults
 
 IN = 0x80  # the bit of an endpoint or request type that says: towards the host
 
@@ -88,16 +86,16 @@ class UsbModel(Protocol):
     def description(self) -> UsbDescription:
         """What the device says of itself."""
 
-    def attach(self, wire: UsbWire, now: float) -> None:
+    def attach(self, wire: UsbWire, now: float, /) -> None:
         """Plugged in: power on afresh."""
 
-    def control(self, setup: Setup, data: bytes) -> bytes:
-        """Obey a class or vendor request, with the data of an OUT request; return those of an IN one. Stall: refused."""
+    def control(self, setup: Setup, data: bytes, /) -> bytes:
+        """Obey a class or vendor request with the data of an OUT one; return the answer of an IN one. Raises Stall."""
 
-    def received(self, endpoint: int, data: bytes) -> None:
+    def received(self, endpoint: int, data: bytes, /) -> None:
         """A transfer to the device came."""
 
-    def asked(self, endpoint: int, length: int) -> None:
+    def asked(self, endpoint: int, length: int, /) -> None:
         """The host wants a transfer: it is pending. Answer now or later with wire.send()."""
 
     def detach(self) -> None:

@@ -1,0 +1,387 @@
+"""The socket that a simulated USB device is plugged into: serves any UsbModel to any binding.
+
+A binding submits HostTransfers and is told how each ended; it brings the clock. Here are the queues of every endpoint,
+halts, the standard requests, the pace of the wire, and the faults that need no knowledge of the device.
+"""
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from simulators.faults import ANYWHERE, SPOILS, Params
+from simulators.usb_device import IN, Setup, Stall, UsbModel, UsbWire
+from simulators.usb_standard import StandardRequests, endpoints
+
+LARGE = 4096  # bytes: a transfer from this size on is an image or a good part of one
+SPOILING = ("drop", "double", "flip", "garbage")  # faults that change the bytes of a transfer
+SMALL_CHANCE = 0.125  # that a fault without a place strikes a smaller transfer: an image may be made of many
+
+
+class End(Enum):
+    """How a transfer ended, as a host sees it."""
+
+    DONE = "done"
+    STALLED = "stalled"
+    GONE = "gone"
+
+
+@dataclass(eq=False)
+class HostTransfer:
+    """One transfer of the host. `complete` is called once, under the lock of the port, unless it was unlinked."""
+
+    endpoint: int
+    length: int  # bytes wanted, or those of `data`
+    complete: Callable[[End, bytes], None]
+    data: bytes = b""
+    setup: Setup | None = None
+
+
+Later = Callable[[float, Callable[[], None]], None]
+"""(seconds, action): do it then, in any thread. 0 seconds may do it at once."""
+
+
+class UsbPort:
+    """One model, plugged in or not. `on_unplug` is called after the cable was pulled from this side."""
+
+    def __init__(
+        self,
+        model: UsbModel,
+        now: Callable[[], float],
+        later: Later,
+        *,
+        bytes_per_s: float | None = None,
+        on_unplug: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.model = model
+        self.now = now
+        self.plugged = False
+        self.bytes_sent = 0  # to the host, since the start
+        self._later = later
+        self._rate = bytes_per_s
+        self._on_unplug = on_unplug
+        self._lock = threading.RLock()
+        self._faults = WireFaults(model)
+        self.plugs = 0  # how often it was plugged in
+        self._unplug_at: int | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._waiting = defaultdict[int, deque[HostTransfer]](deque)  # the host's, by endpoint
+        self._sent = defaultdict[int, deque[bytes]](deque)  # the device's, by endpoint
+        self._free_at = defaultdict[int, float](float)  # when the last byte of an endpoint is over
+        self._halted = set[int]()
+        self._standard = StandardRequests(self.model.description)
+
+    # The cable
+
+    def plug(self) -> None:
+        """Put the cable in: the device powers on."""
+        with self._lock:
+            if self.plugged:
+                return
+            self._forget()
+            self.plugs += 1
+            self._unplug_at = None
+            self.plugged = True
+            wire = _Wire(self, self.plugs)
+        self.model.attach(wire, self.now())
+
+    def unplug(self) -> None:
+        """Pull the cable: whatever is in flight ends."""
+        with self._lock:
+            if not self.plugged:
+                return
+            self.plugged = False
+            lost = [transfer for queue in self._waiting.values() for transfer in queue]
+            self._forget()
+            for transfer in lost:
+                transfer.complete(End.GONE, b"")
+        self.model.detach()
+        self._on_unplug()
+
+    def unplug_after(self, count: int) -> None:
+        """Pull the cable by itself once the host has been sent `count` more bytes."""
+        if count <= 0:
+            self.unplug()
+        else:
+            self._unplug_at = self.bytes_sent + count
+
+    # The host's side
+
+    def submit(self, transfer: HostTransfer) -> None:
+        """A transfer of the host. Not to be called under a lock that `complete` needs."""
+        self._take_unplug_fault()
+        if not self.plugged:
+            transfer.complete(End.GONE, b"")
+        elif transfer.setup is not None:
+            self._control(transfer, transfer.setup)
+        elif transfer.endpoint & IN:
+            self._ask(transfer)
+        else:
+            self._receive(transfer)
+
+    def unlink(self, transfer: HostTransfer) -> bool:
+        """Take a transfer back. False: it has ended already."""
+        with self._lock:
+            queue = self._waiting[transfer.endpoint]
+            if transfer not in queue:
+                return False
+            queue.remove(transfer)
+            return True
+
+    def clear_halt(self, endpoint: int) -> None:
+        """The host lets an endpoint go on."""
+        with self._lock:
+            self._halted.discard(endpoint)
+        self._deliver(endpoint)
+
+    def _ask(self, transfer: HostTransfer) -> None:
+        endpoint = transfer.endpoint
+        if self._refused(endpoint):
+            transfer.complete(End.STALLED, b"")
+            return
+        with self._lock:
+            self._waiting[endpoint].append(transfer)
+        self._deliver(endpoint)
+        if not self._faults.silent():
+            self.model.asked(endpoint, transfer.length)
+
+    def _receive(self, transfer: HostTransfer) -> None:
+        if self._refused(transfer.endpoint):
+            transfer.complete(End.STALLED, b"")
+        elif self._faults.silent():
+            with self._lock:
+                self._waiting[transfer.endpoint].append(transfer)
+        else:
+            with self._lock:
+                transfer.complete(End.DONE, b"")
+            if not self._faults.wrong_device():
+                self.model.received(transfer.endpoint, transfer.data)
+
+    def _refused(self, endpoint: int) -> bool:
+        if self._faults.stalls(self._standard.is_bulk(endpoint)):
+            self._halted.add(endpoint)
+        return endpoint in self._halted
+
+    def _control(self, transfer: HostTransfer, setup: Setup) -> None:
+        if self._faults.silent():
+            with self._lock:
+                self._waiting[transfer.endpoint].append(transfer)
+            return
+        try:
+            answer = self._obey(setup, transfer.data)[: setup.length]
+        except Stall:
+            transfer.complete(End.STALLED, b"")
+            return
+        if not setup.request_type & IN:
+            transfer.complete(End.DONE, b"")
+            return
+        answers = self._faults.spoil(answer, bulk=False)
+        with self._lock:
+            self._waiting[transfer.endpoint].append(transfer)
+        if answers:
+            delay = self._faults.delay(bulk=False)
+            self._schedule(delay, lambda: self._finish_control(transfer, answers[0][: setup.length]))
+
+    def _finish_control(self, transfer: HostTransfer, data: bytes) -> None:
+        with self._lock:
+            if transfer in self._waiting[transfer.endpoint]:
+                self._waiting[transfer.endpoint].remove(transfer)
+                self._complete(transfer, data)
+        self._pull_if_due()
+
+    def _obey(self, setup: Setup, data: bytes) -> bytes:
+        halt = self._standard.cleared_halt(setup)
+        if halt is not None:
+            self.clear_halt(halt)
+            return b""
+        if self._standard.answers(setup):
+            return self._standard.answer(setup)
+        if self._faults.stalls(bulk=False) or self._faults.wrong_device():
+            raise Stall
+        return self.model.control(setup, data)
+
+    # The device's side, by _Wire
+
+    def send(self, endpoint: int, data: bytes, after: float) -> None:
+        """One transfer of the device, with the faults that wait for one."""
+        if self._faults.silent():
+            return
+        bulk = self._standard.is_bulk(endpoint)
+        for part in self._faults.spoil(data, bulk=bulk):
+            with self._lock:
+                start = max(self.now() + after + self._faults.delay(bulk=bulk), self._free_at[endpoint])
+                due = start + (len(part) / self._rate if self._rate else 0.0)
+                self._free_at[endpoint] = due
+            self._schedule(due - self.now(), lambda part=part: self._arrive(endpoint, part))  # type: ignore[misc]
+
+    def stall(self, endpoint: int) -> None:
+        """Refuse transfers until the host clears the halt; those in flight end."""
+        with self._lock:
+            self._halted.add(endpoint)
+            refused, self._waiting[endpoint] = self._waiting[endpoint], deque()
+            for transfer in refused:
+                transfer.complete(End.STALLED, b"")
+
+    def drop(self, endpoint: int) -> None:
+        """Forget what waits to be sent."""
+        with self._lock:
+            self._sent[endpoint].clear()
+
+    def pending(self, endpoint: int) -> int:
+        """How many transfers from this endpoint the host has in flight."""
+        with self._lock:
+            return len(self._waiting[endpoint])
+
+    def _schedule(self, seconds: float, action: Callable[[], None]) -> None:
+        plugs = self.plugs
+
+        def act() -> None:
+            if self.plugged and self.plugs == plugs:
+                action()
+
+        self._later(max(seconds, 0.0), act)
+
+    def _arrive(self, endpoint: int, data: bytes) -> None:
+        with self._lock:
+            self._sent[endpoint].append(data)
+        self._deliver(endpoint)
+
+    def _deliver(self, endpoint: int) -> None:
+        """Let what was sent meet what was asked for."""
+        with self._lock:
+            asked, sent = self._waiting[endpoint], self._sent[endpoint]
+            while asked and sent and endpoint not in self._halted and not self._due_within(sent[0]):
+                transfer, data = asked.popleft(), sent.popleft()
+                if len(data) > transfer.length:
+                    sent.appendleft(data[transfer.length :])
+                self._complete(transfer, data[: transfer.length])
+            pull = bool(asked and sent and self._due_within(sent[0]))
+        if pull:
+            self.unplug()
+        else:
+            self._pull_if_due()
+
+    def _due_within(self, data: bytes) -> bool:
+        """Whether the cable is pulled while these bytes are on it."""
+        return self._unplug_at is not None and self.bytes_sent + len(data) > self._unplug_at
+
+    def _complete(self, transfer: HostTransfer, data: bytes) -> None:
+        self.bytes_sent += len(data)
+        transfer.complete(End.DONE, data)
+
+    def _pull_if_due(self) -> None:
+        self._take_unplug_fault()
+        if self._unplug_at is not None and self.bytes_sent >= self._unplug_at:
+            self.unplug()
+
+    def _take_unplug_fault(self) -> None:
+        if self.plugged and (params := self.model.faults.take("unplug")):
+            self.unplug_after(int(params["after"]))
+
+
+class _Wire:
+    """The wire of one time that the model was plugged in: dead after it."""
+
+    def __init__(self, port: UsbPort, plug: int) -> None:
+        self._port = port
+        self._plug = plug
+
+    def _alive(self) -> bool:
+        return self._port.plugged and self._port.plugs == self._plug
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return self._port.now()
+
+    def send(self, endpoint: int, data: bytes, after: float = 0.0) -> None:
+        """Send one transfer."""
+        if self._alive():
+            self._port.send(endpoint, bytes(data), after)
+
+    def stall(self, endpoint: int) -> None:
+        """Refuse transfers until the host clears the halt."""
+        if self._alive():
+            self._port.stall(endpoint)
+
+    def drop(self, endpoint: int) -> None:
+        """Forget what waits to be sent."""
+        if self._alive():
+            self._port.drop(endpoint)
+
+    def pending(self, endpoint: int) -> int:
+        """How many transfers from this endpoint the host has in flight."""
+        return self._port.pending(endpoint) if self._alive() else 0
+
+    def unplug(self) -> None:
+        """Pull the cable."""
+        if self._alive():
+            self._port.unplug()
+
+
+_: type[UsbWire] = _Wire
+
+
+class WireFaults:
+    """The faults of simulators.faults that any USB device can have."""
+
+    def __init__(self, model: UsbModel) -> None:
+        self._faults = model.faults
+        self._passed: dict[str, int] = {}  # transfers that a fault with packet=N has let pass
+
+    def silent(self) -> bool:
+        """Whether the device hears nothing and says nothing."""
+        return self._faults.peek("silent") is not None and self._faults.strikes("silent")
+
+    def wrong_device(self) -> bool:
+        """Whether another device is behind the id."""
+        return self._faults.strikes("wrong_device")
+
+    def stalls(self, bulk: bool) -> bool:  # noqa: FBT001 - one of two kinds of endpoint
+        """Whether the transfer now begun is refused."""
+        return self._strike("stall", LARGE, bulk=bulk) is not None
+
+    def delay(self, *, bulk: bool) -> float:
+        """Seconds that the transfer comes late."""
+        late = self._strike("late", LARGE, bulk=bulk)
+        slow = self._faults.take("slow")
+        return sum(float(params["seconds"]) for params in (late, slow) if params)
+
+    def spoil(self, data: bytes, *, bulk: bool) -> list[bytes]:
+        """The transfers that really go out in place of one."""
+        if self._faults.strikes("wrong_device"):
+            return [self._faults.random.randbytes(len(data))]
+        if self._strike("lost", len(data), bulk=bulk):
+            return []
+        for name in SPOILING:
+            if params := self._strike(name, len(data), bulk=bulk):
+                data = SPOILS[name](data, 0, self._faults.random, params)
+        if bulk:
+            data = self._resize(data)
+        return [data] * (2 if self._strike("duplicate", len(data), bulk=bulk) else 1)
+
+    def _resize(self, data: bytes) -> bytes:
+        if params := self._strike("short", len(data)):
+            data = data[: max(len(data) - int(params["bytes"]), 0)]
+        if params := self._strike("long", len(data)):
+            data += self._faults.random.randbytes(int(params["bytes"]))
+        return data
+
+    def _strike(self, name: str, size: int, *, bulk: bool | None = None) -> Params | None:
+        """The parameters of a fault that strikes this transfer: the one that it names, or chance."""
+        where = {} if bulk is None else {"at": "data" if bulk else "answer"}
+        params = self._faults.peek(name, **where)
+        if params is None:
+            return None
+        wanted = int(params.get("packet", ANYWHERE))
+        if wanted == ANYWHERE:
+            strikes = size >= LARGE or bulk is False or self._faults.random.random() < SMALL_CHANCE
+        else:
+            strikes = self._passed.get(name, 0) >= wanted
+            self._passed[name] = 0 if strikes else self._passed.get(name, 0) + 1
+        return self._faults.take(name, **where) if strikes else None
+
+
+__all__ = ["End", "HostTransfer", "UsbPort", "endpoints"]
