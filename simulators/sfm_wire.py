@@ -52,7 +52,7 @@ class Requests:
                 self._buffer = self._buffer[1:]
                 continue
             raw, self._buffer = self._buffer[:size], self._buffer[size:]
-            yield parse(raw)
+            yield _request(raw)
 
 
 def _request(raw: bytes) -> Request:
