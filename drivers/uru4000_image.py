@@ -17,7 +17,7 @@ from drivers.uru4000_cipher import KeyStream
 
 WIDTH, HEIGHT = 384, 290
 HEADER_BYTES = 64
-IMAGE_BYTES = HEADER_BYTES + WIDTH * HEIGHT
+IMAGE_BYTES = HEADER_BYTES + WIDTH * HEIGHT  # asked for; never that many come
 
 _LINE_COUNT = slice(4, 6)
 _KEY_NUMBER = 6
@@ -80,6 +80,11 @@ def read_header(raw: bytes) -> Header:
     header = Header(lines, raw[_KEY_NUMBER], tuple(_blocks(raw[_TABLE])))
     _check(header)
     return header
+
+
+def ends_with_its_lines(raw: bytes) -> bool:
+    """Whether a transfer is as long as its header says: nothing of it can be left in the pipe."""
+    return len(raw) == HEADER_BYTES + WIDTH * int.from_bytes(raw[_LINE_COUNT], "little")
 
 
 def _blocks(table: bytes) -> Iterator[Block]:

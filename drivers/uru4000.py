@@ -1,0 +1,195 @@
+"""U.are.U 4000, 4000B and 4500 of DigitalPersona and their Microsoft kin: optical readers on USB, 8 bits, 384x290.
+
+The reader says by itself when a finger comes and goes; its image is scrambled under a key that it tells.
+
+This file opens and captures, uru4000_link.py knows registers, power and messages, uru4000_image.py and
+uru4000_cipher.py make the picture, uru4000_tables.py says what the bytes mean.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
+from drivers.options import Options, parse_options
+from drivers.sample import Modality, Position, Sample
+from drivers.sensor import DeviceInfo, Sensor
+from drivers.transport import Attachment, parse_usb_url
+from drivers.uru4000_image import HEIGHT, WIDTH, Header, Picture, decode, read_header
+from drivers.uru4000_link import Uru4000Link
+from drivers.uru4000_options import Uru4000Options
+from drivers.uru4000_tables import (
+    MODEL_OF_IDS,
+    MODELS,
+    VERSIONS,
+    Interrupt,
+    Mode,
+    Model,
+)
+from drivers.usb_link import UsbLink
+from drivers.usb_url import AnyUsbUrl, UsbUrl
+
+log = logging.getLogger(__name__)
+
+MATCHES = tuple(model.match for model in MODELS)
+
+DEPTH_BITS = 8
+IMAGE_TRIES = 3  # while the finger lies there
+ANSWER_S = 0.2  # the reader's own time to say whether a finger is there; not the person's
+ASK_AGAIN_S = 2.0  # a message of a lifted finger may have been lost
+
+
+class Uru4000:
+    """One reader."""
+
+    modality = Modality.FINGER
+    streams = False
+
+    def __init__(
+        self, url: str, options: Options, *, open_link: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
+    ) -> None:
+        self._options = parse_options(Uru4000Options, "uru4000", options)
+        self._url = parse_usb_url(url)
+        if isinstance(self._url, UsbUrl) and (self._url.vendor, self._url.product) not in MODEL_OF_IDS:
+            raise ValueError(f"driver uru4000: {url!r} is none of its readers; they are: {_known_ids()}")
+        self._name = f"uru4000 at {self._url}"
+        self._open_link = open_link
+        self._attachment = Attachment()
+        self._link: Uru4000Link | None = None
+        self._upside_down = False
+        self._lift_first = False
+
+    def open(self) -> DeviceInfo:
+        """Claim the reader and bring it to scan power."""
+        self.close()
+        with self._attachment.attempt(), self._closed_on_failure():
+            usb = self._open_link(self._url)
+            self._attachment.attach(usb)
+            model = self._model_of(usb)
+            self._link = Uru4000Link(usb, model, self._name, self._options.seed)
+            self._link.power_up()
+            self._upside_down, self._lift_first = model.upside_down, False
+            return self._info(model, usb.identity.serial, self._link.device_info())
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
+        """Wait for a finger and return its image."""
+        with self._attachment.attempt():
+            if self._link is None:
+                raise LinkLost(f"{self._name}: not open")
+            with self._off_when_nothing_came(self._link):
+                deadline = self._link.now() + timeout
+                self._await_lift(self._link, deadline)
+                self._await_finger(self._link, deadline)
+                captured_at = datetime.now(UTC)
+                picture = self._take_picture(self._link)
+            self._lift_first = True
+            self._link.set_mode(Mode.AWAIT_FINGER_OFF)
+            return Sample(
+                self.modality,
+                position,
+                picture.pixels,
+                DEPTH_BITS,
+                self._options.ppi,
+                captured_at,
+                device=self._name,
+            )
+
+    def cancel(self) -> None:
+        """End the running capture or open, or the next one, with Cancelled."""
+        self._attachment.cancel()
+
+    def close(self) -> None:
+        """Switch the reader off and give it back."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.switch_off()
+            link.close()
+        self._attachment.detach()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def _off_when_nothing_came(self, link: Uru4000Link) -> Iterator[None]:
+        """A reader that nobody waits for is dark; after other errors it is opened afresh."""
+        try:
+            yield
+        except (CaptureRetry, Cancelled):
+            link.switch_off()
+            raise
+
+    # Opening
+
+    def _model_of(self, usb: UsbLink) -> Model:
+        identity = usb.identity
+        model = MODEL_OF_IDS.get((identity.vendor, identity.product))
+        if model is None:
+            raise ProtocolError(
+                f"{self._name}: {identity.vendor:04x}:{identity.product:04x} is none of its readers; "
+                f"they are: {_known_ids()}"
+            )
+        return model
+
+    def _info(self, model: Model, serial: str, told: bytes) -> DeviceInfo:
+        return DeviceInfo(
+            driver="uru4000",
+            model=model.name,
+            serial=serial,
+            firmware=".".join(told[version].hex() for version in VERSIONS),
+            width=WIDTH,
+            height=HEIGHT,
+            pixels_per_inch=self._options.ppi,
+            depth_bits=DEPTH_BITS,
+        )
+
+    # Capturing
+
+    def _await_lift(self, link: Uru4000Link, deadline: float) -> None:
+        """Wait until the finger of the last sample is gone. The reader tells it at once when it is asked again."""
+        if self._lift_first and link.await_message(Interrupt.FINGER_OFF, 0.0):
+            self._lift_first = False
+        while self._lift_first:
+            link.set_mode(Mode.AWAIT_FINGER_OFF)
+            left = max(deadline - link.now(), ANSWER_S)
+            if link.await_message(Interrupt.FINGER_OFF, min(left, ASK_AGAIN_S)):
+                self._lift_first = False
+            elif link.now() >= deadline:
+                raise CaptureRetry(Retry.LIFT_FINGER)
+
+    def _await_finger(self, link: Uru4000Link, deadline: float) -> None:
+        link.forget_messages()
+        link.set_mode(Mode.AWAIT_FINGER_ON)
+        if not link.await_message(Interrupt.FINGER_ON, max(deadline - link.now(), ANSWER_S)):
+            raise CaptureRetry(Retry.NOTHING_PRESENTED)
+
+    def _take_picture(self, link: Uru4000Link) -> Picture:
+        """The finger that lies there."""
+        raw, header = self._take_sound_image(link, IMAGE_TRIES)
+        picture = decode(raw, header, link.key_of, upside_down=self._upside_down)
+        if picture.invented_rows:
+            log.info("%s: %d rows were not sent; those next to them stand there", self._name, picture.invented_rows)
+        return picture
+
+    def _take_sound_image(self, link: Uru4000Link, tries: int) -> tuple[bytes, Header]:
+        """An image that came damaged or empty is taken again."""
+        raw = link.take_image()
+        try:
+            return raw, read_header(raw)
+        except CaptureRetry as damage:
+            log.debug("%s: %s", self._name, damage)
+            if tries == 1:
+                raise
+            return self._take_sound_image(link, tries - 1)
+
+
+def _known_ids() -> str:
+    return ", ".join(f"{vendor:04x}:{product:04x}" for vendor, product in MODEL_OF_IDS)
+
+
+_: type[Sensor] = Uru4000

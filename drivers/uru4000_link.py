@@ -1,0 +1,214 @@
+"""One U.are.U reader behind a USB link: its registers, its power, its messages and the key of an image.
+
+Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
+"""
+
+import logging
+import secrets
+from contextlib import suppress
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from drivers.errors import Cancelled, ProtocolError, SensorError, Stalled, TransferTimeout
+from drivers.uru4000_image import IMAGE_BYTES, ends_with_its_lines
+from drivers.uru4000_tables import (
+    CHALLENGE_BYTES,
+    CHALLENGE_KEY,
+    DEVICE_INFO_BYTES,
+    IMAGE_ENDPOINT,
+    INTERRUPT_BYTES,
+    INTERRUPT_ENDPOINT,
+    POLL_S,
+    POLLS,
+    POWER_ON_S,
+    POWER_UPS,
+    READ,
+    REGISTER_REQUEST,
+    REGISTER_S,
+    STATUS_KEPT,
+    WRITE,
+    Interrupt,
+    Mode,
+    Model,
+    Register,
+    Status,
+)
+from drivers.usb_link import UsbLink
+
+log = logging.getLogger(__name__)
+
+SEED_BITS = 32
+
+IMAGE_S = 2.0  # longest that an image may take from its order to its last byte; one was seen to take 0.13 s
+LEFTOVERS, LEFTOVER_S = 4, 0.2  # reads that empty the pipe at most, and how long each waits
+BABBLE_S = 1.0  # so long beyond the end of a wait may messages come without a pause between them
+INBOX_LIMIT = 256
+OFF_S = 1.0  # longest that a reader may take to be switched off: nobody waits for a dead one
+
+
+class Uru4000Link:
+    """One reader. Made with its interrupt read pending; close() takes that back and leaves the link to its owner."""
+
+    def __init__(self, usb: UsbLink, model: Model, name: str, seed: int | None) -> None:
+        self._usb = usb
+        self._model = model
+        self._name = name
+        self._seed = seed
+        self._unread = False  # the image pipe may hold the rest of an image
+        self._inbox = usb.listen(INTERRUPT_ENDPOINT, INTERRUPT_BYTES)
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return self._usb.now()
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Cancelled."""
+        self._usb.pause(seconds)
+
+    def close(self) -> None:
+        """Take the interrupt read back. Never raises."""
+        self._inbox.close()
+
+    # Registers
+
+    def read(self, register: int, size: int) -> bytes:
+        """`size` bytes from a register on. ProtocolError: it sends fewer."""
+        data = self._usb.control_in(READ, REGISTER_REQUEST, register, 0, size, REGISTER_S)
+        if len(data) != size:
+            raise ProtocolError(f"{self._name}: register 0x{register:02x} gave {len(data)} of {size} bytes")
+        return data
+
+    def write(self, register: int, data: bytes, timeout: float = REGISTER_S) -> None:
+        """Set registers from this one on."""
+        self._usb.control_out(WRITE, REGISTER_REQUEST, register, 0, data, timeout)
+
+    def set_mode(self, mode: Mode) -> None:
+        """Tell the reader what to do next."""
+        self.write(Register.MODE, bytes([mode]))
+
+    def switch_off(self) -> None:
+        """End what it was told to do, as far as it still hears. Never raises."""
+        with suppress(SensorError):
+            try:
+                self.write(Register.MODE, bytes([Mode.OFF]), OFF_S)
+            except Cancelled:  # remembered by the sensor, and this must be sent all the same
+                with suppress(Cancelled):
+                    self.write(Register.MODE, bytes([Mode.OFF]), OFF_S)
+
+    def device_info(self) -> bytes:
+        """What it says of itself."""
+        return self.read(Register.DEVICE_INFO, DEVICE_INFO_BYTES)
+
+    def _status(self) -> int:
+        return self.read(Register.STATUS, 1)[0]
+
+    def _set_status(self, status: int) -> None:
+        self.write(Register.STATUS, bytes([status]))
+
+    # Power
+
+    def power_up(self) -> None:
+        """Bring it to scan power, from whatever state. ProtocolError: it does not come up."""
+        for attempt in range(POWER_UPS):
+            status = self._awake_again(self._status())
+            if not status & Status.LOW_POWER:
+                self._set_status(status | Status.LOW_POWER)
+            self._wake(status)
+            if self.await_message(Interrupt.POWER_ON, POWER_ON_S):
+                return
+            log.debug("%s: no message of power-on, attempt %d", self._name, attempt + 1)
+        raise ProtocolError(f"{self._name}: scan power does not come on; unplug it and plug it in again")
+
+    def _awake_again(self, status: int) -> int:
+        """Start a reader that hangs again; return its status."""
+        hangs = Status.LOW_POWER | Status.WRONG
+        if status & hangs != hangs:
+            return status
+        self._set_status(status & STATUS_KEPT)
+        for _ in range(POLLS):
+            status = self._status()
+            if status & Status.ALIVE:
+                return status
+            self.pause(POLL_S)
+        raise ProtocolError(f"{self._name}: does not start again; unplug it and plug it in again")
+
+    def _wake(self, status: int) -> None:
+        for _ in range(POLLS):
+            self._set_status(status & STATUS_KEPT)
+            if not self._status() & Status.LOW_POWER:
+                return
+            self.pause(POLL_S)
+            if self._model.challenge:
+                self._answer_challenge()
+        raise ProtocolError(f"{self._name}: stays in low power; unplug it and plug it in again")
+
+    def _answer_challenge(self) -> None:
+        challenge = self.read(Register.CHALLENGE, CHALLENGE_BYTES)
+        self.write(Register.RESPONSE, response_to(challenge))
+
+    # Messages
+
+    def await_message(self, wanted: Interrupt, timeout: float) -> bool:
+        """Whether a message came within `timeout` seconds. Others are passed over: POWER_ON comes several times."""
+        deadline = self.now() + timeout
+        while (left := deadline - self.now()) > -BABBLE_S:
+            message = self._next_message(max(left, 0.0))
+            if message is None:
+                return False
+            kind = int.from_bytes(message[:2])
+            if kind == wanted:
+                return True
+            if kind == Interrupt.FAULT:
+                log.info("%s: reports a fault; the next image may be empty", self._name)
+        raise ProtocolError(f"{self._name}: sends messages without end")
+
+    def forget_messages(self) -> None:
+        """Let go what came before."""
+        for _ in range(INBOX_LIMIT):
+            if self._next_message(0.0) is None:
+                return
+
+    def _next_message(self, timeout: float) -> bytes | None:
+        try:
+            return self._inbox.next(timeout)
+        except Stalled:
+            self._usb.clear_halt(INTERRUPT_ENDPOINT)
+            return self._inbox.next(timeout)
+
+    # Images
+
+    def take_image(self) -> bytes:
+        """One image as the reader sends it, whatever it is. TransferTimeout: none came."""
+        if self._unread:
+            self._empty_pipe()
+        self._unread = True
+        pending = self._usb.begin_read(IMAGE_ENDPOINT, IMAGE_BYTES, IMAGE_S)
+        try:
+            self.set_mode(Mode.CAPTURE)  # only now: the reader does not wait for somebody to read
+            raw = pending.result(IMAGE_S)
+        except Stalled:
+            self._usb.clear_halt(IMAGE_ENDPOINT)
+            return b""
+        finally:
+            pending.abandon()
+        self._unread = not ends_with_its_lines(raw)
+        return raw
+
+    def _empty_pipe(self) -> None:
+        """What an image left behind that was broken off must not become a part of the next one, or the next one."""
+        with suppress(TransferTimeout):
+            for _ in range(LEFTOVERS):
+                self._usb.read(IMAGE_ENDPOINT, IMAGE_BYTES, LEFTOVER_S)
+
+    def key_of(self, number: int) -> int:
+        """The key of an image or a part of it: the reader gives it masked with a seed of ours."""
+        seed = secrets.randbits(SEED_BITS) if self._seed is None else self._seed
+        self.write(Register.SCRAMBLE_INDEX, bytes([number]) + seed.to_bytes(4, "little"))
+        return int.from_bytes(self.read(Register.SCRAMBLE_KEY, 4), "little") ^ seed
+
+
+def response_to(challenge: bytes) -> bytes:
+    """What the reader wants to hear: one block of AES-128 under a key that all of them share."""
+    # ECB of a single block, as the reader wants it: nothing is kept secret by it.
+    encryptor = Cipher(algorithms.AES(CHALLENGE_KEY), modes.ECB()).encryptor()  # noqa: S305 - see above
+    return encryptor.update(challenge) + encryptor.finalize()
