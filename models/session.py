@@ -1,5 +1,8 @@
 """Runs ONNX graphs. The only module that knows onnxruntime."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
@@ -9,10 +12,14 @@ from models.manifest import ModelCard, ModelError
 WARM_UP_SHAPE = (1, 64, 64, 1)
 
 
-class Session:
-    """One image in, one image out. Safe to call from several threads; each call uses up to `threads` cores."""
+Arrays = Mapping[str, NDArray[Any]]
 
-    def __init__(self, card: ModelCard, threads: int) -> None:
+
+class Session:
+    """A graph. Safe to call from several threads; each call uses up to `threads` cores."""
+
+    def __init__(self, card: ModelCard, threads: int, warm_up: Arrays | None = None) -> None:
+        """`warm_up` are inputs for one run before the first; of a graph of one input an image [1, 64, 64, 1]."""
         data = card.read()
         self._path = card.path
         try:
@@ -20,15 +27,20 @@ class Session:
         except Exception as error:  # onnxruntime has a class for each cause and no common one
             raise ModelError(f"{card.path}: onnxruntime {onnxruntime.__version__} cannot load it: {error}") from error
         self._input = self._session.get_inputs()[0].name
-        self.run(np.zeros(WARM_UP_SHAPE, np.float32))
+        self.run_named(warm_up or {self._input: np.zeros(WARM_UP_SHAPE, np.float32)})
 
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output of the graph. ModelError when onnxruntime cannot compute it, for want of memory say."""
+        """The first output of a graph of one input. ModelError as run_named()."""
+        return self.run_named({self._input: image})[0]
+
+    def run_named(self, inputs: Arrays) -> list[NDArray[Any]]:
+        """All outputs, of inputs by name. ModelError when onnxruntime cannot compute them, for want of memory say."""
         try:
-            output: NDArray[np.float32] = self._session.run(None, {self._input: image})[0]
+            outputs: list[NDArray[Any]] = self._session.run(None, dict(inputs))
         except Exception as error:  # as above
-            raise ModelError(f"{self._path}: cannot be run on an image {list(image.shape)}: {error}") from error
-        return output
+            shapes = ", ".join(str(list(array.shape)) for array in inputs.values())
+            raise ModelError(f"{self._path}: cannot be run on an image {shapes}: {error}") from error
+        return outputs
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
