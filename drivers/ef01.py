@@ -63,6 +63,7 @@ class Ef01:
     """One module."""
 
     modality = Modality.FINGER
+    streams = False
 
     def __init__(
         self,

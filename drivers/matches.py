@@ -15,3 +15,19 @@ class UsbMatch:
     product: int
     name: str
     subsystem: Literal["tty", "usb"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMatch:
+    """Every USB device with an interface of a class and subclass, whoever made it.
+
+    subsystem `usb`: the device itself; `video4linux`: the video nodes that the kernel makes of it.
+    """
+
+    interface_class: int
+    subclass: int
+    name: str
+    subsystem: Literal["usb", "video4linux"]
+
+
+Match = UsbMatch | ClassMatch

@@ -24,9 +24,14 @@ class Sensor(Protocol):
     """One attached device. One thread opens, captures and closes; cancel() may come from any thread.
 
     Every method raises only the errors of drivers.errors.
+
+    A sensor that `streams` (a camera) returns a frame at every capture, the newest that began after the call: it cannot
+    know whether anybody is there, and has no presentations, lifts or NOTHING_PRESENTED. That nobody is looking shows in
+    the quality of the frame. All others (`streams` False) wait for a person.
     """
 
     modality: Modality
+    streams: bool
 
     def open(self) -> DeviceInfo:
         """Claim the device and learn what it is. LinkLost: it is not there; ProtocolError: no answer."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from drivers import SENSORS
-from drivers.matches import UsbMatch
+from drivers.matches import Match, UsbMatch
 
 GROUP = "kiosk-agent"
 
@@ -29,6 +29,18 @@ ATTR{{idProduct}}=="{product:04x}", GROUP="{group}", MODE="0660"
 """,
 }
 
+# ID_USB_INTERFACES is known from udev's own 50-udev-default.rules (devices) and 60-persistent-v4l.rules (video nodes).
+_CLASS_RULES = {
+    "usb": """\
+ACTION!="remove", SUBSYSTEM=="usb", ENV{{DEVTYPE}}=="usb_device", \
+ENV{{ID_USB_INTERFACES}}=="*:{interface_class:02x}{subclass:02x}*", GROUP="{group}", MODE="0660"
+""",
+    "video4linux": """\
+ACTION!="remove", SUBSYSTEM=="video4linux", ENV{{ID_USB_INTERFACES}}=="*:{interface_class:02x}{subclass:02x}*", \
+GROUP="{group}", MODE="0660"
+""",
+}
+
 # The rules that usually learn path and serial number of a tty (60-serial.rules) are read after these. A line each: one
 # that fails ends its line only.
 _LINKS = """
@@ -39,25 +51,31 @@ SUBSYSTEM=="tty", ENV{KIOSK_SENSOR}=="1", ENV{ID_SERIAL_SHORT}=="?*", SYMLINK+="
 """
 
 
-def matches(drivers: Mapping[str, str]) -> dict[UsbMatch, list[str]]:
+def matches(drivers: Mapping[str, str]) -> dict[Match, list[str]]:
     """Every device that a driver declares, with the names of the drivers that do."""
-    found: dict[UsbMatch, list[str]] = {}
+    found: dict[Match, list[str]] = {}
     for driver, target in drivers.items():
         for match in import_module(target.partition(":")[0]).MATCHES:
             found.setdefault(match, []).append(driver)
     return found
 
 
-def rules(found: Mapping[UsbMatch, list[str]]) -> str:
+def rules(found: Mapping[Match, list[str]]) -> str:
     """The text of the rules file."""
     blocks = [_block(match, drivers) for match, drivers in found.items()]
     links = _LINKS if any(match.subsystem == "tty" for match in found) else ""
     return "\n".join([_HEADER, *blocks]) + links
 
 
-def _block(match: UsbMatch, drivers: list[str]) -> str:
-    rule = _RULES[match.subsystem].format(vendor=match.vendor, product=match.product, group=GROUP)
-    return f"# {', '.join(drivers)}: {match.name}\n{rule}"
+def _block(match: Match, drivers: list[str]) -> str:
+    return f"# {', '.join(drivers)}: {match.name}\n{_rule(match)}"
+
+
+def _rule(match: Match) -> str:
+    if isinstance(match, UsbMatch):
+        return _RULES[match.subsystem].format(vendor=match.vendor, product=match.product, group=GROUP)
+    rule = _CLASS_RULES[match.subsystem]
+    return rule.format(interface_class=match.interface_class, subclass=match.subclass, group=GROUP)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,12 @@ FAULTS: Mapping[str, Fault] = {
     "duplicate": Fault("a whole transfer or packet arrives twice", params=IN_DATA),
     "slow": Fault("each transfer takes so much longer", times=ALWAYS, params={"seconds": 0.05}),
     "wrong_device": Fault("another device answers under the same id: with noise and refusals", times=ALWAYS),
+    # A camera's stream.
+    "error_bit": Fault("a payload of the next frame carries the error bit"),
+    "no_end": Fault("frames end without the end bit", times=ALWAYS),
+    "frame_id_stuck": Fault("the frame id does not toggle", times=ALWAYS),
+    "freeze": Fault("the camera obeys, but sends no more frames", times=ALWAYS),
+    "max_frame_zero": Fault("the camera promises frames of 0 bytes", times=ALWAYS),
     # At the plug.
     "unplug": Fault("the cable is pulled after so many more bytes", params={"after": 0}),
 }

@@ -1,0 +1,150 @@
+"""USB Video Class cameras on a bulk endpoint, over pyusb: infrared eye cameras, FX3 designs and kin.
+
+A camera streams: it sends frames whether or not anybody looks. capture() returns the newest whole frame that began
+after the call; whether there is an eye on it is for the quality measure to say.
+
+This file opens and captures; uvc_stream.py keeps the stream going, uvc_options.py chooses what to stream,
+uvc_probe.py agrees on it, uvc_descriptors.py, uvc_payload.py and uvc_formats.py say what the bytes mean.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from drivers.errors import LinkLost, SensorError
+from drivers.matches import ClassMatch
+from drivers.options import Options, parse_options
+from drivers.sample import Modality, Position, Sample
+from drivers.sensor import DeviceInfo, Sensor
+from drivers.transport import Attachment, parse_usb_url
+from drivers.usb_link import UsbLink
+from drivers.usb_url import AnyUsbUrl
+from drivers.uvc_descriptors import STREAMING, VIDEO, streams
+from drivers.uvc_formats import BadFrame, Grey
+from drivers.uvc_options import Choice, UvcOptions, choose
+from drivers.uvc_stream import START_S, FrameReader, Stream
+
+log = logging.getLogger(__name__)
+
+# Cameras are known by their class, whoever made them.
+MATCHES = (ClassMatch(VIDEO, STREAMING, "USB Video Class cameras", "usb"),)
+
+OpenLink = Callable[[AnyUsbUrl, int], UsbLink]
+
+
+def open_url(url: AnyUsbUrl, interface: int) -> UsbLink:
+    """The device itself."""
+    return url.open(interface)
+
+
+class Uvc:
+    """One camera."""
+
+    modality = Modality.IRIS
+    streams = True
+
+    def __init__(self, url: str, options: Options, *, open_link: OpenLink = open_url) -> None:
+        self._options = parse_options(UvcOptions, "uvc", options)
+        self._url = parse_usb_url(url)
+        self._name = f"uvc at {self._url}"
+        self._open_link = open_link
+        self._attachment = Attachment()
+        self._reader: FrameReader | None = None
+        self._choice: Choice | None = None
+        self._interface = 0  # of the streams; learnt at the first open
+
+    def open(self) -> DeviceInfo:
+        """Claim the camera and let it stream. Returns when it has agreed to; the first frame may take a while."""
+        self.close()
+        with self._attachment.attempt(), self._closed_on_failure(), self._named():
+            reader, choice = self._find()
+            reader.start(Stream(reader.link, choice, self._options.led))
+            self._reader, self._choice = reader, choice
+            return self._info(reader.link, choice)
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:  # noqa: ARG002 - see below
+        """The newest whole frame that began after this call.
+
+        Nobody is waited for, so `timeout` bounds nothing; a frame has a deadline of its own.
+        """
+        with self._attachment.attempt(), self._named():
+            if self._reader is None or self._choice is None:
+                raise LinkLost("not open")
+            image = self._next_image(self._reader, self._choice)
+            return Sample(
+                self.modality,
+                position,
+                image,
+                self._choice.pixels.depth_bits,
+                self._options.ppi,
+                datetime.now(UTC),
+                device=self._name,
+            )
+
+    def cancel(self) -> None:
+        """End the running capture or open, or the next one, with Cancelled."""
+        self._attachment.cancel()
+
+    def close(self) -> None:
+        """Stop the stream and give the camera back."""
+        self._reader = self._choice = None
+        self._attachment.detach()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors say which camera."""
+        try:
+            yield
+        except SensorError as error:
+            raise type(error)(f"{self._name}: {error}") from error
+
+    def _find(self) -> tuple[FrameReader, Choice]:
+        """Open the interface that streams; where it is stands in the descriptors, which an open device shows."""
+        reader = self._attach(self._interface)
+        choice = choose(streams(reader.link.configuration), self._options)
+        if choice.stream.interface != self._interface:
+            self._interface = choice.stream.interface
+            reader = self._attach(self._interface)
+        return reader, choice
+
+    def _attach(self, interface: int) -> FrameReader:
+        self._attachment.detach()
+        reader = FrameReader(self._open_link(self._url, interface))
+        self._attachment.attach(reader)
+        return reader
+
+    def _next_image(self, reader: FrameReader, choice: Choice) -> Grey:
+        moment = reader.link.now()
+        deadline = moment + START_S + 4 * choice.seconds
+        while True:
+            frame = reader.frame_after(moment, deadline)
+            try:
+                return choice.pixels.luma(frame.data, choice.frame.width, choice.frame.height)
+            except BadFrame as error:
+                log.debug("%s: frame %d: %s", self._name, frame.number, error)
+                moment = frame.began_at
+
+    def _info(self, link: UsbLink, choice: Choice) -> DeviceInfo:
+        identity = link.identity
+        return DeviceInfo(
+            driver="uvc",
+            model=f"{identity.vendor:04x}:{identity.product:04x} {choice.pixels.name} {1 / choice.seconds:g} fps",
+            serial=identity.serial,
+            firmware=f"{identity.bcd_device >> 8:x}.{identity.bcd_device & 0xFF:02x}",
+            width=choice.frame.width,
+            height=choice.frame.height,
+            pixels_per_inch=self._options.ppi,
+            depth_bits=choice.pixels.depth_bits,
+        )
+
+
+_: type[Sensor] = Uvc

@@ -1,0 +1,146 @@
+"""What a simulated camera says of itself: the settings of its streams, and the descriptors made of them."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+TICKS_PER_S = 10_000_000  # intervals are counted in 100 ns
+CONTROL_INTERFACE, STREAMING_INTERFACE = 0, 1
+EXTENSION_UNIT = 3
+EXTENSION_GUID = bytes.fromhex("6b696f736b2d6c616d702d6f6e2d6f66")  # of our own
+CLOCK_HZ = 48_000_000
+LARGEST_SIDE = 4096
+VERSIONS = {"1.0": 0x0100, "1.1": 0x0110, "1.5": 0x0150}
+BLOCK_BYTES = {0x0100: 26, 0x0110: 34, 0x0150: 48}
+PLACES = ("interface", "endpoint")  # before or behind the endpoint descriptor
+
+_TAIL = "00001000800000aa00389b71"
+GUIDS: Mapping[str, bytes] = {
+    "y800": b"Y800" + bytes.fromhex(_TAIL),
+    "y8": b"Y8  " + bytes.fromhex(_TAIL),
+    "l8": bytes.fromhex("32000000" + _TAIL),
+    "l8_ir": bytes.fromhex("32000000" + "02001000800000aa00389b71"),
+    "y10": b"Y10 " + bytes.fromhex(_TAIL),
+    "y12": b"Y12 " + bytes.fromhex(_TAIL),
+    "y16": b"Y16 " + bytes.fromhex(_TAIL),
+    "yuy2": b"YUY2" + bytes.fromhex(_TAIL),
+    "nv12": b"NV12" + bytes.fromhex(_TAIL),
+}
+BITS: Mapping[str, int] = {
+    "y800": 8, "y8": 8, "l8": 8, "l8_ir": 8, "y10": 16, "y12": 16, "y16": 16, "yuy2": 16, "nv12": 12, "mjpeg": 16
+}  # fmt: skip
+FORMATS = tuple(BITS)
+
+
+@dataclass(frozen=True, slots=True)
+class UvcSettings:
+    """One camera. Each format comes in each size; the rates are offered for all of them, the first by default."""
+
+    formats: tuple[str, ...] = ("y800",)
+    sizes: tuple[tuple[int, int], ...] = ((640, 480),)
+    rates: tuple[float, ...] = (30.0,)
+    version: int = 0x0110
+    max_payload: int = 16_384  # bytes, header included
+    packet_bytes: int = 512
+    endpoint: int = 0x81
+    descriptors_on: str = "interface"
+    times: bool = True  # each header carries a time of presentation and a source clock
+    readout: float = 0.0  # share of the interval over which a frame is sent; 0: all at once
+    glued_end: bool = False  # the end of a frame is a header of its own, in the same transfer where a packet was full
+    vendor: int = 0x1209  # pid.codes; this product is for tests only
+    product: int = 0x0001
+    serial: str = "SIM0001"
+    speed: str = "high"
+
+    def __post_init__(self) -> None:
+        for name, sound in self._rules().items():
+            if not sound:
+                raise ValueError(f"no camera has {name} = {getattr(self, name)}")
+
+    def _rules(self) -> dict[str, bool]:
+        return {
+            "formats": bool(self.formats) and set(self.formats) <= set(FORMATS),
+            "sizes": bool(self.sizes) and all(0 < side <= LARGEST_SIDE for size in self.sizes for side in size),
+            "rates": bool(self.rates) and all(0 < rate <= 1000 for rate in self.rates),
+            "version": self.version in BLOCK_BYTES,
+            "max_payload": self.header_bytes < self.max_payload <= 1 << 24,
+            "packet_bytes": self.packet_bytes in (8, 16, 32, 64, 512, 1024),
+            "endpoint": 0x81 <= self.endpoint <= 0x8F,
+            "descriptors_on": self.descriptors_on in PLACES,
+            "readout": 0 <= self.readout <= 1,
+        }
+
+    @property
+    def header_bytes(self) -> int:
+        """Length of the header of each payload."""
+        return 12 if self.times else 2
+
+    def frame_bytes(self, kind: str, size: tuple[int, int]) -> int:
+        """The most bytes of a frame."""
+        return size[0] * size[1] * BITS[kind] // 8
+
+    def interval(self, rate: float) -> int:
+        """From one frame to the next, 100 ns."""
+        return round(TICKS_PER_S / rate)
+
+
+def configuration(settings: UvcSettings) -> bytes:
+    """The whole configuration descriptor."""
+    body = b"".join([_association(), _control(settings), _streaming(settings)])
+    return struct.pack("<BBHBBBBB", 9, 2, 9 + len(body), 2, 1, 0, 0x80, 250) + body
+
+
+def _association() -> bytes:
+    return bytes([8, 0x0B, CONTROL_INTERFACE, 2, 0x0E, 0x03, 0x00, 0])
+
+
+def _control(settings: UvcSettings) -> bytes:
+    camera = struct.pack("<BBBBHBBHHHB", 18, 0x24, 2, 1, 0x0201, 0, 0, 0, 0, 0, 3) + bytes(3)
+    lamp = struct.pack("<BBBB16sBBBBBB", 26, 0x24, 6, EXTENSION_UNIT, EXTENSION_GUID, 1, 1, 1, 1, 0x01, 0)
+    to_host = struct.pack("<BBBBHBBB", 9, 0x24, 3, 2, 0x0101, 0, EXTENSION_UNIT, 0)
+    units = camera + lamp + to_host
+    header = struct.pack("<BBBHHIBB", 13, 0x24, 1, settings.version, 13 + len(units), CLOCK_HZ, 1, STREAMING_INTERFACE)
+    return bytes([9, 4, CONTROL_INTERFACE, 0, 0, 0x0E, 1, 0, 0]) + header + units
+
+
+def _streaming(settings: UvcSettings) -> bytes:
+    interface = bytes([9, 4, STREAMING_INTERFACE, 0, 1, 0x0E, 2, 0, 0])
+    endpoint = struct.pack("<BBBBHB", 7, 5, settings.endpoint, 0x02, settings.packet_bytes, 0)
+    if settings.speed == "super":
+        endpoint += bytes([6, 0x30, 0, 0, 0, 0])
+    streams = _streams(settings)
+    return interface + (streams + endpoint if settings.descriptors_on == "interface" else endpoint + streams)
+
+
+def _streams(settings: UvcSettings) -> bytes:
+    formats = b"".join(_formats(settings))
+    count = len(settings.formats)
+    size = 13 + count
+    header = struct.pack(
+        "<BBBBHBBBBBBB", size, 0x24, 1, count, size + len(formats), settings.endpoint, 0, 2, 0, 0, 0, 1
+    )
+    return header + bytes(count) + formats
+
+
+def _formats(settings: UvcSettings) -> Iterator[bytes]:
+    for index, kind in enumerate(settings.formats, 1):
+        frames = len(settings.sizes)
+        if kind == "mjpeg":
+            yield bytes([11, 0x24, 6, index, frames, 1, 1, 0, 0, 0, 0])
+        else:
+            yield struct.pack("<BBBBB16sBBBBBB", 27, 0x24, 4, index, frames, GUIDS[kind], BITS[kind], 1, 0, 0, 0, 0)
+        for number, size in enumerate(settings.sizes, 1):
+            yield _frame(settings, kind, number, size)
+        yield bytes([6, 0x24, 0x0D, 1, 1, 4])
+
+
+def _frame(settings: UvcSettings, kind: str, number: int, size: tuple[int, int]) -> bytes:
+    intervals = [settings.interval(rate) for rate in settings.rates]
+    most = settings.frame_bytes(kind, size)
+    rate = min(int(most * 8 * max(settings.rates)), 0xFFFFFFFF)
+    head = struct.pack(
+        "<BBBBBHHIIIIB",
+        26 + 4 * len(intervals), 0x24, 7 if kind == "mjpeg" else 5, number, 0, *size, rate, rate, most, intervals[0],
+        len(intervals),
+    )  # fmt: skip
+    return head + struct.pack(f"<{len(intervals)}I", *intervals)
