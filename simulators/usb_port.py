@@ -9,10 +9,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from simulators.faults import ANYWHERE, SPOILS, Params
 from simulators.usb_device import IN, Setup, Stall, UsbModel, UsbWire
-from simulators.usb_standard import StandardRequests, endpoints
+from simulators.usb_standard import StandardRequests
 
 LARGE = 4096  # bytes: a transfer from this size on is an image or a good part of one
 SPOILING = ("drop", "double", "flip", "garbage")  # faults that change the bytes of a transfer
@@ -71,6 +72,7 @@ class UsbPort:
         self._waiting = defaultdict[int, deque[HostTransfer]](deque)  # the host's, by endpoint
         self._sent = defaultdict[int, deque[bytes]](deque)  # the device's, by endpoint
         self._free_at = defaultdict[int, float](float)  # when the last byte of an endpoint is over
+        self._drops = defaultdict[int, int](int)  # how often the device dropped what an endpoint had to send
         self._halted = set[int]()
         self._standard = StandardRequests(self.model.description)
 
@@ -142,8 +144,7 @@ class UsbPort:
         if self._refused(endpoint):
             transfer.complete(End.STALLED, b"")
             return
-        with self._lock:
-            self._waiting[endpoint].append(transfer)
+        self._park(transfer)
         self._deliver(endpoint)
         if not self._faults.silent():
             self.model.asked(endpoint, transfer.length)
@@ -152,13 +153,20 @@ class UsbPort:
         if self._refused(transfer.endpoint):
             transfer.complete(End.STALLED, b"")
         elif self._faults.silent():
-            with self._lock:
-                self._waiting[transfer.endpoint].append(transfer)
+            self._park(transfer)
         else:
             with self._lock:
                 transfer.complete(End.DONE, b"")
             if not self._faults.wrong_device():
                 self.model.received(transfer.endpoint, transfer.data)
+
+    def _park(self, transfer: HostTransfer) -> None:
+        """Let a transfer wait for its end."""
+        with self._lock:
+            if self.plugged:
+                self._waiting[transfer.endpoint].append(transfer)
+            else:
+                transfer.complete(End.GONE, b"")
 
     def _refused(self, endpoint: int) -> bool:
         if self._faults.stalls(self._standard.is_bulk(endpoint)):
@@ -166,9 +174,9 @@ class UsbPort:
         return endpoint in self._halted
 
     def _control(self, transfer: HostTransfer, setup: Setup) -> None:
-        if self._faults.silent():
-            with self._lock:
-                self._waiting[transfer.endpoint].append(transfer)
+        # A host knows a device's descriptors since it was plugged in: silence does not hide them.
+        if not self._standard.answers(setup) and self._faults.silent():
+            self._park(transfer)
             return
         try:
             answer = self._obey(setup, transfer.data)[: setup.length]
@@ -178,11 +186,10 @@ class UsbPort:
         if not setup.request_type & IN:
             transfer.complete(End.DONE, b"")
             return
-        answers = self._faults.spoil(answer, bulk=False)
-        with self._lock:
-            self._waiting[transfer.endpoint].append(transfer)
+        answers = [answer] if self._standard.answers(setup) else self._faults.spoil(answer, bulk=False)
+        self._park(transfer)
         if answers:
-            delay = self._faults.delay(bulk=False)
+            delay = 0.0 if self._standard.answers(setup) else self._faults.delay(bulk=False)
             self._schedule(delay, lambda: self._finish_control(transfer, answers[0][: setup.length]))
 
     def _finish_control(self, transfer: HostTransfer, data: bytes) -> None:
@@ -215,7 +222,8 @@ class UsbPort:
                 start = max(self.now() + after + self._faults.delay(bulk=bulk), self._free_at[endpoint])
                 due = start + (len(part) / self._rate if self._rate else 0.0)
                 self._free_at[endpoint] = due
-            self._schedule(due - self.now(), lambda part=part: self._arrive(endpoint, part))  # type: ignore[misc]
+                drops = self._drops[endpoint]
+            self._schedule(due - self.now(), partial(self._arrive, endpoint, part, drops))
 
     def stall(self, endpoint: int) -> None:
         """Refuse transfers until the host clears the halt; those in flight end."""
@@ -226,9 +234,11 @@ class UsbPort:
                 transfer.complete(End.STALLED, b"")
 
     def drop(self, endpoint: int) -> None:
-        """Forget what waits to be sent."""
+        """Forget what waits to be sent, and what is on its way there."""
         with self._lock:
             self._sent[endpoint].clear()
+            self._free_at.pop(endpoint, None)
+            self._drops[endpoint] += 1
 
     def pending(self, endpoint: int) -> int:
         """How many transfers from this endpoint the host has in flight."""
@@ -244,8 +254,10 @@ class UsbPort:
 
         self._later(max(seconds, 0.0), act)
 
-    def _arrive(self, endpoint: int, data: bytes) -> None:
+    def _arrive(self, endpoint: int, data: bytes, drops: int) -> None:
         with self._lock:
+            if drops != self._drops[endpoint]:
+                return
             self._sent[endpoint].append(data)
         self._deliver(endpoint)
 
@@ -382,6 +394,3 @@ class WireFaults:
             strikes = self._passed.get(name, 0) >= wanted
             self._passed[name] = 0 if strikes else self._passed.get(name, 0) + 1
         return self._faults.take(name, **where) if strikes else None
-
-
-__all__ = ["End", "HostTransfer", "UsbPort", "endpoints"]

@@ -1,63 +1,12 @@
 """The link, the port and the faults of the wire, on a device that echoes; no thread and no second passes."""
 
 import threading
-from collections import deque
 
 import pytest
 
 from drivers.errors import Cancelled, LinkLost, Stalled, TransferTimeout
-from simulators.faults import Faults
-from simulators.usb_device import Setup, Stall, UsbDescription, UsbWire
-from simulators.usb_standard import configuration_descriptor, endpoint_descriptor, interface_descriptor
+from tests.usb_echo import BELL, IN, OUT, VENDOR_IN, VENDOR_OUT, Echo
 from tests.virtual_usb import VirtualUsb
-
-BELL, OUT, IN = 0x81, 0x02, 0x83
-VENDOR_IN, VENDOR_OUT = 0xC0, 0x40
-CONFIGURATION = configuration_descriptor(
-    interface_descriptor(0, 0, 3, (0xFF, 0xFF, 0xFF)),
-    endpoint_descriptor(BELL, 3, 64, 8),
-    endpoint_descriptor(OUT, 2, 64),
-    endpoint_descriptor(IN, 2, 64),
-)
-
-
-class Echo:
-    """Says again what it hears: bulk on IN half a second later, a register by control request, each ask on BELL."""
-
-    def __init__(self, serial: str = "E1") -> None:
-        self.faults = Faults(1)
-        self.description = UsbDescription(
-            0x1209, 0x0001, 0x0100, "Kiosk", "Echo", serial, (0, 0, 0), CONFIGURATION, "full"
-        )
-        self.register = b""
-        self.wire: UsbWire | None = None
-        self.asks = 0
-        self.heard = deque[bytes]()
-
-    def attach(self, wire: UsbWire, _now: float) -> None:
-        self.wire = wire
-
-    def control(self, setup: Setup, data: bytes) -> bytes:
-        if setup.request != 4:
-            raise Stall
-        if data:
-            self.register = data
-        return self.register
-
-    def received(self, _endpoint: int, data: bytes) -> None:
-        self.heard.append(data)
-        assert self.wire is not None
-        self.wire.send(IN, data, 0.5)
-
-    def asked(self, _endpoint: int, _length: int) -> None:
-        self.asks += 1
-
-    def ring(self, data: bytes) -> None:
-        assert self.wire is not None
-        self.wire.send(BELL, data)
-
-    def detach(self) -> None:
-        self.wire = None
 
 
 @pytest.fixture(name="echo")
