@@ -254,7 +254,7 @@ class Uru4000Model:
         if state.alive_at:
             return
         if state.status & HUNG == HUNG:
-            if not value & HUNG:
+            if not value & LOW_POWER:
                 state.status, state.alive_at = 0, self._now() + self.settings.reboot_s
         elif value & LOW_POWER:
             state.status, state.naps, state.answered = ALIVE | LOW_POWER, self.settings.naps, False
