@@ -4,8 +4,9 @@ serial:/dev/ttyUSB0?baud=57600      a tty, claimed for us alone
 socket://192.0.2.7:4001             a serial-to-network adapter that passes bytes through
 
 usb:05ba:000a, usbip://...          a USB device: a UsbLink and no byte stream, see usb_url.py
+v4l2:/dev/video0                    a camera by the kernel's own driver, see v4l2.py
 
-The ends that need pyserial live in transport_serial.py, those that need pyusb in transport_usb.py and transport_usbip.py.
+The ends that need pyserial live in transport_serial.py, those that need pyusb in transport_usb.py, transport_usbip.py.
 """
 
 import ipaddress
@@ -82,6 +83,17 @@ class SocketUrl:
 Url = SerialUrl | SocketUrl
 
 
+@dataclass(frozen=True, slots=True)
+class VideoUrl:
+    """A video device of the kernel: a driver of its own reaches it, by no byte stream."""
+
+    path: str
+
+    def __str__(self) -> str:
+        """As it stands in the configuration."""
+        return f"v4l2:{self.path}"
+
+
 def open_transport(url: str | Url) -> Transport:
     """The end that `url` names, open. ValueError: no such URL; LinkLost: it is not there."""
     return (parse_url(url) if isinstance(url, str) else url).open()
@@ -92,12 +104,17 @@ def parse_url(url: str, baud: int | None = None) -> Url:
 
     `baud` is for a serial URL that names none.
     """
-    return _PARSERS[_scheme(url, _PARSERS, USB_PARSERS)](url, baud)
+    return _PARSERS[_scheme(url, _PARSERS, {**USB_PARSERS, **_VIDEO_PARSERS})](url, baud)
 
 
 def parse_usb_url(url: str) -> AnyUsbUrl:
     """Check the URL of a USB device without touching it. ValueError: what is wrong."""
-    return USB_PARSERS[_scheme(url, USB_PARSERS, _PARSERS)](url)
+    return USB_PARSERS[_scheme(url, USB_PARSERS, {**_PARSERS, **_VIDEO_PARSERS})](url)
+
+
+def parse_video_url(url: str) -> VideoUrl:
+    """Check the URL of a video device of the kernel without touching it. ValueError: what is wrong."""
+    return _VIDEO_PARSERS[_scheme(url, _VIDEO_PARSERS, {**_PARSERS, **USB_PARSERS})](url)
 
 
 def _scheme(url: str, wanted: Collection[str], others: Collection[str]) -> str:
@@ -149,6 +166,14 @@ def _parse_socket(url: str, _: int | None) -> SocketUrl:
     return SocketUrl(host, port)
 
 
+def _parse_video(url: str) -> VideoUrl:
+    path = url.removeprefix("v4l2:")
+    if not path.startswith("/"):
+        raise ValueError(f"URL {url!r}: a video URL names a device file: v4l2:/dev/video0")
+    return VideoUrl(path)
+
+
+_VIDEO_PARSERS: dict[str, Callable[[str], VideoUrl]] = {"v4l2": _parse_video}
 _PARSERS: dict[str, Callable[[str, int | None], Url]] = {"serial": _parse_serial, "socket": _parse_socket}
 
 

@@ -1,0 +1,122 @@
+"""The part of Linux's video interface that a camera needs: requests and their structures, as on 64-bit machines.
+
+From linux/videodev2.h. Bytes in, data out; never touches a device.
+"""
+
+import struct
+from dataclasses import dataclass
+
+CAPTURE, MMAP = 1, 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE, V4L2_MEMORY_MMAP
+CAN_CAPTURE, CAN_STREAM, HAS_DEVICE_CAPS = 0x1, 0x0400_0000, 0x8000_0000
+FIELD_NONE = 1
+DISCRETE = 1  # a frame size that is one of a list
+FLAG_ERROR, CLOCK_MASK, CLOCK_MONOTONIC = 0x40, 0xE000, 0x2000
+SOURCE_MASK, STAMPED_AT_START = 0x7_0000, 0x1_0000
+_WRITE, _READ = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One ioctl: its number in group V, which way data goes, and how long its structure is."""
+
+    name: str
+    number: int
+    way: int
+    size: int
+
+    @property
+    def code(self) -> int:
+        """As the kernel encodes it."""
+        return self.way << 30 | self.size << 16 | ord("V") << 8 | self.number
+
+
+QUERYCAP = Request("VIDIOC_QUERYCAP", 0, _READ, 104)
+ENUM_FMT = Request("VIDIOC_ENUM_FMT", 2, _READ | _WRITE, 64)
+S_FMT = Request("VIDIOC_S_FMT", 5, _READ | _WRITE, 208)
+REQBUFS = Request("VIDIOC_REQBUFS", 8, _READ | _WRITE, 20)
+QUERYBUF = Request("VIDIOC_QUERYBUF", 9, _READ | _WRITE, 88)
+QBUF = Request("VIDIOC_QBUF", 15, _READ | _WRITE, 88)
+DQBUF = Request("VIDIOC_DQBUF", 17, _READ | _WRITE, 88)
+STREAMON = Request("VIDIOC_STREAMON", 18, _WRITE, 4)
+STREAMOFF = Request("VIDIOC_STREAMOFF", 19, _WRITE, 4)
+G_PARM = Request("VIDIOC_G_PARM", 21, _READ | _WRITE, 204)
+S_PARM = Request("VIDIOC_S_PARM", 22, _READ | _WRITE, 204)
+ENUM_FRAMESIZES = Request("VIDIOC_ENUM_FRAMESIZES", 74, _READ | _WRITE, 44)
+
+
+def block(request: Request, layout: str, *values: int | bytes) -> bytearray:
+    """The structure of a request, what is not given being zero."""
+    return bytearray(struct.pack(layout, *values).ljust(request.size, b"\0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Who the device is and whether it can stream pictures."""
+
+    driver: str
+    card: str
+    bus: str
+    usable: bool
+
+    @classmethod
+    def of(cls, data: bytes) -> "Capability":
+        """Read a v4l2_capability."""
+        driver, card, bus, _version, whole, device = struct.unpack_from("=16s32s32sIII", data)
+        caps = device if whole & HAS_DEVICE_CAPS else whole
+        wanted = CAN_CAPTURE | CAN_STREAM
+        return cls(_text(driver), _text(card), _text(bus), caps & wanted == wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a frame looks like in memory."""
+
+    width: int
+    height: int
+    fourcc: bytes
+    row_bytes: int
+    frame_bytes: int
+
+    def to_block(self) -> bytearray:
+        """As a wish (v4l2_format); the kernel fills in the sizes."""
+        return block(S_FMT, "=I4xII4sI", CAPTURE, self.width, self.height, self.fourcc, FIELD_NONE)
+
+    @classmethod
+    def of(cls, data: bytes) -> "Picture":
+        """Read what the kernel made of the wish."""
+        width, height, fourcc, _field, row_bytes, frame_bytes = struct.unpack_from("=8xII4sIII", data)
+        return cls(width, height, fourcc, row_bytes, frame_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """One of the kernel's buffers. `time` in seconds of the monotonic clock, None where the driver has another."""
+
+    index: int
+    used: int
+    damaged: bool
+    time: float | None
+    stamped_at_start: bool
+    offset: int
+    length: int
+
+    @classmethod
+    def of(cls, data: bytes) -> "Buffer":
+        """Read a v4l2_buffer."""
+        index, _, used, flags = struct.unpack_from("=IIII", data)
+        seconds, micros = struct.unpack_from("=qq", data, 24)
+        offset, length = struct.unpack_from("=I4xI", data, 64)
+        time = seconds + micros / 1e6 if flags & CLOCK_MASK == CLOCK_MONOTONIC else None
+        at_start = flags & SOURCE_MASK == STAMPED_AT_START
+        return cls(index, used, bool(flags & FLAG_ERROR), time, at_start, offset, length)
+
+
+def buffer_block(request: Request, index: int = 0) -> bytearray:
+    """A v4l2_buffer that names one of ours."""
+    data = block(request, "=II", index, CAPTURE)
+    struct.pack_into("=I", data, 60, MMAP)
+    return data
+
+
+def _text(raw: bytes) -> str:
+    return raw.split(b"\0")[0].decode("utf-8", "replace")

@@ -1,0 +1,99 @@
+"""The five calls that reach a video device. A test brings another kernel, for ours may have no video at all."""
+
+import fcntl
+import mmap
+import os
+import select
+import threading
+import time
+from typing import Protocol
+
+
+class Memory(Protocol):
+    """A mapped buffer."""
+
+    def __getitem__(self, part: slice) -> bytes:
+        """A copy of some of its bytes."""
+
+    def close(self) -> None:
+        """Unmap it."""
+
+
+class Kernel(Protocol):
+    """One open video device at a time. wake() may come from any thread; what fails is an OSError."""
+
+    def now(self) -> float:
+        """Seconds of the monotonic clock, the one that buffers are stamped with."""
+
+    def open(self, path: str) -> int:
+        """A descriptor that does not block."""
+
+    def ioctl(self, fd: int, code: int, data: bytearray) -> None:
+        """Do a request; `data` is changed in place."""
+
+    def map(self, fd: int, length: int, offset: int) -> Memory:
+        """Map a buffer of the device."""
+
+    def wait(self, fd: int, seconds: float) -> bool:
+        """Whether a frame is ready (or the device broken: then the next request says how) before a wake()."""
+
+    def wake(self) -> None:
+        """End the running wait or, when none runs, the next one."""
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor. Never raises."""
+
+
+class LinuxKernel:
+    """The kernel of this machine."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # wake() against close()
+        self._wake = -1
+
+    def now(self) -> float:
+        """Seconds of CLOCK_MONOTONIC."""
+        return time.monotonic()
+
+    def open(self, path: str) -> int:
+        """Open the device file."""
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with self._lock:
+            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        return fd
+
+    def ioctl(self, fd: int, code: int, data: bytearray) -> None:
+        """Do a request."""
+        fcntl.ioctl(fd, code, data, True)
+
+    def map(self, fd: int, length: int, offset: int) -> Memory:
+        """Map a buffer."""
+        return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
+
+    def wait(self, fd: int, seconds: float) -> bool:
+        """Wait for a frame."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        ready = [each for each, _ in poll.poll(max(seconds, 0.0) * 1000)]
+        if self._wake in ready:
+            os.eventfd_read(self._wake)
+            return False
+        return fd in ready
+
+    def wake(self) -> None:
+        """End a wait."""
+        with self._lock:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
+
+    def close(self, fd: int) -> None:
+        """Close the device file."""
+        os.close(fd)
+        with self._lock:
+            wake, self._wake = self._wake, -1
+            if wake >= 0:
+                os.close(wake)
+
+
+_: type[Kernel] = LinuxKernel
