@@ -6,6 +6,7 @@ DRILLS := lost unplug stop memory sensors fuzz swaps camera
 .PHONY: help setup demo test bench lint format lock $(addprefix drill-,$(DRILLS))
 help:
 	@echo "make demo    three travellers at a simulated kiosk; then press another finger   (ONCE=1 ends after the three)"
+	@echo "               with another sensor: SENSOR=ef01, sfm, uru4000 or nb1010"
 	@echo "make test    every test"
 	@echo "make bench   speed and accuracy, as ratios and figures"
 	@echo "make lint    ruff, mypy, codespell"
@@ -22,7 +23,7 @@ setup: .venv/ready
 	@touch $@
 
 demo: setup
-	@$(BIN)/kiosk-sim demo $(if $(ONCE),--once)
+	@$(BIN)/kiosk-sim demo $(if $(SENSOR),--sensor $(SENSOR)) $(if $(ONCE),--once)
 
 test: setup
 	$(BIN)/pytest

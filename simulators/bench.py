@@ -24,6 +24,7 @@ from models.encoder import Flaw
 from simulators import bench_compare, bench_encode
 from simulators.bench_search import search
 from simulators.ef01_commands import Ef01Settings
+from simulators.ef01_rig import Ef01Rig
 from simulators.extra import needed
 from simulators.images import ImageFileError, load_image
 from simulators.people import Person
@@ -127,13 +128,13 @@ class PathBench:
         """Once for each time that the kiosk asks: a press too many would be the next traveller's."""
         if heard["kind"] == "told" and heard["key"] in ASKING:
             self._rig.lift()
-            self._rig.sensor.module.press(touch.image)
+            self._rig.sensor.show(touch.image)
 
     def identify(self, touch: Touch) -> tuple[str, list[str], float, dict[str, float]]:
         """(outcome, reference ids of the lead, seconds from the first touch to the answer, milliseconds by step)."""
         self._watcher.forget()
         start = time.perf_counter()
-        self._rig.sensor.module.press(touch.image)
+        self._rig.sensor.show(touch.image)
         while (heard := self._watcher.next(ANSWER_S))["kind"] != "decided":
             self._press_if_asked(heard, touch)
         seconds = time.perf_counter() - start
@@ -156,7 +157,7 @@ def measure_path(touches: Sequence[Touch], settings: Ef01Settings, *, pace: bool
     probes = [t for t in touches if t is not first[t.finger]]
     if not probes:
         raise ValueError("one impression of a finger is enrolled, the others are identified: no finger has a second")
-    with KioskRig(settings=settings, pace=pace) as rig, Watcher(rig) as watcher:
+    with KioskRig(sensor=lambda link: Ef01Rig(settings, link, pace=pace)) as rig, Watcher(rig) as watcher:
         bench = PathBench(rig, watcher)
         enrolled = {t.finger for t in track(list(first.values()), "enrolling", console=out) if bench.enrol(t)}
         results = [(t, *bench.identify(t)) for t in track(probes, "identifying", console=out)]

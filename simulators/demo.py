@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -13,10 +14,10 @@ from rich.markup import escape
 from agent import console as words
 from drivers.sample import Position
 from simulators.broker import HOST
-from simulators.ef01_commands import Ef01Settings
 from simulators.hub_store import event_key
 from simulators.people import Condition, Person
 from simulators.rig import KioskRig, Watcher
+from simulators.sensors import SensorName, make_sensor
 
 LISTED, UNLISTED, UNREADABLE = 7, 11, 13  # seeds of synthetic people
 FINGER = Position.RIGHT_INDEX
@@ -85,10 +86,9 @@ class Demo:
 
     def _press(self, seed: int, impression: int, condition: Condition | None) -> None:
         out.print(f"  [dim]person {seed} presses the {FINGER.replace('_', ' ')} finger (impression {impression})[/]")
-        settings = self._rig.sensor.settings
-        finger = Person(seed).finger(FINGER)
-        image = finger.impression(impression, settings.width, settings.height, settings.ppi, condition)
-        self._rig.sensor.module.press(image)
+        view = self._rig.sensor.view
+        image = Person(seed).finger(FINGER).impression(impression, view.width, view.height, view.ppi, condition)
+        self._rig.sensor.show(image)
 
 
 def _holds(events: list[dict[str, Any]], key: str) -> bool:
@@ -104,7 +104,7 @@ def _introduce(rig: KioskRig) -> None:
     agent = rig.agent.pid if rig.agent else "-"
     out.print(f"  broker {rig.broker.name} at {HOST}:{rig.broker.port}")
     out.print(f"  hub    stores in {rig.hub.path}")
-    out.print(f"  sensor simulated R307, 256x288 at 500 ppi, 16 grey levels, at {rig.sensor.server.link}")
+    out.print(f"  sensor simulated {rig.sensor.kind.title}, at {rig.sensor.url}")
     out.print(f"  agent  process {agent}, log {rig.log}")
 
 
@@ -123,7 +123,7 @@ def _summary(rig: KioskRig, outcomes: list[str]) -> bool:
 
 def _stay(rig: KioskRig) -> None:
     """Until Ctrl-C."""
-    link = rig.sensor.server.link
+    link = rig.sensor.link
     out.print("\nThe kiosk goes on. In another terminal, press and lift a finger:")
     out.print(f"  .venv/bin/kiosk-sim press --link {link} --person 21 --hold 1", style="bold")
     out.print(f"  .venv/bin/kiosk-sim press --link {link} --image FILE.png --hold 1", style="bold")
@@ -135,10 +135,11 @@ def _stay(rig: KioskRig) -> None:
 
 def command(
     *,
+    sensor: Annotated[SensorName, typer.Option(help="Which sensor the kiosk has.")] = SensorName.EF01,
     once: Annotated[
         bool, typer.Option("--once", help="End after the three travellers; exit 1 if one came out wrong.")
     ] = False,
-    pace: Annotated[bool, typer.Option("--pace", help="Let bytes take the time of a UART at 57600 baud.")] = False,
+    pace: Annotated[bool, typer.Option("--pace", help="Let bytes take the time of the real wire.")] = False,
     rumqttd: Annotated[bool, typer.Option("--rumqttd", help="Use rumqttd even where Mosquitto is installed.")] = False,
 ) -> None:
     """Broker, hub, simulated sensor and the agent as its own process; three travellers; then press another finger."""
@@ -147,7 +148,8 @@ def command(
         signal.signal(number, _end)  # also where a shell had switched Ctrl-C off for what it runs in the background
     good = False
     try:
-        with KioskRig(say=_show_hub, pace=pace, settings=Ef01Settings(), mosquitto=False if rumqttd else None) as rig:
+        chosen = partial(make_sensor, sensor, pace=pace)
+        with KioskRig(say=_show_hub, sensor=chosen, mosquitto=False if rumqttd else None) as rig:
             _introduce(rig)
             with Watcher(rig, words.announced) as watcher:
                 good = _perform(rig, watcher)

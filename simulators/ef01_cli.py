@@ -12,10 +12,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from simulators.ef01_commands import BAUD_UNIT, PACKET_SIZES, Ef01Settings
-from simulators.ef01_rig import FINGER_NAMES, Ef01Rig
+from simulators.ef01_rig import Ef01Rig
 from simulators.faults import ALWAYS, FAULTS, Fault
 from simulators.pty import PortDied
 from simulators.remote import LINK_VARIABLE, RemoteError, SensorRemote, Shown, default_link
+from simulators.touch_rig import FINGER_NAMES
 
 WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
 MENDS = {"clear": "forget all waiting faults", "replug": "put the cable back"}

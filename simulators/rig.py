@@ -21,11 +21,11 @@ from typing import Any, Self
 from agent.control import ControlClient
 from agent.errors import ControlError
 from agent.keys import load_kiosk_key
+from simulators import ef01_rig
 from simulators.broker import Broker, wait_until
-from simulators.ef01_commands import Ef01Settings
-from simulators.ef01_rig import Ef01Rig
 from simulators.hub import HubSimulator, Say
 from simulators.hub_keys import HubKeys
+from simulators.touch_rig import TouchRig
 
 READY_S = 60.0  # the first start on a slow machine reads every library from the disk
 ANSWER_S = 60.0
@@ -34,6 +34,7 @@ LIFT_S = 1.0  # an agent that is away polls nothing: go on then
 SITE, KIOSK = "demo-port", "kiosk-1"
 
 Json = Mapping[str, Any]
+MakeSensor = Callable[[Path], TouchRig]  # of the path that it may use for its port or its control socket
 
 # The rig borrows pieces of the agent; the daemon's own log is a file.
 logging.getLogger("agent").addHandler(logging.NullHandler())
@@ -46,9 +47,9 @@ state_dir = "{folder}/state"
 control_socket = "{folder}/control.sock"
 
 [sensors.finger]
-driver = "ef01"
-url = "serial:{link}?baud={baud}"
-options = {{ poll_s = 0.05, {size} }}
+driver = "{driver}"
+url = "{url}"
+options = {{ {options} }}
 
 [plan]
 steps = [{{ sensor = "finger", position = "right_index" }}]
@@ -74,8 +75,7 @@ class KioskRig:
         *,
         environment: Mapping[str, str] | None = None,
         say: Say | None = None,
-        pace: bool = False,
-        settings: Ef01Settings | None = None,
+        sensor: MakeSensor | None = None,
         mosquitto: bool | None = None,
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-")
@@ -85,7 +85,7 @@ class KioskRig:
         self.broker = Broker(mosquitto=mosquitto, data_dir=self._folder("broker"))
         self._keys = HubKeys.load_or_make(self.folder / "hub.json", [self._kiosk_public_key()])
         self.hub = HubSimulator(self.broker.port, db=self.folder / "hub.db", say=say, keys=self._keys)
-        self.sensor = Ef01Rig(settings or Ef01Settings(), self.folder / "sensor", pace=pace)
+        self.sensor = (sensor or ef01_rig.usual)(self.folder / "sensor")
         self.client = ControlClient(self.folder / "control.sock")
         self.agent: subprocess.Popen[bytes] | None = None
         self._environment = dict(environment or {})
@@ -108,12 +108,9 @@ class KioskRig:
 
     def lift(self) -> None:
         """Take the finger away and let the driver see it: one that followed at once would be the same finger to it."""
-        self.sensor.module.lift()
-        polls = self._polls()
-        wait_until(lambda: self._polls() > polls, LIFT_S)
-
-    def _polls(self) -> int:
-        return self.sensor.module.counters().commands["GetImage"]
+        self.sensor.lift()
+        looks = self.sensor.looks()
+        wait_until(lambda: self.sensor.looks() > looks, LIFT_S)
 
     def start_agent(self) -> None:
         """Start the daemon and wait until its control socket answers. RuntimeError with the end of its log if not."""
@@ -185,9 +182,9 @@ class KioskRig:
             site=SITE,
             kiosk=KIOSK,
             folder=self.folder,
-            link=self.sensor.server.link,
-            baud=self.sensor.settings.baud,
-            size=_size(self.sensor.settings),
+            driver=self.sensor.kind.driver,
+            url=self.sensor.url,
+            options=", ".join(f"{key} = {json.dumps(value)}" for key, value in self.sensor.kind.options.items()),
             port=self.broker.port,
             hub_key=self.folder / "hub.pub.json",
         )
@@ -243,9 +240,3 @@ class Watcher:
                         self._queue.put(announcement)
             except (ControlError, OSError, json.JSONDecodeError):
                 self._stopping.wait(0.05)  # the agent is away; it will be back
-
-
-def _size(settings: Ef01Settings) -> str:
-    """How the driver is told what the module does not say."""
-    usual = (settings.width, settings.height) == (256, 288)
-    return 'model = "R307"' if usual else f"width = {settings.width}, height = {settings.height}"

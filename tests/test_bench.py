@@ -41,9 +41,9 @@ class ScriptedKiosk:
         self._said: Iterator[dict[str, Any]] = iter(said)
         self.answered = threading.Event()
         self.did: list[str] = []
-        self.sensor = self.module = self.client = self
+        self.sensor = self.client = self
 
-    def press(self, _: object) -> None:
+    def show(self, _: object) -> None:
         self.did.append("press")
 
     def lift(self) -> None:

@@ -97,7 +97,7 @@ def test_removing_a_reference_takes_it_from_the_list(running: KioskRig) -> None:
 
 
 def test_capture_says_that_the_daemon_holds_the_device(running: KioskRig) -> None:
-    done = kiosk_agent(running, "capture", "ef01", f"serial:{running.sensor.server.link}")
+    done = kiosk_agent(running, "capture", "ef01", running.sensor.url)
     assert done.returncode == 1
     assert "stop the daemon first" in done.stderr
     assert "Traceback" not in done.stderr
@@ -133,7 +133,7 @@ def test_without_a_daemon_the_command_line_opens_the_stores_itself(running: Kios
     listed = kiosk_agent(running, "watchlist", "list")
     assert listed.returncode == 0, listed.stderr
     assert f"person-{LISTED}" in listed.stdout
-    running.sensor.module.press(touch(LISTED, 4))
+    running.sensor.show(touch(LISTED, 4))
     found = kiosk_agent(running, "identify")
     running.lift()
     assert found.returncode == 0, found.stderr
@@ -147,9 +147,9 @@ def test_without_a_daemon_the_command_line_opens_the_stores_itself(running: Kios
 
 def test_a_sample_is_taken_without_a_daemon(running: KioskRig, tmp_path: Path) -> None:
     running.stop_agent()
-    running.sensor.module.press(touch(1, 1))
+    running.sensor.show(touch(1, 1))
     path = tmp_path / "x.png"
-    done = kiosk_agent(running, "capture", "ef01", f"serial:{running.sensor.server.link}", "--out", str(path))
+    done = kiosk_agent(running, "capture", "ef01", running.sensor.url, "--out", str(path))
     running.lift()
     assert done.returncode == 0, done.stderr
     assert "256x288 at 500 ppi, 4 bit" in done.stdout

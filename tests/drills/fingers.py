@@ -28,7 +28,7 @@ def enrol(rig: KioskRig, watcher: Watcher, person: int = LISTED) -> None:
     asking = threading.Thread(target=lambda: answer.append(rig.client.ask("enrol", wanted)))
     asking.start()
     watcher.wait_for("told")
-    rig.sensor.module.press(touch(person, 0))
+    rig.sensor.show(touch(person, 0))
     watcher.wait_for("step")
     rig.lift()
     asking.join(ANSWER_S)
@@ -38,7 +38,7 @@ def enrol(rig: KioskRig, watcher: Watcher, person: int = LISTED) -> None:
 
 def meet(rig: KioskRig, watcher: Watcher, person: int, impression: int, timeout: float = ANSWER_S) -> dict[str, Any]:
     """One traveller: press, wait for the answer, lift. TimeoutError when the kiosk gave none."""
-    rig.sensor.module.press(touch(person, impression))
+    rig.sensor.show(touch(person, impression))
     try:
         return dict(watcher.wait_for("decided", timeout))
     finally:

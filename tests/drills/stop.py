@@ -17,18 +17,18 @@ from tests.drills.fingers import enrol, touch
 
 
 def _press(rig: KioskRig, _: Watcher) -> None:
-    rig.sensor.module.press(touch(1, 1))
+    rig.sensor.show(touch(1, 1))
 
 
 def _in_the_middle(rig: KioskRig, watcher: Watcher) -> None:
     """While the image is judged."""
-    rig.sensor.module.press(touch(1, 1))
+    rig.sensor.show(touch(1, 1))
     watcher.wait_for("told")
 
 
 def _asked_again(rig: KioskRig, watcher: Watcher) -> None:
     """While a traveller whose finger was not good stands there."""
-    rig.sensor.module.press(touch(1, 1) // 64 + 190)
+    rig.sensor.show(touch(1, 1) // 64 + 190)
     watcher.wait_for("step")
     rig.lift()
 

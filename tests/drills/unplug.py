@@ -38,8 +38,8 @@ def once(rig: KioskRig, byte: int) -> float:
     """Unplug `byte` bytes into an image; returns the seconds from replugging until the hub knows the sensor is back."""
     told = len(sensor_states(rig))
     rig.sensor.unplug(after=max(1, byte))
-    rig.sensor.module.press(touch(1, 1))
-    if not rig.sensor.server.unplugged.wait(SOON):
+    rig.sensor.show(touch(1, 1))
+    if not rig.sensor.unplugged.wait(SOON):
         raise TimeoutError("the sensor was never unplugged")
     rig.lift()
     _until(rig, lambda: "fault" in sensor_states(rig)[told:], "the sensor is gone")
