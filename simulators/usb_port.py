@@ -71,6 +71,7 @@ class UsbPort:
     def _forget(self) -> None:
         self._waiting = defaultdict[int, deque[HostTransfer]](deque)  # the host's, by endpoint
         self._sent = defaultdict[int, deque[bytes]](deque)  # the device's, by endpoint
+        self._under_way = defaultdict[int, deque[bytes]](deque)  # sent, and due later
         self._free_at = defaultdict[int, float](float)  # when the last byte of an endpoint is over
         self._drops = defaultdict[int, int](int)  # how often the device dropped what an endpoint had to send
         self._halted = set[int]()
@@ -222,8 +223,9 @@ class UsbPort:
                 start = max(self.now() + after + self._faults.delay(bulk=bulk), self._free_at[endpoint])
                 due = start + (len(part) / self._rate if self._rate else 0.0)
                 self._free_at[endpoint] = due
+                self._under_way[endpoint].append(part)
                 drops = self._drops[endpoint]
-            self._schedule(due - self.now(), partial(self._arrive, endpoint, part, drops))
+            self._schedule(due - self.now(), partial(self._arrive, endpoint, drops))
 
     def stall(self, endpoint: int) -> None:
         """Refuse transfers until the host clears the halt; those in flight end."""
@@ -237,6 +239,7 @@ class UsbPort:
         """Forget what waits to be sent, and what is on its way there."""
         with self._lock:
             self._sent[endpoint].clear()
+            self._under_way[endpoint].clear()
             self._free_at.pop(endpoint, None)
             self._drops[endpoint] += 1
 
@@ -254,11 +257,12 @@ class UsbPort:
 
         self._later(max(seconds, 0.0), act)
 
-    def _arrive(self, endpoint: int, data: bytes, drops: int) -> None:
+    def _arrive(self, endpoint: int, drops: int) -> None:
+        """One transfer more is there: the oldest, for actions due at nearly one time may run in another order."""
         with self._lock:
             if drops != self._drops[endpoint]:
                 return
-            self._sent[endpoint].append(data)
+            self._sent[endpoint].append(self._under_way[endpoint].popleft())
         self._deliver(endpoint)
 
     def _deliver(self, endpoint: int) -> None:
