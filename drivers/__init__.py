@@ -11,6 +11,7 @@ from drivers.sensor import Sensor
 # name -> "module:Class", imported only when asked for. Class(url, options) checks both and touches no device.
 SENSORS: dict[str, str] = {
     "ef01": "drivers.ef01:Ef01",
+    "sfm": "drivers.sfm:Sfm",
 }
 
 # Installed packages add drivers here: name = "module:Class". A row of SENSORS wins over an outside driver of its name.

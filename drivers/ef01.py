@@ -35,7 +35,7 @@ from drivers.ef01_tables import (
     SystemParameters,
 )
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry
-from drivers.matches import UsbMatch
+from drivers.matches import SERIAL_ADAPTERS
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
@@ -43,14 +43,7 @@ from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transp
 
 log = logging.getLogger(__name__)
 
-# Modules have no USB of their own: these are the usual adapters from USB to a serial line.
-MATCHES = (
-    UsbMatch(0x10C4, 0xEA60, "Silicon Labs CP210x", "tty"),
-    UsbMatch(0x1A86, 0x7523, "WCH CH340", "tty"),
-    UsbMatch(0x1A86, 0x5523, "WCH CH341", "tty"),
-    UsbMatch(0x0403, 0x6001, "FTDI FT232R", "tty"),
-    UsbMatch(0x0403, 0x6015, "FTDI FT-X", "tty"),
-)
+MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
 
 DEPTH_BITS = 4
 LAST_RATE_TRIES, OTHER_RATE_TRIES = 6, 3  # greetings at the rate tried last, and at each before it

@@ -31,3 +31,13 @@ class ClassMatch:
 
 
 Match = UsbMatch | ClassMatch
+
+
+# The usual adapters from USB to a serial line, for sensors that have no USB of their own.
+SERIAL_ADAPTERS = (
+    UsbMatch(0x10C4, 0xEA60, "Silicon Labs CP210x", "tty"),
+    UsbMatch(0x1A86, 0x7523, "WCH CH340", "tty"),
+    UsbMatch(0x1A86, 0x5523, "WCH CH341", "tty"),
+    UsbMatch(0x0403, 0x6001, "FTDI FT232R", "tty"),
+    UsbMatch(0x0403, 0x6015, "FTDI FT-X", "tty"),
+)

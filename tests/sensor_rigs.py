@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from drivers.options import Options
 from simulators.ef01 import Ef01Module, Ef01Settings
 from simulators.pty import PtyServer
+from simulators.sfm import SfmModule, SfmSettings
 
 
 class Rig(Protocol):
@@ -48,18 +49,19 @@ PACKET_SIZE = 128
 
 
 @dataclass
-class Ef01Rig:
-    """An EF01 module behind a pseudo-terminal."""
+class SerialRig:
+    """A module behind a pseudo-terminal; `levels` grey levels are told apart."""
 
     server: PtyServer
-    module: Ef01Module
+    module: Ef01Module | SfmModule
     url: str
     options: Options
     transfer_bytes: int
+    levels: int
 
     def present(self, seed: int) -> NDArray[np.uint8]:
-        levels = np.random.default_rng(seed).integers(0, 16, (SIDE, SIDE), np.uint8)
-        image = levels * np.uint8(17)
+        levels = np.random.default_rng(seed).integers(0, self.levels, (SIDE, SIDE), np.uint8)
+        image = levels * np.uint8(255 // (self.levels - 1))
         self.module.press(image)
         return image
 
@@ -84,13 +86,29 @@ def ef01_rig(folder: Path, pace: bool) -> Iterator[Rig]:  # noqa: FBT001 - one r
     module = Ef01Module(Ef01Settings(width=SIDE, height=SIDE, packet_size=PACKET_SIZE), seed=1)
     image_bytes = SIDE * SIDE // 2
     with PtyServer(module, link=folder / "ttyFP0", pace=pace) as server:
-        yield Ef01Rig(
+        yield SerialRig(
             server=server,
             module=module,
             url=f"serial:{server.link}?baud=57600",
             options={"width": SIDE, "height": SIDE, "poll_s": 0.01},
             transfer_bytes=12 + image_bytes + 11 * image_bytes // PACKET_SIZE,
+            levels=16,
         )
 
 
-RIGS: dict[str, MakeRig] = {"ef01": ef01_rig}
+@contextmanager
+def sfm_rig(folder: Path, pace: bool) -> Iterator[Rig]:  # noqa: FBT001 - one row of RIGS
+    module = SfmModule(SfmSettings(width=SIDE, height=SIDE), seed=1)
+    record_bytes = 28 + SIDE * SIDE
+    with PtyServer(module, link=folder / "ttyFP0", pace=pace) as server:
+        yield SerialRig(
+            server=server,
+            module=module,
+            url=f"serial:{server.link}?baud=115200",
+            options={"width": SIDE, "height": SIDE, "poll_s": 0.01, "look_s": 0.05},
+            transfer_bytes=13 + record_bytes + 17 * (record_bytes // 4096 + 1),
+            levels=256,
+        )
+
+
+RIGS: dict[str, MakeRig] = {"ef01": ef01_rig, "sfm": sfm_rig}

@@ -29,7 +29,9 @@ OWNED = {
 }
 
 # The device's side of a wire knows nothing of the host's: an error of one would otherwise agree with itself.
-DEVICE_MODELS = ("ef01.py", "ef01_commands.py", "uart.py", "pty.py", "faults.py")
+DEVICE_MODELS = (
+    "ef01.py", "ef01_commands.py", "sfm.py", "sfm_commands.py", "sfm_wire.py", "uart.py", "pty.py", "faults.py",
+)  # fmt: skip
 
 # The simulated hub reads only the published schemas.
 HUB = ("hub.py", "hub_keys.py", "hub_print.py", "hub_rules.py", "hub_store.py")

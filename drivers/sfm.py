@@ -1,0 +1,312 @@
+"""Suprema SFM fingerprint modules on a serial line: UniFinger SFM3000 to SFM6050, SFM Slim.
+
+The module waits for the finger itself and then sends an image of 256 (or 16) grey levels. It has no event for a finger
+that was lifted: the driver asks for another scan and stops it as soon as the module has seen a finger.
+
+This file opens and captures, sfm_link.py does one exchange, sfm_tables.py says what the bytes mean, sfm_image.py reads
+the image.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
+from drivers.matches import SERIAL_ADAPTERS
+from drivers.options import Options, parse_options
+from drivers.sample import Modality, Position, Sample
+from drivers.sensor import DeviceInfo, Sensor
+from drivers.sfm_image import DEPTH_BITS, PARAMETER_VALUE, BadRecord, Picture, read_record, record_bytes
+from drivers.sfm_link import ANSWER_S, DATA_BYTES, LOOK_BYTES, SENDINGS, Clock, NoAnswer, Response, SfmLink
+from drivers.sfm_options import SfmOptions
+from drivers.sfm_tables import DEFAULT_BAUD, EXTENDED, PLAIN, RATE_CODES, Command, Next, Parameter, Result
+from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transport, parse_url
+
+log = logging.getLogger(__name__)
+
+MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
+
+GREETINGS = 3  # at each rate
+OWN_TIMEOUT_S = 20.0  # a module waits so long for a finger at most, unless it was told to wait for ever
+READINGS = 3  # of one scan, while its image arrives damaged, before the person is asked again
+ADVICE = "is it powered and wired, and at this rate? (baud in the URL, options probe_bauds, terminal)"
+ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate? (option terminal)"
+
+
+class Sfm:
+    """One module."""
+
+    modality = Modality.FINGER
+    streams = False
+
+    def __init__(
+        self,
+        url: str,
+        options: Options,
+        *,
+        clock: Clock = time.monotonic,
+        connect: Callable[[Url], Transport] = open_transport,
+    ) -> None:
+        self._options = parse_options(SfmOptions, "sfm", options)
+        self._home = parse_url(url, DEFAULT_BAUD)
+        self._url = self._home  # at the rate of the last contact
+        if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
+            raise ValueError(f"driver sfm: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
+        self._name = f"sfm at {self._url.path if isinstance(self._url, SerialUrl) else self._url}"
+        self._clock = clock
+        self._connect = connect
+        self._attachment = Attachment()
+        self._link: SfmLink | None = None
+        self._size = (self._options.height, self._options.width)
+        self._transfer = PLAIN if self._options.transfer == "plain" else EXTENDED
+        self._before = dict[Parameter, int]()  # what to restore at close
+        self._lift_first = False
+
+    def open(self) -> DeviceInfo:
+        """Claim the port, learn what answers and ask it for grey images. Tries each rate of the options."""
+        self.close()
+        with self._attachment.attempt(), self._closed_on_failure():
+            link = self._set_rate(self._find(self._rates_to_try()))
+            self._set_format(link)
+            info = self._info(link)
+            self._link = link
+            return info
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
+        """Wait for a finger and return its image."""
+        with self._attachment.attempt():
+            if self._link is None:
+                raise LinkLost(f"{self._name}: not open")
+            with self._hung_up_when_cancelled(self._link):
+                deadline = self._clock() + timeout
+                self._await_lift(self._link, deadline)
+                announced = self._await_finger(self._link, deadline)
+                captured_at = datetime.now(UTC)
+                picture = self._fetch(self._link, announced)
+            self._lift_first = True
+            self._size = picture.image.shape[0], picture.image.shape[1]
+            ppi, depth = self._options.ppi, picture.depth_bits
+            return Sample(self.modality, position, picture.image, depth, ppi, captured_at, device=self._name)
+
+    def cancel(self) -> None:
+        """End the running capture or open, or the next one, with Cancelled."""
+        self._attachment.cancel()
+
+    def close(self) -> None:
+        """Put back what was changed in the module, as far as it answers, and give the port back."""
+        link, self._link = self._link, None
+        if link is not None:
+            with suppress(SensorError, Cancelled):
+                self._restore(link)
+        self._before.clear()
+        self._attachment.detach()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def _hung_up_when_cancelled(self, link: SfmLink) -> Iterator[None]:
+        """The module need not go on waiting for a finger that nobody waits for."""
+        try:
+            yield
+        except Cancelled:
+            with suppress(SensorError, Cancelled):
+                link.hang_up()
+            raise
+
+    # Finding it
+
+    def _rates_to_try(self) -> list[Url]:
+        """The URL at the rate of the last contact, at its own, at that wanted, and at those to probe."""
+        if not isinstance(self._url, SerialUrl) or not isinstance(self._home, SerialUrl):
+            return [self._url]
+        wanted = [self._options.baud] if self._options.baud else []
+        rates = dict.fromkeys([self._url.baud, self._home.baud, *wanted, *self._options.probe_bauds])
+        return [replace(self._url, baud=rate) for rate in rates]
+
+    def _find(self, urls: list[Url]) -> SfmLink:
+        """Greet at each rate; go on with the first that answers."""
+        oddity = ""
+        for url in urls:
+            link = self._attach(url)
+            if link.greet(GREETINGS):
+                self._url = url
+                return link
+            oddity = oddity or link.oddity
+        rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
+        at = f" at {', '.join(rates)} baud" if rates else ""
+        raise ProtocolError(f"{self._name}: no answer{at}{oddity}; {ADVICE if rates else ADVICE_SOCKET}")
+
+    def _attach(self, url: Url) -> SfmLink:
+        self._attachment.detach()  # the same port may be opened again
+        transport = self._connect(url)
+        self._attachment.attach(transport)
+        baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
+        link = SfmLink(transport, self._name, self._options.terminal, baud, self._clock)
+        link.expect_images(record_bytes(self._size[1], self._size[0], self._options.format))
+        return link
+
+    # Setting it up: until power-off only, and back as it was at close
+
+    def _set_rate(self, link: SfmLink) -> SfmLink:
+        wanted, now = self._options.baud, self._url
+        if not isinstance(now, SerialUrl) or wanted is None:
+            return link
+        if wanted == now.baud:
+            return self._note_rate(link)
+        refusal = self._ask_for_rate(link, wanted)
+        if refusal is not None:
+            log.warning("%s: refuses %d baud: %s (0x%02X)", self._name, wanted, refusal.meaning, refusal.code)
+            return link
+        link = self._find([replace(now, baud=wanted), now])
+        if self._url == now:
+            log.warning("%s: keeps %d baud", self._name, now.baud)
+        return self._note_rate(link)
+
+    def _note_rate(self, link: SfmLink) -> SfmLink:
+        """Another rate than that of the URL is put back at close."""
+        home, now = self._home, self._url
+        if isinstance(home, SerialUrl) and home != now and home.baud in RATE_CODES:
+            self._before[Parameter.BAUD] = RATE_CODES[home.baud]
+        return link
+
+    def _ask_for_rate(self, link: SfmLink, baud: int) -> Result | None:
+        """What the module said against it. None: nothing, or its answer came at the new rate."""
+        try:
+            answer = link.write(Parameter.BAUD, RATE_CODES[baud])
+        except NoAnswer:
+            return None
+        return None if answer.then is Next.GO_ON else answer
+
+    def _set_format(self, link: SfmLink) -> None:
+        """Ask for grey images: a module from the factory sends black and white."""
+        wanted, before = PARAMETER_VALUE[self._options.format], link.read(Parameter.IMAGE_FORMAT)
+        if before == wanted:
+            return
+        self._accept(link.write(Parameter.IMAGE_FORMAT, wanted), "images in grey")
+        if before is not None:
+            self._before[Parameter.IMAGE_FORMAT] = before
+
+    def _restore(self, link: SfmLink) -> None:
+        """Undo what was set, the rate last."""
+        if not self._before or not link.greet(1):
+            return
+        for parameter in sorted(self._before):
+            if link.write(parameter, self._before[parameter]).then is Next.GO_ON and parameter is Parameter.BAUD:
+                self._url = self._home
+
+    def _accept(self, answer: Result, what: str) -> None:
+        """ProtocolError unless the module said ok."""
+        if answer.then is not Next.GO_ON:
+            raise ProtocolError(f"{self._name}: {what} refused: {answer.meaning} (0x{answer.code:02X})")
+
+    def _info(self, link: SfmLink) -> DeviceInfo:
+        firmware, serial = link.read(Parameter.FIRMWARE), link.read(Parameter.SERIAL)
+        height, width = self._size
+        return DeviceInfo(
+            driver="sfm",
+            model="",
+            serial="" if serial is None else str(serial),
+            firmware="" if firmware is None else _characters(firmware),
+            width=width,
+            height=height,
+            pixels_per_inch=self._options.ppi,
+            depth_bits=DEPTH_BITS[self._options.format],
+        )
+
+    # Waiting for the person
+
+    def _await_lift(self, link: SfmLink, deadline: float) -> None:
+        while self._lift_first:
+            if not self._feels_finger(link):
+                self._lift_first = False
+            elif (left := deadline - self._clock()) <= 0:
+                raise CaptureRetry(Retry.LIFT_FINGER)
+            else:
+                link.pause(min(self._options.poll_s, left))
+
+    def _feels_finger(self, link: SfmLink) -> bool:
+        """Whether a finger lies on the sensor: a scan that is stopped as soon as it has seen one."""
+        seen = self._scan(link, LOOK_BYTES, self._options.look_s)
+        link.ready()
+        return seen is not None and seen.result.then is not Next.POLL_AGAIN
+
+    def _await_finger(self, link: SfmLink, deadline: float) -> int | None:
+        """Wait for a scan; the bytes of its image, or None when the response that told them was lost."""
+        deadline = max(deadline, self._clock() + self._options.look_s)
+        while (left := deadline - self._clock()) > 0:
+            seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S))
+            if seen is not None and seen.result.then is not Next.POLL_AGAIN:
+                return self._announced(link, self._transfer.scan, seen)
+            link.ready()  # or it has fallen silent
+        raise CaptureRetry(Retry.NOTHING_PRESENTED)
+
+    def _scan(self, link: SfmLink, data_bytes: int, seconds: float) -> Response | None:
+        """Ask for a scan; its first response, when that is about a finger. None: nothing whole within `seconds`."""
+        trouble = ""
+        for _ in range(SENDINGS):
+            link.ready()
+            link.start(self._transfer.scan, data_bytes)
+            seen = link.hear(self._transfer.scan, seconds)
+            if seen is None or seen.result.then not in (Next.SEND_AGAIN, Next.FALL_BACK, Next.REOPEN):
+                return seen
+            if seen.result.then is Next.FALL_BACK and self._transfer is EXTENDED and self._options.transfer == "auto":
+                log.info("%s: knows no extended transfer", self._name)
+                self._transfer = PLAIN
+            elif seen.result.then is not Next.SEND_AGAIN:
+                self._accept(seen.result, self._transfer.scan.name)
+            trouble = f"{seen.result.meaning} (0x{seen.result.code:02X})"
+        raise ProtocolError(f"{self._name}: {SENDINGS} times: {trouble}")
+
+    # The image
+
+    def _announced(self, link: SfmLink, command: Command, seen: Response | None) -> int | None:
+        """The bytes of the image that follows. None: the response that tells them was lost."""
+        while seen is not None and seen.result.then is Next.WAIT_ON:
+            seen = link.hear(command, ANSWER_S)
+        if seen is not None and isinstance(seen.result.then, Retry):
+            raise CaptureRetry(seen.result.then, seen.result.meaning)
+        return seen.size if seen is not None and seen.result.then is Next.GO_ON else None
+
+    def _fetch(self, link: SfmLink, announced: int | None) -> Picture:
+        """The image that was scanned. When it arrives damaged the module sends it again."""
+        found = self._read(link, self._transfer.scan, announced)
+        for _ in range(READINGS - 1):
+            if isinstance(found, Picture):
+                break
+            link.ready()
+            link.start(self._transfer.read, DATA_BYTES)
+            announced = self._announced(link, self._transfer.read, link.hear(self._transfer.read, ANSWER_S))
+            found = self._read(link, self._transfer.read, announced)
+        if isinstance(found, Picture):
+            return found
+        raise CaptureRetry(Retry.MOVED, found)
+
+    def _read(self, link: SfmLink, command: Command, announced: int | None) -> Picture | str:
+        """The picture, or what was damaged."""
+        if announced is None:
+            return "the announcement of an image was lost"
+        upload = link.receive(self._transfer, command, announced)
+        if upload.damage:
+            return upload.damage
+        try:
+            return read_record(upload.record, self._name)
+        except BadRecord as bad:
+            return str(bad)
+
+
+def _characters(word: int) -> str:
+    """Four characters in a number; the number itself when they are none."""
+    raw = word.to_bytes(4, "little").rstrip(b"\0 ")
+    return raw.decode("ascii") if raw.isascii() and raw.decode("ascii").isprintable() else f"0x{word:08X}"
+
+
+_: type[Sensor] = Sfm

@@ -1,0 +1,127 @@
+"""SFM packets: bytes of any split in, whole packets and the raw bytes behind them out. Never touches a port.
+
+offset  size  field (multi-byte fields are little endian)
+0       1     start: 40, or 41 on a network (RS-485), where two bytes with the terminal's number follow
+1       1     command
+2       4     param
+6       4     size
+10      1     flag (to the module) or result (from it)
+11      1     checksum: sum of all bytes before it, mod 256
+12      1     end: 0A
+"""
+
+import struct
+from dataclasses import dataclass
+
+END = 0x0A
+BLOCK_SUM_SIZE = 4  # a data packet of the extended transfer ends with the plain sum of its body
+
+_START, _NETWORK_START = 0x40, 0x41
+_FIELDS = struct.Struct("<BIIB")
+_TAIL_SIZE = 2  # checksum and end
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One packet. `terminal` is None on a line of its own. It never holds pixels."""
+
+    command: int
+    param: int = 0
+    size: int = 0
+    flag: int = 0
+    terminal: int | None = None
+
+    def to_bytes(self) -> bytes:
+        """The packet on the wire."""
+        head = _marker(self.terminal) + _FIELDS.pack(self.command, self.param, self.size, self.flag)
+        return head + bytes([sum(head) & 0xFF, END])
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> "Packet":
+        """The packet in `raw`, which holds it and nothing else. ValueError says what is wrong."""
+        sizes = {_START: packet_size(None), _NETWORK_START: packet_size(0)}
+        if not raw or len(raw) != sizes.get(raw[0]):
+            raise ValueError("not one packet: wrong start or length")
+        terminal = int.from_bytes(raw[1:3], "little") if raw[0] == _NETWORK_START else None
+        found = _parse(raw, terminal)
+        if found is None:
+            raise ValueError("not one packet: wrong checksum or end")
+        return found
+
+
+def packet_size(terminal: int | None) -> int:
+    """Bytes of a packet: 13, on a network 15."""
+    return len(_marker(terminal)) + _FIELDS.size + _TAIL_SIZE
+
+
+def _marker(terminal: int | None) -> bytes:
+    return bytes([_START]) if terminal is None else bytes([_NETWORK_START]) + terminal.to_bytes(2, "little")
+
+
+def _parse(raw: bytes | bytearray, terminal: int | None) -> Packet | None:
+    """The packet that fills `raw`, whose start is right. None: its checksum or its end is wrong."""
+    if raw[-1] != END or sum(raw[:-_TAIL_SIZE]) & 0xFF != raw[-_TAIL_SIZE]:
+        return None
+    command, param, size, flag = _FIELDS.unpack(raw[-_TAIL_SIZE - _FIELDS.size : -_TAIL_SIZE])
+    return Packet(command, param, size, flag, terminal)
+
+
+class Unframer:
+    """Collects bytes; gives out packets of one terminal, and the raw bytes that a packet announced.
+
+    What is no packet is skipped. A packet cut short at the end of what was received hides one behind it until more
+    bytes come: ask with `final` when no more came for a while.
+    """
+
+    def __init__(self, terminal: int | None = None) -> None:
+        self._terminal = terminal
+        self._marker = _marker(terminal)
+        self._size = packet_size(terminal)
+        self._buffer = bytearray()
+        self.skipped = 0  # bytes that were no packet, since clear()
+
+    @property
+    def pending(self) -> int:
+        """Bytes received and not given out."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take what was received."""
+        self._buffer += data
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._buffer.clear()
+        self.skipped = 0
+
+    def packet(self, *, final: bool = False) -> Packet | None:
+        """The next packet. None: more bytes are needed; with `final`: there is none, and nothing is kept."""
+        buffer, at, found = self._buffer, 0, None
+        while found is None and (at := buffer.find(self._marker, at)) >= 0:
+            if len(buffer) - at < self._size:
+                if not final:
+                    break
+            else:
+                found = _parse(buffer[at : at + self._size], self._terminal)
+            at += 0 if found else 1
+        self._drop(at if at >= 0 else self._hopeless(final=final), self._size if found else 0)
+        return found
+
+    def body(self, count: int) -> bytes | None:
+        """The next `count` raw bytes. None: more are needed."""
+        if len(self._buffer) < count:
+            return None
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
+
+    def _hopeless(self, *, final: bool) -> int:
+        """How many bytes can begin no packet: all, but for a start code that is cut short."""
+        for kept in range(min(len(self._marker) - 1, len(self._buffer)), 0, -1):
+            if not final and self._buffer.endswith(self._marker[:kept]):
+                return len(self._buffer) - kept
+        return len(self._buffer)
+
+    def _drop(self, noise: int, whole: int) -> None:
+        self.skipped += noise
+        del self._buffer[: noise + whole]

@@ -1,0 +1,82 @@
+"""The image record of SFM modules: seven little-endian numbers, then the pixels, row by row."""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import ProtocolError
+
+_HEAD = struct.Struct("<7i")  # width, height, compressed, encrypted, format, bytes of the image, bytes of a template
+HEAD_SIZE = _HEAD.size
+LEAST_SIDE, MOST_SIDE = 16, 1024  # pixels; no sensor of the family is outside
+
+
+class BadRecord(Exception):
+    """The numbers do not fit each other: damaged on the way."""
+
+
+class Format(IntEnum):
+    """The pixel formats that we take, as the record names them."""
+
+    GREY8 = 0
+    GREY4 = 2  # two pixels a byte, the left one in the upper bits (as other modules do; the manual does not say)
+
+
+DEPTH_BITS = {Format.GREY8: 8, Format.GREY4: 4}
+PARAMETER_VALUE = {Format.GREY8: 0x30, Format.GREY4: 0x32}  # of the parameter IMAGE_FORMAT
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Picture:
+    """A whole image: u8[height, width] over the full range, and how many bits a pixel had."""
+
+    image: NDArray[np.uint8]
+    depth_bits: int
+
+
+def record_bytes(width: int, height: int, form: Format) -> int:
+    """Bytes of a record."""
+    return HEAD_SIZE + width * height * DEPTH_BITS[form] // 8
+
+
+def read_record(record: bytes, name: str) -> Picture:
+    """The picture in a record of the device `name`.
+
+    BadRecord: its numbers do not fit. ProtocolError: it is none that we can read, and what to do.
+    """
+    if len(record) < HEAD_SIZE:
+        raise BadRecord(f"a record of {len(record)} bytes")
+    width, height, compressed, encrypted, form, image_bytes, template_bytes = _HEAD.unpack_from(record)
+    if min(width, height) < LEAST_SIDE or max(width, height) > MOST_SIDE:
+        raise BadRecord(f"an image of {width} x {height} pixels")
+    if image_bytes < 0 or template_bytes < 0 or HEAD_SIZE + image_bytes + template_bytes != len(record):
+        raise BadRecord(f"{len(record)} bytes hold no image of {image_bytes} and a template of {template_bytes}")
+    if compressed or encrypted or form not in Format.__members__.values():
+        kind = f"format {form}{', compressed' if compressed else ''}{', encrypted' if encrypted else ''}"
+        raise ProtocolError(
+            f"{name}: sends images that are not plain grey ({kind}): "
+            "switch encryption and enhanced privacy off in the module"
+        )
+    if record_bytes(width, height, Format(form)) != HEAD_SIZE + image_bytes:
+        raise BadRecord(f"{image_bytes} bytes are no image of {width} x {height} pixels")
+    pixels = np.frombuffer(record, np.uint8, image_bytes, HEAD_SIZE)
+    return Picture(_EXPAND[Format(form)](pixels).reshape(height, width), DEPTH_BITS[Format(form)])
+
+
+def _expand4(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Two pixels a byte to one, over the full range."""
+    levels = np.empty((pairs.size, 2), np.uint8)
+    levels[:, 0] = pairs >> 4
+    levels[:, 1] = pairs & 0x0F
+    levels *= 17
+    return levels
+
+
+def _copy(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels.copy()
+
+
+_EXPAND = {Format.GREY8: _copy, Format.GREY4: _expand4}

@@ -1,0 +1,110 @@
+"""What Suprema's SFM modules say on the wire, as rows: commands, parameters, results, rates.
+
+Source: ../shared/facts/serial-fingerprint.md, part B.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, auto
+
+from drivers.errors import Retry
+
+DEFAULT_BAUD = 115_200
+RATE_CODES = {9600: 0x31, 19200: 0x32, 38400: 0x33, 57600: 0x34, 115_200: 0x35, 230_400: 0x36, 460_800: 0x37,
+              921_600: 0x38}  # fmt: skip
+ALIVE = 0x30  # the state, in the answer to SS, of a module that waits for commands
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A row: code and name."""
+
+    code: int
+    name: str
+
+
+WRITE_PARAMETER = Command(0x01, "SW")
+READ_PARAMETER = Command(0x03, "SR")
+STATUS = Command(0x04, "SS")
+CANCEL = Command(0x60, "CA")
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A way to fetch an image: the command that scans a finger, and that which sends the last scan again."""
+
+    scan: Command
+    read: Command
+    extended: bool  # in data packets with a checksum each, which the host acknowledges
+
+
+PLAIN = Transfer(Command(0x15, "SI"), Command(0x20, "RI"), extended=False)
+EXTENDED = Transfer(Command(0x83, "SIX"), Command(0x84, "RIX"), extended=True)
+
+
+class Parameter(IntEnum):
+    """The system parameters that we read or write. What is written is not saved: it is gone at power-off."""
+
+    IMAGE_FORMAT = 0x6C
+    FIRMWARE = 0x6E
+    SERIAL = 0x6F
+    BAUD = 0x71
+
+
+class Next(Enum):
+    """What follows a result."""
+
+    GO_ON = auto()
+    WAIT_ON = auto()  # another result of the same command follows
+    POLL_AGAIN = auto()  # nobody came
+    SEND_AGAIN = auto()  # the module did not understand what arrived, or does something else
+    FALL_BACK = auto()  # the module does not know this command: try the plain transfer
+    REOPEN = auto()  # ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A row: code, meaning, and what follows. A Retry means CaptureRetry with that reason."""
+
+    code: int
+    meaning: str
+    then: Next | Retry
+
+
+_TEMPLATES = "an answer to a command about stored templates, of which this driver sends none"
+_ACCESS = "an answer of access control, for which this driver never asks"
+
+_ROWS = (
+    Result(0x61, "success", Next.GO_ON),
+    Result(0x62, "finger scanned", Next.WAIT_ON),
+    Result(0x63, "scan failed", Retry.TOO_MESSY),
+    Result(0x69, f"not found: {_TEMPLATES}", Next.REOPEN),
+    Result(0x6A, f"no match: {_TEMPLATES}", Next.REOPEN),
+    Result(0x6B, "image too poor", Retry.TOO_MESSY),
+    Result(0x6C, "no finger in its own time", Next.POLL_AGAIN),
+    Result(0x6D, f"memory full: {_TEMPLATES}", Next.REOPEN),
+    Result(0x6E, f"id exists: {_TEMPLATES}", Next.REOPEN),
+    Result(0x72, f"finger limit: {_TEMPLATES}", Next.REOPEN),
+    Result(0x74, "goes on", Next.WAIT_ON),
+    Result(0x75, "not supported: is enhanced privacy on, or the firmware too old to send images?", Next.FALL_BACK),
+    Result(0x76, f"invalid id: {_TEMPLATES}", Next.REOPEN),
+    Result(0x7A, f"matching timed out: {_TEMPLATES}", Next.REOPEN),
+    Result(0x7C, "invalid firmware: install the firmware of this module again", Next.REOPEN),
+    Result(0x80, "busy with another command: does another host use it?", Next.SEND_AGAIN),
+    Result(0x81, "cancelled", Next.POLL_AGAIN),
+    Result(0x82, "data error: what arrived there was damaged", Next.SEND_AGAIN),
+    Result(0x83, "data taken", Next.WAIT_ON),
+    Result(0x86, f"finger exists: {_TEMPLATES}", Next.REOPEN),
+    Result(0x90, f"rejected id: {_ACCESS}", Next.REOPEN),
+    Result(0x91, f"duress: {_ACCESS}", Next.REOPEN),
+    Result(0x93, f"access not granted: {_ACCESS}", Next.REOPEN),
+    Result(0x94, f"entrance limit: {_ACCESS}", Next.REOPEN),
+    Result(0xA0, f"card error: {_ACCESS}", Next.REOPEN),
+    Result(0xA1, "locked: unlock the module with the tool of its maker", Next.REOPEN),
+    Result(0xB0, "taken for a fake finger", Retry.TOO_MESSY),
+)
+RESULTS = {row.code: row for row in _ROWS}
+
+
+def result(code: int) -> Result:
+    """The row of `code`; one that we do not know reopens the device."""
+    return RESULTS.get(code, Result(code, "unknown result", Next.REOPEN))
