@@ -8,6 +8,7 @@ unplugged device.
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ DEVICE = struct.Struct(">256s32sIIIHHHBBBBBB")  # what the server says of a devi
 HEADER = struct.Struct(">5I5i8s")  # command, sequence, device, direction, endpoint; five words by command; set-up
 SPEEDS = {1: "low", 2: "full", 3: "high", 5: "super", 6: "super"}
 BUSY = 2  # ST_DEV_BUSY: imported by another
+STILL_BUSY_S = 0.25  # a server learns so late at most that the importer before us has gone
 HANDSHAKE_S = 2.0  # connecting and importing; descriptors come after it with as much again
 LARGEST = 64 << 20  # bytes of an answer: more is no answer but noise
 
@@ -63,15 +65,15 @@ class Exported:
 def open_usbip(url: UsbIpUrl, interface: int) -> UsbLink:
     """Import the device; every interface of it is then ours. LinkLost (DeviceTaken is one) says why not."""
     del interface
-    connection = _connect(url)
-    try:
-        exported = _import(connection, url)
-    except OSError as error:
-        connection.close()
-        raise LinkLost(f"{url}: {error}") from error
-    except BaseException:
-        connection.close()
-        raise
+    deadline = time.monotonic() + STILL_BUSY_S
+    while True:
+        try:
+            connection, exported = _claim(url)
+            break
+        except DeviceTaken:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(STILL_BUSY_S / 10)
     wire = UsbIpWire(connection, exported, url)
     try:
         wire.describe()
@@ -79,6 +81,18 @@ def open_usbip(url: UsbIpUrl, interface: int) -> UsbLink:
         wire.close()
         raise
     return Link(wire)
+
+
+def _claim(url: UsbIpUrl) -> tuple[socket.socket, Exported]:
+    connection = _connect(url)
+    try:
+        return connection, _import(connection, url)
+    except OSError as error:
+        connection.close()
+        raise LinkLost(f"{url}: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _connect(url: UsbIpUrl) -> socket.socket:
@@ -205,7 +219,11 @@ class UsbIpWire(Signals):
         return self._alive
 
     def close(self) -> None:
-        """Hang up; the server then takes back what is in flight."""
+        """Hang up; the server then takes back what is in flight, frees the device and hangs up too."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(HANG_UP_S)  # or the next open() would find the device taken, by us
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() is not self._thread:

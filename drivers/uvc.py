@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # Cameras are known by their class, whoever made them.
 MATCHES = (ClassMatch(VIDEO, STREAMING, "USB Video Class cameras", "usb"),)
 
+USUAL_INTERFACE = 1  # nearly every camera streams there; where another one does, its descriptors say so
+
 OpenLink = Callable[[AnyUsbUrl, int], UsbLink]
 
 
@@ -44,7 +46,9 @@ class Uvc:
     modality = Modality.IRIS
     streams = True
 
-    def __init__(self, url: str, options: Options, *, open_link: OpenLink = open_url) -> None:
+    def __init__(self, url: str, options: Options, *, open_link: USUAL_INTERFACE = 1  # nearly every camera streams there; where another one does, its descriptors say so
+
+OpenLink = open_url) -> None:
         self._options = parse_options(UvcOptions, "uvc", options)
         self._url = parse_usb_url(url)
         self._name = f"uvc at {self._url}"
@@ -52,7 +56,7 @@ class Uvc:
         self._attachment = Attachment()
         self._reader: FrameReader | None = None
         self._choice: Choice | None = None
-        self._interface = 0  # of the streams; learnt at the first open
+        self._interface = USUAL_INTERFACE if self._options.interface is None else self._options.interface
 
     def open(self) -> DeviceInfo:
         """Claim the camera and let it stream. Returns when it has agreed to; the first frame may take a while."""
@@ -108,7 +112,7 @@ class Uvc:
             raise type(error)(f"{self._name}: {error}") from error
 
     def _find(self) -> tuple[FrameReader, Choice]:
-        """Open the interface that streams; where it is stands in the descriptors, which an open device shows."""
+        """Open the interface that streams; where that is stands in the descriptors, which an open device shows."""
         reader = self._attach(self._interface)
         choice = choose(streams(reader.link.configuration), self._options)
         if choice.stream.interface != self._interface:
