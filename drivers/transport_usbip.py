@@ -8,7 +8,6 @@ unplugged device.
 import socket
 import struct
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,8 +23,8 @@ DEVICE = struct.Struct(">256s32sIIIHHHBBBBBB")  # what the server says of a devi
 HEADER = struct.Struct(">5I5i8s")  # command, sequence, device, direction, endpoint; five words by command; set-up
 SPEEDS = {1: "low", 2: "full", 3: "high", 5: "super", 6: "super"}
 BUSY = 2  # ST_DEV_BUSY: imported by another
-STILL_BUSY_S = 0.25  # a server learns so late at most that the importer before us has gone
 HANDSHAKE_S = 2.0  # connecting and importing; descriptors come after it with as much again
+HANG_UP_S = 0.3  # longest that close() waits for the server to free the device
 LARGEST = 64 << 20  # bytes of an answer: more is no answer but noise
 
 EPIPE, ENOENT, ECONNRESET, ENODEV, ESHUTDOWN = -32, -2, -104, -19, -108  # as Linux numbers them, on any machine
@@ -65,15 +64,7 @@ class Exported:
 def open_usbip(url: UsbIpUrl, interface: int) -> UsbLink:
     """Import the device; every interface of it is then ours. LinkLost (DeviceTaken is one) says why not."""
     del interface
-    deadline = time.monotonic() + STILL_BUSY_S
-    while True:
-        try:
-            connection, exported = _claim(url)
-            break
-        except DeviceTaken:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(STILL_BUSY_S / 10)
+    connection, exported = _claim(url)
     wire = UsbIpWire(connection, exported, url)
     try:
         wire.describe()

@@ -46,9 +46,7 @@ class Uvc:
     modality = Modality.IRIS
     streams = True
 
-    def __init__(self, url: str, options: Options, *, open_link: USUAL_INTERFACE = 1  # nearly every camera streams there; where another one does, its descriptors say so
-
-OpenLink = open_url) -> None:
+    def __init__(self, url: str, options: Options, *, open_link: OpenLink = open_url) -> None:
         self._options = parse_options(UvcOptions, "uvc", options)
         self._url = parse_usb_url(url)
         self._name = f"uvc at {self._url}"
