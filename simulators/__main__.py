@@ -9,10 +9,10 @@ from simulators.extra import needed
 
 COMMANDS = {
     "ef01": "simulators.ef01_cli:ef01",
-    "press": "simulators.ef01_cli:press",
-    "lift": "simulators.ef01_cli:lift",
-    "status": "simulators.ef01_cli:status",
-    "fault": "simulators.ef01_cli:fault",
+    "press": "simulators.sensor_cli:press",
+    "lift": "simulators.sensor_cli:lift",
+    "status": "simulators.sensor_cli:status",
+    "fault": "simulators.sensor_cli:fault",
     "hub": "simulators.hub:command",
     "broker": "simulators.broker:command",
     "demo": "simulators.demo:command",

@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Self
 
 import typer
+
+from simulators.waiting import wait_until
 
 HOST = "127.0.0.1"
 HIGHEST_PORT = 65535
@@ -176,16 +176,6 @@ def answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=0.5):
         return True
     return False
-
-
-def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Poll a condition that nothing can notify us of, every 10 ms. Whether it came true in time."""
-    pause, deadline = threading.Event(), time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.01)
-    return True
 
 
 def command(

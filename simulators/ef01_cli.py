@@ -1,61 +1,29 @@
-"""kiosk-sim ef01, press, lift, status, fault: a fingerprint sensor without hardware, and how to use and disturb it."""
+"""kiosk-sim ef01: a module of the R305/R307/R503/AS608 family without hardware."""
 
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
 from simulators.ef01_commands import BAUD_UNIT, PACKET_SIZES, Ef01Settings
 from simulators.ef01_rig import Ef01Rig
-from simulators.faults import ALWAYS, FAULTS, Fault
-from simulators.pty import PortDied
-from simulators.remote import LINK_VARIABLE, RemoteError, SensorRemote, Shown, default_link
-from simulators.touch_rig import FINGER_NAMES
+from simulators.remote import default_link
+from simulators.sensor_cli import (
+    Control,
+    FingerName,
+    Impression,
+    Link,
+    PersonSeed,
+    Picture,
+    Skin,
+    SourcePpi,
+    plainly,
+    run,
+    say,
+    shown_by,
+)
 
-WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
-MENDS = {"clear": "forget all waiting faults", "replug": "put the cable back"}
 PPI_OF = {(192, 192): 508}  # the capacitive R503; the optical ones have 500
-
-Link = Annotated[
-    Path | None,
-    typer.Option(help=f"The sensor's port. Default: ${LINK_VARIABLE}, else {default_link()}", metavar="PATH"),
-]
-Control = Annotated[Path | None, typer.Option(help="The control socket. Default: LINK.control", metavar="PATH")]
-Picture = Annotated[Path | None, typer.Option(help="A picture of a finger (PNG, JPEG, BMP, TIFF)", metavar="FILE")]
-SourcePpi = Annotated[float, typer.Option(help="Resolution of the picture, pixels per inch")]
-PersonSeed = Annotated[int | None, typer.Option(min=0, help="A synthetic person, by seed", metavar="SEED")]
-FingerName = Annotated[
-    str, typer.Option(help=f"Which finger of the person: {', '.join(FINGER_NAMES)}", metavar="FINGER")
-]
-Impression = Annotated[int, typer.Option(min=0, help="Which touch of that finger, from 0")]
-Skin = Annotated[
-    str | None,
-    typer.Option(help="normal, dry, wet, partial, light, heavy or unreadable. Default: what people usually have"),
-]
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}  {line}", flush=True)
-
-
-def _fail(error: object) -> NoReturn:
-    print(f"error: {error}", file=sys.stderr)
-    raise typer.Exit(1)
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Errors that a technician can mend become one message and exit status 1."""
-    try:
-        yield
-    except (RemoteError, PortDied, ValueError, OSError) as error:
-        _fail(error)
 
 
 def _settings(size: str, ppi: int | None, baud: int, packet_size: int) -> Ef01Settings:
@@ -92,157 +60,27 @@ def ef01(
     control: Control = None,
 ) -> None:
     """Run a simulated EF01 fingerprint sensor (R305, R307, R503, AS608 ...) until Ctrl-C."""
-    with _plainly():
+    with plainly():
         settings = _settings(size, ppi, baud, packet_size)
-        rig = Ef01Rig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=_say)
-        if shown := _shown(image, source_ppi, person, finger, impression, condition):
-            rig.load(**shown)
-        stop = _stop_signal()  # not before: until here Ctrl-C ends at once, without waiting for a picture
-        with rig:
-            _introduce(rig, pace=pace)
-            if pressed:
-                rig.press()
-            _watch(rig, stop)
-    _say("sensor stopped")
+        rig = Ef01Rig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=say)
+        shown = shown_by(image, source_ppi, person, finger, impression, condition)
+        run(rig, _introduction(rig, pace=pace), _facts(rig), shown, pressed=pressed)
 
 
-def _shown(
-    image: Path | None, source_ppi: float, person: int | None, finger: str, impression: int, condition: str | None
-) -> Shown:
-    """What the options name; empty when they name nothing."""
-    if finger not in FINGER_NAMES:
-        raise ValueError(f"there is no finger {finger!r}; choose one of {', '.join(FINGER_NAMES)}")
-    shown = Shown()
-    if image is not None:
-        shown |= {"image": image, "source_ppi": source_ppi}
-    if person is not None:
-        shown |= {"person": person, "finger": finger, "impression": impression}
-    if condition is not None:
-        if person is None:
-            raise ValueError("--condition is of a synthetic finger: give --person SEED too")
-        shown |= {"condition": condition}
-    return shown
-
-
-def _stop_signal() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    return stop
-
-
-def _introduce(rig: Ef01Rig, *, pace: bool) -> None:
-    settings, link = rig.settings, rig.server.link
-    _say(f"simulated EF01 sensor, {settings.width}x{settings.height} at {settings.ppi} ppi")
+def _introduction(rig: Ef01Rig, *, pace: bool) -> list[str]:
+    settings = rig.settings
     rate = f"{settings.baud} baud, {settings.packet_size}-byte packets"
-    _say(f"{rate}, {'paced like a UART' if pace else 'as fast as it goes (--pace for the speed of a UART)'}")
-    _say(f"port: {link}")
-    _say(f"press a finger from another terminal:  kiosk-sim press --link {link} --person 7")
-    _say("Ctrl-C ends")
+    return [
+        f"simulated EF01 sensor, {settings.width}x{settings.height} at {settings.ppi} ppi",
+        f"{rate}, {'paced like a UART' if pace else 'as fast as it goes (--pace for the speed of a UART)'}",
+        f"port: {rig.link}",
+    ]
 
 
-def _watch(rig: Ef01Rig, stop: threading.Event) -> None:
-    """Say what the host does with the sensor, until told to stop or its thread has died."""
-    facts: dict[str, Callable[[], object]] = {
+def _facts(rig: Ef01Rig) -> dict[str, Callable[[], object]]:
+    return {
         "image taken": lambda: rig.module.counters().images_taken,
         "image sent for": lambda: rig.module.counters().images_sent,
         "rate": lambda: rig.module.baud,
         "packet size": lambda: rig.module.packet_size,
-        "unplugged": rig.server.unplugged.is_set,
     }
-    known = {name: read() for name, read in facts.items()}
-    while rig.server.died_of is None and not stop.wait(WATCH_S):
-        for name, read in facts.items():
-            if (value := read()) != known[name]:
-                known[name] = value
-                _say(f"{name}: {value}")
-
-
-def press(
-    *,
-    link: Link = None,
-    image: Picture = None,
-    source_ppi: SourcePpi = 500,
-    person: PersonSeed = None,
-    finger: FingerName = "right_index",
-    impression: Impression = 0,
-    condition: Skin = None,
-    hold: Annotated[float | None, typer.Option(min=0, help="Lift by itself after so many seconds")] = None,
-    control: Control = None,
-) -> None:
-    """Lay a finger on the simulated sensor; without --image or --person the one that was there last."""
-    with _plainly():
-        remote = SensorRemote(link, control=control)
-        answer = remote.press(**_shown(image, source_ppi, person, finger, impression, condition))
-        print(f"on the sensor: {answer['finger']}")
-        if hold is None:
-            print("lift it with:  kiosk-sim lift" + ("" if link is None else f" --link {link}"))
-            return
-        try:
-            time.sleep(hold)
-        finally:
-            _lift(remote)
-
-
-def lift(*, link: Link = None, control: Control = None) -> None:
-    """Take the finger off the simulated sensor."""
-    with _plainly():
-        _lift(SensorRemote(link, control=control))
-
-
-def _lift(remote: SensorRemote) -> None:
-    stays = remote.lift()["finger_on"]
-    print("lifted, but the sensor still feels it (fault stuck): kiosk-sim fault clear" if stays else "lifted")
-
-
-def status(*, link: Link = None, control: Control = None) -> None:
-    """What the simulated sensor is, what is on it, which faults wait and what it has counted."""
-    with _plainly():
-        for name, value in SensorRemote(link, control=control).status().items():
-            pairs = [f"{key} {count}" for key, count in value.items()] if isinstance(value, dict) else [str(value)]
-            print(f"{name:13} {', '.join(pairs) or '-'}")
-
-
-def fault(
-    name: Annotated[str, typer.Argument(help="One of the list; or clear, replug, list")],
-    *,
-    param: Annotated[list[str] | None, typer.Option(help="A parameter of the fault, as name=value")] = None,
-    times: Annotated[int | None, typer.Option(help="How often it strikes; 0: until cleared")] = None,
-    link: Link = None,
-    control: Control = None,
-) -> None:
-    """Make the simulated sensor misbehave: kiosk-sim fault list shows how."""
-    with _plainly():
-        if name == "list":
-            print(fault_table())
-            return
-        if name not in (*FAULTS, *MENDS):
-            raise ValueError(f"there is no fault {name!r}; there are: {', '.join([*FAULTS, *MENDS])}, list")
-        remote = SensorRemote(link, control=control)
-        plain = {"clear": remote.clear, "replug": remote.replug}
-        if name in plain:
-            plain[name]()
-        else:
-            remote.fault(name, times=times, **dict(_pair(text) for text in param or ()))
-        print(f"{name}: done" if name in plain else f"{name}: waits for its moment (kiosk-sim fault clear ends it)")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign:
-        raise ValueError(f"--param is like bytes=2, not {text!r}")
-    return key, value
-
-
-def fault_table() -> str:
-    """Every fault in one line: name, what happens, how often, parameters."""
-    lines = [_row(name, row) for name, row in FAULTS.items()]
-    return "\n".join(lines + [f"{name:15} {what}" for name, what in MENDS.items()])
-
-
-def _row(name: str, row: Fault) -> str:
-    often = "until cleared" if row.times == ALWAYS else f"{row.times}x"
-    params = " ".join(
-        f"{key}={value:#x}" if key == "address" else f"{key}={value}" for key, value in row.params.items()
-    )
-    return f"{name:15} {row.help} [{often}] {params}".rstrip()

@@ -22,10 +22,11 @@ from agent.control import ControlClient
 from agent.errors import ControlError
 from agent.keys import load_kiosk_key
 from simulators import ef01_rig
-from simulators.broker import Broker, wait_until
+from simulators.broker import Broker
 from simulators.hub import HubSimulator, Say
 from simulators.hub_keys import HubKeys
 from simulators.touch_rig import TouchRig
+from simulators.waiting import wait_until
 
 READY_S = 60.0  # the first start on a slow machine reads every library from the disk
 ANSWER_S = 60.0
@@ -109,8 +110,7 @@ class KioskRig:
     def lift(self) -> None:
         """Take the finger away and let the driver see it: one that followed at once would be the same finger to it."""
         self.sensor.lift()
-        looks = self.sensor.looks()
-        wait_until(lambda: self.sensor.looks() > looks, LIFT_S)
+        self.sensor.await_notice(LIFT_S)
 
     def start_agent(self) -> None:
         """Start the daemon and wait until its control socket answers. RuntimeError with the end of its log if not."""

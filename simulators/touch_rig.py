@@ -12,6 +12,7 @@ from drivers.sample import Modality, Position
 from simulators.faults import Faults, Value
 from simulators.images import Grey, load_image
 from simulators.remote import Answer, RemoteControl, Shown, control_path
+from simulators.waiting import wait_until
 
 FINGER_NAMES = tuple(position.value for position in Position if position.modality is Modality.FINGER)
 
@@ -115,6 +116,8 @@ class TouchRig:
     A subclass gives `url`, show(), looks() and facts().
     """
 
+    looks_to_notice = 1  # looks after a lift until the host knows of it; 0: the sensor tells it
+
     def __init__(
         self,
         kind: Kind,
@@ -159,12 +162,17 @@ class TouchRig:
         """Set while the cable is out."""
         return self._wire.unplugged
 
+    @property
+    def alive(self) -> bool:
+        """False once a bug has ended the thread that serves it."""
+        return getattr(self._wire, "died_of", None) is None
+
     def show(self, image: Grey) -> None:
         """Lay a picture u8[view.height, view.width] on the sensor, ridges dark."""
         raise NotImplementedError
 
     def looks(self) -> int:
-        """How often the host has looked for a finger, or has been told that it went: after a lift this must rise."""
+        """How often the host has looked for a finger."""
         raise NotImplementedError
 
     def facts(self) -> Answer:
@@ -206,6 +214,11 @@ class TouchRig:
         self._model.lift()
         self._say("finger stays (fault stuck)" if self._model.finger_on else "finger lifted")
         return {"finger_on": self._model.finger_on}
+
+    def await_notice(self, within: float) -> bool:
+        """After a lift: wait until the host must know of it; a finger that came before would be the same one to it."""
+        enough = self.looks() + self.looks_to_notice
+        return wait_until(lambda: self.looks() >= enough, within)
 
     def fault(self, name: str, *, times: int | None = None, **params: Value) -> None:
         """Inject a fault, those of the plug included."""

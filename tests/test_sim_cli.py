@@ -17,7 +17,7 @@ import serial
 import typer
 
 from drivers.sample import Position
-from simulators import ef01_cli
+from simulators import ef01_cli, sensor_cli
 from simulators.ef01 import Ef01Module
 from simulators.ef01_commands import Ef01Settings, pack
 from simulators.ef01_rig import Ef01Rig
@@ -118,7 +118,7 @@ def test_a_sensor_whose_port_dies_ends_with_the_reason(
 ) -> None:
     """`kiosk-sim ef01` in this process; the signals of the test run stay as they were."""
     never = threading.Event()
-    monkeypatch.setattr(ef01_cli, "_stop_signal", lambda: never)
+    monkeypatch.setattr(sensor_cli, "stop_signal", lambda: never)
     monkeypatch.setattr(Ef01Module, "power_on", lambda *_: [Burst(0.0, b"x", 57600)])
     monkeypatch.setattr(PtyServer, "_as_heard", lambda *_: 1 / 0)
     too_late = threading.Timer(DEADLINE_S, never.set)
@@ -135,20 +135,20 @@ def test_a_fault_that_does_not_exist_is_refused_before_a_sensor_is_looked_for(
     link: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(typer.Exit):
-        ef01_cli.fault("drp", link=link)
+        sensor_cli.fault("drp", link=link)
     assert "there is no fault 'drp'; there are: checksum, drop" in capsys.readouterr().err
 
 
 def test_press_says_what_is_on_the_sensor_and_how_to_lift_it(
     rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ef01_cli.press(link=link, person=3, finger="left_thumb", impression=2, condition="wet")
+    sensor_cli.press(link=link, person=3, finger="left_thumb", impression=2, condition="wet")
     said = capsys.readouterr().out
     assert (
         said == f"on the sensor: person 3, left_thumb, impression 2, wet\nlift it with:  kiosk-sim lift --link {link}\n"
     )
     assert rig.module.finger_on
-    ef01_cli.lift(link=link)
+    sensor_cli.lift(link=link)
     assert capsys.readouterr().out == "lifted\n"
     assert not rig.module.finger_on
 
@@ -156,7 +156,7 @@ def test_press_says_what_is_on_the_sensor_and_how_to_lift_it(
 def test_the_skin_asked_for_is_the_skin_that_is_pressed(rig: Ef01Rig, link: Path) -> None:
     finger = Person(3).finger(Position.RIGHT_INDEX)
     for condition in (Condition.DRY, Condition.UNREADABLE):
-        ef01_cli.press(link=link, person=3, condition=condition)
+        sensor_cli.press(link=link, person=3, condition=condition)
         rig.module.receive(frame(0x01, bytes([GET_IMAGE])))
         assert rig.module.image_buffer == pack(finger.impression(0, 64, 64, 500, condition))
 
@@ -184,11 +184,14 @@ def test_every_option_that_the_readme_shows_is_there() -> None:
     used = {(command, option) for command, rest in shown for option in re.findall(r"--([a-z-]+)", rest)}
     assert ("press", "condition") in used
     for command, option in used:
-        assert option.replace("-", "_") in inspect.signature(getattr(ef01_cli, command)).parameters
+        assert (
+            option.replace("-", "_")
+            in inspect.signature(getattr(ef01_cli if command == "ef01" else sensor_cli, command)).parameters
+        )
 
 
 def test_every_condition_is_in_the_help() -> None:
-    (option,) = get_args(ef01_cli.Skin)[1:]
+    (option,) = get_args(sensor_cli.Skin)[1:]
     assert all(condition in option.help for condition in Condition)
 
 
@@ -198,7 +201,7 @@ def test_status_shows_the_sensor_its_faults_and_its_counters(
     rig.module.press(np.zeros((64, 64), np.uint8))
     rig.module.receive(frame(0x01, bytes([GET_IMAGE])))
     rig.fault("drop", times=2)
-    ef01_cli.status(link=link)
+    sensor_cli.status(link=link)
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["size"] == "64x64"
     assert lines["finger_on"] == "True"
@@ -208,18 +211,18 @@ def test_status_shows_the_sensor_its_faults_and_its_counters(
 
 
 def test_a_fault_waits_and_clear_ends_it(rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ef01_cli.fault("drop", param=["bytes=3", "at=answer"], times=2, link=link)
+    sensor_cli.fault("drop", param=["bytes=3", "at=answer"], times=2, link=link)
     assert "drop: waits for its moment" in capsys.readouterr().out
     assert rig.module.faults.waiting() == {"drop": 2}
-    ef01_cli.fault("clear", link=link)
+    sensor_cli.fault("clear", link=link)
     assert capsys.readouterr().out == "clear: done\n"
     assert rig.module.faults.waiting() == {}
 
 
 def test_the_cable_is_pulled_and_put_back(rig: Ef01Rig, link: Path) -> None:
-    ef01_cli.fault("unplug", link=link)
+    sensor_cli.fault("unplug", link=link)
     assert rig.server.unplugged.wait(DEADLINE_S)
-    ef01_cli.fault("replug", link=link)
+    sensor_cli.fault("replug", link=link)
     assert not rig.server.unplugged.is_set()
 
 
@@ -239,7 +242,7 @@ def test_a_finger_that_cannot_be_pressed_says_why(
     link: Path, options: dict[str, object], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(typer.Exit) as ended:
-        ef01_cli.press(link=link, **options)  # type: ignore[arg-type]
+        sensor_cli.press(link=link, **options)  # type: ignore[arg-type]
     assert ended.value.exit_code == 1
     assert capsys.readouterr().err.startswith(f"error: {said}")
 
@@ -247,11 +250,11 @@ def test_a_finger_that_cannot_be_pressed_says_why(
 @pytest.mark.usefixtures("rig")
 def test_a_parameter_without_a_value_says_what_one_is_like(link: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
-        ef01_cli.fault("drop", param=["bytes"], link=link)
+        sensor_cli.fault("drop", param=["bytes"], link=link)
     assert "--param is like bytes=2, not 'bytes'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [ef01_cli.press, ef01_cli.lift, ef01_cli.status])
+@pytest.mark.parametrize("command", [sensor_cli.press, sensor_cli.lift, sensor_cli.status])
 def test_without_a_sensor_a_command_says_how_to_start_one(
     command: object, link: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

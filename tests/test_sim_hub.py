@@ -26,11 +26,12 @@ from agent.keys import KioskKey
 from agent.sealing import seal
 from simulators import broker as broker_module
 from simulators import hub as hub_module
-from simulators.broker import HOST, Broker, answers, free_port, wait_until
+from simulators.broker import HOST, Broker, answers, free_port
 from simulators.hub import HubSimulator
 from simulators.hub_keys import HubKeys
 from simulators.hub_rules import Invalid, Message, Schemas, Unkeyed, read_content, read_key
 from simulators.hub_store import rows
+from simulators.waiting import wait_until
 from tests.events import encounter, enrolment, event, health, lead, raw
 from tests.road import BROKERS
 
