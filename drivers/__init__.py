@@ -12,6 +12,7 @@ from drivers.sensor import Sensor
 SENSORS: dict[str, str] = {
     "ef01": "drivers.ef01:Ef01",
     "sfm": "drivers.sfm:Sfm",
+    "uru4000": "drivers.uru4000:Uru4000",
 }
 
 # Installed packages add drivers here: name = "module:Class". A row of SENSORS wins over an outside driver of its name.

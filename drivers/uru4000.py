@@ -112,7 +112,8 @@ class Uru4000:
         try:
             yield
         except BaseException:
-            self.close()
+            self._link = None  # nothing was ordered that must be ended
+            self._attachment.detach()
             raise
 
     @contextmanager

@@ -43,7 +43,7 @@ IMAGE_S = 2.0  # longest that an image may take from its order to its last byte;
 LEFTOVERS, LEFTOVER_S = 4, 0.2  # reads that empty the pipe at most, and how long each waits
 BABBLE_S = 1.0  # so long beyond the end of a wait may messages come without a pause between them
 INBOX_LIMIT = 256
-OFF_S = 1.0  # longest that a reader may take to be switched off: nobody waits for a dead one
+OFF_S = 0.15  # longest that a reader may take to be switched off: a cancel does not wait for a dead one
 
 
 class Uru4000Link:

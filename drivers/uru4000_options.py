@@ -2,10 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from drivers.ef01_options import U32
-from drivers.options import DriverOptions
+from drivers.options import DriverOptions, PixelsPerInch, number
 
 DEFAULT_PPI = 512.0  # what the vendor says of the family; the wire does not tell it, and no unit was measured
 
@@ -13,5 +12,5 @@ DEFAULT_PPI = 512.0  # what the vendor says of the family; the wire does not tel
 class Uru4000Options(DriverOptions):
     """What one unit needs beyond its URL; drivers/README.md explains each."""
 
-    ppi: Annotated[float, Field(ge=100, le=2000)] = DEFAULT_PPI
-    seed: U32 | None = None
+    ppi: PixelsPerInch = DEFAULT_PPI
+    seed: Annotated[int, BeforeValidator(number), Field(ge=0, le=0xFFFFFFFF)] | None = None

@@ -13,6 +13,7 @@ from drivers.options import Options
 from simulators.ef01 import Ef01Module, Ef01Settings
 from simulators.pty import PtyServer
 from simulators.sfm import SfmModule, SfmSettings
+from tests.uru4000_rig import uru4000_rig
 
 
 class Rig(Protocol):
@@ -111,4 +112,4 @@ def sfm_rig(folder: Path, pace: bool) -> Iterator[Rig]:  # noqa: FBT001 - one ro
         )
 
 
-RIGS: dict[str, MakeRig] = {"ef01": ef01_rig, "sfm": sfm_rig}
+RIGS: dict[str, MakeRig] = {"ef01": ef01_rig, "sfm": sfm_rig, "uru4000": uru4000_rig}
