@@ -17,6 +17,7 @@ ENCODERS = {
 # Where the gallery of a template format is.
 GALLERIES = {
     "finger-minutiae/1": "models.gallery:FingerGallery",
+    "iris-code/1": "models.iris_gallery:IrisGallery",
 }
 
 
