@@ -81,7 +81,7 @@ class Sfm:
             if self._link is None:
                 raise LinkLost(f"{self._name}: not open")
             with self._hung_up_when_cancelled(self._link):
-                deadline = self._clock() + timeout
+                deadline = self._clock() + max(timeout, self._options.look_s)
                 self._await_lift(self._link, deadline)
                 announced = self._await_finger(self._link, deadline)
                 captured_at = datetime.now(UTC)
@@ -241,7 +241,6 @@ class Sfm:
 
     def _await_finger(self, link: SfmLink, deadline: float) -> int | None:
         """Wait for a scan; the bytes of its image, or None when the response that told them was lost."""
-        deadline = max(deadline, self._clock() + self._options.look_s)
         while (left := deadline - self._clock()) > 0:
             seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S))
             if seen is not None and seen.result.then is not Next.POLL_AGAIN:
