@@ -84,8 +84,9 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
         raise AgentError(str(error)) from error
     finally:
         sensor.close()
+    encoder = load_encoder(sample.modality, 2)
     start = time.perf_counter()
-    quality = load_encoder(sample.modality, 2).assess(sample)
+    quality = encoder.assess(sample)
     assessed = time.perf_counter() - start
     if out is not None:
         _write(sample, out)

@@ -9,6 +9,8 @@ from simulators.extra import needed
 
 COMMANDS = {
     "ef01": "simulators.ef01_cli:ef01",
+    "sfm": "simulators.touch_cli:sfm",
+    "uru4000": "simulators.touch_cli:uru4000",
     "press": "simulators.sensor_cli:press",
     "lift": "simulators.sensor_cli:lift",
     "status": "simulators.sensor_cli:status",

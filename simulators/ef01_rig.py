@@ -48,6 +48,7 @@ class Ef01Rig(TouchRig):
         """The state of its line and what it has done."""
         counters = self.module.counters()
         return {
+            "bytes_sent": self.server.bytes_sent,
             "baud": self.module.baud,
             "packet_size": self.module.packet_size,
             "images_taken": counters.images_taken,

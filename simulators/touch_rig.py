@@ -49,7 +49,6 @@ class Wire(Protocol):
     """What serves the device to a host while its context lasts: simulators.pty, simulators.usbip_binding."""
 
     unplugged: threading.Event
-    bytes_sent: int
 
     def __enter__(self) -> object:
         """Plug it in."""
@@ -136,8 +135,8 @@ class TouchRig:
         self._model = model
         self._wire = wire
         self._say = say
+        self.picture: Grey | None = None  # of the finger that was loaded last
         self._finger = ""
-        self._picture: Grey | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -193,9 +192,9 @@ class TouchRig:
 
     def load(self, **shown: Unpack[Shown]) -> Answer:
         """Choose the finger of the next press; one that is on the sensor changes at once."""
-        self._picture, self._finger = render(shown, self.view), describe(shown)
+        self.picture, self._finger = render(shown, self.view), describe(shown)
         if self._model.finger_on:
-            self.show(self._picture)
+            self.show(self.picture)
         self._say(f"next finger: {self._finger}")
         return {"finger": self._finger}
 
@@ -203,9 +202,9 @@ class TouchRig:
         """Lay down the finger described, or the one loaded last."""
         if shown:
             self.load(**shown)
-        if self._picture is None:
+        if self.picture is None:
             raise ValueError("no finger is loaded: give --image FILE or --person SEED")
-        self.show(self._picture)
+        self.show(self.picture)
         self._say("finger on the sensor")
         return {"finger": self._finger}
 
@@ -253,6 +252,5 @@ class TouchRig:
             "finger_on": self._model.finger_on,
             "finger": self._finger,
             "faults": self._model.faults.waiting(),
-            "bytes_sent": self._wire.bytes_sent,
             **self.facts(),
         }
