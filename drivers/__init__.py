@@ -13,6 +13,8 @@ SENSORS: dict[str, str] = {
     "ef01": "drivers.ef01:Ef01",
     "sfm": "drivers.sfm:Sfm",
     "uru4000": "drivers.uru4000:Uru4000",
+    "uvc": "drivers.uvc:Uvc",
+    "v4l2": "drivers.v4l2:V4l2",
 }
 
 # Installed packages add drivers here: name = "module:Class". A row of SENSORS wins over an outside driver of its name.

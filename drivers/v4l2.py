@@ -28,7 +28,7 @@ from drivers.v4l2_kernel import Kernel, LinuxKernel
 log = logging.getLogger(__name__)
 
 MATCHES = (ClassMatch(VIDEO, STREAMING, "cameras of the kernel's UVC driver", "video4linux"),)
-START_S = 4.0  # a sensor that is switched on takes so long at most until its first frame
+START_S = 3.0  # a sensor that is switched on takes so long at most until its first frame
 FRAME_S = 2.0  # a stream that brings no good frame for so long has stopped
 
 
@@ -55,7 +55,7 @@ class V4l2:
         self._options = parse_options(CameraOptions, "v4l2", options)
         self._url = parse_video_url(url)
         self._name = f"v4l2 at {self._url.path}"
-        self._kernel = kernel or LinuxKernel()
+        self._kernel = LinuxKernel() if kernel is None else kernel
         self._attachment = Attachment()
         self._live: _Live | None = None
 

@@ -26,6 +26,7 @@ class ScriptedSensor:
     """`captures` is what capture() does, `opens` what open() does: None succeeds, an exception is raised."""
 
     modality = Modality.FINGER
+    streams = False
 
     def __init__(self, captures: Iterable[Act] = (), opens: Iterable[Exception | None] = ()) -> None:
         self._script: queue.SimpleQueue[Act] = queue.SimpleQueue()

@@ -14,6 +14,8 @@ from simulators.ef01 import Ef01Module, Ef01Settings
 from simulators.pty import PtyServer
 from simulators.sfm import SfmModule, SfmSettings
 from tests.uru4000_rig import uru4000_rig
+from tests.uvc_rig import uvc_rig
+from tests.v4l2_rig import v4l2_rig
 
 
 class Rig(Protocol):
@@ -112,4 +114,10 @@ def sfm_rig(folder: Path, pace: bool) -> Iterator[Rig]:  # noqa: FBT001 - one ro
         )
 
 
-RIGS: dict[str, MakeRig] = {"ef01": ef01_rig, "sfm": sfm_rig, "uru4000": uru4000_rig}
+RIGS: dict[str, MakeRig] = {
+    "ef01": ef01_rig,
+    "sfm": sfm_rig,
+    "uru4000": uru4000_rig,
+    "uvc": uvc_rig,
+    "v4l2": v4l2_rig,
+}

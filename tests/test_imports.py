@@ -31,6 +31,7 @@ OWNED = {
 # The device's side of a wire knows nothing of the host's: an error of one would otherwise agree with itself.
 DEVICE_MODELS = (
     "ef01.py", "ef01_commands.py", "sfm.py", "sfm_commands.py", "sfm_wire.py", "uart.py", "pty.py", "faults.py",
+    "uvc.py", "uvc_descriptors.py",
 )  # fmt: skip
 
 # The simulated hub reads only the published schemas.

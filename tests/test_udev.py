@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from drivers import SENSORS
-from drivers.matches import UsbMatch
+from drivers.matches import ClassMatch, UsbMatch
 from drivers.udev import matches, rules
 
 RULES = Path(__file__).parent.parent / "systemd" / "60-kiosk-sensors.rules"
@@ -23,6 +23,9 @@ def test_every_driver_declares_devices_and_every_device_has_a_rule() -> None:
     assert {driver for drivers in found.values() for driver in drivers} == set(SENSORS)
     text = rules(found)
     for match in found:
+        if isinstance(match, ClassMatch):
+            assert re.search(f'SUBSYSTEM=="{match.subsystem}".*ID_USB_INTERFACES}}=="\\*:0e02\\*".*MODE="0660"', text)
+            continue
         assert re.search(f'idVendor}}=="{match.vendor:04x}".*idProduct}}=="{match.product:04x}".*MODE="0660"', text)
 
 
