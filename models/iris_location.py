@@ -1,0 +1,145 @@
+"""Where a pupil may be: dark discs that edges all around point at, without any learned model.
+
+Every strong edge votes for the points that lie at each radius on its dark side; true centres gather votes of all directions.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Image = npt.NDArray[np.float32]
+WORKING_SIZE = 200  # pixels along the longer side of the picture in which discs are sought, at most
+_SMALLEST = 3.0  # pixels there
+_STEP = 1.14  # from radius to radius
+_LARGEST = 0.24  # of the shorter side
+_EDGES = 0.3  # share of the pixels that vote
+_CANDIDATES = 6
+_SECTORS = 32
+
+
+class Disc(NamedTuple):
+    """A dark disc, in pixels of the image, and how much speaks for it."""
+
+    x: float
+    y: float
+    radius: float
+    evidence: float
+
+
+def reduced(image: npt.NDArray[np.uint8]) -> tuple[Image, int]:
+    """The picture in means of squares, and the side of a square."""
+    side = max(1, -(-max(image.shape) // WORKING_SIZE))
+    height, width = (length // side for length in image.shape)
+    blocks = image[: height * side, : width * side].reshape(height, side, width, side)
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32)), side
+
+
+def without_highlights(image: Image, size: int) -> Image:
+    """Bright spots smaller than `size` replaced by what is around them."""
+    opened: Image = ndimage.grey_opening(image, size=(size, size))
+    return np.where(image > opened + 25, opened, image)
+
+
+def find_discs(image: npt.NDArray[np.uint8]) -> list[Disc]:
+    """The most likely pupils, best first; empty when there are no edges."""
+    small, side = reduced(image)
+    calm = ndimage.gaussian_filter(without_highlights(small, 5), 1.0)
+    edges = _edges(np.log(calm + 12.0))
+    if edges is None:
+        return []
+    radii = _radii(min(calm.shape))
+    votes = _votes(edges, radii, calm.shape)
+    discs = [_judged(calm, edges, *peak, float(radii[layer])) for layer, *peak in _peaks(votes)]
+    middle = (side - 1) / 2
+    return sorted(
+        (Disc(x * side + middle, y * side + middle, r * side, evidence) for x, y, r, evidence in discs),
+        key=lambda disc: -disc.evidence,
+    )
+
+
+class _Edges(NamedTuple):
+    x: Image
+    y: Image
+    across: Image  # unit vector towards the light
+    down: Image
+    strength: Image
+
+
+def _edges(calm: Image) -> _Edges | None:
+    down, across = np.gradient(calm)
+    size = np.hypot(down, across)
+    strong = size > max(float(np.quantile(size, 1 - _EDGES)), 0.02)
+    if strong.sum() < 20:
+        return None
+    y, x = np.nonzero(strong)
+    length = size[strong]
+    weight = np.minimum(length, np.quantile(length, 0.3))
+    return _Edges(
+        x.astype(np.float32), y.astype(np.float32), across[strong] / length, down[strong] / length, weight / weight.max()
+    )
+
+
+def _radii(shorter: int) -> Image:
+    count = int(np.log(_LARGEST * shorter / _SMALLEST) / np.log(_STEP)) + 1
+    return np.asarray(_SMALLEST * _STEP ** np.arange(count), dtype=np.float32)
+
+
+def _votes(edges: _Edges, radii: Image, shape: tuple[int, ...]) -> Image:
+    """[radii, h, w]: the share of a full circle of edges that points at each pixel from each radius."""
+    height, width = shape
+    x = np.rint(edges.x - radii[:, None] * edges.across).astype(np.int32)
+    y = np.rint(edges.y - radii[:, None] * edges.down).astype(np.int32)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    layer = np.arange(len(radii), dtype=np.int32)[:, None] * (height * width)
+    weight = np.broadcast_to(edges.strength / (2 * np.pi * np.sqrt(radii[:, None])), x.shape)
+    cells = (layer + y * width + x)[inside]
+    counted = np.bincount(cells, weight[inside], len(radii) * height * width).astype(np.float32)
+    votes: Image = ndimage.uniform_filter(counted.reshape(len(radii), height, width), (1, 5, 5))
+    votes[1:] += 0.5 * votes[:-1]
+    return votes
+
+
+def _peaks(votes: Image) -> list[tuple[int, int, int]]:
+    """(layer, x, y) of the highest votes, apart from each other."""
+    layers = votes.argmax(axis=0)
+    best = votes.max(axis=0)
+    found = []
+    for _ in range(_CANDIDATES):
+        y, x = np.unravel_index(int(best.argmax()), best.shape)
+        found.append((int(layers[y, x]), int(x), int(y)))
+        best[max(0, y - 5) : y + 6, max(0, x - 5) : x + 6] = 0
+    return found
+
+
+def _judged(calm: Image, edges: _Edges, x: float, y: float, radius: float) -> tuple[float, float, float, float]:
+    """The disc with how much speaks for it: edges all around at one distance, a larger circle of them outside, dark inside."""
+    across, down = edges.x - x, edges.y - y
+    distance = np.hypot(across, down)
+    facing = (across * edges.across + down * edges.down) > 0.9 * np.maximum(distance, 1)
+    sector = ((np.arctan2(down, across) / (2 * np.pi) % 1) * _SECTORS).astype(np.int32) % _SECTORS
+    inner = _covered(distance, facing, sector, np.arange(0.75, 1.3, 0.06) * radius, np.arange(_SECTORS))
+    sides = np.nonzero(np.abs(np.cos((np.arange(_SECTORS) + 0.5) / _SECTORS * 2 * np.pi)) > 0.6)[0]
+    ratios = np.geomspace(1.5, 6.0, 24)
+    outer = _covered(distance, facing, sector, ratios * radius, sides)
+    dark = _darkness(calm, x, y, radius)
+    return x, y, radius, inner + 0.7 * outer + dark
+
+
+def _covered(distance: Image, facing: Image, sector: Image, radii: Image, sectors: Image) -> float:
+    """The greatest share of the sectors with an edge at one radius."""
+    best = 0.0
+    for radius in radii:
+        near = facing & (np.abs(distance - radius) < max(1.2, 0.06 * radius))
+        best = max(best, float(np.isin(sectors, sector[near]).mean()))
+    return best
+
+
+def _darkness(calm: Image, x: float, y: float, radius: float) -> float:
+    """1 when the disc is as dark as the darkest twentieth of the picture, 0 when it is as light as the middle of it."""
+    height, width = calm.shape
+    reach = max(1, int(0.5 * radius))
+    part = calm[max(0, int(y) - reach) : min(height, int(y) + reach + 1), max(0, int(x) - reach) : min(width, int(x) + reach + 1)]
+    low, middle = np.percentile(calm, (3, 50))
+    return float(np.clip((middle - np.median(part)) / max(middle - low, 5.0), 0, 1.2))
