@@ -55,7 +55,8 @@ class VirtualPort:
             self.unplug()
 
     def replug(self) -> None:
-        """Put the cable back, if it is out: the device has just been powered."""
+        """Push the plug home: when it was out the device has just been powered."""
+        self._unplug_in = None
         if not self._plugged:
             self._plugged = True
             self._generation += 1
