@@ -83,7 +83,8 @@ class Ef01Link:
         for _ in range(tries):
             self._send(VFY_PWD, password.to_bytes(4, "big"))
             answer = self._acknowledge(VFY_PWD, GREETING_S)
-            if isinstance(answer, Reply) and answer.confirmation.then is not Next.SEND_AGAIN:
+            # "No finger" and its like answer a poll from before the port was opened again.
+            if isinstance(answer, Reply) and answer.confirmation.then in (Next.GO_ON, Next.REOPEN):
                 return answer.confirmation
         return None
 
