@@ -8,13 +8,13 @@ finer than 1/256 turn, coordinates beyond 16383, the size of each view (the reco
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
 from models.minutiae import PIXELS_PER_INCH, TURN, Kind, Minutiae, pack, unpack
+from models.record_reader import Reader
 from models.template import Template, TemplateError
 
 _NAME = "ISO/IEC 19794-2"
@@ -57,7 +57,7 @@ def to_record(views: Sequence[FingerView]) -> bytes:
 
 def from_record(data: bytes) -> list[FingerView]:
     """The fingers of a record, at 500 ppi. TemplateError says what is wrong and at which byte."""
-    reader = _Reader(data)
+    reader = Reader(data, _NAME)
     if not data.startswith(_FORMAT + _VERSION):
         raise TemplateError(f"{_NAME}: does not begin with the identifier and version of the 2005 record format")
     _, _, length, _, width, height, x_resolution, y_resolution, views = reader.take(_HEADER, "header")
@@ -79,27 +79,6 @@ class _Frame:
     height: int
     x_factor: float
     y_factor: float
-
-
-class _Reader:
-    """Takes structures off the front and knows where it is."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, structure: struct.Struct, what: str) -> tuple[Any, ...]:
-        return structure.unpack(self.bytes(structure.size, what))
-
-    def bytes(self, count: int, what: str) -> bytes:
-        if self._at + count > len(self._data):
-            raise TemplateError(f"{_NAME}: ends within the {what} that begins at byte {self._at}")
-        self._at += count
-        return self._data[self._at - count : self._at]
-
-    def expect_end(self) -> None:
-        if self._at != len(self._data):
-            raise TemplateError(f"{_NAME}: {len(self._data) - self._at} bytes follow the last view")
 
 
 def _factor(resolution: int) -> float:
@@ -135,7 +114,7 @@ def _view_bytes(position: Position, number: int, minutiae: Minutiae) -> bytes:
     return header + rows.tobytes() + _BLOCK.pack(0)
 
 
-def _read_view(reader: _Reader, frame: _Frame) -> FingerView:
+def _read_view(reader: Reader, frame: _Frame) -> FingerView:
     number, _, quality, count = reader.take(_VIEW, "finger view header")
     if number >= len(_POSITIONS):
         raise TemplateError(f"{_NAME}: finger position {number} is not 0 to {len(_POSITIONS) - 1}")

@@ -1,0 +1,236 @@
+"""ISO/IEC 19794-6:2011 records: golden bytes by hand, both ways without loss, and nothing hostile gets through."""
+
+import contextlib
+import struct
+import zlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Position
+from models.iris_geometry import Boundary
+from models.iso19794_6 import IrisView, Kind, Place, cropped, from_record, to_record
+from models.template import TemplateError
+
+# Written by hand: one raw image of 3 x 2 pixels.
+GOLDEN = bytes.fromhex(
+    "49495200 30323000"  # "IIR\0" "020\0"
+    "00000054 0001 00 01"  # 84 bytes, one representation, not certified, one eye
+    "00000044"  # 68 bytes of representation
+    "07ea 0b 16 05 1e 0f 0064"  # 2026-11-22 05:30:15.100
+    "01 0007 0009"  # CMOS or CCD, of some vendor
+    "02 ff 0000 0000 50 0001 0002"  # two quality blocks: failed, 80
+    "0001 02 03 02 05"  # number 1, left eye, cropped, raw, upright
+    "0003 0002 08"  # 3 x 2, 8 bits
+    "0096 ffff ffff"  # 150 mm, roll not known
+    "0001 0001 0001 0001 0002 0002"  # centre (1, 1), diameter 2
+    "00000006 000102030405"
+)
+IMAGE = np.arange(6, dtype=np.uint8).reshape(2, 3)
+WHEN = datetime(2026, 11, 22, 5, 30, 15, 100_000, UTC)
+EYES = (Position.RIGHT_EYE, Position.LEFT_EYE, Position.UNKNOWN)
+
+
+def _view(height: int = 40, width: int = 50, **changes: Any) -> IrisView:  # noqa: ANN401 - of any field
+    image = np.random.default_rng(height).integers(0, 256, (height, width)).astype(np.uint8)
+    view = IrisView(Position.RIGHT_EYE, Kind.CROPPED, image, WHEN, 70, Place(25, 20, 30))
+    return replace(view, **changes)
+
+
+def _same(one: IrisView, other: IrisView) -> bool:
+    parts = ("position", "kind", "captured_at", "quality", "place")
+    return all(getattr(one, p) == getattr(other, p) for p in parts) and bool((one.image == other.image).all())
+
+
+def test_golden_record_is_read() -> None:
+    (view,) = from_record(GOLDEN)
+    assert _same(view, IrisView(Position.LEFT_EYE, Kind.CROPPED, IMAGE, WHEN, 80, Place(1, 1, 2)))
+
+
+def test_golden_record_is_written_apart_from_what_we_do_not_know() -> None:
+    written = to_record(from_record(GOLDEN))
+    assert written[:8] == GOLDEN[:8]
+    assert written[20:29] == GOLDEN[20:29]  # when
+    assert written[29:35] == bytes.fromhex("00 0000 0000 01")  # no device, one quality block
+    assert written[35:40] == bytes.fromhex("50 0000 0000")
+    assert written[40:46] == bytes.fromhex("0001 02 03 0e 45")  # PNG, not compressed with loss
+    assert written[46:51] == GOLDEN[51:56]
+    assert struct.unpack(">I", written[8:12]) == (len(written),)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(EYES), st.sampled_from([Kind.CROPPED, Kind.CROPPED_AND_MASKED, Kind.UNCROPPED]),
+            st.integers(1, 30), st.integers(1, 30), st.none() | st.integers(0, 100), st.booleans(),
+            st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - naive, as hypothesis wants
+        ),
+        min_size=1, max_size=4,
+    )
+)  # fmt: skip
+@settings(max_examples=50, deadline=None)
+def test_every_view_comes_back_as_it_went(
+    drawn: list[tuple[Position, Kind, int, int, int | None, bool, datetime | None]],
+) -> None:
+    views = []
+    for position, kind, height, width, quality, placed, when in drawn:
+        at = when if when is None else when.replace(microsecond=when.microsecond // 1000 * 1000)
+        place = Place(width - 1, height - 1, 7) if placed and min(width, height) > 1 else None
+        views.append(_view(height, width, position=position, kind=kind, quality=quality, place=place, captured_at=at))
+    again = from_record(to_record(views))
+    assert len(again) == len(views)
+    assert all(_same(one, other) for one, other in zip(views, again, strict=True))
+
+
+def test_a_time_of_another_zone_is_written_in_utc() -> None:
+    (view,) = from_record(to_record([_view(captured_at=WHEN.astimezone(timezone(timedelta(hours=5))))]))
+    assert view.captured_at == WHEN
+
+
+def test_a_vga_image_has_the_size_of_one() -> None:
+    assert from_record(to_record([_view(480, 640, kind=Kind.VGA)]))[0].kind is Kind.VGA
+    with pytest.raises(TemplateError, match="640x480, not 50x40"):
+        to_record([_view(kind=Kind.VGA)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"position": Position.LEFT_THUMB}, "left_thumb is not an eye"),
+        ({"quality": 101}, "quality is out of range"),
+        ({"place": Place(50, 20, 30)}, "outside of the image"),
+        ({"place": Place(0, 20, 30)}, "outside of the image"),
+        ({"image": np.zeros((3, 3), np.uint16)}, "an image is u8"),
+        ({"image": np.zeros((1, 5000), np.uint8), "place": None}, "sides are 1 to 4096"),
+        ({"image": np.zeros((0, 5), np.uint8), "place": None}, "sides are 1 to 4096"),
+    ],
+)
+def test_what_does_not_fit_is_not_written(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(TemplateError, match=complaint):
+        to_record([_view(**changes)])
+
+
+def test_a_record_has_at_least_one_view() -> None:
+    with pytest.raises(TemplateError, match="0 views"):
+        to_record([])
+
+
+def _fixed(at: int, replacement: bytes) -> bytes:
+    return GOLDEN[:at] + replacement + GOLDEN[at + len(replacement) :]
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "identifier and version"),
+        (_fixed(0, b"FMR"), "identifier and version"),
+        (_fixed(4, b"010"), "identifier and version"),
+        (GOLDEN[:12], "ends within the header that begins at byte 0"),
+        (GOLDEN + b"x", "the header says 84 bytes, there are 85"),
+        (_fixed(12, b"\0\0"), "no view, or certification"),
+        (_fixed(14, b"\1"), "no view, or certification"),
+        (_fixed(12, b"\0\2"), "ends within the representation length"),
+        (_fixed(19, b"\x45"), "says 69 bytes, it has 68"),
+        (_fixed(22, b"\x0d"), "no such date"),
+        (_fixed(27, b"\xff\xff"), "no such date"),
+        (_fixed(34, b"\xff"), "ends within the quality block"),
+        (_fixed(47, b"\3"), "eye 3"),
+        (_fixed(48, b"\4"), "image type 4"),
+        (_fixed(48, b"\2"), "a VGA image is 640x480, not 3x2"),
+        (_fixed(49, b"\x0a"), "format 10"),
+        (_fixed(55, b"\x10"), "depth 16"),
+        (_fixed(51, b"\xff\xff\xff\xff"), "65535x65535"),
+        (_fixed(51, b"\0\2"), "6 bytes of image, 2x2 pixels take 4"),
+        (_fixed(62, b"\0\7\0\7"), "outside of the image"),
+        (_fixed(74, b"\x7f"), "ends within the image"),
+    ],
+    ids=range(21),
+)
+def test_what_is_wrong_with_a_record_is_said(data: bytes, complaint: str) -> None:
+    with pytest.raises(TemplateError, match=complaint):
+        from_record(data)
+
+
+def test_what_is_not_assigned_is_not_known() -> None:
+    data = bytearray(GOLDEN)
+    data[20:29] = b"\xff" * 9
+    data[35] = data[40] = 0xFE
+    data[62:74] = bytes(12)
+    (view,) = from_record(bytes(data))
+    assert (view.captured_at, view.quality, view.place) == (None, None, None)
+
+
+def _png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _with_png(picture: bytes, width: int = 3, height: int = 2) -> bytes:
+    head = GOLDEN[20:49] + b"\x0e" + GOLDEN[50:51] + struct.pack(">HH", width, height) + GOLDEN[55:74]
+    body = head + struct.pack(">I", len(picture)) + picture
+    view = struct.pack(">I", 4 + len(body)) + body
+    return GOLDEN[:8] + struct.pack(">I", 16 + len(view)) + GOLDEN[12:16] + view
+
+
+def test_a_png_image_is_read() -> None:
+    (view,) = from_record(_with_png(_png(3, 2, 8, 0, b"\0\0\1\2\0\3\4\5")))
+    assert (view.image == IMAGE).all()
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        b"",
+        b"\xff\xd8\xff\xe0" + bytes(40),
+        _png(3, 2, 8, 0, b"\0\0\1"),  # too few rows
+        _png(3, 2, 8, 2, bytes(20)),  # colour
+        _png(3, 2, 16, 0, bytes(14)),  # 16 bits
+        _png(60_000, 60_000, 8, 0, b""),  # large enough to hurt
+        _png(3, 2, 8, 0, b"\0\0\1\2\0\3\4\5")[:-26],
+        _png(3, 2, 8, 0, b"\0\0\1\2\0\3\4\5").replace(b"IDAT", b"IDAX"),
+    ],
+    ids=range(8),
+)
+def test_a_png_image_that_is_not_what_the_header_says_is_refused(picture: bytes) -> None:
+    with pytest.raises(TemplateError, match="PNG image"):
+        from_record(_with_png(picture))
+
+
+@given(st.integers(0, len(GOLDEN) - 1), st.integers(1, 255))
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_record_is_refused_or_read(at: int, flip: int) -> None:
+    data = bytearray(GOLDEN)
+    data[at] ^= flip
+    with contextlib.suppress(TemplateError):
+        from_record(bytes(data))
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_record_with_a_png_image_is_refused_or_read(data: st.DataObject) -> None:
+    record = bytearray(to_record([_view(8, 9, place=None), _view(5, 4, place=None)]))
+    record[data.draw(st.integers(0, len(record) - 1))] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(TemplateError):
+        from_record(bytes(record[: data.draw(st.integers(0, len(record)))]))
+
+
+def test_an_image_is_cropped_about_the_iris_with_the_margins_of_the_standard() -> None:
+    image = np.add.outer(np.arange(200), np.arange(40)).astype(np.uint8)
+    found, place = cropped(image, Boundary.circle(20.2, 100.1, 50.0))
+    assert found.shape == (121, 161)  # 1.2 and 1.6 radii to each side
+    assert place == Place(80, 60, 100)
+    assert found[60, 80] == image[100, 20]
+    assert (found[:, 0] == found[:, 60]).all()  # the edge of the image, repeated
+    assert from_record(to_record([IrisView(Position.LEFT_EYE, Kind.CROPPED, found, place=place)]))[0].place == place
+
+
+def test_pixels_are_not_shown() -> None:
+    assert "image" not in repr(_view())
