@@ -64,9 +64,13 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @app.command()
 def sensors(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Show the configured sensors: which driver, where, and whether they answer."""
+    """Show what is plugged in, free or taken, and how the configured sensors are. Exit status 1: one is not ready."""
     from agent.probe import probe_all
+    from drivers.inventory import attached
 
+    console.attached(attached())
+    if not config.exists() and config == DEFAULT_CONFIG:
+        return
     loaded = load(config)
     try:
         states = ControlClient(loaded.kiosk.control_socket).ask("status")["sensors"]

@@ -28,7 +28,7 @@ GAPS = (ReasonCode.SENSOR_UNAVAILABLE, ReasonCode.FAILURE_TO_CAPTURE, ReasonCode
 
 BEAT_S = 5.0  # how often a collector that waits shows that it is alive
 
-# What was presented last is still there: the traveller is told once, and has the rest of the step's time to take it away.
+# What was presented last is still there: told once, and there is the rest of the step's time to take it away.
 STILL_THERE = frozenset({Retry.LIFT_FINGER, Retry.LOOK_AWAY})
 
 # These say that nobody presented anything new: no attempt.

@@ -2,7 +2,7 @@
 
 import json as jsonlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from agent.screen import Announcement
 
 if TYPE_CHECKING:
     from agent.probe import Capture
+    from drivers.inventory import Attached
 
 Json = Mapping[str, Any]
 
@@ -27,6 +28,10 @@ COLOURS = {
     "lead": "yellow",
     "refer": "cyan",
     "ready": "green",
+    "free": "green",
+    "taken": "yellow",
+    "forbidden": "red",
+    "unwell": "red",
     "fault": "red",
     "online": "green",
     "degraded": "yellow",
@@ -48,6 +53,23 @@ def checked(path: Path, config: Config) -> None:
         out.print("[yellow]hub.tls is not set: events travel in clear text. For a local broker only.[/]")
     if config.hub.encryption_key is None:
         out.print("[yellow]hub.encryption_key is not set: enrolments are sent without their templates.[/]")
+
+
+def attached(found: "Sequence[Attached]") -> None:
+    """What is plugged in: one row a device, and what to do under those that need it."""
+    if not found:
+        out.print("plugged in: no sensor, camera or serial adapter that a driver knows")
+        return
+    table = Table("plugged in", "driver", "url", "state", "detail", box=None)
+    for device in found:
+        drivers = " or ".join(device.drivers)
+        table.add_row(
+            escape(device.name), drivers, escape(device.url), _coloured(device.standing), escape(device.detail)
+        )
+    out.print(table)
+    for device in found:
+        if device.mend:
+            out.print(f"{escape(device.url)}: {escape(device.mend)}")
 
 
 def sensors(config: Config, states: Mapping[str, Json]) -> None:
