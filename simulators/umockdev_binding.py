@@ -41,6 +41,34 @@ else:
 
 CONTROLLER = "/devices/pci0000:00/0000:00:14.0/usb1"
 FIRST_ADDRESS, LAST_ADDRESS = 2, 127
+
+# The root hub: programs that name a device by its ports (libgusb, and so libfprint) look for it.
+ROOT_HUB = f"""\
+P: {CONTROLLER}
+N: bus/usb/001/001=12010002090001406B1D020000060302010109021900010100E0000904000001090000000705810304000C
+E: SUBSYSTEM=usb
+E: DEVTYPE=usb_device
+E: DEVNAME=/dev/bus/usb/001/001
+E: BUSNUM=001
+E: DEVNUM=001
+E: MAJOR=189
+E: MINOR=0
+E: PRODUCT=1d6b/2/600
+A: bConfigurationValue=1\\n
+A: bDeviceClass=09\\n
+A: bNumConfigurations=1\\n
+A: bNumInterfaces= 1\\n
+A: bcdDevice=0600\\n
+A: busnum=1\\n
+A: devnum=1\\n
+A: devpath=0\\n
+A: idProduct=0002\\n
+A: idVendor=1d6b\\n
+A: maxchild=15\\n
+A: speed=480\\n
+H: descriptors=12010002090001406B1D020000060302010109021900010100E0000904000001090000000705810304000C
+
+"""
 ORDER_S = 5.0  # an order to the loop that takes longer is a bug
 SPEEDS = {"low": "1.5", "full": "12", "high": "480", "super": "5000"}  # as sysfs writes them
 
@@ -191,6 +219,7 @@ class Machine:
     def __init__(self, bench: Bench, loop: Loop, ticker: Ticker) -> None:
         self._loop = loop
         self._testbed = UMockdev.Testbed.new()
+        self._testbed.add_from_string(ROOT_HUB)
         self._address = FIRST_ADDRESS - 1
         self._bench = bench
         self._sockets = {device.port: Socket(self._testbed, loop, ticker, device, self) for device in bench.devices}
