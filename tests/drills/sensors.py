@@ -29,6 +29,8 @@ FAMILIES = (CaptureRetry, LinkLost, ProtocolError, Cancelled)
 CANCEL_WITHIN_S = 0.3
 HANG_S = 30  # of real time, for one script
 ROUNDS = 6
+LATENESS_S = (0.05, 0.4, 1.0, 3.0)
+LATEST_S = max(LATENESS_S) + 2.0  # after so long everything that was late has arrived
 STORY_S = 6.0  # events of a round happen within so long
 
 
@@ -117,7 +119,7 @@ class Script:
             "packet": lambda: rng.choice([ANYWHERE, 0, 1, 5]),
             "bytes": lambda: rng.choice([1, 2, 13, 200]),
             "bits": lambda: rng.choice([1, 2, 8]),
-            "seconds": lambda: rng.choice([0.05, 0.4, 1.0, 3.0]),
+            "seconds": lambda: rng.choice(LATENESS_S),
             "after": lambda: rng.randrange(self._target.transfer_bytes),
             "address": lambda: rng.choice([0x12345678, 0, 0xFFFFFFFF]),
         }
@@ -211,6 +213,7 @@ class Script:
             target.plug.unplug()
         target.plug.replug()
         target.sensor.close()
+        target.time.run(lambda: False, LATEST_S)
         self._spend_cancel()
         if (ended := self._call("last open", target.sensor.open, target.open_s)) != "ok":
             return self._problem(f"the open after all was mended ended with {ended}")
