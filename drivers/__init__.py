@@ -11,6 +11,7 @@ from drivers.sensor import Sensor
 # name -> "module:Class", imported only when asked for. Class(url, options) checks both and touches no device.
 SENSORS: dict[str, str] = {
     "ef01": "drivers.ef01:Ef01",
+    "nb1010": "drivers.nb1010:Nb1010",
     "sfm": "drivers.sfm:Sfm",
     "uru4000": "drivers.uru4000:Uru4000",
     "uvc": "drivers.uvc:Uvc",

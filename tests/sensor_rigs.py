@@ -13,6 +13,7 @@ from drivers.options import Options
 from simulators.ef01 import Ef01Module, Ef01Settings
 from simulators.pty import PtyServer
 from simulators.sfm import SfmModule, SfmSettings
+from tests.nb1010_rig import nb1010_rig
 from tests.uru4000_rig import uru4000_rig
 from tests.uvc_rig import uvc_rig
 from tests.v4l2_rig import v4l2_rig
@@ -116,6 +117,7 @@ def sfm_rig(folder: Path, pace: bool) -> Iterator[Rig]:  # noqa: FBT001 - one ro
 
 RIGS: dict[str, MakeRig] = {
     "ef01": ef01_rig,
+    "nb1010": nb1010_rig,
     "sfm": sfm_rig,
     "uru4000": uru4000_rig,
     "uvc": uvc_rig,

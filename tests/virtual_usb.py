@@ -19,12 +19,12 @@ class VirtualTime:
     def __init__(self) -> None:
         self.seconds = 0.0
         self._order = itertools.count()
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
 
     def now(self) -> float:
         return self.seconds
 
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Do `action` when so much time has passed; a person who presses or lifts, for instance."""
         heapq.heappush(self._due, (self.seconds + seconds, next(self._order), action))
 

@@ -1,0 +1,222 @@
+"""NEXT Biometrics NB-1010-U: a thermal fingerprint sensor on USB, 8 bits, 256x180. It speaks only when asked.
+
+This file opens and captures; nb1010_tables.py says what the bytes mean.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry, Stalled, TransferTimeout
+from drivers.matches import UsbMatch
+from drivers.nb1010_options import Nb1010Options
+from drivers.nb1010_tables import (
+    ANSWER_BYTES,
+    CAPTURE,
+    CONTACT_AT,
+    FINGER_CHECK,
+    HEIGHT,
+    IMAGE_BYTES,
+    MESSAGES,
+    PIXELS_AT,
+    PIXELS_END,
+    PRE_CAPTURE,
+    WIDTH,
+    Command,
+    fault_of,
+    fault_of_lines,
+)
+from drivers.options import Options, parse_options
+from drivers.sample import Modality, Position, Sample
+from drivers.sensor import DeviceInfo, Sensor
+from drivers.transport import Attachment, parse_usb_url
+from drivers.usb_link import UsbLink
+from drivers.usb_url import AnyUsbUrl, UsbUrl
+
+MATCHES = (UsbMatch(0x298D, 0x1010, "NEXT Biometrics NB-1010-U", "usb"),)
+
+DEPTH_BITS = 8
+OUT, IN = 0x02, 0x83
+ANSWER_S = 0.5  # the longest that the sensor takes for one message
+QUIET_S = 0.1  # nothing for so long: what it still had to say is said
+DRAIN_S = 5.0  # a sensor that talks for longer without being asked is none
+
+
+class Nb1010:
+    """One sensor."""
+
+    modality = Modality.FINGER
+    streams = False
+
+    def __init__(
+        self, url: str, options: Options, *, open_link: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
+    ) -> None:
+        self._options = parse_options(Nb1010Options, "nb1010", options)
+        self._url = parse_usb_url(url)
+        if isinstance(self._url, UsbUrl):
+            _refuse_others(self._url.vendor, self._url.product, ValueError)
+        self._name = f"nb1010 at {self._url}"
+        self._open_link = open_link
+        self._attachment = Attachment()
+        self._link: UsbLink | None = None
+        self._unread = False  # something may be on its way that nobody waits for any more
+        self._lift_first = False
+
+    def open(self) -> DeviceInfo:
+        """Claim the sensor and hear whether it answers."""
+        self.close()
+        with self._attachment.attempt(), self._closed_on_failure():
+            link = self._open_link(self._url)
+            self._attachment.attach(link)
+            _refuse_others(link.identity.vendor, link.identity.product, ProtocolError)
+            self._lift_first = False
+            self._greet(link)
+            self._link = link
+            return self._info(link)
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
+        """Wait for a finger and return its image."""
+        with self._attachment.attempt():
+            if self._link is None:
+                raise LinkLost(f"{self._name}: not open")
+            self._drain(self._link)
+            deadline = self._link.now() + timeout
+            self._await_lift(self._link, deadline)
+            self._await_finger(self._link, deadline)
+            captured_at = datetime.now(UTC)
+            image = self._take_image(self._link)
+            self._lift_first = True
+            return Sample(self.modality, position, image, DEPTH_BITS, self._options.ppi, captured_at, device=self._name)
+
+    def cancel(self) -> None:
+        """End the running capture or open, or the next one, with Cancelled."""
+        self._attachment.cancel()
+
+    def close(self) -> None:
+        """Give the sensor back."""
+        self._link = None
+        self._attachment.detach()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _info(self, link: UsbLink) -> DeviceInfo:
+        return DeviceInfo(
+            driver="nb1010",
+            model="NB-1010-U",
+            serial=link.identity.serial,
+            firmware=f"{link.identity.bcd_device:04x}",
+            width=WIDTH,
+            height=HEIGHT,
+            pixels_per_inch=self._options.ppi,
+            depth_bits=DEPTH_BITS,
+        )
+
+    # Asking
+
+    def _greet(self, link: UsbLink) -> None:
+        """Hear one sound answer. What an earlier owner left unread comes first, once."""
+        self._unread = False
+        try:
+            self._contact(link)
+        except TransferTimeout:
+            raise
+        except ProtocolError:
+            self._drain(link)
+            self._contact(link)
+
+    def _ask(self, link: UsbLink, command: Command) -> bytes:
+        """One exchange. ProtocolError: no sound answer, and it is not known what will come next."""
+        unread, self._unread = self._unread, True
+        with self._halts_cleared(link):
+            link.write(OUT, command.message, ANSWER_S)
+            answer = link.read(IN, ANSWER_BYTES, ANSWER_S)
+        fault = fault_of(answer, command.answer, ANSWER_BYTES)
+        if fault:
+            raise ProtocolError(f"{self._name}: {command.name}: {fault}; is this an NB-1010-U?")
+        self._unread = unread
+        return answer
+
+    def _contact(self, link: UsbLink) -> int:
+        """How much of the sensor is touched, 0 to 255."""
+        return self._ask(link, FINGER_CHECK)[CONTACT_AT]
+
+    def _drain(self, link: UsbLink) -> None:
+        """Let the sensor finish what a cancelled, damaged or stalled transfer has left on its way."""
+        deadline = link.now() + DRAIN_S
+        while self._unread:
+            try:
+                with self._halts_cleared(link):
+                    link.read(IN, IMAGE_BYTES, QUIET_S)
+            except TransferTimeout:
+                self._unread = False
+            if self._unread and link.now() > deadline:
+                raise ProtocolError(f"{self._name}: talks without end; unplug it and plug it in again")
+
+    @contextmanager
+    def _halts_cleared(self, link: UsbLink) -> Iterator[None]:
+        """After a refused transfer the next one works."""
+        try:
+            yield
+        except Stalled:
+            for endpoint in (OUT, IN):
+                link.clear_halt(endpoint)
+            raise
+
+    # Capturing
+
+    def _await_lift(self, link: UsbLink, deadline: float) -> None:
+        while self._lift_first:
+            if self._contact(link) <= self._options.contact:
+                self._lift_first = False
+            else:
+                self._poll_pause(link, deadline, Retry.LIFT_FINGER)
+
+    def _await_finger(self, link: UsbLink, deadline: float) -> None:
+        while self._contact(link) <= self._options.contact:
+            self._poll_pause(link, deadline, Retry.NOTHING_PRESENTED)
+
+    def _poll_pause(self, link: UsbLink, deadline: float, reason: Retry) -> None:
+        left = deadline - link.now()
+        if left <= 0:
+            raise CaptureRetry(reason)
+        link.pause(min(self._options.poll_s, left))
+
+    def _take_image(self, link: UsbLink) -> NDArray[np.uint8]:
+        """The image that comes after the two orders, in 90 messages of two lines."""
+        self._ask(link, PRE_CAPTURE)
+        self._ask(link, CAPTURE)
+        self._unread = True
+        pixels = b"".join(self._lines(link, number) for number in range(MESSAGES))
+        self._unread = False
+        return np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH)
+
+    def _lines(self, link: UsbLink, number: int) -> bytes:
+        """Two lines. CaptureRetry when they did not come, or not they: the sensor is asked afresh."""
+        try:
+            with self._halts_cleared(link):
+                message = link.read(IN, IMAGE_BYTES, ANSWER_S)
+        except (TransferTimeout, Stalled) as error:
+            raise CaptureRetry(Retry.MOVED, f"the image ends in message {number + 1} of {MESSAGES}") from error
+        fault = fault_of_lines(message, number)
+        if fault:
+            raise CaptureRetry(Retry.MOVED, fault)
+        return message[PIXELS_AT:PIXELS_END]
+
+
+def _refuse_others(vendor: int, product: int, error: type[Exception]) -> None:
+    match = MATCHES[0]
+    if (vendor, product) != (match.vendor, match.product):
+        wanted = f"{match.vendor:04x}:{match.product:04x}"
+        raise error(f"driver nb1010: {vendor:04x}:{product:04x} is no {match.name}: that is {wanted}")
+
+
+_: type[Sensor] = Nb1010
