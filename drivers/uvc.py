@@ -23,7 +23,7 @@ from drivers.usb_url import AnyUsbUrl
 from drivers.uvc_descriptors import STREAMING, VIDEO, streams
 from drivers.uvc_formats import BadFrame, Grey
 from drivers.uvc_options import Choice, UvcOptions, choose
-from drivers.uvc_stream import START_S, FrameReader, Stream
+from drivers.uvc_stream import START_S, FrameReader, OnFrame, Stream, ignore
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,14 @@ class Uvc:
     modality = Modality.IRIS
     streams = True
 
-    def __init__(self, url: str, options: Options, *, open_link: OpenLink = open_url) -> None:
+    def __init__(
+        self, url: str, options: Options, *, open_link: OpenLink = open_url, on_frame: OnFrame = ignore
+    ) -> None:
         self._options = parse_options(UvcOptions, "uvc", options)
         self._url = parse_usb_url(url)
         self._name = f"uvc at {self._url}"
         self._open_link = open_link
+        self._on_frame = on_frame  # hears every whole frame, in the thread that reads them
         self._attachment = Attachment()
         self._reader: FrameReader | None = None
         self._choice: Choice | None = None
@@ -120,7 +123,7 @@ class Uvc:
 
     def _attach(self, interface: int) -> FrameReader:
         self._attachment.detach()
-        reader = FrameReader(self._open_link(self._url, interface))
+        reader = FrameReader(self._open_link(self._url, interface), self._on_frame)
         self._attachment.attach(reader)
         return reader
 

@@ -20,9 +20,16 @@ SILENT_S = 1.0  # a stream that brings nothing for so long has stopped; slow one
 USELESS_S = 3.0  # as long without one whole frame
 STALLS_IN_A_ROW = 5
 USUAL_PAYLOAD = 16_384  # read at once from a camera that does not say how much it sends at once
-READS_IN_FLIGHT = 4  # while one payload is looked at, the next ones have somewhere to go
+READS_IN_FLIGHT = 8  # while one payload is looked at, the next ones have somewhere to go
 LIFE_S = 3600.0  # of a read in flight: result() bounds the wait
 POLL_S = 0.5  # a waiting capture looks at its deadline; frames and errors wake it
+
+
+OnFrame = Callable[[RawFrame], None]
+
+
+def ignore(_frame: RawFrame) -> None:
+    """Nobody wants to hear of every frame."""
 
 
 class Stream:
@@ -125,8 +132,9 @@ def _quietly(action: Callable[[], None]) -> None:
 class FrameReader:
     """Reads a stream in a thread of its own and keeps its newest frame. What a sensor holds in its Attachment."""
 
-    def __init__(self, link: UsbLink) -> None:
+    def __init__(self, link: UsbLink, on_frame: OnFrame = ignore) -> None:
         self.link = link
+        self._on_frame = on_frame
         self._news = threading.Condition()
         self._newest: RawFrame | None = None
         self._error: Exception | None = None
@@ -193,6 +201,7 @@ class FrameReader:
             try:
                 for frame in stream.step():
                     self._keep(frame)
+                    self._on_frame(frame)
             except Cancelled:
                 self._pass_on()
             except Exception as error:  # noqa: BLE001 - whatever ended the stream is what capture has to say

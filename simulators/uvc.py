@@ -8,7 +8,7 @@ No ports, no threads: simulators.usb_port serves a model to any binding.
 
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from simulators.faults import Faults, Value
@@ -28,6 +28,7 @@ FRAME_ID, END, HAS_TIME, HAS_CLOCK, ERROR, END_OF_HEADER = 0x01, 0x02, 0x04, 0x0
 SET_CUR, GET_CUR, GET_MIN, GET_MAX, GET_LEN, GET_INFO, GET_DEF = 0x01, 0x81, 0x82, 0x83, 0x85, 0x86, 0x87
 PROBE, COMMIT, LAMP = 0x01, 0x02, 0x01
 FROM_INTERFACE, TO_INTERFACE = 0xA1, 0x21
+NUMBER_BYTES = 8
 LATE_FRAMES = 2  # a host that is later than this has lost the frame
 LAYOUT = "<HBBI10xII"
 
@@ -51,10 +52,15 @@ Source = Callable[[int, Mode], bytes]
 """(number of the frame since the stream began, mode) -> its bytes as they go out (MJPEG: a JPEG file)."""
 
 
-def stripes(number: int, mode: Mode) -> bytes:
-    """Grey stripes that move; for MJPEG there is none."""
-    row = bytes((column * 4 + number * 8) & 0xFF for column in range(mode.width))
-    return encode(mode.kind, row * mode.height)
+def numbered(number: int, mode: Mode) -> bytes:
+    """Grey stripes that move; the first eight bytes of a frame are its number. There is none for MJPEG."""
+    row = bytes((column + 8 * number) & 0xFF for column in range(mode.width))
+    return number.to_bytes(NUMBER_BYTES, "little") + encode(mode.kind, row * mode.height)[NUMBER_BYTES:]
+
+
+def looping(frames: Sequence[bytes]) -> Source:
+    """The same frames again and again."""
+    return lambda number, _mode: frames[number % len(frames)]
 
 
 def encode(kind: str, grey: bytes) -> bytes:
@@ -126,7 +132,7 @@ class _State:
 class UvcCamera:
     """One camera. Any thread may show it something else and inject faults."""
 
-    def __init__(self, settings: UvcSettings | None = None, source: Source = stripes, seed: int = 0) -> None:
+    def __init__(self, settings: UvcSettings | None = None, source: Source = numbered, seed: int = 0) -> None:
         self.settings = settings or UvcSettings()
         self.faults = Faults(seed)
         self._source = source

@@ -1,0 +1,71 @@
+"""A simulated camera under the real libusb, for any program that talks to one: see umockdev_binding.py.
+
+    umockdev-wrapper /usr/bin/python3 -m simulators.umockdev_binding simulators.uvc_bench:usual --control PATH -- CHILD
+
+Orders beside those of the cable: show (frames: a file that write_frames() has written), test_card, counters.
+Standard library only: Debian's own Python runs it.
+"""
+
+import json
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from simulators.bench_usb import Bench, Device
+from simulators.remote import Answer
+from simulators.uvc import UvcCamera, looping, numbered
+from simulators.uvc_descriptors import UvcSettings
+
+SETTINGS_VARIABLE = "KIOSK_SIM_UVC"  # JSON of what differs from the usual camera; the process has no arguments for it
+
+
+def write_frames(path: Path, frames: Sequence[bytes]) -> None:
+    """Frames as the camera is to send them, each behind its length."""
+    path.write_bytes(b"".join(struct.pack("<I", len(frame)) + frame for frame in frames))
+
+
+def read_frames(path: Path) -> list[bytes]:
+    """What write_frames() wrote. ValueError: nothing in it."""
+    data, frames, at = path.read_bytes(), list[bytes](), 0
+    while at < len(data):
+        (size,) = struct.unpack_from("<I", data, at)
+        frames.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    if not frames:
+        raise ValueError(f"{path} holds no frames")
+    return frames
+
+
+def settings_text(settings: UvcSettings) -> str:
+    """Settings as the environment variable carries them."""
+    return json.dumps(asdict(settings))
+
+
+def settings_from(text: str) -> UvcSettings:
+    """What settings_text() made."""
+    facts = json.loads(text or "{}")
+    for name in ("formats", "rates"):
+        facts[name] = tuple(facts[name]) if name in facts else getattr(UvcSettings(), name)
+    facts["sizes"] = tuple((width, height) for width, height in facts.get("sizes", UvcSettings().sizes))
+    return UvcSettings(**facts)
+
+
+def usual() -> Bench:
+    """One camera, with the settings of the environment."""
+    camera = UvcCamera(settings_from(os.environ.get(SETTINGS_VARIABLE, "")))
+
+    def show(frames: str) -> None:
+        camera.show(looping(read_frames(Path(frames))))
+
+    def test_card() -> None:
+        camera.show(numbered)
+
+    def clear() -> None:
+        camera.clear_faults()
+
+    def counters() -> Answer:
+        return {**asdict(camera.counters()), "streaming": camera.mode is not None, "lamp": camera.lamp_on}
+
+    return Bench((Device(camera),), {"show": show, "test_card": test_card, "clear": clear, "counters": counters})
