@@ -123,8 +123,8 @@ class Nb1010:
     # Asking
 
     def _greet(self, link: UsbLink) -> None:
-        """Hear one sound answer. What an earlier owner left unread comes first, once."""
-        self._unread = False
+        """Hear one sound answer; what was left unread, by us or an earlier owner, comes before it."""
+        self._drain(link)
         try:
             self._contact(link)
         except TransferTimeout:
