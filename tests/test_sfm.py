@@ -134,13 +134,14 @@ def test_packets_come_out_as_they_went_in_whatever_the_split(packets: list[Packe
 @given(st.binary(max_size=60), PACKETS, st.lists(U16, max_size=8))
 def test_a_packet_behind_noise_is_found_once_no_more_comes(noise: bytes, packet: Packet, cuts: list[int]) -> None:
     unframer, found = Unframer(), []
+    noise = noise.replace(b"\x0a", b"\x40")  # starts of packets in plenty, and never a whole one
     for part in split(noise + packet.to_bytes(), cuts):
         unframer.feed(part)
         while one := unframer.packet():
             found.append(one)
     while one := unframer.packet(final=True):
         found.append(one)
-    assert packet in found or len(found) > 1  # noise may hold the beginning of another packet by chance
+    assert packet in found
     assert unframer.pending == 0
 
 
