@@ -130,8 +130,8 @@ class Handler(UMockdev.IoctlBase):  # type: ignore[misc]
         self._usbfs.closed(client)
 
 
-class Socket:
-    """One socket of the simulated machine, and the device that is plugged into it or lies beside it."""
+class Cable:
+    """One device of the simulated machine: plugged into a socket, or beside it on the desk."""
 
     def __init__(self, testbed: Any, loop: Loop, ticker: Ticker, device: Device, machine: "Machine") -> None:  # noqa: ANN401 - of gi
         self.device = device
@@ -145,15 +145,24 @@ class Socket:
         self._testbed = testbed
         self._loop = loop
         self._machine = machine
-        self._path = f"{CONTROLLER}/{device.port}"
+        self._at = device.port
         self._handlers: list[Handler] = []  # those of the past too: the child may still hold their files
         self._node = ""
 
-    def plug(self) -> None:
-        """In the loop's thread: the device appears at an address of its own."""
+    @property
+    def _path(self) -> str:
+        return f"{CONTROLLER}/{self._at}"
+
+    def occupies(self, port: str) -> bool:
+        """Whether the device is plugged in there."""
+        return self.port.plugged and self._at == port
+
+    def plug(self, at: str) -> None:
+        """In the loop's thread: the device appears, at an address of its own."""
         if self.port.plugged:
             return
         self._vanish()
+        self._at = at
         self.port.plug()
         address = self._machine.next_address()
         self._node = f"/dev/bus/usb/001/{address:03d}"
@@ -183,7 +192,7 @@ class Socket:
             "bcdDevice": f"{about.bcd_device:04x}",
             "busnum": "1",
             "devnum": str(address),
-            "devpath": self.device.port.partition("-")[2],
+            "devpath": self._at.partition("-")[2],
             "idProduct": f"{about.product:04x}",
             "idVendor": f"{about.vendor:04x}",
             "manufacturer": about.manufacturer,
@@ -222,7 +231,7 @@ class Machine:
         self._testbed.add_from_string(ROOT_HUB)
         self._address = FIRST_ADDRESS - 1
         self._bench = bench
-        self._sockets = {device.port: Socket(self._testbed, loop, ticker, device, self) for device in bench.devices}
+        self._cables = {device.port: Cable(self._testbed, loop, ticker, device, self) for device in bench.devices}
 
     def next_address(self) -> int:
         """Each plugging in gets another, as on a real machine."""
@@ -231,8 +240,8 @@ class Machine:
 
     def plug_all(self) -> None:
         """In the loop's thread, or before it runs."""
-        for socket in self._sockets.values():
-            socket.plug()
+        for cable in self._cables.values():
+            cable.plug(cable.device.port)
 
     def orders(self) -> dict[str, Callable[..., Answer | None]]:
         """What can be ordered from outside."""
@@ -245,36 +254,41 @@ class Machine:
         }
         return {**cable, **self._bench.orders}
 
-    def _socket(self, port: str | None) -> Socket:
+    def _cable(self, port: str | None) -> Cable:
         if port is None:
-            return next(iter(self._sockets.values()))
-        if port not in self._sockets:
-            raise ValueError(f"there is no port {port!r}; there are: {', '.join(self._sockets)}")
-        return self._sockets[port]
+            return next(iter(self._cables.values()))
+        if port not in self._cables:
+            raise ValueError(f"there is no port {port!r}; there are: {', '.join(self._cables)}")
+        return self._cables[port]
 
     def _fault(
         self, name: str, times: int | None = None, params: dict[str, Value] | None = None, port: str | None = None
     ) -> None:
-        self._socket(port).device.model.faults.inject(name, times=times, **(params or {}))
+        self._cable(port).device.model.faults.inject(name, times=times, **(params or {}))
 
     def _clear(self, port: str | None = None) -> None:
-        self._socket(port).device.model.faults.clear()
+        self._cable(port).device.model.faults.clear()
 
     def _unplug(self, after: int = 0, port: str | None = None) -> None:
-        socket = self._socket(port)
-        socket.port.unplug_after(after)
+        cable = self._cable(port)
+        cable.port.unplug_after(after)
         self._loop.order(lambda: None)  # what pulling the cable put into the loop is done
 
-    def _replug(self, port: str | None = None) -> None:
-        self._loop.order(self._socket(port).plug)
+    def _replug(self, port: str | None = None, to: str | None = None) -> None:
+        """Put the device that belongs to `port` back there, or into the free socket `to`."""
+        cable = self._cable(port)
+        at = to or cable.device.port
+        if any(other.occupies(at) for other in self._cables.values() if other is not cable):
+            raise ValueError(f"another device is plugged into {at}")
+        self._loop.order(lambda: cable.plug(at))
 
     def _status(self, port: str | None = None) -> Answer:
-        socket = self._socket(port)
+        cable = self._cable(port)
         return {
-            "port": socket.device.port,
-            "plugged": socket.port.plugged,
-            "bytes_sent": socket.port.bytes_sent,
-            "faults": socket.device.model.faults.waiting(),
+            "port": cable.device.port,
+            "plugged": cable.port.plugged,
+            "bytes_sent": cable.port.bytes_sent,
+            "faults": cable.device.model.faults.waiting(),
         }
 
 

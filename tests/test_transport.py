@@ -106,7 +106,7 @@ def test_a_url_names_an_end(text: str, url: SerialUrl | SocketUrl) -> None:
     [
         ("", "there is no transport ''; there are: serial, socket"),
         ("/dev/ttyUSB0", "did you mean serial:/dev/ttyUSB0?"),
-        ("usb:05ba:000a", "no transport 'usb'"),
+        ("usb:05ba:000a", "cannot be at 'usb', only at: serial, socket"),
         ("serial:ttyUSB0?baud=9600", "names a device file"),
         ("serial:/dev/ttyUSB0", "baud must be a number"),
         ("serial:/dev/ttyUSB0?baud=fast", "baud must be a number"),

@@ -2,7 +2,6 @@
 
 from collections import deque
 
-from simulators.bench_usb import Bench, Device
 from simulators.faults import Faults
 from simulators.usb_device import Setup, Stall, UsbDescription, UsbModel, UsbWire
 from simulators.usb_standard import configuration_descriptor, endpoint_descriptor, interface_descriptor
@@ -58,12 +57,3 @@ class Echo:
 
 
 _: type[UsbModel] = Echo
-
-
-def bench() -> Bench:
-    """Two echoes of one kind at two sockets."""
-    left, right = Echo("LEFT", 0.0), Echo("RIGHT", 0.0)
-    return Bench(
-        (Device(left, "1-1"), Device(right, "1-2")),
-        {"ring": lambda text, port="1-1": {"1-1": left, "1-2": right}[port].ring(text.encode())},
-    )

@@ -1,0 +1,96 @@
+"""Hot-plug: udev's events hasten a look, and without them looking is enough."""
+
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from drivers.usb_link import UsbIdentity
+from drivers.usb_sysfs import PluggedIn
+from drivers.usb_watch import Watch
+
+SOON = 5.0
+NEVER = 3600.0
+
+
+def device(port: str, address: int) -> PluggedIn:
+    return PluggedIn(UsbIdentity(0x05BA, 0x000A, "", port), 1, address)
+
+
+class Udev:
+    """What pyudev.Monitor offers, over a pipe."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+
+    def fileno(self) -> int:
+        return self._read
+
+    def poll(self, timeout: float) -> bytes | None:
+        assert timeout == 0
+        try:
+            return os.read(self._read, 1)
+        except BlockingIOError:
+            return None
+
+    def tell(self) -> None:
+        os.write(self._write, b"!")
+
+    def close(self) -> None:
+        os.close(self._read)
+        os.close(self._write)
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.there = [device("1-1", 2)]
+        self.looks = threading.Semaphore(0)
+        self.changes = threading.Semaphore(0)
+
+    def look(self) -> list[PluggedIn]:
+        self.looks.release()
+        return list(self.there)
+
+
+@pytest.fixture(name="desk")
+def _desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture(name="udev")
+def _udev() -> Iterator[Udev]:
+    udev = Udev()
+    yield udev
+    udev.close()
+
+
+def test_an_event_of_udev_hastens_the_look(desk: Desk, udev: Udev) -> None:
+    with Watch(desk.changes.release, poll_s=NEVER, look=desk.look, monitor=udev):
+        desk.there = []
+        udev.tell()
+        assert desk.changes.acquire(timeout=SOON)
+
+
+def test_without_udev_looking_is_enough(desk: Desk) -> None:
+    with Watch(desk.changes.release, poll_s=0.01, look=desk.look):
+        desk.there = [device("1-1", 3)]  # the same socket, another address: it was out and in again
+        assert desk.changes.acquire(timeout=SOON)
+
+
+def test_events_that_change_nothing_are_no_change(desk: Desk, udev: Udev) -> None:
+    with Watch(desk.changes.release, poll_s=NEVER, look=desk.look, monitor=udev):
+        assert desk.looks.acquire(timeout=SOON)  # the first, before anything happens
+        for _ in range(3):
+            udev.tell()
+            assert desk.looks.acquire(timeout=SOON)
+        assert not desk.changes.acquire(blocking=False)
+
+
+def test_close_ends_the_thread_and_may_come_twice(desk: Desk) -> None:
+    before = threading.active_count()
+    watch = Watch(desk.changes.release, poll_s=NEVER, look=desk.look)
+    watch.close()
+    watch.close()
+    assert threading.active_count() == before
