@@ -171,7 +171,7 @@ class UsbPort:
 
     def _refused(self, endpoint: int) -> bool:
         if self._faults.stalls(self._standard.is_bulk(endpoint)):
-            self._halted.add(endpoint)
+            self.stall(endpoint)
         return endpoint in self._halted
 
     def _control(self, transfer: HostTransfer, setup: Setup) -> None:

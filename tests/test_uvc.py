@@ -1,0 +1,346 @@
+"""The driver of bulk cameras: its stream in virtual time, fault by fault, and the whole of it over USB/IP."""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from drivers.errors import Cancelled, LinkLost, ProtocolError
+from drivers.sample import Modality, Position
+from drivers.usb_link import UsbLink
+from drivers.usb_url import AnyUsbUrl
+from drivers.uvc import Uvc
+from drivers.uvc_descriptors import streams
+from drivers.uvc_options import UvcOptions, choose
+from drivers.uvc_payload import RawFrame
+from drivers.uvc_probe import StreamSettings
+from drivers.uvc_stream import FrameReader, Stream
+from simulators.usbip_binding import UsbIpServer
+from simulators.uvc import Mode, UvcCamera, encode, looping, numbered
+from simulators.uvc_descriptors import UvcSettings
+from tests.uvc_rig import noise
+from tests.virtual_usb import VirtualUsb
+
+WIDTH, HEIGHT = 64, 48
+MODE = Mode("y800", WIDTH, HEIGHT, 333_333)
+
+
+class Bench:
+    """A camera and the stream that the driver makes of it, in virtual time."""
+
+    def __init__(self, options: dict[str, object] | None = None, **facts: object) -> None:
+        given_facts = {"sizes": ((WIDTH, HEIGHT),), "max_payload": 1024, **facts}
+        self.camera = UvcCamera(UvcSettings(**given_facts), seed=3)  # type: ignore[arg-type]
+        self.usb = VirtualUsb(self.camera)
+        self.link = self.usb.open_link()
+        checked = UvcOptions.model_validate(options or {})
+        self.stream = Stream(self.link, choose(streams(self.link.configuration), checked), checked.led)
+        self.stream.start()
+
+    def frames(self, count: int) -> list[RawFrame]:
+        """The next frames, each checked to be one that the camera sent."""
+        found = list[RawFrame]()
+        while len(found) < count:
+            found += self.stream.step()
+        assert all(frame.data == numbered(number_of(frame), MODE) for frame in found)
+        return found
+
+    def numbers(self, count: int) -> list[int]:
+        return [number_of(frame) for frame in self.frames(count)]
+
+
+def number_of(frame: RawFrame) -> int:
+    return int.from_bytes(frame.data[:8], "little")
+
+
+def test_every_frame_comes_in_order_and_at_the_rate_of_the_camera() -> None:
+    bench = Bench()
+    frames = bench.frames(30)
+    assert [number_of(frame) for frame in frames] == list(range(30))
+    assert frames[-1].began_at - frames[0].began_at == pytest.approx(29 / 30, abs=0.002)
+    assert bench.stream.tally.damaged == 0
+
+
+@pytest.mark.parametrize("version", [0x0100, 0x0110, 0x0150])
+@pytest.mark.parametrize("place", ["interface", "endpoint"])
+@pytest.mark.parametrize("quirk", [{}, {"glued_end": True}, {"times": False}, {"glued_end": True, "max_payload": 3084}])
+def test_cameras_of_every_version_and_with_every_quirk_stream(
+    version: int, place: str, quirk: dict[str, object]
+) -> None:
+    bench = Bench(None, version=version, descriptors_on=place, **quirk)
+    assert bench.numbers(5) == list(range(5))
+
+
+@pytest.mark.parametrize("name", ["y800", "y8", "l8", "l8_ir", "y10", "y12", "y16", "yuy2", "nv12"])
+def test_each_format_comes_out_as_the_grey_that_the_camera_saw(name: str) -> None:
+    grey = noise(5)
+    bench = Bench(formats=(name,))
+    bench.camera.show(looping([encode(name, grey.tobytes())]))
+    found = list[RawFrame]()
+    while len(found) < 2:
+        found += bench.stream.step()
+    assert (bench.stream.choice.pixels.luma(found[1].data, WIDTH, HEIGHT) == grey).all()
+
+
+# One fault each: what it costs, and that the stream goes on.
+
+ONE_FRAME_LOST = ["error_bit", "lost", "short", "long", "duplicate"]
+
+
+@pytest.mark.parametrize("fault", ONE_FRAME_LOST)
+def test_a_fault_in_a_payload_costs_its_frame_and_no_other(fault: str) -> None:
+    bench = Bench()
+    bench.numbers(3)
+    bench.camera.inject(fault)
+    numbers = bench.numbers(10)
+    missing = set(range(3, numbers[-1])) - set(numbers)
+    assert len(missing) <= 2
+    assert numbers == sorted(numbers)
+    assert bench.camera.faults.waiting() == {}
+
+
+@pytest.mark.parametrize("fault", ["no_end", "frame_id_stuck", "max_frame_zero"])
+def test_a_habit_of_the_camera_costs_nothing(fault: str) -> None:
+    bench = Bench()
+    bench.camera.inject(fault)
+    bench.stream.start()
+    numbers = bench.numbers(8)
+    assert numbers == list(range(numbers[0], numbers[0] + 8))
+
+
+def test_a_stall_is_cleared_and_the_stream_begun_anew() -> None:
+    bench = Bench()
+    bench.numbers(3)
+    bench.camera.inject("stall")
+    commits = bench.camera.counters().commits
+    while bench.camera.counters().commits == commits:
+        bench.stream.step()
+    assert bench.numbers(3)[-1] <= 4  # counted anew from the commit
+
+
+def test_an_endpoint_that_keeps_stalling_is_a_protocol_error() -> None:
+    bench = Bench()
+    bench.camera.inject("stall", times=0)
+    with pytest.raises(ProtocolError, match="keeps halting"):
+        bench.frames(3)
+
+
+@pytest.mark.parametrize(("fault", "times"), [("silent", 0), ("freeze", 0)])
+def test_a_stream_that_stops_is_a_protocol_error_soon(fault: str, times: int) -> None:
+    bench = Bench()
+    bench.numbers(3)
+    bench.camera.inject(fault, times=times)
+    before = bench.link.now()
+    with pytest.raises(ProtocolError, match="sent nothing for 1 s"):
+        bench.frames(20)
+    assert bench.link.now() - before < 1.5
+
+
+def test_a_stream_of_damaged_frames_is_a_protocol_error_that_says_so() -> None:
+    bench = Bench()
+    bench.camera.inject("error_bit", times=0)
+    before = bench.link.now()
+    with pytest.raises(ProtocolError, match=r"no whole frame \([0-9]+ damaged frames, the last one: the camera marked"):
+        bench.frames(1)
+    assert bench.link.now() - before < 4.5
+
+
+def test_unplugged_in_the_middle_of_a_frame_is_a_lost_link() -> None:
+    bench = Bench()
+    bench.numbers(2)
+    bench.usb.port.unplug_after(1500)
+    with pytest.raises(LinkLost):
+        bench.frames(2)
+    bench.stream.stop()
+    bench.link.close()
+    assert bench.usb.links == 0
+
+
+# Those that take away. With others that add in the same frame, its size may come out right by accident: USB has neither.
+TAKE_AWAY = ["lost", "short", "error_bit", "stall", "late"]
+Script = st.lists(st.tuples(st.sampled_from(TAKE_AWAY), st.integers(0, 4)), max_size=6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(Script, st.sampled_from([1024, 512, 4096]), st.booleans())
+def test_no_script_of_faults_yields_a_frame_that_was_not_sent(
+    script: list[tuple[str, int]],
+    payload: int,
+    glued: bool,  # noqa: FBT001 - hypothesis
+) -> None:
+    bench = Bench(max_payload=payload, glued_end=glued)
+    for fault, pause in script:
+        bench.camera.inject(fault)
+        bench.frames(pause)  # checks each
+    bench.camera.clear_faults()
+    last = bench.numbers(4)
+    assert last[-1] - last[-2] == 1
+
+
+def test_the_light_is_switched_on_with_the_stream_and_off_after_it() -> None:
+    bench = Bench({"led": "3:1:01:00"})
+    assert bench.camera.lamp_on
+    bench.stream.stop()
+    assert not bench.camera.lamp_on
+
+
+def answering(block: bytes) -> Callable[[bytes], bytes]:
+    """A camera that answers every wish with one block."""
+
+    def answer(wish: bytes) -> bytes:
+        assert wish
+        return block
+
+    return answer
+
+
+def test_a_camera_that_wants_endless_payloads_is_refused() -> None:
+    bench = Bench()
+    greedy = StreamSettings(1, 1, 333_333, WIDTH * HEIGHT, 0xFFFFFFFF).to_bytes(34)
+    bench.camera._answer = answering(greedy)  # type: ignore[method-assign]
+    with pytest.raises(ProtocolError, match="wants payloads of 4294967295 bytes"):
+        bench.stream.start()
+
+
+def test_a_camera_that_answers_with_another_size_is_refused() -> None:
+    bench = Bench()
+    other = StreamSettings(1, 2, 333_333, WIDTH * HEIGHT, 1024).to_bytes(34)
+    bench.camera._answer = answering(other)  # type: ignore[method-assign]
+    with pytest.raises(ProtocolError, match="offers format 1, frame 2 in place of 1, 1"):
+        bench.stream.start()
+
+
+# The whole driver
+
+
+@contextmanager
+def attached(
+    options: dict[str, str | int | float | bool] | None = None, **facts: object
+) -> Iterator[tuple[UvcCamera, Uvc]]:
+    wanted = {"sizes": ((WIDTH, HEIGHT),), "rates": (100.0,), "max_payload": 1024, **facts}
+    camera = UvcCamera(UvcSettings(**wanted), seed=1)  # type: ignore[arg-type]
+    with UsbIpServer(camera) as server:
+        sensor = Uvc(server.url, options or {})
+        try:
+            yield camera, sensor
+        finally:
+            sensor.close()
+
+
+def capture_on(sensor: Uvc) -> None:
+    """Capture until something ends it."""
+    while True:
+        sensor.capture(1.0)
+
+
+def test_open_says_what_was_agreed_on() -> None:
+    with attached({"fps": 50, "ppi": 600}, formats=("y10",), rates=(100.0, 50.0)) as (camera, sensor):
+        info = sensor.open()
+        assert (info.driver, info.width, info.height, info.depth_bits) == ("uvc", WIDTH, HEIGHT, 10)
+        assert info.pixels_per_inch == 600
+        assert info.model == "1209:0001 y10 50 fps"
+        assert camera.mode == Mode("y10", WIDTH, HEIGHT, 200_000)
+        sample = sensor.capture(1.0, Position.LEFT_EYE)
+        assert (sample.modality, sample.position) == (Modality.IRIS, Position.LEFT_EYE)
+        assert (sample.depth_bits, sample.pixels_per_inch) == (10, 600)
+
+
+def test_each_capture_is_of_a_frame_that_began_after_the_call() -> None:
+    with attached() as (camera, sensor):
+        sensor.open()
+        last = -1
+        for _ in range(20):
+            begun = camera.counters().frames_begun
+            number = int.from_bytes(sensor.capture(1.0).image.tobytes()[:8], "little")
+            # The reads in flight may have been given the two next small frames already.
+            assert number >= begun - 3
+            assert number > last
+            last = number
+
+
+def test_a_picture_that_cannot_be_decoded_is_let_by() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((HEIGHT, WIDTH), 90, np.uint8)).save(stream, "JPEG")
+    broken = b"\xff\xd8 this is no picture \xff\xd9"
+    with attached(formats=("mjpeg",)) as (camera, sensor):
+        camera.show(looping([broken, broken, stream.getvalue()]))
+        sensor.open()
+        for _ in range(3):
+            assert np.abs(sensor.capture(1.0).image.astype(int) - 90).max() <= 2
+
+
+def test_streams_at_another_interface_than_usual_are_opened_there() -> None:
+    asked = list[int]()
+    with attached() as (_, sensor):
+
+        def open_link(url: AnyUsbUrl, interface: int) -> UsbLink:
+            asked.append(interface)
+            return url.open(interface)
+
+        sensor._open_link, sensor._interface = open_link, 0
+        sensor.open()
+        sensor.close()
+        sensor.open()
+    assert asked == [0, 1, 1]
+
+
+def test_a_bug_in_the_thread_that_reads_comes_out_of_capture() -> None:
+    with attached() as (_, sensor):
+
+        def broken(_frame: RawFrame) -> None:
+            raise ZeroDivisionError
+
+        sensor._on_frame = broken
+        sensor.open()
+        with pytest.raises(ZeroDivisionError):
+            capture_on(sensor)
+
+
+def test_a_cancel_that_came_too_late_for_the_start_ends_the_next_wait() -> None:
+    with attached() as (_, sensor):
+        sensor.open()
+        reader = sensor._reader
+        assert isinstance(reader, FrameReader)
+        reader.link.cancel()  # what cancel() does while open() has not got so far as to stream
+        with pytest.raises(Cancelled):
+            capture_on(sensor)
+        sensor.capture(1.0)
+
+
+def test_closing_ends_stream_thread_and_light() -> None:
+    before = threading.active_count()
+    with attached({"led": "3:1:01"}) as (camera, sensor):
+        sensor.open()
+        assert camera.lamp_on
+        sensor.close()
+        assert not camera.lamp_on
+    assert threading.active_count() == before
+
+
+WRONG: dict[str, tuple[str | float, str]] = {
+    "size": ("large", "must be WIDTHxHEIGHT"),
+    "fps": (0, "greater than 0"),
+    "format": ("h264", "must be one of y8, y16"),
+    "led": ("on", "must be UNIT:SELECTOR:ON"),
+    "interface": (True, "not true or false"),
+    "ppi": (-1, "greater than or equal to 0"),
+}
+
+
+@pytest.mark.parametrize("option", WRONG)
+def test_a_wrong_option_is_refused_by_name(option: str) -> None:
+    value, said = WRONG[option]
+    with pytest.raises(ValueError, match=f"driver uvc: option '{option}': .*{said}"):
+        Uvc("usb:1209:0001", {option: value})
+
+
+@pytest.mark.parametrize("url", ["serial:/dev/ttyUSB0?baud=57600", "v4l2:/dev/video0"])
+def test_a_url_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="only at: usb, usbip"):
+        Uvc(url, {})

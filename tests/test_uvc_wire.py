@@ -1,0 +1,461 @@
+"""What the bytes of a UVC camera mean: descriptors, probe and commit, payloads, pixels. No device, no clock."""
+
+import io
+import random
+import struct
+from contextlib import suppress
+from itertools import accumulate, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from drivers.errors import ProtocolError
+from drivers.uvc_descriptors import Stream, streams
+from drivers.uvc_formats import (
+    FORMAT_NAMED,
+    FORMAT_OF_GUID,
+    MJPEG,
+    NV12,
+    Y8,
+    Y10,
+    Y12,
+    Y16,
+    YUY2,
+    BadFrame,
+    PixelFormat,
+)
+from drivers.uvc_options import UvcOptions, choose
+from drivers.uvc_payload import Assembler, Header, RawFrame, exactly, whole_jpeg
+from drivers.uvc_probe import StreamSettings, block_lengths
+from simulators.uvc_descriptors import FORMATS, UvcSettings, configuration
+
+TAIL = "00001000800000aa00389b71"
+
+
+# Descriptors. The first is written by hand after the UVC specification, not by our simulator.
+
+
+def d(text: str) -> bytes:
+    """One descriptor: its length, and what is written."""
+    body = bytes.fromhex(text)
+    return bytes([len(body) + 1]) + body
+
+
+CLASS_DESCRIPTORS = [
+    d("24 01 01 5500 81 00 02 00 00 00 01 00"),  # input header: one format, from endpoint 81
+    d("24 06 01 02 01 01 00 00 00 00"),  # format 1: MJPEG, two sizes
+    d("24 07 01 00 8002 e001 0000ca08 0000ca08 00100e00 15160500 01 15160500"),  # 640x480, 30 a second
+    d("24 07 02 00 e001 4001 0000ca08 0000ca08 00b80400 15160500 01 15160500"),  # 480x320
+]
+ENDPOINT = d("05 81 02 4000 00")  # 81, bulk, packets of 64 bytes
+BEFORE_STREAMS = [
+    d("02 0000 02 01 00 80 fa"),
+    d("0b 00 02 0e 03 00 00"),  # association: video
+    d("04 00 00 00 0e 01 00 00"),  # interface 0: video control
+    d("24 01 0001 3300 005a6202 01 01"),  # UVC 1.0
+    d("24 02 01 0102 00 00 0000 0000 0000 03 000000"),  # camera
+    d("24 03 02 0101 00 01 00"),  # to the host
+    d("04 01 00 01 0e 02 00 00"),  # interface 1: video streaming
+]
+BEHIND_ENDPOINT = b"".join([*BEFORE_STREAMS, ENDPOINT, *CLASS_DESCRIPTORS])
+BEFORE_ENDPOINT = b"".join([*BEFORE_STREAMS, *CLASS_DESCRIPTORS, ENDPOINT])
+
+
+@pytest.mark.parametrize("configuration", [BEHIND_ENDPOINT, BEFORE_ENDPOINT])
+def test_class_descriptors_are_found_on_both_sides_of_the_endpoint(configuration: bytes) -> None:
+    (stream,) = streams(configuration)
+    assert (stream.interface, stream.endpoint, stream.packet_bytes, stream.bulk) == (1, 0x81, 64, True)
+    assert (stream.version, stream.control_interface) == (0x0100, 0)
+    (row,) = stream.formats
+    assert (row.index, row.pixels) == (1, MJPEG)
+    assert [(frame.width, frame.height) for frame in row.frames] == [(640, 480), (480, 320)]
+    assert row.frames[0].intervals == (333_333,)
+    assert row.frames[0].max_bytes == 0x0E1000
+
+
+@pytest.mark.parametrize("place", ["interface", "endpoint"])
+@pytest.mark.parametrize("version", [0x0100, 0x0110, 0x0150])
+def test_what_a_simulated_camera_offers_is_read(place: str, version: int) -> None:
+    sizes, rates = ((320, 240), (640, 480)), (30.0, 15.0)
+    settings = UvcSettings(FORMATS, sizes, rates, version=version, descriptors_on=place)
+    (stream,) = streams(configuration(settings))
+    assert stream.version == version
+    assert [row.pixels and row.pixels.name for row in stream.formats] == [
+        "y8", "y8", "y8", "y8", "y10", "y12", "y16", "yuy2", "nv12", "mjpeg"
+    ]  # fmt: skip
+    for row in stream.formats:
+        assert tuple((frame.width, frame.height) for frame in row.frames) == sizes
+        assert row.frames[0].intervals == (333_333, 666_667)
+    assert [unit.unit for unit in stream.extensions] == [3]
+
+
+@pytest.mark.parametrize(
+    ("guid", "name"),
+    [
+        ("59383030" + TAIL, "y8"),  # Y800
+        ("59382020" + TAIL, "y8"),
+        ("32000000" + TAIL, "y8"),  # L8
+        ("3200000002001000800000aa00389b71", "y8"),  # L8, infrared
+        ("59313020" + TAIL, "y10"),
+        ("59313220" + TAIL, "y12"),
+        ("59313620" + TAIL, "y16"),
+        ("59555932" + TAIL, "yuy2"),
+        ("4e563132" + TAIL, "nv12"),
+    ],
+)
+def test_a_guid_names_its_format(guid: str, name: str) -> None:
+    assert FORMAT_OF_GUID[bytes.fromhex(guid)].name == name
+
+
+def test_a_device_without_video_has_no_streams() -> None:
+    assert streams(bytes.fromhex("09021900010100a0320904000001ff00000007058203400000")) == ()
+
+
+def test_the_frames_of_a_format_that_we_cannot_read_are_not_taken_for_others() -> None:
+    h264 = d("24 13 02 01 00 00 00 00 00 00")
+    (stream,) = streams(BEHIND_ENDPOINT + h264 + CLASS_DESCRIPTORS[-1])
+    assert [len(row.frames) for row in stream.formats] == [2, 1]
+    assert stream.formats[1].pixels is None
+
+
+def test_a_descriptor_that_ends_early_is_a_protocol_error() -> None:
+    ends = set(accumulate(map(len, [*BEFORE_STREAMS, ENDPOINT, *CLASS_DESCRIPTORS])))
+    for cut in set(range(1, len(BEHIND_ENDPOINT))) - ends:
+        with pytest.raises(ProtocolError, match="impossible length"):
+            streams(BEHIND_ENDPOINT[:cut])
+
+
+@pytest.mark.parametrize("descriptor", ["04 01", "05 81", "24 06", "24 07 01 00 8002", "24 01"])
+def test_a_descriptor_that_is_too_short_for_its_kind_is_a_protocol_error(descriptor: str) -> None:
+    with pytest.raises(ProtocolError, match="cut short"):
+        streams(BEHIND_ENDPOINT + d(descriptor))
+
+
+def read(configuration_bytes: bytes) -> tuple[Stream, ...]:
+    """Whatever it is, it is data or a ProtocolError."""
+    with suppress(ProtocolError):
+        found = streams(configuration_bytes)
+        with suppress(ProtocolError):
+            chosen = choose(found, UvcOptions())
+            assert chosen.frame_limit(0) > 0
+            assert chosen.seconds > 0
+        return found
+    return ()
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes_are_data_or_a_protocol_error(data: bytes) -> None:
+    read(data)
+
+
+def test_mutated_descriptors_are_data_or_a_protocol_error() -> None:
+    rng = random.Random(4)
+    seeds = [BEHIND_ENDPOINT, configuration(UvcSettings(FORMATS, ((64, 48), (640, 480)), (30.0, 5.0)))]
+    for _ in range(8_000):
+        data = bytearray(rng.choice(seeds))
+        for _ in range(rng.randrange(1, 5)):
+            at = rng.randrange(len(data))
+            data[at : at + rng.randrange(2)] = rng.randbytes(rng.randrange(3))
+        read(bytes(data))
+
+
+# Choosing
+
+
+def stream_of(**settings: object) -> tuple[Stream, ...]:
+    return streams(configuration(UvcSettings(**settings)))  # type: ignore[arg-type]
+
+
+CAMERA = {"formats": ("mjpeg", "yuy2", "y800"), "sizes": ((320, 240), (640, 480), (1280, 720)), "rates": (30.0, 15.0)}
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "size", "interval"),
+    [
+        ({}, "y8", (640, 480), 333_333),
+        ({"size": "1280x720"}, "y8", (1280, 720), 333_333),
+        ({"format": "mjpeg"}, "mjpeg", (640, 480), 333_333),
+        ({"fps": 15}, "y8", (640, 480), 666_667),
+        ({"fps": 16.9, "format": "yuy2", "size": "320x240"}, "yuy2", (320, 240), 666_667),
+    ],
+)
+def test_options_choose_what_to_stream(
+    options: dict[str, object], name: str, size: tuple[int, int], interval: int
+) -> None:
+    choice = choose(stream_of(**CAMERA), UvcOptions.model_validate(options))
+    assert (choice.pixels.name, (choice.frame.width, choice.frame.height), choice.interval) == (name, size, interval)
+
+
+def test_a_camera_of_small_pictures_gives_its_largest() -> None:
+    choice = choose(stream_of(sizes=((160, 120), (320, 240), (176, 144))), UvcOptions())
+    assert (choice.frame.width, choice.frame.height) == (320, 240)
+
+
+@pytest.mark.parametrize("options", [{"size": "800x600"}, {"format": "nv12"}])
+def test_what_a_camera_does_not_have_is_refused_with_what_it_has(options: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError, match=r"it has: mjpeg 320x240, .*y8 1280x720"):
+        choose(stream_of(**CAMERA), UvcOptions.model_validate(options))
+
+
+def test_an_isochronous_camera_is_sent_to_the_other_driver() -> None:
+    isochronous = BEHIND_ENDPOINT.replace(ENDPOINT, d("05 81 05 0014 01"))
+    with pytest.raises(ProtocolError, match="use the driver v4l2"):
+        choose(streams(isochronous), UvcOptions())
+
+
+@pytest.mark.parametrize(("interface", "said"), [(5, "video streams at: 1"), (None, "not a UVC camera")])
+def test_no_stream_is_said_so(interface: int | None, said: str) -> None:
+    found = streams(BEHIND_ENDPOINT) if interface else ()
+    with pytest.raises(ProtocolError, match=said):
+        choose(found, UvcOptions(interface=interface))
+
+
+# Probe and commit
+
+
+def test_the_block_of_a_wish_is_that_of_the_specification() -> None:
+    block = StreamSettings(1, 2, 333_333, 307_200, 16_384).to_bytes(34)
+    assert block.hex() == "01000102" + "15160500" + "00" * 10 + "00b00400" + "00400000" + "00" * 8
+
+
+@given(st.integers(0, 255), st.integers(0, 255), *[st.integers(0, 0xFFFFFFFF)] * 3, st.sampled_from([26, 34, 48]))
+def test_what_is_written_is_read(kind: int, frame: int, interval: int, most: int, payload: int, length: int) -> None:
+    settings = StreamSettings(kind, frame, interval, most, payload)
+    block = settings.to_bytes(length)
+    assert len(block) == length
+    assert StreamSettings.from_bytes(block) == settings
+
+
+def test_a_block_that_is_cut_short_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError, match="25 bytes in place of 26"):
+        StreamSettings.from_bytes(bytes(25))
+
+
+def test_the_length_of_a_block_follows_the_version() -> None:
+    assert [block_lengths(version) for version in (0x0100, 0x010A, 0x0110, 0x0150)] == [
+        (26,), (26,), (34, 26), (48, 34, 26)
+    ]  # fmt: skip
+
+
+# Payloads
+
+SIZE = 40
+
+
+def header(number: int, *, end: bool = False, times: bool = True, error: bool = False) -> bytes:
+    flags = 0x80 | number & 1 | 0x02 * end | 0x04 * times | 0x40 * error
+    return struct.pack("<BBI", 6, flags, number * 1000) if times else bytes([2, flags])
+
+
+def frame_of(number: int) -> bytes:
+    return bytes((number * 37 + at) & 0xFF for at in range(SIZE))
+
+
+def payloads_of(number: int, cuts: list[int], *, times: bool = True) -> list[bytes]:
+    """A frame cut into payloads; the last one ends it."""
+    edges = [0, *sorted(cuts), SIZE]
+    parts = [frame_of(number)[a:b] for a, b in pairwise(edges)]
+    last = len(parts) - 1
+    return [header(number, end=at == last, times=times) + part for at, part in enumerate(parts)]
+
+
+def assembler() -> Assembler:
+    return Assembler(exactly(SIZE), limit=SIZE, packet_bytes=64)
+
+
+def fed(target: Assembler, payloads: list[bytes]) -> list[RawFrame]:
+    return [frame for at, payload in enumerate(payloads) for frame in target.feed(payload, float(at))]
+
+
+Cuts = st.lists(st.lists(st.integers(0, SIZE), max_size=4), min_size=1, max_size=8)
+
+
+@given(Cuts, st.booleans())
+def test_frames_come_out_as_they_were_sent_however_they_are_cut(cuts: list[list[int]], times: bool) -> None:  # noqa: FBT001 - hypothesis
+    target = assembler()
+    sent = [payload for number, cut in enumerate(cuts) for payload in payloads_of(number, cut, times=times)]
+    assert [frame.data for frame in fed(target, sent)] == [frame_of(number) for number in range(len(cuts))]
+    assert target.tally.damaged == 0
+
+
+@given(Cuts, st.data())
+def test_whatever_is_lost_no_frame_comes_out_that_was_not_sent_whole(
+    cuts: list[list[int]], data: st.DataObject
+) -> None:
+    sent = [payload for number, cut in enumerate(cuts) for payload in payloads_of(number, cut)]
+    kept = data.draw(st.lists(st.booleans(), min_size=len(sent), max_size=len(sent)))
+    frames = fed(assembler(), [payload for payload, stays in zip(sent, kept, strict=True) if stays])
+    assert {frame.data for frame in frames} <= {frame_of(number) for number in range(len(cuts))}
+
+
+@given(Cuts, st.data())
+def test_without_times_less_than_a_frame_lost_at_once_is_noticed(cuts: list[list[int]], data: st.DataObject) -> None:
+    groups = [payloads_of(number, cut, times=False) for number, cut in enumerate(cuts)]
+    lossy = data.draw(st.integers(0, len(groups) - 1))
+    keep = data.draw(st.lists(st.booleans(), min_size=len(groups[lossy]), max_size=len(groups[lossy])))
+    groups[lossy] = [payload for payload, stays in zip(groups[lossy], keep, strict=True) if stays]
+    frames = fed(assembler(), [payload for group in groups for payload in group])
+    assert {frame.data for frame in frames} <= {frame_of(number) for number in range(len(cuts))}
+
+
+@given(Cuts, st.data())
+def test_transfers_cut_anywhere_and_noise_between_them_never_raise(cuts: list[list[int]], data: st.DataObject) -> None:
+    sent = [payload for number, cut in enumerate(cuts) for payload in payloads_of(number, cut)]
+    spoiled = [data.draw(st.sampled_from([p, p[: len(p) // 2], p[1:], b"", p + p])) for p in sent]
+    fed(assembler(), spoiled)
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_a_frame_without_an_end_bit_ends_where_the_frame_id_changes(times: bool) -> None:  # noqa: FBT001 - one case
+    sent = [header(number, times=times) + frame_of(number) for number in range(3)]
+    assert [frame.data for frame in fed(assembler(), sent)] == [frame_of(0), frame_of(1)]
+
+
+def test_a_frame_id_that_is_stuck_does_no_harm_while_frames_have_an_end() -> None:
+    sent = [b"\x02\x82" + frame_of(number) for number in range(3)]
+    assert [frame.data for frame in fed(assembler(), sent)] == [frame_of(number) for number in range(3)]
+
+
+def test_the_error_bit_drops_its_frame_only() -> None:
+    marked = [header(1, error=True) + frame_of(1)[:9], *payloads_of(1, [9])[1:]]
+    sent = [*payloads_of(0, [10]), *marked, *payloads_of(2, [])]
+    target = assembler()
+    assert [frame.data for frame in fed(target, sent)] == [frame_of(0), frame_of(2)]
+    assert (target.tally.damaged, target.tally.last_damage) == (1, "the camera marked an error")
+
+
+def test_the_first_partial_frame_is_dropped() -> None:
+    sent = payloads_of(0, [10, 20])[1:] + payloads_of(1, [5])
+    assert [frame.data for frame in fed(assembler(), sent)] == [frame_of(1)]
+
+
+def test_a_frame_remembers_when_its_first_payload_came() -> None:
+    (frame,) = fed(assembler(), [header(0), *payloads_of(0, [10, 20])])
+    assert frame.began_at == 1.0  # the header alone was none
+    assert "40 bytes" in repr(frame)
+
+
+def test_a_frame_that_never_ends_is_given_up_without_keeping_it() -> None:
+    target = assembler()
+    for _ in range(3000):
+        target.feed(header(0) + bytes(1000), 0.0)
+    assert target._frame is not None
+    assert sum(map(len, target._frame.parts)) <= SIZE + 65_536
+    assert fed(target, payloads_of(1, [])) != []
+
+
+def test_an_end_in_the_same_transfer_is_cut_off() -> None:
+    target = Assembler(exactly(116), limit=116, packet_bytes=64)
+    pixels = bytes(range(116))
+    whole = header(0) + pixels[:58], header(0) + pixels[58:] + header(0, end=True)
+    assert [frame.data for frame in fed(target, list(whole))] == [pixels]
+
+
+def test_pixels_that_look_like_an_end_are_pixels() -> None:
+    target = Assembler(exactly(64), limit=64, packet_bytes=64)
+    pixels = bytes(58) + header(0, end=True)
+    assert [f.data for f in fed(target, [header(0, end=True) + pixels])] == [pixels]
+    assert [f.data for f in fed(target, [header(1) + pixels[:-6] + header(1, end=True), header(2)])] == [
+        pixels[:-6] + header(1, end=True)
+    ]
+
+
+def jpeg(width: int = 64, height: int = 48, mode: str = "L") -> bytes:
+    ramp = np.add.outer(np.arange(height), np.arange(width)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(ramp).convert(mode).save(stream, "JPEG", quality=95)
+    return stream.getvalue()
+
+
+def test_a_jpeg_is_whole_with_both_its_markers_and_zeros_behind_it_do_no_harm() -> None:
+    picture = jpeg()
+    assert whole_jpeg(picture) == ""
+    assert whole_jpeg(picture + bytes(7)) == ""
+    assert whole_jpeg(picture[2:]) == "no JPEG marker at its begin"
+    assert whole_jpeg(picture[:-2]) == "no JPEG marker at its end"
+
+
+def test_a_jpeg_ends_in_the_same_transfer_too() -> None:
+    picture = jpeg()
+    payload = header(0) + picture
+    payload += bytes(-len(payload) % 64)
+    target = Assembler(whole_jpeg, limit=10_000, packet_bytes=64)
+    (frame,) = target.feed(payload + header(0, end=True), 0.0)
+    assert frame.data.rstrip(b"\0") == picture
+
+
+@given(st.binary(max_size=20))
+def test_a_header_is_sound_or_none(data: bytes) -> None:
+    found = Header.of(data)
+    assert found is None or 2 <= found.length <= min(12, len(data))
+
+
+# Pixels
+
+GREY = np.random.default_rng(1).integers(0, 256, (48, 64), np.uint8)
+DEEP = np.random.default_rng(2).integers(0, 65_536, (48, 64)).astype("<u2")
+
+
+def test_each_raw_format_gives_its_luma() -> None:
+    pairs = np.full((48, 64, 2), 128, np.uint8)
+    pairs[..., 0] = GREY
+    assert (Y8.luma(GREY.tobytes(), 64, 48) == GREY).all()
+    assert (YUY2.luma(pairs.tobytes(), 64, 48) == GREY).all()
+    assert (FORMAT_NAMED["uyvy"].luma(pairs[..., ::-1].tobytes(), 64, 48) == GREY).all()
+    assert (NV12.luma(GREY.tobytes() + bytes(GREY.size // 2), 64, 48) == GREY).all()
+
+
+@pytest.mark.parametrize(("row", "bits"), [(Y10, 10), (Y12, 12), (Y16, 16)])
+def test_deep_grey_keeps_its_eight_highest_bits(row: PixelFormat, bits: int) -> None:
+    words = DEEP >> (16 - bits)
+    image = row.luma(words.tobytes(), 64, 48)
+    assert (image == words >> (bits - 8)).all()
+    assert row.depth_bits == bits
+
+
+def test_stray_bits_above_the_depth_are_white_and_never_wrap() -> None:
+    assert Y10.luma(b"\xff\xff" * 4, 2, 2).tolist() == [[255, 255], [255, 255]]
+
+
+@pytest.mark.parametrize("name", [name for name, row in FORMAT_NAMED.items() if row.bits])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_raw_frame_of_another_size_is_refused(name: str, change: int) -> None:
+    row = FORMAT_NAMED[name]
+    with pytest.raises(BadFrame, match="in place of"):
+        row.luma(bytes(row.frame_bytes(64, 48) + change), 64, 48)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_mjpeg_gives_the_grey_of_its_picture(mode: str) -> None:
+    expected = np.add.outer(np.arange(48), np.arange(64))
+    assert np.abs(MJPEG.luma(jpeg(mode=mode), 64, 48).astype(int) - expected).max() <= 3
+
+
+def test_mjpeg_without_huffman_tables_is_read() -> None:
+    """Cameras leave them out, for they are always the same."""
+    picture, at = jpeg(), 2
+    kept = picture[:2]
+    while picture[at + 1] != 0xDA:
+        length = 2 + int.from_bytes(picture[at + 2 : at + 4], "big")
+        kept += b"" if picture[at + 1] == 0xC4 else picture[at : at + length]
+        at += length
+    bare = kept + picture[at:]
+    assert len(bare) < len(picture)
+    assert (MJPEG.luma(bare, 64, 48) == MJPEG.luma(picture, 64, 48)).all()
+
+
+@pytest.mark.parametrize("size", [(32, 48), (64, 64)])
+def test_mjpeg_of_another_size_is_refused(size: tuple[int, int]) -> None:
+    with pytest.raises(BadFrame, match="another size than 64x48"):
+        MJPEG.luma(jpeg(*size), 64, 48)
+
+
+@given(st.binary(max_size=200), st.integers(0, 800))
+def test_damaged_mjpeg_is_a_picture_or_refused(noise: bytes, at: int) -> None:
+    picture = jpeg()
+    damaged = picture[:at] + noise + picture[at + len(noise) :]
+    with suppress(BadFrame):
+        assert MJPEG.luma(damaged, 64, 48).shape == (48, 64)
