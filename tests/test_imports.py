@@ -23,6 +23,8 @@ OWNED = {
     "paho": {"agent/hub.py", "simulators/hub.py"},
     "serial": {"drivers/transport_serial.py"},
     "usb": {"drivers/transport_usb.py"},
+    "pyudev": {"drivers/usb_watch.py"},
+    "gi": {"simulators/umockdev_binding.py"},
     "onnxruntime": {"models/session.py"},
     "sqlite3": {"agent/schema.py", "simulators/hub_store.py"},
     "sqlite_utils": {"agent/schema.py", "agent/outbox.py", "agent/watchlist.py", "simulators/hub_store.py"},
@@ -32,6 +34,8 @@ OWNED = {
 DEVICE_MODELS = (
     "ef01.py", "ef01_commands.py", "sfm.py", "sfm_commands.py", "sfm_wire.py", "uart.py", "pty.py", "faults.py",
     "uvc.py", "uvc_descriptors.py",
+    "usb_device.py", "usb_port.py", "usb_standard.py", "ticker.py", "nb1010.py",
+    "usbip_binding.py", "umockdev_binding.py", "usbfs.py", "bench_usb.py", "remote.py",
 )  # fmt: skip
 
 # The simulated hub reads only the published schemas.

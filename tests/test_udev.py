@@ -1,21 +1,40 @@
-"""The udev rules are those of the match tables."""
+"""The udev rules and the hardware database are those of the match tables."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from drivers import SENSORS
 from drivers.matches import ClassMatch, UsbMatch
-from drivers.udev import matches, rules
+from drivers.udev import hwdb, matches, rules
 
 RULES = Path(__file__).parent.parent / "systemd" / "60-kiosk-sensors.rules"
+HWDB = RULES.with_name("61-kiosk-sensors.hwdb")
 
 
-def test_the_committed_rules_are_fresh() -> None:
-    command = [sys.executable, "-m", "drivers.udev"]
+@pytest.mark.parametrize(("path", "flags"), [(RULES, []), (HWDB, ["--hwdb"])], ids=["rules", "hwdb"])
+def test_the_committed_files_are_fresh(path: Path, flags: list[str]) -> None:
+    command = [sys.executable, "-m", "drivers.udev", *flags]
     printed = subprocess.run(command, cwd=RULES.parent.parent, check=True, capture_output=True, text=True).stdout
-    assert printed == RULES.read_text(encoding="utf-8"), "python -m drivers.udev > systemd/60-kiosk-sensors.rules"
+    assert printed == path.read_text(encoding="utf-8"), f"python {' '.join(command[1:])} > systemd/{path.name}"
+
+
+def test_every_usb_sensor_is_kept_awake_and_no_serial_adapter_is_touched() -> None:
+    text = hwdb(matches(SENSORS))
+    for match in matches(SENSORS):
+        if isinstance(match, UsbMatch):
+            entry = f"usb:v{match.vendor:04X}p{match.product:04X}*\n ID_AUTOSUSPEND=0\n"
+            assert (entry in text) is (match.subsystem == "usb")
+
+
+def test_every_line_of_the_database_is_a_comment_a_match_or_a_property() -> None:
+    for line in HWDB.read_text(encoding="utf-8").splitlines():
+        assert not line or line.startswith("#") or re.fullmatch(r"usb:v[0-9A-F]{4}p[0-9A-F]{4}\*| [A-Z_]+=\w+", line), (
+            line
+        )
 
 
 def test_every_driver_declares_devices_and_every_device_has_a_rule() -> None:
