@@ -1,9 +1,10 @@
-"""Synthetic people: fingers from a seed. No real person's data went into them.
+"""Synthetic people: fingers and eyes from a seed. No real person's data went into them.
 
     Person(7).finger(Position.RIGHT_INDEX).impression(0)
+    Person(7).eye(Position.LEFT_EYE).frame(0)
 
 is the same picture wherever and whenever it is asked for (on one version of numpy and scipy); another `n` is another
-touch of the same finger, another seed another person.
+touch of the same finger, another look of the same eye, another seed another person.
 """
 
 import zlib
@@ -15,13 +16,19 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from drivers.sample import Modality, Position
+from simulators.eye_blanks import Blank, blank
+from simulators.eye_scene import Build as EyeBuild
+from simulators.eye_scene import EyeCondition, draw_build, draw_moment
+from simulators.eye_synthesis import EyeScene, look
+from simulators.eye_texture import Texture, grow
 from simulators.fingerprint_synthesis import Build, Skin, grow_skin
 from simulators.ridge_flow import Pattern, digit, draw_pattern
 from simulators.skin import Condition, Window, draw_touch, press, traits_of
 
-__all__ = ["FINGERS", "Condition", "Finger", "Pattern", "Person"]
+__all__ = ["EYES", "FINGERS", "Blank", "Condition", "Eye", "EyeCondition", "Finger", "Pattern", "Person", "blank"]
 
 FINGERS = tuple(position for position in Position if position.modality is Modality.FINGER)
+EYES = tuple(position for position in Position if position.modality is Modality.IRIS)
 _SKINS_KEPT = 24  # 2.5 MB each
 
 # Half axes of a normal contact, mm, of an adult.
@@ -100,6 +107,31 @@ class Finger:
         return press(touch_rng, _skin(self.seed, self.position), touch, Window(width, height, ppi))
 
 
+@lru_cache(maxsize=256)
+def _iris(seed: int, position: Position) -> tuple[EyeBuild, Texture]:
+    return draw_build(_stream(seed, position.value, "eye")), grow(_stream(seed, position.value, "iris"))
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """One eye of a synthetic person."""
+
+    seed: int
+    position: Position
+
+    def frame(
+        self, n: int, width: int = 640, height: int = 480, condition: EyeCondition | None = None
+    ) -> NDArray[np.uint8]:
+        """The `n`-th look as a near-infrared camera sees it, u8[height, width]."""
+        return self.scene(n, width, height, condition).image
+
+    def scene(self, n: int, width: int = 640, height: int = 480, condition: EyeCondition | None = None) -> EyeScene:
+        """The same with its true outlines. Without a condition it is what people do: mostly well, at times not."""
+        rng = _stream(self.seed, self.position.value, n, condition and condition.value)
+        build, texture = _iris(self.seed, self.position)
+        return look(rng, texture, build, draw_moment(rng, build, condition), width, height)
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """A synthetic person: everything follows from the seed."""
@@ -111,6 +143,12 @@ class Person:
         if position not in FINGERS:
             raise ValueError(f"not a finger: {position}")
         return Finger(self.seed, position)
+
+    def eye(self, position: Position) -> Eye:
+        """One of the two eyes. ValueError: the position is a finger, or unknown."""
+        if position not in EYES:
+            raise ValueError(f"not an eye: {position}")
+        return Eye(self.seed, position)
 
     @property
     def fingers(self) -> tuple[Finger, ...]:
