@@ -51,7 +51,8 @@ def main() -> None:
     compared = comparisons(impressions)
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
         sys.stdout.write(f"# {line}\n")
-    for line in _table(fit(compared.impostors), compared.impostors, [name.partition(":")[0] for name in chosen.sets]):
+    sets = [name.partition(":")[0] for name in chosen.sets]
+    for line in table(FORMAT, fit(compared.impostors), len(compared.impostors), sets):
         sys.stdout.write(f"{line}\n")
 
 
@@ -91,10 +92,11 @@ def _sample(path: Path, pixels_per_inch: float) -> Sample:
     return Sample(Modality.FINGER, Position.UNKNOWN, image, 8, pixels_per_inch, datetime.now(UTC), "file")
 
 
-def _table(calibration: Calibration, scores: Scores, sets: list[str]) -> Iterator[str]:
-    yield f'[calibration."{FORMAT}"]'
+def table(template_format: str, calibration: Calibration, comparisons: int, sets: list[str]) -> Iterator[str]:
+    """The lines for manifest.toml."""
+    yield f'[calibration."{template_format}"]'
     yield f"sets = {[*sets]}".replace("'", '"')
-    yield f"comparisons = {len(scores)}"
+    yield f"comparisons = {comparisons}"
     yield f"scores = {[round(x, 5) for x in calibration.scores]}"
     yield f"rates = {list(calibration.rates)}"
     yield f"tail_scale = {calibration.tail_scale:.5f}"
