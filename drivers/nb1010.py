@@ -97,6 +97,8 @@ class Nb1010:
 
     def close(self) -> None:
         """Give the sensor back."""
+        # A message that came twice would be taken for the next answer, and so on for ever.
+        self._unread = self._unread or self._link is not None
         self._link = None
         self._attachment.detach()
 

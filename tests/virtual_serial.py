@@ -55,8 +55,7 @@ class VirtualPort:
             self.unplug()
 
     def replug(self) -> None:
-        """Push the plug home: when it was out the device has just been powered."""
-        self._unplug_in = None
+        """Put the cable back, if it is out: the device has just been powered."""
         if not self._plugged:
             self._plugged = True
             self._generation += 1

@@ -9,25 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.ef01 import Ef01
+from drivers.nb1010 import Nb1010
 from drivers.options import OptionValue
 from drivers.sensor import Sensor
 from drivers.sfm import Sfm
+from drivers.uru4000 import Uru4000
 from simulators.ef01 import EF01_FAULTS, Ef01Module, Ef01Settings
 from simulators.faults import Faults
+from simulators.nb1010 import Nb1010Model
 from simulators.sfm import SfmModule, SfmSettings
 from simulators.sfm_wire import SFM_FAULTS
+from simulators.uru4000 import ALIVE, HEIGHT, READERS, WIDTH, Uru4000Model, Uru4000Settings
 from tests.virtual_serial import VirtualPort
-from tests.virtual_usb import VirtualTime
+from tests.virtual_usb import VirtualTime, VirtualUsb
 
 
 class Device(Protocol):
-    """What the models of simulators/ have in common."""
+    """What the models of simulators/ with a finger have in common."""
 
     faults: Faults
 
     def lift(self) -> None: ...
-
-    def clear_faults(self) -> None: ...
 
 
 class Plug(Protocol):
@@ -54,9 +56,12 @@ class Target:
     close_s: float
     press: Callable[[int], NDArray[np.uint8]]  # something by a seed; the image that a sample of it must have
     claims: Callable[[], int]  # ports or interfaces that are still held
+    disarm: Callable[[], None]  # a cable that was to be pulled at some byte stays in
+    may_differ: int = 0  # pixels of a good sample, where the device itself loses some
 
 
 SIDE = 48
+NEVER = 1 << 40  # bytes
 SLACK = 4.0  # times the longest transfer: an exchange is tried again, and what is on its way is let by first
 
 
@@ -94,6 +99,7 @@ def ef01(rng: random.Random) -> Target:
         close_s=0.0,
         press=press,
         claims=lambda: port.claims,
+        disarm=lambda: port.unplug_after(NEVER),
     )
 
 
@@ -138,6 +144,7 @@ def sfm(rng: random.Random) -> Target:
         close_s=image_s + 4,
         press=press,
         claims=lambda: port.claims,
+        disarm=lambda: port.unplug_after(NEVER),
     )
 
 
@@ -146,4 +153,85 @@ def line_s(count: float, baud: int) -> float:
     return 10 * count / baud
 
 
-TARGETS: dict[str, Callable[[random.Random], Target]] = {"ef01": ef01, "sfm": sfm}
+# Faults of any USB device, which simulators/usb_port.py carries out.
+USB_FAULTS = (
+    "drop", "double", "flip", "garbage", "late", "short", "long", "silent", "stall", "lost", "duplicate", "slow",
+    "wrong_device",
+)  # fmt: skip
+FULL_SPEED = 1_000_000.0  # bytes a second
+
+
+def nb1010(rng: random.Random) -> Target:
+    """An NB-1010-U."""
+    model = Nb1010Model("N1", seed=rng.getrandbits(32))
+    usb = VirtualUsb(model, bytes_per_s=rng.choice([None, FULL_SPEED]))
+
+    def press(seed: int) -> NDArray[np.uint8]:
+        image = np.random.default_rng(seed).integers(0, 256, (180, 256), np.uint8)
+        model.press(image.tobytes())
+        return image
+
+    return Target(
+        sensor=Nb1010("usb:298d:1010", {}, open_link=usb.open_link),
+        device=model,
+        plug=usb,
+        time=usb.time,
+        about="usb:298d:1010",
+        faults=(*USB_FAULTS, "capture_fail", "stuck"),
+        transfer_bytes=90 * 540 + 64,
+        open_s=20.0,
+        capture_s=20.0,
+        close_s=1.0,
+        press=press,
+        claims=lambda: usb.links,
+        disarm=lambda: usb.port.unplug_after(NEVER),
+    )
+
+
+def ridges(seed: int) -> NDArray[np.uint8]:
+    """Waves with a margin: the driver tells a scrambled image from a plain one by the noise of its first lines."""
+    angle, phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, 2)
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    waves = np.sin(0.35 * (rows * np.cos(angle) + columns * np.sin(angle)) + phase)
+    image: NDArray[np.uint8] = (127.5 + 127.5 * waves).astype(np.uint8)
+    image[:4] = image[-4:] = 255
+    return image
+
+
+def uru4000(rng: random.Random) -> Target:
+    """A U.are.U of any kind, awake or asleep."""
+    settings = Uru4000Settings(
+        reader=rng.choice(list(READERS)), status=rng.choice([0x00, 0x80]) | ALIVE, naps=rng.choice([0, 0, 3]),
+        scrambled=rng.random() < 0.8, first_key=rng.getrandbits(8),
+    )  # fmt: skip
+    model = Uru4000Model(settings, seed=rng.getrandbits(32))
+    usb = VirtualUsb(model, bytes_per_s=rng.choice([None, FULL_SPEED]))
+    url = f"usb:{model.reader.vendor:04x}:{model.reader.product:04x}"
+
+    def press(seed: int) -> NDArray[np.uint8]:
+        image = ridges(seed)
+        model.press(image.tobytes())
+        return image
+
+    return Target(
+        sensor=Uru4000(url, {}, open_link=usb.open_link),
+        device=model,
+        plug=usb,
+        time=usb.time,
+        about=f"{url} {settings}",
+        faults=(
+            *USB_FAULTS, "stuck", "hung", "late_power_on", "no_power_on", "no_finger_off", "fault_report", "wrong_key",
+            "bad_header", "bad_table",
+        ),
+        transfer_bytes=64 + 64 + 290 * WIDTH,
+        open_s=30.0,
+        capture_s=30.0,
+        close_s=5.0,
+        press=press,
+        claims=lambda: usb.links,
+        disarm=lambda: usb.port.unplug_after(NEVER),
+        may_differ=2 * WIDTH,  # a line is never sent, and the last pixels of scrambled blocks are lost
+    )  # fmt: skip
+
+
+TARGETS: dict[str, Callable[[random.Random], Target]] = {"ef01": ef01, "sfm": sfm, "nb1010": nb1010, "uru4000": uru4000}

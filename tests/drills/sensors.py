@@ -57,7 +57,7 @@ class Script:
         self._rng = random.Random(f"{driver} {seed}")
         self._target: Target = TARGETS[driver](self._rng)
         self._image: NDArray[np.uint8] | None = None
-        self._presented = list[bytes]()
+        self._presented = list[NDArray[np.uint8]]()
         self._cancelled_at: float | None = None
         self._mending = False
         self._tell(self._target.about)
@@ -136,7 +136,7 @@ class Script:
             "replug": target.plug.replug,
             "cancel": self._cancel,
             "inject": self._inject,
-            "clear": target.device.clear_faults,
+            "clear": target.device.faults.clear,
         }
         what = rng.choice([*actions, "press", "press", "press"])
         after = rng.random() * rng.choice([0.1, 1.0, STORY_S])
@@ -152,7 +152,7 @@ class Script:
 
     def _press(self, seed: int) -> None:
         self._image = self._target.press(seed)
-        self._presented.append(self._image.tobytes())
+        self._presented.append(self._image)
 
     def _cancel(self) -> None:
         self._cancelled_at = self._target.time.now() if self._cancelled_at is None else self._cancelled_at
@@ -198,7 +198,8 @@ class Script:
 
     def _check_sample(self, result: object) -> None:
         if isinstance(result, Sample):
-            self.outcome.wrong_pixels += result.image.tobytes() not in self._presented
+            allowed = self._target.may_differ
+            self.outcome.wrong_pixels += all(np.sum(result.image != image) > allowed for image in self._presented)
 
     # The end
 
@@ -206,8 +207,9 @@ class Script:
         target = self._target
         self._tell("everything is mended")
         self._mending = True
-        target.device.clear_faults()
+        target.device.faults.clear()
         target.device.lift()
+        target.disarm()
         if self._rng.random() < 0.5:
             self._tell("power off and on")
             target.plug.unplug()
@@ -223,7 +225,7 @@ class Script:
         self._press(self._rng.getrandbits(32))
         found = list[Sample]()
         ended = self._call("last capture", lambda: found.append(target.sensor.capture(5.0)), target.capture_s, 5.0)
-        if ended != "ok" or self._image is None or not np.array_equal(found[0].image, self._image):
+        if ended != "ok" or self._image is None or np.sum(found[0].image != self._image) > target.may_differ:
             self._problem(f"the capture after all was mended: {ended}, or other pixels")
         return None
 
