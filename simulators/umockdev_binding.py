@@ -40,7 +40,7 @@ else:
     from gi.repository import GLib, UMockdev
 
 CONTROLLER = "/devices/pci0000:00/0000:00:14.0/usb1"
-FIRST_ADDRESS, LAST_ADDRESS = 2, 127
+FIRST_ADDRESS, LAST_ADDRESS = 2, 127  # as Linux gives them
 
 # The root hub: programs that name a device by its ports (libgusb, and so libfprint) look for it.
 ROOT_HUB = f"""\
@@ -148,6 +148,7 @@ class Cable:
         self._at = device.port
         self._handlers: list[Handler] = []  # those of the past too: the child may still hold their files
         self._node = ""
+        self.address = 0  # 0: not plugged in
 
     @property
     def _path(self) -> str:
@@ -164,7 +165,7 @@ class Cable:
         self._vanish()
         self._at = at
         self.port.plug()
-        address = self._machine.next_address()
+        address = self.address = self._machine.next_address()
         self._node = f"/dev/bus/usb/001/{address:03d}"
         self._testbed.add_from_string(self._describe(address))
         handler = Handler(Usbfs(self.port, self.device.model.description.configuration, self._loop))
@@ -177,8 +178,10 @@ class Cable:
         if self._node and not self.port.plugged:
             self._testbed.uevent(f"/sys{self._path}", "remove")
             self._testbed.remove_device(f"/sys{self._path}")
+            self._testbed.detach_ioctl(self._node)
             (Path(self._testbed.get_root_dir()) / self._node.lstrip("/")).unlink(missing_ok=True)
             self._node = ""
+            self.address = 0
 
     def _describe(self, address: int) -> str:
         about = self.device.model.description
@@ -234,9 +237,12 @@ class Machine:
         self._cables = {device.port: Cable(self._testbed, loop, ticker, device, self) for device in bench.devices}
 
     def next_address(self) -> int:
-        """Each plugging in gets another, as on a real machine."""
-        self._address = self._address + 1 if self._address < LAST_ADDRESS else FIRST_ADDRESS
-        return self._address
+        """Each plugging in gets another address that nobody has, as on a real machine."""
+        taken = {cable.address for cable in self._cables.values()}
+        while True:
+            self._address = self._address + 1 if self._address < LAST_ADDRESS else FIRST_ADDRESS
+            if self._address not in taken:
+                return self._address
 
     def plug_all(self) -> None:
         """In the loop's thread, or before it runs."""
