@@ -18,6 +18,9 @@ from simulators.remote import Answer
 from simulators.uvc import UvcCamera, looping, numbered
 from simulators.uvc_descriptors import UvcSettings
 
+FRAMES_VARIABLE = (
+    "KIOSK_SIM_UVC_FRAMES"  # a file of write_frames(): what is before the camera; else frames with numbers
+)
 SETTINGS_VARIABLE = "KIOSK_SIM_UVC"  # JSON of what differs from the usual camera; the process has no arguments for it
 
 
@@ -55,6 +58,8 @@ def settings_from(text: str) -> UvcSettings:
 def usual() -> Bench:
     """One camera, with the settings of the environment."""
     camera = UvcCamera(settings_from(os.environ.get(SETTINGS_VARIABLE, "")))
+    if FRAMES_VARIABLE in os.environ:
+        camera.show(looping(read_frames(Path(os.environ[FRAMES_VARIABLE]))))
 
     def show(frames: str) -> None:
         camera.show(looping(read_frames(Path(frames))))
