@@ -26,6 +26,7 @@ HEADER = struct.Struct(">5I5i8s")
 SPEEDS = {"low": 1, "full": 2, "high": 3, "super": 5}
 STATUS = {End.DONE: 0, End.STALLED: -32, End.GONE: -108}  # EPIPE, ESHUTDOWN
 UNLINKED = -104  # ECONNRESET
+FULL_SPEED = 1_000_000.0  # bytes a second of bulk data on a full speed wire, about
 LONGEST_OUT = 1 << 20  # bytes of one transfer to the device
 
 
@@ -116,15 +117,19 @@ class UsbIpServer:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            with connection, suppress(OSError, struct.error):
-                if self._handshake(connection):
-                    _Session(connection, self.port).run()
+            with connection:
+                with suppress(OSError, struct.error):
+                    if self._handshake(connection):
+                        _Session(connection, self.port).run()
+                self._free(connection)  # before the importer is hung up on: it may want the device again at once
         finally:
-            with self._lock:
-                if self._importer is connection:
-                    self._importer = None
-                    self.freed.set()
             self._connections.pop(connection, None)
+
+    def _free(self, connection: socket.socket) -> None:
+        with self._lock:
+            if self._importer is connection:
+                self._importer = None
+                self.freed.set()
 
     def _handshake(self, connection: socket.socket) -> bool:
         """Whether the device was imported."""
