@@ -9,11 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models.compiled import NUMBA, compiled
 from models.iris_geometry import Boundary, Floats, spread
 from models.iris_location import Disc
 from models.iris_occlusion import Lids
 from models.iris_polar import Image, between_steps, closed_path, curve, sample, slope, smooth
 
+Waves = npt.NDArray[np.float64]
 ANGLES = 128
 
 
@@ -42,12 +44,16 @@ class Kind(NamedTuple):
     band: tuple[float, float]  # of the radius, in which a path is sought, first and second time
     waves: tuple[int, int]
     stiffness: float
+    drift: float  # of the radius: how far its centre may be from where it was looked for
+    sides: float  # how far both sides must show it, 0..1
+    usual: float  # share of the radius that the disc within takes up at most, as a rule
 
 
-PUPIL = Kind(0.10, 0.20, 1.0, 0.7, (0.25, 0.16), (2, 6), 1.0)
-LIMBUS = Kind(0.045, 0.12, 0.3, 0.15, (0.12, 0.09), (1, 3), 8.0)
+PUPIL = Kind(0.10, 0.25, 1.0, 0.7, (0.25, 0.16), (2, 6), 1.0, 0.35, 0.0, 2.0)
+LIMBUS = Kind(0.045, 0.12, 0.3, 0.05, (0.12, 0.09), (1, 3), 8.0, 0.13, 0.5, 0.55)
 
 
+_WIDE = 1.5  # how fast evidence is discounted as a pupil fills more of the iris than usual
 _AWAY = 5.0  # how fast evidence is discounted with the distance of a circle's centre, in radii, squared
 
 
@@ -71,45 +77,80 @@ def gain_along(scene: Scene, kind: Kind, about: Boundary, offsets: npt.NDArray[n
     return np.where(within & ~glare, rise**2 / (rise**2 + kind.half**2), 0).astype(np.float32)
 
 
-def best_circle(scene: Scene, kind: Kind, x: float, y: float, sizes: Floats, drift: float, clear: float = 0.0) -> tuple[Boundary, float]:
-    """The circle of one of the sizes near (x, y) along which it gets brightest, and the mean gain along it.
+class Circle(NamedTuple):
+    """A circle and the mean gain along it, less what speaks against its place and size."""
 
-    `drift`: how far its centre may be from (x, y), as a share of its radius.
+    boundary: Boundary
+    evidence: float
+
+
+def best_circle(scene: Scene, kind: Kind, disc: Disc, sizes: Floats, clear: float) -> Circle:
+    """The circle of one of the sizes near a disc along which it gets brightest.
+
+    `clear`: within this distance of the disc's centre, in pixels, nothing counts.
     """
-    step = max(1.0, sizes[-1] / 120)
+    x, y, _, _ = disc
+    step = max(1.0, float(sizes[-1]) / 120)
     about = Boundary.circle(x, y, float(np.sqrt(sizes[0] * sizes[-1])), ANGLES)
-    offsets = np.arange(sizes[0] * (1 - drift) - 2, sizes[-1] * (1 + drift) + 2, step)
-    offsets = offsets[offsets > max(1.0, clear)] - about.mean_radius
-    gain = gain_along(scene, kind, about, offsets)
-    first = about.mean_radius + offsets[0]
-    shifts = np.linspace(-drift, drift, 7)
-    circles = np.array([(a * r, b * r, r) for r in sizes for a in shifts for b in shifts])
-    best, _ = _search(gain, kind, first, step, circles)
-    finer = np.linspace(-drift / 5, drift / 5, 5) * best[2]
-    near = np.array([(best[0] + a, best[1] + b, best[2] + c) for a in finer for b in finer for c in finer])
-    best, score = _search(gain, kind, first, step, near)
-    return Boundary.circle(x + best[0], y + best[1], best[2], ANGLES), score
+    offsets = np.arange(max(1.0, clear, sizes[0] * (1 - kind.drift) - 2), sizes[-1] * (1 + kind.drift) + 2, step)
+    gain = gain_along(scene, kind, about, offsets - about.mean_radius)
+    shifts = np.linspace(-kind.drift, kind.drift, 7)
+    across, down, size = (part.ravel() for part in np.meshgrid(shifts, shifts, sizes, indexing="ij"))
+    rough = np.stack([across * size, down * size, size], axis=1).astype(np.float32)
+    best, _ = _search(gain, kind, disc.radius, offsets, rough)
+    finer = np.linspace(-kind.drift / 5, kind.drift / 5, 5) * best[2]
+    near = best + np.stack([part.ravel() for part in np.meshgrid(finer, finer, finer)], axis=1)
+    best, evidence = _search(gain, kind, disc.radius, offsets, near.astype(np.float32))
+    return Circle(Boundary.circle(x + float(best[0]), y + float(best[1]), float(best[2]), ANGLES), evidence)
 
 
 def _search(
-    gain: Floats, kind: Kind, first: float, step: float, circles: npt.NDArray[np.float64]
-) -> tuple[tuple[float, float, float], float]:
-    rows = np.arange(0, len(gain), 2)
-    angles = spread(len(gain))[rows]
-    weights = trust(kind, angles)
+    gain: Floats, kind: Kind, inner: float, offsets: npt.NDArray[np.floating], circles: Floats
+) -> tuple[Floats, float]:
+    rows = gain[::2]
+    angles = spread(len(rows))
+    weights = np.stack([trust(kind, angles), np.cos(angles) < -0.8, np.cos(angles) > 0.8], axis=1).astype(np.float32)
+    weights /= weights.sum(axis=0)
+    first, step = float(offsets[0]), float(offsets[1] - offsets[0])
+    gathered = gather(rows, weights, np.cos(angles), np.sin(angles), circles, first, step)
+    sides = np.sqrt(gathered[:, 1] * gathered[:, 2])
+    across, down, size = circles.T
+    against = _AWAY * (across**2 + down**2) / size**2 + _WIDE * np.maximum(inner / size - kind.usual, 0)
+    scores = (1 - kind.sides) * gathered[:, 0] + kind.sides * sides - against
+    best = int(scores.argmax())
+    return circles[best], float(scores[best])
+
+
+def _gather_plain(
+    gain: Floats, weights: Floats, cos: Waves, sin: Waves, circles: Floats, first: float, step: float
+) -> Floats:
+    """[circles, weights]: the weighted means of the gain along circles (centre, radius)."""
     across, down, size = (circles[:, k : k + 1] for k in range(3))
-    cos, sin = np.cos(angles), np.sin(angles)
     distance = across * cos + down * sin + np.sqrt(np.maximum(size**2 - (across * sin - down * cos) ** 2, 0))
     at = np.rint((distance - first) / step).astype(np.int32)
     inside = (at >= 0) & (at < gain.shape[1])
-    gathered = np.where(inside, gain[rows, np.clip(at, 0, gain.shape[1] - 1)], 0)
-    scores = gathered @ weights / weights.sum()
-    if kind is LIMBUS:
-        left, right = gathered[:, cos < -0.8].mean(axis=1), gathered[:, cos > 0.8].mean(axis=1)
-        scores = 0.5 * scores + 0.5 * np.sqrt(left * right)
-    scores = scores - _AWAY * ((across**2 + down**2) / size**2)[:, 0]
-    best = int(scores.argmax())
-    return (float(circles[best, 0]), float(circles[best, 1]), float(circles[best, 2])), float(scores[best])
+    along = np.where(inside, gain[np.arange(len(gain)), np.clip(at, 0, gain.shape[1] - 1)], 0)
+    return np.asarray(along @ weights, dtype=np.float32)
+
+
+@compiled
+def _gather_fast(
+    gain: Floats, weights: Floats, cos: Waves, sin: Waves, circles: Floats, first: float, step: float
+) -> Floats:
+    found = np.zeros((len(circles), weights.shape[1]), np.float32)
+    for number in range(len(circles)):
+        across, down, size = circles[number]
+        for row in range(len(gain)):
+            aside = across * sin[row] - down * cos[row]
+            distance = across * cos[row] + down * sin[row] + np.sqrt(max(size * size - aside * aside, 0.0))
+            at = int(np.rint((distance - first) / step))
+            if 0 <= at < gain.shape[1]:
+                for column in range(weights.shape[1]):
+                    found[number, column] += weights[row, column] * gain[row, at]
+    return found
+
+
+gather = _gather_plain if NUMBA is None else _gather_fast
 
 
 def refine(scene: Scene, kind: Kind, circle: Boundary, lids: Lids | None = None) -> Edge:
@@ -141,17 +182,18 @@ def _pass(scene: Scene, kind: Kind, about: Boundary, band: float, waves: int, li
 
 def sizes_between(smallest: float, largest: float, factor: float = 1.05) -> Floats:
     """Radii from one to another, each a little larger."""
-    return np.asarray(np.geomspace(smallest, largest, max(2, int(np.log(largest / smallest) / np.log(factor)))), dtype=np.float32)
+    return np.asarray(np.geomspace(smallest, largest, max(2, int(np.log(largest / smallest) / np.log(factor)))), np.float32)
 
 
-def pupil_circle(scene: Scene, disc: Disc) -> tuple[Boundary, float]:
-    """The circle of a pupil near a disc and the mean gain along it."""
-    return best_circle(scene, PUPIL, disc.x, disc.y, sizes_between(0.65 * disc.radius, 1.6 * disc.radius), 0.35)
+def pupil_circle(scene: Scene, disc: Disc) -> Circle:
+    """The pupil near a disc."""
+    return best_circle(scene, PUPIL, disc, sizes_between(0.65 * disc.radius, 1.6 * disc.radius), 0.0)
 
 
-def limbus_circle(scene: Scene, pupil: Boundary) -> tuple[Boundary, float]:
-    """The circle of a limbus around a pupil and the mean gain along it."""
-    height, width = scene.logs.shape
+def limbus_circle(scene: Scene, pupil: Boundary, smallest: float) -> Circle:
+    """The limbus around a pupil, of at least a radius in pixels."""
     size = pupil.mean_radius
-    largest = min(size / 0.14, 0.5 * max(height, width))
-    return best_circle(scene, LIMBUS, pupil.x, pupil.y, sizes_between(1.45 * size, max(largest, 1.6 * size)), 0.13, 1.25 * size)
+    smallest = max(1.4 * size, smallest)
+    largest = min(size / 0.14, 0.5 * max(scene.logs.shape))
+    sizes = sizes_between(smallest, max(largest, 1.2 * smallest))
+    return best_circle(scene, LIMBUS, Disc(pupil.x, pupil.y, size, 0), sizes, 1.25 * size)

@@ -16,7 +16,6 @@ _STEP = 1.14  # from radius to radius
 _LARGEST = 0.24  # of the shorter side
 _EDGES = 0.3  # share of the pixels that vote
 _CANDIDATES = 6
-_SECTORS = 32
 
 
 class Disc(NamedTuple):
@@ -28,9 +27,9 @@ class Disc(NamedTuple):
     evidence: float
 
 
-def reduced(image: npt.NDArray[np.uint8]) -> tuple[Image, int]:
-    """The picture in means of squares, and the side of a square."""
-    side = max(1, -(-max(image.shape) // WORKING_SIZE))
+def reduced(image: npt.NDArray[np.uint8], longest: int) -> tuple[Image, int]:
+    """The picture in means of squares, so that no side is longer than `longest`, and the side of a square."""
+    side = max(1, -(-max(image.shape) // longest))
     height, width = (length // side for length in image.shape)
     blocks = image[: height * side, : width * side].reshape(height, side, width, side)
     return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32)), side
@@ -44,19 +43,17 @@ def without_highlights(image: Image, size: int) -> Image:
 
 def find_discs(image: npt.NDArray[np.uint8]) -> list[Disc]:
     """The most likely pupils, best first; empty when there are no edges."""
-    small, side = reduced(image)
+    small, side = reduced(image, WORKING_SIZE)
     calm = ndimage.gaussian_filter(without_highlights(small, 5), 1.0)
     edges = _edges(np.log(calm + 12.0))
     if edges is None:
         return []
     radii = _radii(min(calm.shape))
-    votes = _votes(edges, radii, calm.shape)
-    discs = [_judged(calm, edges, *peak, float(radii[layer])) for layer, *peak in _peaks(votes)]
     middle = (side - 1) / 2
-    return sorted(
-        (Disc(x * side + middle, y * side + middle, r * side, evidence) for x, y, r, evidence in discs),
-        key=lambda disc: -disc.evidence,
-    )
+    return [
+        Disc(x * side + middle, y * side + middle, float(radii[layer]) * side, votes)
+        for layer, x, y, votes in _peaks(_votes(edges, radii, calm.shape))
+    ]
 
 
 class _Edges(NamedTuple):
@@ -101,45 +98,13 @@ def _votes(edges: _Edges, radii: Image, shape: tuple[int, ...]) -> Image:
     return votes
 
 
-def _peaks(votes: Image) -> list[tuple[int, int, int]]:
-    """(layer, x, y) of the highest votes, apart from each other."""
+def _peaks(votes: Image) -> list[tuple[int, int, int, float]]:
+    """(layer, x, y, votes) of the highest votes, apart from each other."""
     layers = votes.argmax(axis=0)
     best = votes.max(axis=0)
     found = []
     for _ in range(_CANDIDATES):
         y, x = np.unravel_index(int(best.argmax()), best.shape)
-        found.append((int(layers[y, x]), int(x), int(y)))
+        found.append((int(layers[y, x]), int(x), int(y), float(best[y, x])))
         best[max(0, y - 5) : y + 6, max(0, x - 5) : x + 6] = 0
     return found
-
-
-def _judged(calm: Image, edges: _Edges, x: float, y: float, radius: float) -> tuple[float, float, float, float]:
-    """The disc with how much speaks for it: edges all around at one distance, a larger circle of them outside, dark inside."""
-    across, down = edges.x - x, edges.y - y
-    distance = np.hypot(across, down)
-    facing = (across * edges.across + down * edges.down) > 0.9 * np.maximum(distance, 1)
-    sector = ((np.arctan2(down, across) / (2 * np.pi) % 1) * _SECTORS).astype(np.int32) % _SECTORS
-    inner = _covered(distance, facing, sector, np.arange(0.75, 1.3, 0.06) * radius, np.arange(_SECTORS))
-    sides = np.nonzero(np.abs(np.cos((np.arange(_SECTORS) + 0.5) / _SECTORS * 2 * np.pi)) > 0.6)[0]
-    ratios = np.geomspace(1.5, 6.0, 24)
-    outer = _covered(distance, facing, sector, ratios * radius, sides)
-    dark = _darkness(calm, x, y, radius)
-    return x, y, radius, inner + 0.7 * outer + dark
-
-
-def _covered(distance: Image, facing: Image, sector: Image, radii: Image, sectors: Image) -> float:
-    """The greatest share of the sectors with an edge at one radius."""
-    best = 0.0
-    for radius in radii:
-        near = facing & (np.abs(distance - radius) < max(1.2, 0.06 * radius))
-        best = max(best, float(np.isin(sectors, sector[near]).mean()))
-    return best
-
-
-def _darkness(calm: Image, x: float, y: float, radius: float) -> float:
-    """1 when the disc is as dark as the darkest twentieth of the picture, 0 when it is as light as the middle of it."""
-    height, width = calm.shape
-    reach = max(1, int(0.5 * radius))
-    part = calm[max(0, int(y) - reach) : min(height, int(y) + reach + 1), max(0, int(x) - reach) : min(width, int(x) + reach + 1)]
-    low, middle = np.percentile(calm, (3, 50))
-    return float(np.clip((middle - np.median(part)) / max(middle - low, 5.0), 0, 1.2))

@@ -1,47 +1,149 @@
-"""Where the iris is in a picture of an eye, pixel by pixel."""
+"""Where the iris is in a picture of an eye: both edges to a fraction of a pixel, and the pixels that show it.
+
+1. dark discs that edges all around point at              models/iris_location.py
+2. for each the best circles of pupil and limbus; the eye whose edges show best     models/iris_boundary.py
+3. both edges followed at full resolution, the limbus only where no lid hides it
+4. lids, lashes, highlights and what lies beyond the image are not usable           models/iris_occlusion.py
+
+Steps 1 and 2 work on a picture of at most ROUGH pixels a side.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from models.iris_boundary import LIMBUS, PUPIL, Scene, limbus_circle, pupil_circle, refine
-from models.iris_geometry import Segmentation, spread, Boundary
-from models.iris_occlusion import find_lids, look_of, usable_pixels
-from models.iris_location import Disc, find_discs
+from models.iris_boundary import LIMBUS, PUPIL, Circle, Edge, Scene, limbus_circle, pupil_circle, refine
+from models.iris_geometry import Bools, Boundary, Segmentation
+from models.iris_location import Disc, find_discs, reduced
+from models.iris_occlusion import Lids, Look, find_lids, look_of, usable_pixels
+
+ROUGH = 320  # pixels along the longer side of the picture in which the eye is looked for, at most
+LEAST = 0.45  # evidence of both edges together below which there is no eye
+_SMALLEST_SIDE = 48  # pixels: no iris in less can be read
+_SMALLEST_LIMBUS = 0.09  # of the shorter side
+_BRIGHT, _BRIGHTER = 150, 35  # grey of a highlight, and by how much it is above what is around it
+_ROUGH_SPOT = 11  # pixels: highlights are smaller
+_SURROUNDING = 1.3  # radii about the middle of the limbus that are worked at full resolution
+_DARKEST = 12.0  # grey added before the logarithm: noise of the darkest pixels counts little
 
 
-def prepare(image: npt.NDArray[np.uint8]) -> Scene:
-    opened = ndimage.grey_opening(image, size=(11, 11))
-    bright = (image.astype(np.int16) - opened) > 35
-    bright &= image > 150
-    glare = ndimage.maximum_filter(bright, 5)
-    filled = np.where(glare, opened, image).astype(np.float32)
-    calm = ndimage.gaussian_filter(filled, 1.2)
-    return Scene(np.log(calm + 12), glare.astype(np.float32))
+class Eye(NamedTuple):
+    """A pupil and the limbus around it, as circles."""
 
+    pupil: Circle
+    limbus: Circle
 
-def candidates(scene: Scene, discs: list[Disc]) -> list[tuple[float, Boundary, Boundary]]:
-    found = []
-    for disc in discs:
-        pupil, first = pupil_circle(scene, disc)
-        if any(np.hypot(pupil.x - p.x, pupil.y - p.y) < 3 and abs(pupil.mean_radius-p.mean_radius)<3 for _, p, _ in found):
-            continue
-        limbus, second = limbus_circle(scene, pupil)
-        found.append((first + second + 0.1 * disc.evidence - 3 * max(0.0, pupil.mean_radius / limbus.mean_radius - 0.58), pupil, limbus))
-    return sorted(found, key=lambda f: -f[0])
+    @property
+    def evidence(self) -> float:
+        """How much speaks for an eye here: about 0.3 where there is none, 1 to 1.7 where there is."""
+        return self.pupil.evidence + self.limbus.evidence
 
 
 def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
-    scene = prepare(image)
-    found = candidates(scene, find_discs(image))
-    if not found:
+    """The iris in an image u8[h, w]; None when no eye can be seen. models.iris_quality says why, and what to do."""
+    if min(image.shape) < _SMALLEST_SIDE:
         return None
-    score, pupil, limbus = found[0]
-    p = refine(scene, PUPIL, pupil)
-    look = look_of(scene.logs, scene.glare, p.boundary, limbus)
-    lids = find_lids(scene.logs, p.boundary, limbus, look)
-    edge = refine(scene, LIMBUS, limbus, lids)
-    look = look_of(scene.logs, scene.glare, p.boundary, edge.boundary)
-    lids = find_lids(scene.logs, p.boundary, edge.boundary, look)
-    usable = usable_pixels(scene.logs, scene.glare, p.boundary, edge.boundary, lids, look)
-    return Segmentation(p.boundary, edge.boundary, usable, score, {})
+    eyes = find_eyes(image)
+    if not eyes or eyes[0].evidence < LEAST:
+        return None
+    best = eyes[0]
+    apart = [eye.evidence for eye in eyes[1:] if _apart(best.limbus.boundary, eye.limbus.boundary)]
+    return _in_detail(image, best, max(apart, default=0.0))
+
+
+def find_eyes(image: npt.NDArray[np.uint8]) -> list[Eye]:
+    """What may be eyes in an image u8[h, w], in its pixels, the most likely first."""
+    small, side = reduced(image, ROUGH)
+    rough = np.rint(small).astype(np.uint8)
+    scene = make_ready(rough, _ROUGH_SPOT, 1.2)
+    smallest = _SMALLEST_LIMBUS * min(rough.shape)
+    return [_enlarged(eye, side) for eye in _eyes(scene, find_discs(rough), smallest)]
+
+
+def make_ready(image: npt.NDArray[np.uint8], spot: int, calm: float) -> Scene:
+    """A picture without its highlights, which are smaller than `spot` pixels, and smoothed by `calm` pixels."""
+    opened = ndimage.grey_opening(image, size=(spot, spot))
+    bright = (image.astype(np.int16) - opened > _BRIGHTER) & (image > _BRIGHT)
+    glare = ndimage.maximum_filter(bright, 2 * (spot // 4) + 3)
+    filled = np.where(glare, opened, image).astype(np.float32)
+    return Scene(np.log(ndimage.gaussian_filter(filled, calm) + np.float32(_DARKEST)), glare.astype(np.float32))
+
+
+def _eyes(scene: Scene, discs: list[Disc], smallest: float) -> list[Eye]:
+    pupils: list[Circle] = []
+    for disc in discs:
+        pupil = pupil_circle(scene, disc)
+        if pupil.evidence > 0.15 and not any(_same(pupil.boundary, other.boundary) for other in pupils):
+            pupils.append(pupil)
+    eyes = [Eye(pupil, limbus_circle(scene, pupil.boundary, smallest)) for pupil in pupils]
+    return sorted((eye for eye in eyes if not _within_pupil(eye, eyes)), key=lambda eye: -eye.evidence)
+
+
+def _within_pupil(eye: Eye, eyes: list[Eye]) -> bool:
+    """Whether what was taken for the limbus is a pupil with a limbus of its own."""
+    return any(
+        _same(eye.limbus.boundary, other.pupil.boundary) and other.limbus.evidence + 0.1 > eye.pupil.evidence
+        for other in eyes
+    )
+
+
+def _same(first: Boundary, second: Boundary) -> bool:
+    near = 0.25 * max(first.mean_radius, second.mean_radius)
+    away = np.hypot(first.x - second.x, first.y - second.y)
+    return bool(away < near and abs(first.mean_radius - second.mean_radius) < near)
+
+
+def _apart(first: Boundary, second: Boundary) -> bool:
+    return bool(np.hypot(first.x - second.x, first.y - second.y) > first.mean_radius + second.mean_radius)
+
+
+def _enlarged(eye: Eye, side: int) -> Eye:
+    return Eye(*(Circle(_moved(circle.boundary, side, (side - 1) / 2, (side - 1) / 2), circle.evidence) for circle in eye))
+
+
+def _moved(boundary: Boundary, times: float, across: float, down: float) -> Boundary:
+    return Boundary(boundary.x * times + across, boundary.y * times + down, boundary.radii * np.float32(times))
+
+
+class _Detail(NamedTuple):
+    pupil: Edge
+    limbus: Edge
+    lids: Lids
+    look: Look
+
+
+def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float) -> Segmentation:
+    limbus = eye.limbus.boundary
+    reach = _SURROUNDING * limbus.mean_radius
+    left, top = max(0, int(limbus.x - reach)), max(0, int(limbus.y - reach))
+    part = (slice(top, int(limbus.y + reach) + 2), slice(left, int(limbus.x + reach) + 2))
+    spot = max(9, 2 * int(0.053 * limbus.mean_radius) + 1)
+    scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)))
+    found = _follow(scene, *(_moved(circle.boundary, 1, -left, -top) for circle in eye))
+    usable: Bools = np.zeros(image.shape, dtype=bool)
+    edges = found.pupil.boundary, found.limbus.boundary
+    usable[part] = usable_pixels(scene.logs, scene.glare, *edges, found.lids, found.look)
+    measures = _measures(scene, found) | {"evidence": eye.evidence, "rival": rival}
+    certainty = float(np.sqrt(found.pupil.rise * found.limbus.rise))
+    return Segmentation(*(_moved(edge, 1, left, top) for edge in edges), usable, certainty, measures)
+
+
+def _follow(scene: Scene, pupil: Boundary, limbus: Boundary) -> _Detail:
+    inner = refine(scene, PUPIL, pupil)
+    look = look_of(scene.logs, scene.glare, inner.boundary, limbus)
+    lids = find_lids(scene.logs, inner.boundary, limbus, look)
+    outer = refine(scene, LIMBUS, limbus, lids)
+    look = look_of(scene.logs, scene.glare, inner.boundary, outer.boundary)
+    return _Detail(inner, outer, find_lids(scene.logs, inner.boundary, outer.boundary, look), look)
+
+
+def _measures(scene: Scene, found: _Detail) -> dict[str, float]:
+    return {
+        "pupil_rise": found.pupil.rise,
+        "pupil_shown": found.pupil.shown,
+        "limbus_rise": found.limbus.rise,
+        "limbus_shown": found.limbus.shown,
+        "glare": float(scene.glare.mean()),
+    }
