@@ -127,6 +127,11 @@ class FakeKernel:
             return float("inf")
         return self._began() + 1 / self.camera.fps
 
+    def stream_began(self) -> float:
+        """When frame 0 began."""
+        assert self._streaming_since is not None
+        return self._streaming_since
+
     def _began(self) -> float:
         assert self._streaming_since is not None
         return self._streaming_since + self._number / self.camera.fps
@@ -207,7 +212,8 @@ class FakeKernel:
         self._buffers[index][: len(pixels)] = pixels
         flags = camera.flags | (ERROR if self._number in camera.damaged else 0)
         struct.pack_into("=IIII", data, 0, index, 1, len(pixels), flags)
-        struct.pack_into("=qq", data, 24, int(began), int(began % 1 * 1e6))
+        stamp = began if camera.flags & AT_START else began + 1 / camera.fps
+        struct.pack_into("=qq", data, 24, int(stamp), int(stamp % 1 * 1e6))
         self._go_on()
 
     def _pull(self, count: int) -> None:
