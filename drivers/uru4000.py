@@ -118,11 +118,12 @@ class Uru4000:
 
     @contextmanager
     def _off_when_nothing_came(self, link: Uru4000Link) -> Iterator[None]:
-        """A reader that nobody waits for is dark; after other errors it is opened afresh."""
+        """A reader that nobody waits for is dark, but the lift it goes on watching for; other errors open it afresh."""
         try:
             yield
-        except (CaptureRetry, Cancelled):
-            link.switch_off()
+        except (CaptureRetry, Cancelled) as ended:
+            if not self._lift_first or isinstance(ended, Cancelled):
+                link.switch_off()
             raise
 
     # Opening

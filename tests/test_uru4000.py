@@ -233,6 +233,18 @@ def test_a_finger_that_stays_must_be_lifted(desk: Desk) -> None:
     assert (desk.captured() == as_captured(noise(6))).all()
 
 
+def test_a_lift_between_two_captures_is_heard(desk: Desk) -> None:
+    desk.press(noise(5))
+    desk.captured()
+    assert desk.retry() is Retry.LIFT_FINGER
+    assert desk.model.mode == 0x12
+    desk.model.lift()
+    desk.usb.time.run(lambda: False, 1.0)
+    desk.said()
+    assert desk.retry() is Retry.NOTHING_PRESENTED
+    assert desk.said() == ["w4e 10", "w4e 70"]
+
+
 def test_a_stuck_finger_is_never_a_second_sample(desk: Desk) -> None:
     desk.press(noise(7))
     desk.captured()
