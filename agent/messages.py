@@ -44,6 +44,14 @@ ENGLISH: dict[str, str] = {
     Flaw.TOO_WET: "Your finger is damp. Please wipe it and place your {position} again.",
     Flaw.PARTIAL: "Please place your {position} in the middle of the reader.",
     Flaw.TOO_FEW_FEATURES: "Your finger could not be read. Please place your {position} again and hold still.",
+    Flaw.NO_EYE: "No open eye could be seen. Please look into the camera with your {position}.",
+    Flaw.SEVERAL: "Please let the camera see your {position} only.",
+    Flaw.TOO_FAR: "Please come a little closer.",
+    Flaw.TOO_CLOSE: "Please move back a little.",
+    Flaw.EYE_CLOSED: "Please open your {position} wide.",
+    Flaw.BLURRED: "The picture is not sharp. Please hold still.",
+    Flaw.LOOKS_AWAY: "Please look straight into the camera.",
+    Flaw.GLARE: "Light is reflected. Please take off your glasses or tilt your head a little.",
 }
 
 # Where an eye is asked for, these are said in place of the above.
@@ -53,6 +61,8 @@ ENGLISH_EYES: dict[str, str] = {
     Retry.MOVED: "That did not work. Please look into the camera with your {position} again and hold still.",
     Retry.TOO_MESSY: "The picture is not clear. Please look into the camera with your {position} again.",
     Flaw.EMPTY: "No eye could be seen. Please look into the camera with your {position}.",
+    Flaw.PARTIAL: "Please bring your {position} to the middle of the picture.",
+    Flaw.TOO_FEW_FEATURES: "Your {position} could not be read. Please look straight into the camera and hold still.",
 }
 
 

@@ -17,7 +17,15 @@ class Flaw(StrEnum):
     TOO_DRY = "too_dry"  # ridges broken, faint: breathe on the finger
     TOO_WET = "too_wet"  # ridges merged, dark: wipe the finger
     PARTIAL = "partial"  # at the edge: place it in the middle
-    TOO_FEW_FEATURES = "too_few_features"  # an image, but not of a finger that can be read
+    TOO_FEW_FEATURES = "too_few_features"  # an image, but not of a finger or an eye that can be read
+    NO_EYE = "no_eye"  # a picture without an open eye in it
+    SEVERAL = "several"  # more than one eye: one at a time
+    TOO_FAR = "too_far"  # the iris is small: come closer
+    TOO_CLOSE = "too_close"  # the iris does not fit: move back
+    EYE_CLOSED = "eye_closed"  # lids or lashes hide the iris: open it wide
+    BLURRED = "blurred"  # out of focus or moving: hold still
+    LOOKS_AWAY = "looks_away"  # look straight into the camera
+    GLARE = "glare"  # reflections hide the iris: take off glasses
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The two edges of an iris, to a fraction of a pixel: first the pupil, then the limbus, whose edge is softer.
 
-Each edge is the closed path of the steepest rise around a rough centre, smoothed by a few waves; the second time around its
-own centre. Values are limited to what iris and pupil can have, so that a bright lid does not outshine the edge.
+The rise of the logarithm of the grey outwards is turned into a gain of 0 to 1, so that a bright lid does not outshine
+the edge. The best circle of a coarse and a fine search comes first; then twice the closed path of most gain near it,
+smoothed by a few waves.
 """
 
 from typing import NamedTuple
@@ -61,7 +62,7 @@ def trust(kind: Kind, angles: npt.NDArray[np.floating]) -> npt.NDArray[np.float6
     """How far a direction is trusted to show an edge rather than a lid."""
     sides = np.clip((np.abs(np.cos(angles)) - 0.35) / 0.3, 0, 1)
     ends = np.where(np.sin(angles) > 0, kind.below, kind.above)
-    return ends + (1 - ends) * sides
+    return np.asarray(ends + (1 - ends) * sides, dtype=np.float64)
 
 
 def gain_along(scene: Scene, kind: Kind, about: Boundary, offsets: npt.NDArray[np.floating]) -> Floats:
@@ -177,12 +178,14 @@ def _pass(scene: Scene, kind: Kind, about: Boundary, band: float, waves: int, li
     weights = np.clip(found / 0.4, 0, 1) * trusted**2
     radii = about.radius_at(spread(ANGLES)) + offsets[0] + between_steps(gain, path) * step
     fitted = smooth(radii.astype(np.float32), weights, waves, kind.stiffness)
-    return Edge(curve(about.x, about.y, fitted), float(np.average(found, weights=trusted + 1e-6)), float((found[trusted > 0.6] > 0.25).mean()) if (trusted > 0.6).any() else 0.0)
+    shown = float((found[trusted > 0.6] > 0.25).mean()) if (trusted > 0.6).any() else 0.0
+    return Edge(curve(about.x, about.y, fitted), float(np.average(found, weights=trusted + 1e-6)), shown)
 
 
 def sizes_between(smallest: float, largest: float, factor: float = 1.05) -> Floats:
     """Radii from one to another, each a little larger."""
-    return np.asarray(np.geomspace(smallest, largest, max(2, int(np.log(largest / smallest) / np.log(factor)))), np.float32)
+    count = max(2, int(np.log(largest / smallest) / np.log(factor)))
+    return np.asarray(np.geomspace(smallest, largest, count), np.float32)
 
 
 def pupil_circle(scene: Scene, disc: Disc) -> Circle:

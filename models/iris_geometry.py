@@ -1,6 +1,7 @@
 """Where an eye is in its picture: two closed curves and the pixels between them that show the iris.
 
-Image coordinates: x to the right, y down, in pixels, the middle of the first pixel is (0, 0). Angles run from +x towards +y.
+Image coordinates: x to the right, y down, in pixels, the middle of the first pixel is (0, 0). Angles run from +x
+towards +y.
 """
 
 from dataclasses import dataclass, field
@@ -76,8 +77,8 @@ class Boundary:
 class Segmentation:
     """The iris of one eye: what lies between `pupil` and `limbus` and is marked `usable`, bool [h, w] like the image.
 
-    The limbus goes on behind the lids; what they cover, lashes, reflections and what the image does not show is not usable.
-    `certainty` is 0 to 1: how much better the two edges stand out than chance would let them.
+    The limbus goes on behind the lids; what they cover, lashes, reflections and what the image does not show is not
+    usable. `certainty` is 0 to 1: how clearly the two edges stand out where they can be seen.
     """
 
     pupil: Boundary
@@ -89,4 +90,4 @@ class Segmentation:
 
 def spread(count: int) -> npt.NDArray[np.float64]:
     """`count` angles evenly spread over a turn, from 0."""
-    return np.arange(count) * (TURN / count)
+    return np.asarray(np.arange(count) * (TURN / count), dtype=np.float64)

@@ -1,6 +1,7 @@
 """Where a pupil may be: dark discs that edges all around point at, without any learned model.
 
-Every strong edge votes for the points that lie at each radius on its dark side; true centres gather votes of all directions.
+Every strong edge votes for the points that lie at each radius on its dark side; true centres gather votes of all
+directions.
 """
 
 from typing import NamedTuple
@@ -65,7 +66,7 @@ class _Edges(NamedTuple):
 
 
 def _edges(calm: Image) -> _Edges | None:
-    down, across = np.gradient(calm)
+    down, across = np.gradient(calm, axis=0), np.gradient(calm, axis=1)
     size = np.hypot(down, across)
     strong = size > max(float(np.quantile(size, 1 - _EDGES)), 0.02)
     if strong.sum() < 20:
@@ -74,7 +75,11 @@ def _edges(calm: Image) -> _Edges | None:
     length = size[strong]
     weight = np.minimum(length, np.quantile(length, 0.3))
     return _Edges(
-        x.astype(np.float32), y.astype(np.float32), across[strong] / length, down[strong] / length, weight / weight.max()
+        x.astype(np.float32),
+        y.astype(np.float32),
+        (across[strong] / length).astype(np.float32),
+        (down[strong] / length).astype(np.float32),
+        (weight / weight.max()).astype(np.float32),
     )
 
 
@@ -84,7 +89,7 @@ def _radii(shorter: int) -> Image:
 
 
 def _votes(edges: _Edges, radii: Image, shape: tuple[int, ...]) -> Image:
-    """[radii, h, w]: the share of a full circle of edges that points at each pixel from each radius."""
+    """[radii, h, w]: how much of a full circle of edges points at each pixel from each radius, times its root."""
     height, width = shape
     x = np.rint(edges.x - radii[:, None] * edges.across).astype(np.int32)
     y = np.rint(edges.y - radii[:, None] * edges.down).astype(np.int32)

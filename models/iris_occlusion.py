@@ -1,7 +1,7 @@
 """What hides the iris between pupil and limbus: lids, lashes, highlights, the border of the image.
 
-The iris at its sides says how an iris looks here, from the pupil outwards. A lid is the line that best parts what looks so
-from what does not; lashes are what is far darker near a lid.
+The iris at its sides says how an iris looks here, from the pupil outwards. A lid is the line that best parts what looks
+so from what does not; lashes are what is far darker near a lid.
 """
 
 from typing import NamedTuple
@@ -60,7 +60,8 @@ def look_of(logs: Image, glare: Image, pupil: Boundary, limbus: Boundary) -> Loo
     values, within = sample(logs, points[..., 0], points[..., 1])
     known = within & (sample(glare, points[..., 0], points[..., 1]).values < 0.3)
     seen = np.where(known, values, np.nan)
-    rings = np.array([np.median(row[part]) if part.sum() > 5 else np.nan for row, part in zip(values, known, strict=True)])
+    rows = zip(values, known, strict=True)
+    rings = np.array([np.median(row[part]) if part.sum() > 5 else np.nan for row, part in rows])
     if np.isnan(rings).all():
         return Look(np.zeros(_RINGS, np.float32), 1.0, 0.0)
     rings = np.interp(np.arange(_RINGS), np.flatnonzero(~np.isnan(rings)), rings[~np.isnan(rings)])
@@ -70,7 +71,7 @@ def look_of(logs: Image, glare: Image, pupil: Boundary, limbus: Boundary) -> Loo
 
 
 def strangeness(logs: Floats, depths: Floats, look: Look) -> Floats:
-    """How many standard deviations points are brighter (or, negative, darker) than the iris there, or than the pupil."""
+    """How many standard deviations points are brighter (negative: darker) than the iris there, or than the pupil."""
     expected = np.interp(depths, (np.arange(_RINGS) + 0.5) / _RINGS, look.rings)
     rim = np.clip(depths / 0.08 + 0.5, 0, 1)
     within_pupil = np.maximum(logs - np.maximum(look.pupil, look.rings[0]), 0)

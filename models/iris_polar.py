@@ -80,7 +80,7 @@ def closed_path(gain: Floats, bend: float) -> npt.NDArray[np.int64]:
 
 
 def between_steps(gain: Floats, path: npt.NDArray[np.int64]) -> Floats:
-    """Where the gain peaks near a path, to a fraction of a step: the top of the parabola through three of its values."""
+    """Where the gain peaks near a path, to a fraction of a step: the top of the parabola through three values."""
     rows = np.arange(len(path))
     middle = np.clip(path, 1, gain.shape[1] - 2)
     before, at, after = gain[rows, middle - 1], gain[rows, middle], gain[rows, middle + 1]
@@ -98,12 +98,12 @@ def waves(count: int, harmonics: int) -> npt.NDArray[np.float64]:
 def smooth(radii: Floats, weights: Floats, harmonics: int, stiffness: float, least: float = 0.5) -> Floats:
     """The curve of a few waves through radii that may be wrong here and there and unknown where their weight is 0.
 
-    `stiffness` holds the higher waves small where little is known; `least` is the smallest spread, in pixels, that counts
-    as noise.
+    `stiffness` holds the higher waves small where little is known; `least` is the smallest spread, in pixels, that is
+    taken for noise.
     """
     base = waves(len(radii), harmonics)
     order = np.concatenate([[0], np.tile(np.arange(1, harmonics + 1), 2)])
-    hold = np.diag(stiffness * np.maximum(order - 1, 0) ** 2.0 + np.where(order == 1, 0.1 * stiffness, 0)) + 1e-9 * np.eye(len(order))
+    hold = np.diag(stiffness * np.where(order == 1, 0.1, np.maximum(order - 1, 0) ** 2.0) + 1e-9)
     current = weights.astype(np.float64)
     fitted = np.full(len(radii), np.median(radii))
     for _ in range(_ROUNDS):

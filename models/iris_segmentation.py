@@ -53,9 +53,9 @@ def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
     return _in_detail(image, best, max(apart, default=0.0))
 
 
-def find_eyes(image: npt.NDArray[np.uint8]) -> list[Eye]:
-    """What may be eyes in an image u8[h, w], in its pixels, the most likely first."""
-    small, side = reduced(image, ROUGH)
+def find_eyes(image: npt.NDArray[np.uint8], longest: int = ROUGH) -> list[Eye]:
+    """What may be eyes in an image u8[h, w], in its pixels, the most likely first; sought at `longest` pixels."""
+    small, side = reduced(image, longest)
     rough = np.rint(small).astype(np.uint8)
     scene = make_ready(rough, _ROUGH_SPOT, 1.2)
     smallest = _SMALLEST_LIMBUS * min(rough.shape)
@@ -100,7 +100,8 @@ def _apart(first: Boundary, second: Boundary) -> bool:
 
 
 def _enlarged(eye: Eye, side: int) -> Eye:
-    return Eye(*(Circle(_moved(circle.boundary, side, (side - 1) / 2, (side - 1) / 2), circle.evidence) for circle in eye))
+    middle = (side - 1) / 2
+    return Eye(*(Circle(_moved(circle.boundary, side, middle, middle), circle.evidence) for circle in eye))
 
 
 def _moved(boundary: Boundary, times: float, across: float, down: float) -> Boundary:
@@ -123,11 +124,11 @@ def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float) -> Segmenta
     scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)))
     found = _follow(scene, *(_moved(circle.boundary, 1, -left, -top) for circle in eye))
     usable: Bools = np.zeros(image.shape, dtype=bool)
-    edges = found.pupil.boundary, found.limbus.boundary
-    usable[part] = usable_pixels(scene.logs, scene.glare, *edges, found.lids, found.look)
+    inner, outer = found.pupil.boundary, found.limbus.boundary
+    usable[part] = usable_pixels(scene.logs, scene.glare, inner, outer, found.lids, found.look)
     measures = _measures(scene, found) | {"evidence": eye.evidence, "rival": rival}
     certainty = float(np.sqrt(found.pupil.rise * found.limbus.rise))
-    return Segmentation(*(_moved(edge, 1, left, top) for edge in edges), usable, certainty, measures)
+    return Segmentation(_moved(inner, 1, left, top), _moved(outer, 1, left, top), usable, certainty, measures)
 
 
 def _follow(scene: Scene, pupil: Boundary, limbus: Boundary) -> _Detail:

@@ -1,0 +1,170 @@
+"""How useful a picture of an eye is, 0 to 100, and its main flaw in words that a traveller can act on.
+
+The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation,
+roundness of the pupil (gaze), concentricity, diameter, margin, spread of grey. Each passes through a ramp, and the
+score is the product: one hopeless property spoils a sample however good the others are. `glance` is the quick answer for each
+frame of a stream.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from models.encoder import Flaw, Quality
+from models.iris_geometry import Boundary, Floats, Segmentation, spread
+from models.iris_polar import sample, waves
+from models.iris_segmentation import LEAST, Eye, find_eyes
+
+Pixels = npt.NDArray[np.uint8]
+
+GLANCE_SIZE = 200  # pixels along the longer side of what a glance looks at
+_ANGLES = spread(64)
+_ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
+_BLACK = 25  # grey below which 99 % of a picture of nothing stay
+_GLARING = 0.06  # share of the surroundings of the iris that glasses may fill with reflections
+
+
+class Ramp(NamedTuple):
+    """From which value of a measure on a sample is useless, from which on it costs nothing more, and what to say."""
+
+    measure: str
+    useless: float
+    fine: float
+    flaw: Flaw
+
+    def share(self, value: float) -> float:
+        """0 to 1."""
+        return float(np.clip((value - self.useless) / (self.fine - self.useless), 0, 1))
+
+
+# The first of those that cost most is the main flaw.
+RAMPS = (
+    Ramp("rivalry", 0.95, 0.7, Flaw.SEVERAL),
+    Ramp("certainty", 0.30, 0.65, Flaw.TOO_FEW_FEATURES),
+    Ramp("diameter", 50, 100, Flaw.TOO_FAR),
+    Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
+    Ramp("usable", 0.10, 0.45, Flaw.EYE_CLOSED),
+    Ramp("blur", 0.16, 0.09, Flaw.BLURRED),
+    Ramp("pupil_contrast", 5, 25, Flaw.TOO_FEW_FEATURES),
+    Ramp("roundness", 0.6, 0.85, Flaw.LOOKS_AWAY),
+    Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
+    Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
+)
+
+
+def judge(image: Pixels, found: Segmentation | None) -> Quality:
+    """The quality of an image u8[h, w] in which `segment` has found this."""
+    if found is None:
+        return Quality(0, _nothing(image), {})
+    measures = measure(image, found)
+    shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in RAMPS}
+    worst = min(RAMPS, key=lambda ramp: shares[ramp])
+    flaw = worst.flaw if shares[worst] < 0.7 else None
+    if flaw in {Flaw.EYE_CLOSED, Flaw.TOO_FEW_FEATURES} and measures["glare"] > _GLARING:
+        flaw = Flaw.GLARE
+    return Quality(round(100 * float(np.prod(list(shares.values())))), flaw, measures)
+
+
+def glance(image: Pixels) -> Quality:
+    """A quick answer for one frame u8[h, w]: whether an eye is there, large enough, within the picture, sharp."""
+    eyes = find_eyes(image, GLANCE_SIZE)
+    if not eyes or eyes[0].evidence < LEAST:
+        return Quality(0, Flaw.EMPTY, {})
+    measures = _seen(image, eyes[0])
+    shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in RAMPS if ramp.measure in measures}
+    worst = min(shares, key=lambda ramp: shares[ramp])
+    score = round(100 * float(np.prod(list(shares.values()))))
+    return Quality(score, worst.flaw if shares[worst] < 0.7 else None, measures)
+
+
+def _nothing(image: Pixels) -> Flaw:
+    """Why nothing was found: nothing there, or something that is no open eye."""
+    low, high = np.percentile(image, (1, 99)) if image.size else (0, 0)
+    return Flaw.EMPTY if high < _BLACK or high - low < _BLACK else Flaw.NO_EYE
+
+
+def _seen(image: Pixels, eye: Eye) -> dict[str, float]:
+    pupil, limbus = eye.pupil.boundary, eye.limbus.boundary
+    return {
+        "certainty": eye.evidence / 2,
+        "diameter": 2 * limbus.mean_radius,
+        "in_picture": _in_picture(image, limbus),
+        "blur": _blur(image, pupil, limbus.mean_radius),
+        "dilation": pupil.mean_radius / limbus.mean_radius,
+    }
+
+
+def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
+    """All measures of a sample; shares and contrasts of ISO/IEC 29794-6 as percentages where it has them so."""
+    pupil, limbus = found.pupil, found.limbus
+    inner, iris, outer = _greys(image, pupil, limbus)
+    texture = image[found.usable]
+    return found.measures | {
+        "certainty": found.certainty,
+        "rivalry": found.measures.get("rival", 0.0) / max(found.measures.get("evidence", 1.0), 0.1),
+        "diameter": 2 * limbus.mean_radius,
+        "in_picture": _in_picture(image, limbus),
+        "usable": float(found.usable.sum()) / max(_area(limbus) - _area(pupil), 1.0),
+        "blur": _blur(image, pupil, limbus.mean_radius),
+        "pupil_contrast": _pupil_contrast(inner, iris),
+        "sclera_contrast": 100 * abs(outer - iris) / max(outer + iris - 2 * inner, 1.0),
+        "roundness": _roundness(pupil),
+        "dilation": pupil.mean_radius / limbus.mean_radius,
+        "off_centre": float(np.hypot(pupil.x - limbus.x, pupil.y - limbus.y)) / limbus.mean_radius,
+        "grey_spread": float(np.subtract(*np.percentile(texture, (90, 10)))) if texture.size else 0.0,
+        "glare": found.measures.get("glare", 0.0),
+    }
+
+
+def _pupil_contrast(pupil: float, iris: float) -> float:
+    weber = abs(iris - pupil) / (20 + pupil)
+    return 100 * weber / (0.75 + weber)
+
+
+def _greys(image: Pixels, pupil: Boundary, limbus: Boundary) -> tuple[float, float, float]:
+    """Grey of the pupil, of the iris and of the sclera beside it."""
+    sides = _ANGLES[np.abs(np.cos(_ANGLES)) > 0.85]
+    middle = np.array([pupil.x, pupil.y])
+    inside = middle + 0.7 * (pupil.at(_ANGLES) - middle)
+    between = 0.5 * pupil.at(sides) + 0.5 * limbus.at(sides)
+    about = np.array([limbus.x, limbus.y])
+    outside = about + 1.15 * (limbus.at(sides) - about)
+    return _grey(image, inside), _grey(image, between), _grey(image, outside)
+
+
+def _grey(image: Pixels, points: Floats) -> float:
+    values, within = sample(image.astype(np.float32), points[:, 0], points[:, 1])
+    return float(np.median(values[within])) if within.any() else 0.0
+
+
+def _in_picture(image: Pixels, limbus: Boundary) -> float:
+    """The share of the limbus that lies in the picture."""
+    height, width = image.shape
+    x, y = limbus.at(_ANGLES).T
+    return float(((x >= 0) & (x < width) & (y >= 0) & (y < height)).mean())
+
+
+def _area(boundary: Boundary) -> float:
+    return float(np.pi * (boundary.radii.astype(np.float64) ** 2).mean())
+
+
+def _blur(image: Pixels, pupil: Boundary, radius: float) -> float:
+    """How wide the pupil's edge is where it is widest but for a fifth, as a share of the iris' radius."""
+    offsets = np.linspace(-_ACROSS, _ACROSS, 29) * radius
+    distance = pupil.radius_at(_ANGLES)[:, None] + offsets
+    x, y = pupil.x + np.cos(_ANGLES)[:, None] * distance, pupil.y + np.sin(_ANGLES)[:, None] * distance
+    values, within = sample(image.astype(np.float32), x, y)
+    rise = np.median(values[:, -6:], axis=1) - np.median(values[:, :6], axis=1)
+    steepest = (values[:, 2:] - values[:, :-2]).max(axis=1) / (2 * (offsets[1] - offsets[0]))
+    clear = within.all(axis=1) & (rise > 6)
+    if clear.sum() < 8:
+        return 1.0
+    return float(np.quantile(rise[clear] / np.maximum(steepest[clear], 0.1), 0.8)) / radius
+
+
+def _roundness(pupil: Boundary) -> float:
+    """The shorter axis of the pupil as a share of the longer: 1 when it looks straight into the camera."""
+    parts = pupil.radii @ waves(len(pupil.radii), 2) * (2 / len(pupil.radii))
+    swing = float(np.hypot(parts[2], parts[4]))
+    return (pupil.mean_radius - swing) / (pupil.mean_radius + swing)
