@@ -9,6 +9,7 @@ from simulators.extra import needed
 
 COMMANDS = {
     "ef01": "simulators.ef01_cli:ef01",
+    "nb1010": "simulators.touch_cli:nb1010",
     "sfm": "simulators.touch_cli:sfm",
     "uru4000": "simulators.touch_cli:uru4000",
     "uvc": "simulators.uvc_cli:uvc",

@@ -78,12 +78,13 @@ class Nb1010Model:
         if len(pixels) != WIDTH * HEIGHT:
             raise ValueError(f"this sensor needs {WIDTH * HEIGHT} pixels, {HEIGHT} lines of {WIDTH}: not {len(pixels)}")
         with self._lock:
-            self._finger = bytes(pixels)
+            self._finger, self._stuck = bytes(pixels), False
 
     def lift(self) -> None:
         """Take it away, unless the fault `stuck` keeps it."""
         with self._lock:
-            if not self.faults.strikes("stuck"):
+            self._stuck = self._finger is not None and self.faults.strikes("stuck")
+            if not self._stuck:
                 self._finger = None
 
     @property
@@ -94,6 +95,13 @@ class Nb1010Model:
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
         """Let a fault of simulators.faults strike."""
         self.faults.inject(name, times=times, **params)
+
+    def clear_faults(self) -> None:
+        """Forget every waiting fault; a finger that was stuck leaves."""
+        self.faults.clear()
+        with self._lock:
+            if self._stuck:
+                self._finger, self._stuck = None, False
 
     # The plug
 

@@ -13,6 +13,7 @@ class SensorName(StrEnum):
     """The sensors that a kiosk of the demo may have."""
 
     EF01 = "ef01"
+    NB1010 = "nb1010"
     SFM = "sfm"
     URU4000 = "uru4000"
 
@@ -20,6 +21,7 @@ class SensorName(StrEnum):
 # "module:function(link, pace=...)", imported only when asked for.
 RIGS = {
     SensorName.EF01: "simulators.ef01_rig:usual",
+    SensorName.NB1010: "simulators.nb1010_rig:usual",
     SensorName.SFM: "simulators.sfm_rig:usual",
     SensorName.URU4000: "simulators.uru4000_rig:usual",
 }

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from simulators.nb1010_rig import Nb1010Rig
 from simulators.remote import Shown, default_link
 from simulators.sensor_cli import (
     Control,
@@ -55,6 +56,28 @@ def sfm(
         rig = SfmRig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=say)
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
         _run(rig, shown, {"rate": "baud"}, pressed=pressed)
+
+
+def nb1010(
+    *,
+    link: Link = None,
+    port: Port = 0,
+    image: Picture = None,
+    source_ppi: SourcePpi = 500,
+    person: PersonSeed = None,
+    finger: FingerName = "right_index",
+    impression: Impression = 0,
+    condition: Skin = None,
+    pressed: Pressed = False,
+    pace: Pace = False,
+    seed: Seed = 0,
+    control: Control = None,
+) -> None:
+    """Run a simulated NEXT Biometrics NB-1010-U, exported over USB/IP, until Ctrl-C."""
+    with plainly():
+        rig = Nb1010Rig(link or default_link(), port=port, pace=pace, control=control, seed=seed, say=say)
+        shown = shown_by(image, source_ppi, person, finger, impression, condition)
+        _run(rig, shown, {"image sent": "images_sent"}, pressed=pressed)
 
 
 def uru4000(

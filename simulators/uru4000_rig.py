@@ -7,10 +7,9 @@ from simulators.images import Grey
 from simulators.remote import Answer
 from simulators.touch_rig import Kind, TouchRig, View
 from simulators.uru4000 import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
-from simulators.usbip_binding import UsbIpServer
+from simulators.usbip_binding import FULL_SPEED, UsbIpServer
 
 PPI = 512  # as the vendor says of the family
-FULL_SPEED = 1_000_000.0  # bytes a second of bulk data on a full speed wire, about
 
 
 class Uru4000Rig(TouchRig):

@@ -100,7 +100,8 @@ class UsbIpServer:
         """The kernel's server ends the connection when the device is gone."""
         self.unplugged.set()
         with self._lock:
-            importer = self._importer
+            importer, self._importer = self._importer, None
+            self.freed.set()
         if importer is not None:
             _shut(importer)
 
