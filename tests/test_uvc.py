@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import drivers
 from drivers.errors import Cancelled, LinkLost, ProtocolError
 from drivers.sample import Modality, Position
 from drivers.usb_link import UsbLink
 from drivers.usb_url import AnyUsbUrl
 from drivers.uvc import Uvc
 from drivers.uvc_descriptors import streams
+from drivers.uvc_formats import FORMAT_NAMED
 from drivers.uvc_options import UvcOptions, choose
 from drivers.uvc_payload import RawFrame
 from drivers.uvc_probe import StreamSettings
@@ -344,3 +347,10 @@ def test_a_wrong_option_is_refused_by_name(option: str) -> None:
 def test_a_url_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="only at: usb, usbip"):
         Uvc(url, {})
+
+
+def test_every_option_and_every_format_is_in_the_readme() -> None:
+    text = (Path(drivers.__file__).parent / "README.md").read_text(encoding="utf-8")
+    rows = text.partition("## uvc")[2].partition("## v4l2")[0]
+    for name in [*UvcOptions.model_fields, *FORMAT_NAMED]:
+        assert f"`{name}`" in rows
