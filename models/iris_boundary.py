@@ -55,6 +55,7 @@ LIMBUS = Kind(0.045, 0.12, 0.3, 0.05, (0.12, 0.09), (1, 3), 8.0, 0.13, 0.5, 0.55
 
 
 _WIDE = 1.5  # how fast evidence is discounted as a pupil fills more of the iris than usual
+_LEFT = (0.7, 1.3)  # of the radii that a curve starts from, between which it stays
 _AWAY = 5.0  # how fast evidence is discounted with the distance of a circle's centre, in radii, squared
 
 
@@ -176,8 +177,10 @@ def _pass(scene: Scene, kind: Kind, about: Boundary, band: float, waves: int, li
         seen = about.at(spread(ANGLES))
         trusted = np.maximum(trusted, 0.7) * np.where(lids.open_at(seen[:, 0], seen[:, 1], 0.04 * size), 1, 0.02)
     weights = np.clip(found / 0.4, 0, 1) * trusted**2
-    radii = about.radius_at(spread(ANGLES)) + offsets[0] + between_steps(gain, path) * step
+    around = about.radius_at(spread(ANGLES))
+    radii = around + offsets[0] + between_steps(gain, path) * step
     fitted = smooth(radii.astype(np.float32), weights, waves, kind.stiffness)
+    fitted = np.clip(fitted, _LEFT[0] * around, _LEFT[1] * around)
     shown = float((found[trusted > 0.6] > 0.25).mean()) if (trusted > 0.6).any() else 0.0
     return Edge(curve(about.x, about.y, fitted), float(np.average(found, weights=trusted + 1e-6)), shown)
 

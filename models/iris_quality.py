@@ -1,9 +1,8 @@
 """How useful a picture of an eye is, 0 to 100, and its main flaw in words that a traveller can act on.
 
-The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation,
-roundness of the pupil (gaze), concentricity, diameter, margin, spread of grey. Each passes through a ramp, and the
-score is the product: one hopeless property spoils a sample however good the others are. `glance` is the quick answer for each
-frame of a stream.
+The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation, gaze (how
+round the pupil is), concentricity, diameter, margin, spread of grey. Each passes through a ramp, and the score is the
+product: one hopeless property spoils a sample however good the others are. `glance` is the quick answer.
 """
 
 from typing import NamedTuple
@@ -22,7 +21,7 @@ GLANCE_SIZE = 200  # pixels along the longer side of what a glance looks at
 _ANGLES = spread(64)
 _ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
 _BLACK = 25  # grey below which 99 % of a picture of nothing stay
-_GLARING = 0.06  # share of the surroundings of the iris that glasses may fill with reflections
+_GLARING = 0.08  # share of the iris that reflections may hide; a lamp alone hides less
 
 
 class Ramp(NamedTuple):
@@ -40,14 +39,16 @@ class Ramp(NamedTuple):
 
 # The first of those that cost most is the main flaw.
 RAMPS = (
-    Ramp("rivalry", 0.95, 0.7, Flaw.SEVERAL),
-    Ramp("certainty", 0.30, 0.65, Flaw.TOO_FEW_FEATURES),
+    Ramp("rivalry", 0.97, 0.85, Flaw.SEVERAL),
+    Ramp("evidence", 0.6, 0.95, Flaw.TOO_FEW_FEATURES),
+    Ramp("pupil_rise", 0.35, 0.65, Flaw.TOO_FEW_FEATURES),
+    Ramp("limbus_rise", 0.10, 0.30, Flaw.TOO_FEW_FEATURES),
     Ramp("diameter", 50, 100, Flaw.TOO_FAR),
     Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
-    Ramp("usable", 0.10, 0.45, Flaw.EYE_CLOSED),
-    Ramp("blur", 0.16, 0.09, Flaw.BLURRED),
+    Ramp("usable", 0.15, 0.60, Flaw.EYE_CLOSED),
+    Ramp("blur", 0.12, 0.07, Flaw.BLURRED),
     Ramp("pupil_contrast", 5, 25, Flaw.TOO_FEW_FEATURES),
-    Ramp("roundness", 0.6, 0.85, Flaw.LOOKS_AWAY),
+    Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
     Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
     Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
 )
@@ -87,7 +88,7 @@ def _nothing(image: Pixels) -> Flaw:
 def _seen(image: Pixels, eye: Eye) -> dict[str, float]:
     pupil, limbus = eye.pupil.boundary, eye.limbus.boundary
     return {
-        "certainty": eye.evidence / 2,
+        "evidence": eye.evidence,
         "diameter": 2 * limbus.mean_radius,
         "in_picture": _in_picture(image, limbus),
         "blur": _blur(image, pupil, limbus.mean_radius),

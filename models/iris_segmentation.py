@@ -18,9 +18,10 @@ from models.iris_boundary import LIMBUS, PUPIL, Circle, Edge, Scene, limbus_circ
 from models.iris_geometry import Bools, Boundary, Segmentation
 from models.iris_location import Disc, find_discs, reduced
 from models.iris_occlusion import Lids, Look, find_lids, look_of, usable_pixels
+from models.iris_polar import sample
 
 ROUGH = 320  # pixels along the longer side of the picture in which the eye is looked for, at most
-LEAST = 0.45  # evidence of both edges together below which there is no eye
+LEAST = 0.6  # evidence of both edges together below which there is no eye
 _SMALLEST_SIDE = 48  # pixels: no iris in less can be read
 _SMALLEST_LIMBUS = 0.09  # of the shorter side
 _BRIGHT, _BRIGHTER = 150, 35  # grey of a highlight, and by how much it is above what is around it
@@ -37,7 +38,7 @@ class Eye(NamedTuple):
 
     @property
     def evidence(self) -> float:
-        """How much speaks for an eye here: about 0.3 where there is none, 1 to 1.7 where there is."""
+        """How much speaks for an eye here: 0 to 0.8 where there is none, 1 to 1.7 where there is."""
         return self.pupil.evidence + self.limbus.evidence
 
 
@@ -49,7 +50,7 @@ def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
     if not eyes or eyes[0].evidence < LEAST:
         return None
     best = eyes[0]
-    apart = [eye.evidence for eye in eyes[1:] if _apart(best.limbus.boundary, eye.limbus.boundary)]
+    apart = [eye.evidence for eye in eyes[1:] if _another(best.limbus.boundary, eye.limbus.boundary)]
     return _in_detail(image, best, max(apart, default=0.0))
 
 
@@ -95,8 +96,10 @@ def _same(first: Boundary, second: Boundary) -> bool:
     return bool(away < near and abs(first.mean_radius - second.mean_radius) < near)
 
 
-def _apart(first: Boundary, second: Boundary) -> bool:
-    return bool(np.hypot(first.x - second.x, first.y - second.y) > first.mean_radius + second.mean_radius)
+def _another(first: Boundary, second: Boundary) -> bool:
+    """Whether the second may be the other eye: beside the first and about as large."""
+    beside = np.hypot(first.x - second.x, first.y - second.y) > first.mean_radius + second.mean_radius
+    return bool(beside and 0.7 < first.mean_radius / second.mean_radius < 1.4)
 
 
 def _enlarged(eye: Eye, side: int) -> Eye:
@@ -140,11 +143,19 @@ def _follow(scene: Scene, pupil: Boundary, limbus: Boundary) -> _Detail:
     return _Detail(inner, outer, find_lids(scene.logs, inner.boundary, outer.boundary, look), look)
 
 
+def _glare(scene: Scene, found: _Detail) -> float:
+    """The share of the iris at its sides and below that highlights hide."""
+    angles = np.linspace(-0.3, np.pi + 0.3, 48)
+    shares = np.linspace(0.1, 0.9, 12)[:, None, None]
+    points = found.pupil.boundary.at(angles) * (1 - shares) + found.limbus.boundary.at(angles) * shares
+    return float(sample(scene.glare, points[..., 0], points[..., 1]).values.mean())
+
+
 def _measures(scene: Scene, found: _Detail) -> dict[str, float]:
     return {
         "pupil_rise": found.pupil.rise,
         "pupil_shown": found.pupil.shown,
         "limbus_rise": found.limbus.rise,
         "limbus_shown": found.limbus.shown,
-        "glare": float(scene.glare.mean()),
+        "glare": _glare(scene, found),
     }
