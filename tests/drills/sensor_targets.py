@@ -9,17 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.ef01 import Ef01
+from drivers.errors import ProtocolError
 from drivers.nb1010 import Nb1010
 from drivers.options import OptionValue
 from drivers.sensor import Sensor
 from drivers.sfm import Sfm
 from drivers.uru4000 import Uru4000
+from drivers.uvc import Uvc
+from drivers.uvc_payload import RawFrame
+from drivers.uvc_stream import FrameReader, Stream
 from simulators.ef01 import EF01_FAULTS, Ef01Module, Ef01Settings
 from simulators.faults import Faults
 from simulators.nb1010 import Nb1010Model
 from simulators.sfm import SfmModule, SfmSettings
 from simulators.sfm_wire import SFM_FAULTS
 from simulators.uru4000 import ALIVE, HEIGHT, READERS, WIDTH, Uru4000Model, Uru4000Settings
+from simulators.uvc import UvcCamera
+from simulators.uvc_descriptors import UvcSettings
 from tests.virtual_serial import VirtualPort
 from tests.virtual_usb import VirtualTime, VirtualUsb
 
@@ -56,6 +62,7 @@ class Target:
     close_s: float
     press: Callable[[int], NDArray[np.uint8]]  # something by a seed; the image that a sample of it must have
     claims: Callable[[], int]  # ports or interfaces that are still held
+    clear: Callable[[], None]  # no fault waits any more
     disarm: Callable[[], None]  # a cable that was to be pulled at some byte stays in
     may_differ: int = 0  # pixels of a good sample, where the device itself loses some
 
@@ -99,6 +106,7 @@ def ef01(rng: random.Random) -> Target:
         close_s=0.0,
         press=press,
         claims=lambda: port.claims,
+        clear=module.clear_faults,
         disarm=lambda: port.unplug_after(NEVER),
     )
 
@@ -144,6 +152,7 @@ def sfm(rng: random.Random) -> Target:
         close_s=image_s + 4,
         press=press,
         claims=lambda: port.claims,
+        clear=module.clear_faults,
         disarm=lambda: port.unplug_after(NEVER),
     )
 
@@ -184,6 +193,7 @@ def nb1010(rng: random.Random) -> Target:
         close_s=1.0,
         press=press,
         claims=lambda: usb.links,
+        clear=model.faults.clear,
         disarm=lambda: usb.port.unplug_after(NEVER),
     )
 
@@ -229,9 +239,104 @@ def uru4000(rng: random.Random) -> Target:
         close_s=5.0,
         press=press,
         claims=lambda: usb.links,
+        clear=model.clear_faults,
         disarm=lambda: usb.port.unplug_after(NEVER),
         may_differ=2 * WIDTH,  # a line is never sent, and the last pixels of scrambled blocks are lost
     )  # fmt: skip
 
 
-TARGETS: dict[str, Callable[[random.Random], Target]] = {"ef01": ef01, "sfm": sfm, "nb1010": nb1010, "uru4000": uru4000}
+class PulledReader(FrameReader):
+    """Reads the stream of a camera in the thread that waits for a frame: virtual time has only one."""
+
+    _pulled: Stream
+
+    def start(self, stream: Stream) -> None:
+        """Start the stream."""
+        self._pulled = stream
+        stream.start()
+
+    def frame_after(self, moment: float, deadline: float) -> RawFrame:
+        """The first whole frame that began after `moment`."""
+        while self.link.now() < deadline:
+            for frame in self._pulled.step():
+                if frame.began_at > moment:
+                    return frame
+        raise ProtocolError("no readable frame in time")
+
+    def cancel(self) -> None:
+        """End the running or the next wait with Cancelled."""
+        self.link.cancel()
+
+    def close(self) -> None:
+        """Stop the stream and give the link back."""
+        if hasattr(self, "_pulled"):
+            self._pulled.stop()
+        self.link.close()
+
+
+class PulledUvc(Uvc):
+    """The driver with such a reader."""
+
+    def _attach(self, interface: int) -> FrameReader:
+        self._attachment.detach()
+        reader = PulledReader(self._open_link(self._url, interface))
+        self._attachment.attach(reader)
+        return reader
+
+
+class Eye:
+    """A camera as a device that something is held before."""
+
+    def __init__(self, camera: UvcCamera) -> None:
+        self.faults = camera.faults
+        self._camera = camera
+
+    def show(self, image: NDArray[np.uint8]) -> None:
+        pixels = image.tobytes()
+        self._camera.show(lambda _number, _mode: pixels)
+
+    def lift(self) -> None:
+        self.show(np.zeros((SIDE, SIDE), np.uint8))
+
+
+def uvc(rng: random.Random) -> Target:
+    """A camera with small pictures, at any rate."""
+    settings = UvcSettings(
+        sizes=((SIDE, SIDE),), rates=(rng.choice([10.0, 30.0, 100.0]),), max_payload=rng.choice([300, 1024, 3000]),
+        glued_end=rng.random() < 0.3, times=rng.random() < 0.7,
+    )  # fmt: skip
+    camera = UvcCamera(settings, seed=rng.getrandbits(32))
+    usb = VirtualUsb(camera)
+    eye = Eye(camera)
+    eye.lift()
+
+    def press(seed: int) -> NDArray[np.uint8]:
+        image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE), np.uint8)
+        eye.show(image)
+        return image
+
+    return Target(
+        sensor=PulledUvc("usb:1209:0001", {}, open_link=usb.open_link),
+        device=eye,
+        plug=usb,
+        time=usb.time,
+        about=f"usb:1209:0001 {settings}",
+        faults=(*USB_FAULTS, "error_bit", "no_end", "frame_id_stuck", "freeze", "max_frame_zero"),
+        transfer_bytes=3 * SIDE * SIDE,
+        open_s=30.0,
+        capture_s=30.0,
+        close_s=11.0,
+        press=press,
+        claims=lambda: usb.links,
+        clear=camera.clear_faults,
+        disarm=lambda: usb.port.unplug_after(NEVER),
+    )
+
+
+TARGETS: dict[str, Callable[[random.Random], Target]] = {
+    "ef01": ef01,
+    "sfm": sfm,
+    "nb1010": nb1010,
+    "uru4000": uru4000,
+    "uvc": uvc,
+}
