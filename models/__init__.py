@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # Where the encoder of a modality is; imported when first asked for, because onnxruntime takes its time.
 ENCODERS = {
     Modality.FINGER: "models.finger:FingerEncoder",
+    Modality.IRIS: "models.iris_encoder:IrisEncoder",
 }
 
 # Where the gallery of a template format is.

@@ -21,7 +21,7 @@ from agent.messages import Told
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
-from simulators import bench_compare, bench_encode
+from simulators import bench_compare, bench_encode, bench_iris_compare, bench_iris_encode, bench_iris_search
 from simulators.bench_search import search
 from simulators.ef01_commands import Ef01Settings
 from simulators.ef01_rig import Ef01Rig
@@ -40,6 +40,9 @@ POLL_S = 0.2  # how soon the end of an enrolment is seen that the kiosk does not
 
 out = Console(highlight=False, soft_wrap=True, stderr=True)
 app = typer.Typer(name="kiosk-bench", help=__doc__, no_args_is_help=True, add_completion=False)
+bench_compare.app.command()(bench_iris_compare.iris)
+bench_encode.app.command()(bench_iris_encode.iris)
+search.command()(bench_iris_search.iris)
 app.add_typer(bench_compare.app, name="compare")
 app.add_typer(bench_encode.app, name="encode")
 app.add_typer(search)

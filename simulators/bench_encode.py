@@ -147,7 +147,7 @@ def finger(
 ) -> None:
     """Fingerprints of 320x416 at 500 ppi: our whole encoding, and the yardstick's graph in the same run."""
     try:
-        reference = _reference(cache or cache_folder(), wanted=fetch_yardstick)
+        reference = reference_card(cache or cache_folder(), wanted=fetch_yardstick)
         figures = measure(pictures(images) if images else synthetic(), reference, rounds)
     except (ImageFileError, ModelError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
@@ -156,7 +156,8 @@ def finger(
         json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
 
 
-def _reference(folder: Path, *, wanted: bool) -> ModelCard | None:
+def reference_card(folder: Path, *, wanted: bool) -> ModelCard | None:
+    """The yardstick, fetched if that is wanted and it is not there; None without."""
     if wanted and yardstick(folder) is None:
         try:
             fetch(folder)

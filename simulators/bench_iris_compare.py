@@ -1,0 +1,170 @@
+"""kiosk-bench compare iris: the scores of listed pairs of pictures of eyes, and a sheet of the worst segmentations."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from drivers.sample import Modality, Position, Sample
+from models.iris_code import IrisCode, unpack
+from models.iris_compare import best_score, counts
+from models.iris_encoder import IrisEncoder, extract
+from models.iris_geometry import Boundary, Segmentation
+from models.iris_kernel import Turned
+from models.template import Template
+from simulators.bench_compare import (
+    PROCESSES,
+    Kind,
+    Pair,
+    PairsError,
+    Picture,
+    mapper,
+    measure,
+    out,
+    read_pairs,
+    write_scores,
+)
+from simulators.images import ImageFileError, read_grey
+
+PIXELS_PER_INCH = 500.0  # nothing depends on it: an iris is measured in its own radii
+TEMPLATES_KEPT = 4096  # by each process, ready to compare
+SHEET_COLUMNS, SHEET_ROWS = 5, 10
+CELL = (320, 260)  # pixels of the sheet for a picture and a line of text
+TEXT_HEIGHT = 20
+PUPIL_COLOUR, LIMBUS_COLOUR, HIDDEN = (255, 60, 60), (60, 255, 60), 0.55
+
+
+class Seen(NamedTuple):
+    """A picture file and its quality."""
+
+    quality: int
+    picture: Picture
+
+
+@functools.cache
+def _encoder() -> IrisEncoder:
+    """One in each process."""
+    return IrisEncoder(threads=1)
+
+
+def sample_of(image: NDArray[np.uint8], position: Position = Position.UNKNOWN) -> Sample:
+    """An image as a camera would give it."""
+    return Sample(Modality.IRIS, position, image, 8, PIXELS_PER_INCH, datetime.now(UTC), "file")
+
+
+def encode_eye(root: Path, picture: Picture) -> Template | None:
+    """The template of an image file; None when it cannot be read or shows no iris."""
+    try:
+        image = read_grey(root / picture.path)
+    except (ImageFileError, OSError):
+        return None
+    template = _encoder().encode(sample_of(image))
+    return template if len(unpack(template)) else None
+
+
+@functools.lru_cache(TEMPLATES_KEPT)
+def _code(template: Template) -> IrisCode:
+    return unpack(template)
+
+
+@functools.lru_cache(4)  # the pairs of one probe stand together
+def _turned(template: Template) -> Turned:
+    return Turned.of(_code(template))
+
+
+def compare_eyes(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
+    """models.iris_compare.compare of each pair, without turning a probe each time."""
+    return [_score(_turned(probe), _code(reference)) for probe, reference in pairs]
+
+
+def _score(probe: Turned, reference: IrisCode) -> float:
+    return best_score(*counts(probe.codes, probe.masks, reference.code, reference.mask))
+
+
+IRIS = Kind(encode_eye, compare_eyes)
+
+
+def worst(root: Path, pairs: Iterable[Pair], count: int, processes: int) -> list[Seen]:
+    """The pictures of lowest quality, worst first."""
+    pictures = list(dict.fromkeys(picture for pair in pairs for picture in (pair.probe, pair.reference)))
+    with mapper(processes) as across:
+        qualities = list(across(functools.partial(quality_of, root), pictures))
+    seen = [Seen(quality, picture) for quality, picture in zip(qualities, pictures, strict=True) if quality is not None]
+    return sorted(seen)[:count]
+
+
+def quality_of(root: Path, picture: Picture) -> int | None:
+    """None when it cannot be read."""
+    try:
+        return _encoder().assess(sample_of(read_grey(root / picture.path))).score
+    except (ImageFileError, OSError):
+        return None
+
+
+def sheet(root: Path, seen: Sequence[Seen]) -> Image.Image:
+    """A picture of pictures, with the boundaries that were found and what is not used of the iris darkened."""
+    rows = -(-len(seen) // SHEET_COLUMNS)
+    whole = Image.new("RGB", (SHEET_COLUMNS * CELL[0], max(1, rows) * CELL[1]))
+    for number, one in enumerate(seen):
+        cell = _cell(read_grey(root / one.picture.path), one)
+        whole.paste(cell, (number % SHEET_COLUMNS * CELL[0], number // SHEET_COLUMNS * CELL[1]))
+    return whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """From the pixels of a picture to those of its cell."""
+
+    factor: float
+
+    def line(self, boundary: Boundary) -> list[tuple[float, float]]:
+        points = [(float(x), float(y)) for x, y in boundary.points() * self.factor]
+        return [*points, points[0]]
+
+
+def _cell(image: NDArray[np.uint8], one: Seen) -> Image.Image:
+    found = extract(image)
+    scale = _Scale(min(CELL[0] / image.shape[1], (CELL[1] - TEXT_HEIGHT) / image.shape[0]))
+    size = (round(image.shape[1] * scale.factor), round(image.shape[0] * scale.factor))
+    cell = Image.new("RGB", CELL)
+    cell.paste(Image.fromarray(_shaded(image, found.found)).convert("RGB").resize(size), (0, TEXT_HEIGHT))
+    draw = ImageDraw.Draw(cell)
+    if found.found:
+        for boundary, colour in ((found.found.pupil, PUPIL_COLOUR), (found.found.limbus, LIMBUS_COLOUR)):
+            draw.line([(x, y + TEXT_HEIGHT) for x, y in scale.line(boundary)], fill=colour)
+    draw.text((4, 4), f"{one.quality} {found.quality.flaw or ''} {Path(one.picture.path).name}", fill="white")
+    return cell
+
+
+def _shaded(image: NDArray[np.uint8], found: Segmentation | None) -> NDArray[np.uint8]:
+    if found is None:
+        return image
+    return np.where(found.usable, image, image * HIDDEN).astype(np.uint8)
+
+
+def iris(
+    root: Annotated[Path, typer.Option(help="Folder below which the images lie.", exists=True, file_okay=False)],
+    pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label.")],
+    scores: Annotated[Path, typer.Option("--out", help="CSV to write: probe, reference, label, score.")],
+    worst_file: Annotated[
+        Path | None, typer.Option("--worst", help="Write a sheet of the pictures of lowest quality here: FILE.png.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="How many at a time.")] = PROCESSES,
+) -> None:
+    """Pictures of eyes, as the kiosk encodes and compares them."""
+    try:
+        listed = read_pairs(pairs)
+        found = measure(IRIS, root, listed, processes)
+        write_scores(scores, listed, found)
+        if worst_file is not None:
+            sheet(root, worst(root, listed, SHEET_COLUMNS * SHEET_ROWS, processes)).save(worst_file)
+    except (PairsError, OSError, ValueError) as error:
+        raise typer.BadParameter(str(error)) from error
+    out.print(f"{len(found)} comparisons, {found.count(None)} without a score: {scores}", markup=False)
