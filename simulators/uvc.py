@@ -8,7 +8,6 @@ No ports, no threads: simulators.usb_port serves a model to any binding.
 
 import struct
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from simulators.faults import Faults, Value
@@ -19,76 +18,17 @@ from simulators.uvc_descriptors import (
     CONTROL_INTERFACE,
     EXTENSION_UNIT,
     STREAMING_INTERFACE,
-    TICKS_PER_S,
     UvcSettings,
     configuration,
 )
+from simulators.uvc_frames import Mode, Source, numbered
 
 FRAME_ID, END, HAS_TIME, HAS_CLOCK, ERROR, END_OF_HEADER = 0x01, 0x02, 0x04, 0x08, 0x40, 0x80
 SET_CUR, GET_CUR, GET_MIN, GET_MAX, GET_LEN, GET_INFO, GET_DEF = 0x01, 0x81, 0x82, 0x83, 0x85, 0x86, 0x87
 PROBE, COMMIT, LAMP = 0x01, 0x02, 0x01
 FROM_INTERFACE, TO_INTERFACE = 0xA1, 0x21
-NUMBER_BYTES = 8
 LATE_FRAMES = 2  # a host that is later than this has lost the frame
 LAYOUT = "<HBBI10xII"
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """What was committed to."""
-
-    kind: str
-    width: int
-    height: int
-    interval: int  # 100 ns
-
-    @property
-    def seconds(self) -> float:
-        """From one frame to the next."""
-        return self.interval / TICKS_PER_S
-
-
-Source = Callable[[int, Mode], bytes]
-"""(number of the frame since the stream began, mode) -> its bytes as they go out (MJPEG: a JPEG file)."""
-
-
-def numbered(number: int, mode: Mode) -> bytes:
-    """Grey stripes that move; the first eight bytes of a frame are its number. There is none for MJPEG."""
-    row = bytes((column + 8 * number) & 0xFF for column in range(mode.width))
-    return number.to_bytes(NUMBER_BYTES, "little") + encode(mode.kind, row * mode.height)[NUMBER_BYTES:]
-
-
-def looping(frames: Sequence[bytes]) -> Source:
-    """The same frames again and again."""
-    return lambda number, _mode: frames[number % len(frames)]
-
-
-def encode(kind: str, grey: bytes) -> bytes:
-    """Grey pixels as a format sends them. ValueError: MJPEG, which needs an encoder."""
-    if kind == "mjpeg":
-        raise ValueError("a camera that sends MJPEG is to be given JPEG files")
-    if kind == "nv12":
-        return grey + b"\x80" * (len(grey) // 2)
-    if kind not in _WIDE:
-        return grey
-    low, high = _WIDE[kind]
-    words = bytearray(2 * len(grey))
-    words[0::2], words[1::2] = grey.translate(low), grey.translate(high)
-    return bytes(words)
-
-
-def _word_tables(bits: int) -> tuple[bytes, bytes]:
-    """Grey level -> low and high byte of a word with `bits` of them used, over the full range."""
-    words = [level << (bits - 8) | level >> (16 - bits) for level in range(256)]
-    return bytes(word & 0xFF for word in words), bytes(word >> 8 for word in words)
-
-
-_WIDE = {
-    "y10": _word_tables(10),
-    "y12": _word_tables(12),
-    "y16": _word_tables(16),
-    "yuy2": (bytes(range(256)), b"\x80" * 256),
-}
 
 
 @dataclass(slots=True)
@@ -195,8 +135,6 @@ class UvcCamera:
             seen = self._counters
             return Counters(seen.commits, seen.frames_begun, seen.frames_sent, seen.frames_skipped)
 
-    # The plug
-
     def attach(self, wire: UsbWire, now: float) -> None:
         """Plugged in: nothing is committed to."""
         with self._lock:
@@ -210,8 +148,6 @@ class UvcCamera:
 
     def received(self, endpoint: int, data: bytes) -> None:
         """A camera has no endpoint that takes anything."""
-
-    # Requests
 
     def control(self, setup: Setup, data: bytes) -> bytes:
         """Class requests to the streaming interface and to the extension unit."""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from simulators.bench_usb import Bench, Device
 from simulators.remote import Answer
-from simulators.uvc import UvcCamera, looping, numbered
+from simulators.uvc import UvcCamera
 from simulators.uvc_descriptors import UvcSettings
+from simulators.uvc_frames import looping, numbered
 
 FRAMES_VARIABLE = (
     "KIOSK_SIM_UVC_FRAMES"  # a file of write_frames(): what is before the camera; else frames with numbers

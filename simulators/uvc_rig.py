@@ -11,8 +11,9 @@ from simulators.faults import Value
 from simulators.images import Grey
 from simulators.remote import Answer, RemoteControl, control_path
 from simulators.usbip_binding import UsbIpServer
-from simulators.uvc import UvcCamera, looping
+from simulators.uvc import UvcCamera
 from simulators.uvc_descriptors import UvcSettings
+from simulators.uvc_frames import looping
 from simulators.uvc_scene import Look, describe, frames_of, nobody, on_the_wire
 
 

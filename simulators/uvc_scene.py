@@ -10,7 +10,7 @@ from PIL import Image
 
 from drivers.sample import Position
 from simulators.images import Grey, read_grey, resample
-from simulators.uvc import encode
+from simulators.uvc_frames import encode
 
 EYES = {"left": Position.LEFT_EYE, "right": Position.RIGHT_EYE}
 RING = 24  # looks of an eye that are shown again and again: one takes a third of a second to draw

@@ -16,9 +16,10 @@ from drivers.uvc import Uvc
 from simulators import uvc_cli
 from simulators.remote import RemoteError, SensorRemote
 from simulators.usb_device import Setup, Stall, UsbWire
-from simulators.uvc import Counters, Mode, UvcCamera, encode, numbered
+from simulators.uvc import Counters, UvcCamera
 from simulators.uvc_bench import read_frames, settings_from, settings_text, write_frames
 from simulators.uvc_descriptors import UvcSettings, configuration
+from simulators.uvc_frames import Mode, encode, numbered
 from simulators.uvc_rig import UvcRig
 from simulators.uvc_scene import framed, frames_of, nobody, on_the_wire
 from tests.umockdev import needs_umockdev

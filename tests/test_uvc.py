@@ -25,8 +25,9 @@ from drivers.uvc_payload import RawFrame
 from drivers.uvc_probe import StreamSettings
 from drivers.uvc_stream import FrameReader, Stream
 from simulators.usbip_binding import UsbIpServer
-from simulators.uvc import Mode, UvcCamera, encode, looping, numbered
+from simulators.uvc import UvcCamera
 from simulators.uvc_descriptors import UvcSettings
+from simulators.uvc_frames import Mode, encode, looping, numbered
 from tests.uvc_rig import noise
 from tests.virtual_usb import VirtualUsb
 
@@ -170,7 +171,7 @@ TAKE_AWAY = ["lost", "short", "error_bit", "stall", "late"]
 Script = st.lists(st.tuples(st.sampled_from(TAKE_AWAY), st.integers(0, 4)), max_size=6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(Script, st.sampled_from([1024, 512, 4096]), st.booleans())
 def test_no_script_of_faults_yields_a_frame_that_was_not_sent(
     script: list[tuple[str, int]],
@@ -182,8 +183,8 @@ def test_no_script_of_faults_yields_a_frame_that_was_not_sent(
         bench.camera.inject(fault)
         bench.frames(pause)  # checks each
     bench.camera.clear_faults()
-    last = bench.numbers(4)
-    assert last[-1] - last[-2] == 1
+    last = bench.numbers(16)  # of the first ones the reads in flight may have been struck already
+    assert last[-4:] == list(range(last[-4], last[-4] + 4))
 
 
 def test_the_light_is_switched_on_with_the_stream_and_off_after_it() -> None:

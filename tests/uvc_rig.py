@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from drivers.options import Options
 from simulators.usbip_binding import UsbIpServer
-from simulators.uvc import Mode, UvcCamera
+from simulators.uvc import UvcCamera
 from simulators.uvc_descriptors import UvcSettings
+from simulators.uvc_frames import Mode
 
 WIDTH, HEIGHT = 64, 48
 PARTS = 12  # payloads of a frame: more than the driver has reads in flight, so a frame begins when it is chosen

@@ -22,9 +22,10 @@ from drivers.uvc import Uvc
 from drivers.uvc_payload import RawFrame
 from simulators.remote import SensorRemote
 from simulators.usbip_binding import UsbIpServer
-from simulators.uvc import NUMBER_BYTES, Mode, UvcCamera, numbered
+from simulators.uvc import UvcCamera
 from simulators.uvc_bench import SETTINGS_VARIABLE, settings_text
 from simulators.uvc_descriptors import UvcSettings
+from simulators.uvc_frames import NUMBER_BYTES, Mode, numbered
 from simulators.waiting import wait_until
 from tests.umockdev import command
 
