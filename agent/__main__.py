@@ -104,10 +104,10 @@ def identify(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @app.command()
 def enrol(
     config: ConfigOption = DEFAULT_CONFIG,
-    samples: Annotated[int, typer.Option(min=1, max=10, help="Good samples to take.")] = 3,
+    samples: Annotated[int, typer.Option(min=1, max=10, help="Good samples to take of each.")] = 3,
     position: Annotated[
-        Position, typer.Option(help="Which finger or eye; default: the plan's first.")
-    ] = Position.UNKNOWN,
+        list[Position] | None, typer.Option(help="Which finger or eye; may be repeated. Default: the plan's first.")
+    ] = None,
     agreement: Annotated[str, typer.Option(help="The agreement under which the reference is made.")] = "",
     category: Annotated[Category, typer.Option(help="Why the person is listed.")] = Category.LOCAL_TEST,
     reference_id: Annotated[str, typer.Option(help="An id of your own; never a name or a document number.")] = "",
@@ -119,7 +119,7 @@ def enrol(
     """Make a reference from several good samples and tell the hub."""
     wanted = {
         "samples": samples,
-        "position": position,
+        "positions": position or [],
         "agreement": agreement,
         "category": category,
         "reference_id": reference_id,

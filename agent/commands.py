@@ -37,9 +37,9 @@ class Identify(Section):
 
 
 class Enrol(Section):
-    """Make a reference from several good samples."""
+    """Make a reference from several good samples of each position."""
 
-    position: Position = Position.UNKNOWN
+    positions: tuple[Position, ...] = ()  # none: the plan's first
     samples: int = Field(default=3, ge=1, le=10)
     agreement: str = ""
     category: Category = Category.LOCAL_TEST
@@ -102,11 +102,16 @@ def _identify(service: Service, _: Section) -> Json:
 
 def _enrol(service: Service, request: Section) -> Json:
     asked = cast("Enrol", request)
-    position = asked.position
-    if position is Position.UNKNOWN:
-        position = service.kiosk.config.plan.steps[0].position
+    positions = asked.positions or (service.kiosk.config.plan.steps[0].position,)
+    if Position.UNKNOWN in positions:
+        raise ControlError("an enrolment says which finger or eye it is of: --position right_index")
     wanted = EnrolmentRequest(
-        position, asked.samples, asked.agreement, asked.category, asked.reference_id, asked.into_local_list
+        tuple(dict.fromkeys(positions)),
+        asked.samples,
+        asked.agreement,
+        asked.category,
+        asked.reference_id,
+        asked.into_local_list,
     )
     enrolment = service.on_lane(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
     return enrolment.model_dump(mode="json", exclude={"sealed"}) | {"sealed": enrolment.sealed is not None}

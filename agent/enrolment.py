@@ -1,4 +1,4 @@
-"""Several good samples of one finger make a reference, and an enrolment event tells the hub.
+"""Several good samples of each finger and eye make a reference, and an enrolment event tells the hub.
 
 The reference is searchable here only where the local list is switched on and asked for: what is searched is otherwise
 only what providers have signed.
@@ -18,7 +18,7 @@ from agent.errors import ControlError
 from agent.event import Category, Enrolment, Event
 from agent.outbox import Outbox
 from agent.watchlist import Reference, Watchlist
-from drivers.sample import Position
+from drivers.sample import Modality, Position
 from models import gallery_class
 from models.calibration import load_calibration
 from models.encoder import Entry
@@ -28,16 +28,16 @@ Seal = Callable[[bytes], str]
 
 LOCAL_TEST = "local-test"
 
-# Two samples of one finger must be this unlikely to come from two people, or one of them was of another finger.
-SAME_FINGER_RATE = 0.01
+# Two samples of one finger or eye must be this unlikely to come from two people, or one of them was of another.
+SAME_SOURCE_RATE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRequest:
     """What a technician asked for. `agreement` may be empty only for the local list, whose agreement is local-test."""
 
-    position: Position
-    samples: int = 3
+    positions: tuple[Position, ...]
+    samples: int = 3  # of each position
     agreement: str = ""
     category: Category = Category.LOCAL_TEST
     reference_id: str = ""
@@ -59,16 +59,15 @@ class Enroller:
         agreement_name, agreement = self._agreement(request)
         if request.reference_id in self.watchlist:
             raise ControlError(f"reference {request.reference_id} is already on the list: choose another id")
-        samples = self._capture(request, collector)
-        best = max(samples, key=lambda s: s.quality)
+        samples = [taken for position in request.positions for taken in self._capture(position, request, collector)]
         reference = Reference(
             reference_id=request.reference_id or uuid.uuid4().hex,
             agreement=agreement_name,
             category=request.category,
             expires_at=self.clock.now() + timedelta(seconds=agreement.keep_s),
-            templates=tuple((request.position, s.template) for s in samples),
+            templates=tuple((taken.step.position, taken.template) for taken in samples),
         )
-        payload = self._payload(reference, agreement, best.quality, searchable=request.into_local_list)
+        payload = self._payload(reference, agreement, _best_quality(samples), searchable=request.into_local_list)
         # The record first: nothing is searched here that the hub will not hear of.
         self.outbox.put(Event.of(payload, reference.reference_id, self.clock.now()))
         if request.into_local_list:
@@ -98,26 +97,33 @@ class Enroller:
             )
         return request.agreement, agreement
 
-    def _capture(self, request: EnrolmentRequest, collector: Collector) -> Sequence[Captured]:
-        step = self._step(request.position)
+    def _capture(self, position: Position, request: EnrolmentRequest, collector: Collector) -> Sequence[Captured]:
+        step = self._step(position)
         samples: list[Captured] = []
         for _ in range(request.samples):
             taken = Collection()
             collector.collect((step,), taken, self.config.plan.attempts, self.config.policy.min_enrolment_quality)
-            if request.position not in taken.captured:
-                raise ControlError(f"failure to enrol: {taken.gap} after {len(samples)} good samples; nothing was kept")
-            samples.append(taken.captured[request.position])
-        _check_same_finger(samples)
+            if position not in taken.captured:
+                raise ControlError(
+                    f"failure to enrol: {taken.gap} after {len(samples)} good samples of {position}; nothing was kept"
+                )
+            samples.append(taken.captured[position])
+        _check_same_source(samples)
         return samples
 
     def _step(self, position: Position) -> Step:
         planned = next((s for s in self.config.plan.steps if s.position is position), None)
-        return planned or Step(sensor=self.config.plan.steps[0].sensor, position=position)
+        if planned is not None:
+            return planned
+        # A finger that the plan does not ask for is taken on the sensor that takes the plan's fingers; so are eyes.
+        kin = next((s for s in self.config.plan.steps if s.position.modality is position.modality), None)
+        if kin is None:
+            raise ControlError(f"no sensor of this kiosk's plan takes {position}")
+        return Step(sensor=kin.sensor, position=position)
 
     def _payload(
-        self, reference: Reference, agreement: AgreementConfig, quality: int, *, searchable: bool
+        self, reference: Reference, agreement: AgreementConfig, quality: dict[Position, int], *, searchable: bool
     ) -> Enrolment:
-        positions = tuple(dict.fromkeys(position for position, _ in reference.templates))
         return Enrolment(
             reference_id=reference.reference_id,
             agreement=reference.agreement,
@@ -127,9 +133,9 @@ class Enroller:
             recipients=agreement.recipients,
             expires_at=reference.expires_at,
             category=reference.category,
-            positions=positions,
+            positions=tuple(quality),
             template_formats=tuple(dict.fromkeys(t.format for _, t in reference.templates)),
-            quality=dict.fromkeys(positions, quality),
+            quality=quality,
             searchable_here=searchable,
             sealed=self.seal(_packed(reference.templates)) if self.seal else None,
         )
@@ -146,12 +152,20 @@ def local_test_agreement(config: Config) -> AgreementConfig:
     )
 
 
-def _check_same_finger(samples: Sequence[Captured]) -> None:
-    """Every sample must be like another one, or a second finger has slipped in."""
+def _best_quality(samples: Sequence[Captured]) -> dict[Position, int]:
+    best: dict[Position, int] = {}
+    for taken in samples:
+        best[taken.step.position] = max(taken.quality, best.get(taken.step.position, 0))
+    return best
+
+
+def _check_same_source(samples: Sequence[Captured]) -> None:
+    """Every sample must be like another one, or a second finger or eye has slipped in."""
     for number, sample in enumerate(samples, 1):
         others = [s.template for s in samples if s is not sample]
-        if others and min(_rate(sample.template, other) for other in others) > SAME_FINGER_RATE:
-            raise ControlError(f"failure to enrol: sample {number} is not of the same finger; nothing was kept")
+        if others and min(_rate(sample.template, other) for other in others) > SAME_SOURCE_RATE:
+            what = "eye" if sample.step.position.modality is Modality.IRIS else "finger"
+            raise ControlError(f"failure to enrol: sample {number} is not of the same {what}; nothing was kept")
 
 
 def _rate(one: Template, other: Template) -> float:

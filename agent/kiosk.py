@@ -17,9 +17,10 @@ from agent.errors import ConfigError, StoreError
 from agent.keys import load_hub_key, load_kiosk_key, tls_context
 from agent.lane import Lane, Stores
 from agent.outbox import Outbox
-from agent.screen import Announce
+from agent.screen import Announce, tell
 from agent.sealing import seal
 from agent.station import OnState, Station
+from agent.viewer import Viewer
 from agent.watchlist import Watchlist
 from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
@@ -27,6 +28,7 @@ from drivers.sample import Modality
 from drivers.sensor import Sensor
 from models import load_encoder
 from models.encoder import Encoder
+from models.glance import load_glance
 from models.manifest import ModelError
 
 
@@ -42,7 +44,7 @@ class Kiosk:
         with ExitStack() as building:
             building.enter_context(_owner_lock(config.kiosk.state_dir))
             self.stations = {
-                name: Station(name, sensor.driver, make_sensor(config, name), on_state, on_crash)
+                name: Station(name, sensor.driver, attended(make_sensor(config, name), announce), on_state, on_crash)
                 for name, sensor in config.sensors.items()
             }
             stores = Stores(partial(open_watchlist, config, self.clock), partial(open_outbox, config))
@@ -108,6 +110,13 @@ def make_sensor(config: Config, name: str) -> Sensor:
         return open_sensor(sensor.driver, sensor.url, sensor.options)
     except ValueError as error:
         raise ConfigError(f"sensors.{name}: {error}") from error
+
+
+def attended(sensor: Sensor, announce: Announce) -> Sensor:
+    """The sensor as a station has it: a camera through a viewer that finds the presentations in its stream."""
+    if not sensor.streams:
+        return sensor
+    return Viewer(sensor, load_glance(sensor.modality), lambda flaw, position: tell(announce, flaw, position))
 
 
 def load_encoders(config: Config) -> Mapping[Modality, Encoder]:

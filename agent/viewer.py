@@ -15,6 +15,7 @@ from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
 from models.encoder import Flaw, Quality
+from models.glance import Glance
 
 GOOD = 70  # a glance of this score ends the look
 USABLE = 40  # after WINDOW_S the best frame is taken if it has this; otherwise the look goes on
@@ -25,7 +26,6 @@ GUIDE_S = 1.5  # how long a flaw lasts before it is told, and how long something
 FRAME_S = 1.0  # a camera that streams has a frame within this time
 IDLE_S = 0.2  # between two glances while nobody is there: glancing at every frame would keep a core busy
 
-Glance = Callable[[Sample], Quality]
 Guide = Callable[[Flaw, Position], None]
 
 

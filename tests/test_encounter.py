@@ -434,7 +434,7 @@ def test_a_store_that_cannot_be_written_sends_the_traveller_to_an_officer_and_en
 
 
 def enrol(kiosk: Kiosk, **request: Any) -> Any:  # noqa: ANN401 - fields of EnrolmentRequest
-    wanted = EnrolmentRequest(Position.RIGHT_INDEX, **request)
+    wanted = EnrolmentRequest((Position.RIGHT_INDEX,), **request)
     return kiosk.ask(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
 
 
@@ -535,7 +535,7 @@ def test_an_enrolment_that_nobody_waits_for_enrols_nobody(make: Make) -> None:
     kiosk.attend(attended=False)
     prompted = threading.Event()
     kiosk.on_announce = lambda a: prompted.set() if isinstance(a, TravellerTold) and a.key == "present" else None
-    wanted = EnrolmentRequest(Position.RIGHT_INDEX, samples=1, into_local_list=True)
+    wanted = EnrolmentRequest((Position.RIGHT_INDEX,), samples=1, into_local_list=True)
     asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
     assert prompted.wait(SOON)
     kiosk.lane.withdraw(asked)
