@@ -52,14 +52,14 @@ class Nb1010:
     streams = False
 
     def __init__(
-        self, url: str, options: Options, *, open_link: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
+        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
     ) -> None:
         self._options = parse_options(Nb1010Options, "nb1010", options)
         self._url = parse_usb_url(url)
         if isinstance(self._url, UsbUrl):
             _refuse_others(self._url.vendor, self._url.product, ValueError)
         self._name = f"nb1010 at {self._url}"
-        self._open_link = open_link
+        self._connect = connect
         self._attachment = Attachment()
         self._link: UsbLink | None = None
         self._unread = False  # something may be on its way that nobody waits for any more
@@ -69,7 +69,7 @@ class Nb1010:
         """Claim the sensor and hear whether it answers."""
         self.close()
         with self._attachment.attempt(), self._closed_on_failure():
-            link = self._open_link(self._url)
+            link = self._connect(self._url)
             self._attachment.attach(link)
             _refuse_others(link.identity.vendor, link.identity.product, ProtocolError)
             self._lift_first = False

@@ -47,14 +47,14 @@ class Uru4000:
     streams = False
 
     def __init__(
-        self, url: str, options: Options, *, open_link: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
+        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
     ) -> None:
         self._options = parse_options(Uru4000Options, "uru4000", options)
         self._url = parse_usb_url(url)
         if isinstance(self._url, UsbUrl) and (self._url.vendor, self._url.product) not in MODEL_OF_IDS:
             raise ValueError(f"driver uru4000: {url!r} is none of its readers; they are: {_known_ids()}")
         self._name = f"uru4000 at {self._url}"
-        self._open_link = open_link
+        self._connect = connect
         self._attachment = Attachment()
         self._link: Uru4000Link | None = None
         self._upside_down = False
@@ -64,7 +64,7 @@ class Uru4000:
         """Claim the reader and bring it to scan power."""
         self.close()
         with self._attachment.attempt(), self._closed_on_failure():
-            usb = self._open_link(self._url)
+            usb = self._connect(self._url)
             self._attachment.attach(usb)
             model = self._model_of(usb)
             self._link = Uru4000Link(usb, model, self._name, self._options.seed)

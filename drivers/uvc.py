@@ -46,13 +46,11 @@ class Uvc:
     modality = Modality.IRIS
     streams = True
 
-    def __init__(
-        self, url: str, options: Options, *, open_link: OpenLink = open_url, on_frame: OnFrame = ignore
-    ) -> None:
+    def __init__(self, url: str, options: Options, *, connect: OpenLink = open_url, on_frame: OnFrame = ignore) -> None:
         self._options = parse_options(UvcOptions, "uvc", options)
         self._url = parse_usb_url(url)
         self._name = f"uvc at {self._url}"
-        self._open_link = open_link
+        self._connect = connect
         self._on_frame = on_frame  # hears every whole frame, in the thread that reads them
         self._attachment = Attachment()
         self._reader: FrameReader | None = None
@@ -123,7 +121,7 @@ class Uvc:
 
     def _attach(self, interface: int) -> FrameReader:
         self._attachment.detach()
-        reader = FrameReader(self._open_link(self._url, interface), self._on_frame)
+        reader = FrameReader(self._connect(self._url, interface), self._on_frame)
         self._attachment.attach(reader)
         return reader
 

@@ -24,7 +24,7 @@ URL = "usb:298d:1010"
 
 
 def sensor_on(usb: VirtualUsb, **options: float) -> Nb1010:
-    return Nb1010(URL, options, open_link=usb.open_link)
+    return Nb1010(URL, options, connect=usb.open_link)
 
 
 @pytest.fixture(name="model")
@@ -249,7 +249,7 @@ def test_any_link_will_do() -> None:
         raise LinkLost("nothing there")
 
     with pytest.raises(LinkLost, match="nothing there"):
-        Nb1010(URL, {}, open_link=refuse).open()
+        Nb1010(URL, {}, connect=refuse).open()
 
 
 # The recording of a real unit

@@ -34,7 +34,7 @@ class Desk:
         self._submit, self.usb.port.submit = self.usb.port.submit, self._note  # type: ignore[method-assign]
         reader = self.model.reader
         url = f"usb:{reader.vendor:04x}:{reader.product:04x}"
-        self.sensor = Uru4000(url, options, open_link=self.usb.open_link)
+        self.sensor = Uru4000(url, options, connect=self.usb.open_link)
 
     def _note(self, transfer: HostTransfer) -> None:
         self.orders.append(_text(transfer, transfer.setup))
@@ -462,7 +462,7 @@ def test_a_serial_url_is_refused() -> None:
 
 def test_another_device_at_the_end_of_the_line_is_refused() -> None:
     desk = Desk()
-    other = Uru4000("usbip://192.0.2.7:3240/1-1", {}, open_link=desk.usb.open_link)
+    other = Uru4000("usbip://192.0.2.7:3240/1-1", {}, connect=desk.usb.open_link)
     desk.model.reader = replace(desk.model.reader, product=0x1010)
     with pytest.raises(ProtocolError, match="05ba:1010 is none of its readers"):
         other.open()

@@ -283,11 +283,11 @@ def test_streams_at_another_interface_than_usual_are_opened_there() -> None:
     asked = list[int]()
     with attached() as (_, sensor):
 
-        def open_link(url: AnyUsbUrl, interface: int) -> UsbLink:
+        def connect(url: AnyUsbUrl, interface: int) -> UsbLink:
             asked.append(interface)
             return url.open(interface)
 
-        sensor._open_link, sensor._interface = open_link, 0
+        sensor._connect, sensor._interface = connect, 0
         sensor.open()
         sensor.close()
         sensor.open()

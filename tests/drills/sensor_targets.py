@@ -181,7 +181,7 @@ def nb1010(rng: random.Random) -> Target:
         return image
 
     return Target(
-        sensor=Nb1010("usb:298d:1010", {}, open_link=usb.open_link),
+        sensor=Nb1010("usb:298d:1010", {}, connect=usb.open_link),
         device=model,
         plug=usb,
         time=usb.time,
@@ -224,7 +224,7 @@ def uru4000(rng: random.Random) -> Target:
         return image
 
     return Target(
-        sensor=Uru4000(url, {}, open_link=usb.open_link),
+        sensor=Uru4000(url, {}, connect=usb.open_link),
         device=model,
         plug=usb,
         time=usb.time,
@@ -279,7 +279,7 @@ class PulledUvc(Uvc):
 
     def _attach(self, interface: int) -> FrameReader:
         self._attachment.detach()
-        reader = PulledReader(self._open_link(self._url, interface))
+        reader = PulledReader(self._connect(self._url, interface))
         self._attachment.attach(reader)
         return reader
 
@@ -316,7 +316,7 @@ def uvc(rng: random.Random) -> Target:
         return image
 
     return Target(
-        sensor=PulledUvc("usb:1209:0001", {}, open_link=usb.open_link),
+        sensor=PulledUvc("usb:1209:0001", {}, connect=usb.open_link),
         device=eye,
         plug=usb,
         time=usb.time,
