@@ -72,11 +72,15 @@ def gain_along(scene: Scene, kind: Kind, about: Boundary, offsets: npt.NDArray[n
     distance = about.radius_at(angles[:, 0])[:, None] + offsets
     x, y = about.x + np.cos(angles) * distance, about.y + np.sin(angles) * distance
     logs, within = sample(scene.logs, x, y)
-    glare = sample(scene.glare, x, y).values > 0.3
+    glare = scene.glare[_pixel(y, scene.glare.shape[0]), _pixel(x, scene.glare.shape[1])] > 0
     step = offsets[1] - offsets[0]
     reach = max(2, round(kind.reach * about.mean_radius / step))
     rise = np.clip(slope(logs, reach), 0, None)
     return np.where(within & ~glare, rise**2 / (rise**2 + kind.half**2), 0).astype(np.float32)
+
+
+def _pixel(place: npt.NDArray[np.floating], size: int) -> npt.NDArray[np.intp]:
+    return np.asarray(np.clip(np.rint(place), 0, size - 1), dtype=np.intp)
 
 
 class Circle(NamedTuple):

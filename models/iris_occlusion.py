@@ -14,6 +14,7 @@ from models.iris_geometry import Bools, Boundary, Floats, spread
 from models.iris_polar import Image, best_path, sample
 
 GRID = 72  # points along each side of the square about the limbus in which lids are sought
+_DIRECTIONS = 720  # from which that of a point is taken
 _RINGS = 8  # from the pupil to the limbus, in which the look of the iris is measured
 _UNLIKE = 2.5  # standard deviations that look half unlike
 _TOLERATED = 0.45  # unlikeness of what is still iris
@@ -43,11 +44,13 @@ class Lids(NamedTuple):
 
 def depth(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], pupil: Boundary, limbus: Boundary) -> Floats:
     """How far outwards points are: 0 on the pupil's edge, 1 on the limbus; negative within the pupil."""
-    outer = limbus.around(pupil.x, pupil.y)
-    across, down = x - pupil.x, y - pupil.y
-    angles = np.arctan2(down, across)
+    angles = spread(_DIRECTIONS)
     inner = pupil.radius_at(angles)
-    return np.asarray((np.hypot(across, down) - inner) / np.maximum(outer.radius_at(angles) - inner, 1), np.float32)
+    outer = limbus.around(pupil.x, pupil.y).radius_at(angles)
+    across, down = (x - pupil.x).astype(np.float32), (y - pupil.y).astype(np.float32)
+    direction = np.rint(np.arctan2(down, across) * np.float32(_DIRECTIONS / (2 * np.pi))).astype(np.int32) % _DIRECTIONS
+    share = 1 / np.maximum(outer - inner, 1)
+    return np.asarray(np.hypot(across, down) * share[direction] - (inner * share)[direction], np.float32)
 
 
 def look_of(logs: Image, glare: Image, pupil: Boundary, limbus: Boundary) -> Look:

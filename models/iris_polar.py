@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.compiled import compiled
+from models.compiled import NUMBA, compiled
 from models.iris_geometry import Bools, Boundary, Floats, spread
 
 Image = npt.NDArray[np.float32]
@@ -30,13 +30,34 @@ def sample(image: Image, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating
     """A picture at any points, interpolated between its pixels."""
     height, width = image.shape
     within = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-    x, y = np.clip(x, 0, width - 1.001).astype(np.float32), np.clip(y, 0, height - 1.001).astype(np.float32)
+    x, y = np.clip(x, 0, width - 1.001), np.clip(y, 0, height - 1.001)
+    values = between_pixels(np.ascontiguousarray(image), x.astype(np.float32).ravel(), y.astype(np.float32).ravel())
+    return Unrolled(values.reshape(within.shape), within)
+
+
+def _between_plain(image: Image, x: Floats, y: Floats) -> Floats:
     left, top = x.astype(np.int32), y.astype(np.int32)
     across, down = x - left, y - top
-    flat, first = image.ravel(), top * width + left
+    flat, width = image.ravel(), image.shape[1]
+    first = top * width + left
     upper = flat[first] * (1 - across) + flat[first + 1] * across
     lower = flat[first + width] * (1 - across) + flat[first + width + 1] * across
-    return Unrolled(upper * (1 - down) + lower * down, within)
+    return np.asarray(upper * (1 - down) + lower * down, dtype=np.float32)
+
+
+@compiled
+def _between_fast(image: Image, x: Floats, y: Floats) -> Floats:
+    found = np.empty(len(x), np.float32)
+    for number in range(len(x)):
+        left, top = int(x[number]), int(y[number])
+        across, down = x[number] - left, y[number] - top
+        upper = image[top, left] * (1 - across) + image[top, left + 1] * across
+        lower = image[top + 1, left] * (1 - across) + image[top + 1, left + 1] * across
+        found[number] = upper * (1 - down) + lower * down
+    return found
+
+
+between_pixels = _between_plain if NUMBA is None else _between_fast
 
 
 def slope(values: Floats, reach: int) -> Floats:

@@ -1,8 +1,8 @@
 """How useful a picture of an eye is, 0 to 100, and its main flaw in words that a traveller can act on.
 
-The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation, gaze (how
-round the pupil is), concentricity, diameter, margin, spread of grey. Each passes through a ramp, and the score is the
-product: one hopeless property spoils a sample however good the others are. `glance` is the quick answer.
+The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation, gaze
+(how round the pupil is), concentricity, diameter, margin, spread of grey. Each passes through a ramp, and the score is
+the product: one hopeless property spoils a sample however good the others are. `glance` is the quick answer.
 """
 
 from typing import NamedTuple
@@ -13,13 +13,14 @@ import numpy.typing as npt
 from models.encoder import Flaw, Quality
 from models.iris_geometry import Boundary, Floats, Segmentation, spread
 from models.iris_polar import sample, waves
-from models.iris_segmentation import LEAST, Eye, find_eyes
+from models.iris_segmentation import Eye, find_eyes
 
 Pixels = npt.NDArray[np.uint8]
 
 GLANCE_SIZE = 200  # pixels along the longer side of what a glance looks at
 _ANGLES = spread(64)
 _ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
+_GLIMPSED = 0.8  # evidence of an eye in a glance: lashes of closed eyes have up to that, of open ones few less
 _BLACK = 25  # grey below which 99 % of a picture of nothing stay
 _GLARING = 0.08  # share of the iris that reflections may hide; a lamp alone hides less
 
@@ -70,7 +71,7 @@ def judge(image: Pixels, found: Segmentation | None) -> Quality:
 def glance(image: Pixels) -> Quality:
     """A quick answer for one frame u8[h, w]: whether an eye is there, large enough, within the picture, sharp."""
     eyes = find_eyes(image, GLANCE_SIZE)
-    if not eyes or eyes[0].evidence < LEAST:
+    if not eyes or eyes[0].evidence < _GLIMPSED:
         return Quality(0, Flaw.EMPTY, {})
     measures = _seen(image, eyes[0])
     shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in RAMPS if ramp.measure in measures}

@@ -23,6 +23,7 @@ from models.iris_polar import sample
 ROUGH = 320  # pixels along the longer side of the picture in which the eye is looked for, at most
 LEAST = 0.6  # evidence of both edges together below which there is no eye
 _SMALLEST_SIDE = 48  # pixels: no iris in less can be read
+_PUPILS = 4  # of the discs, about which a limbus is sought
 _SMALLEST_LIMBUS = 0.09  # of the shorter side
 _BRIGHT, _BRIGHTER = 150, 35  # grey of a highlight, and by how much it is above what is around it
 _ROUGH_SPOT = 11  # pixels: highlights are smaller
@@ -65,11 +66,24 @@ def find_eyes(image: npt.NDArray[np.uint8], longest: int = ROUGH) -> list[Eye]:
 
 def make_ready(image: npt.NDArray[np.uint8], spot: int, calm: float) -> Scene:
     """A picture without its highlights, which are smaller than `spot` pixels, and smoothed by `calm` pixels."""
-    opened = ndimage.grey_opening(image, size=(spot, spot))
+    opened = _opened(image, spot)
     bright = (image.astype(np.int16) - opened > _BRIGHTER) & (image > _BRIGHT)
     glare = ndimage.maximum_filter(bright, 2 * (spot // 4) + 3)
     filled = np.where(glare, opened, image).astype(np.float32)
     return Scene(np.log(ndimage.gaussian_filter(filled, calm) + np.float32(_DARKEST)), glare.astype(np.float32))
+
+
+def _opened(image: npt.NDArray[np.uint8], spot: int) -> npt.NDArray[np.uint8]:
+    """Without bright spots smaller than `spot`; for large ones the darkest of each four pixels says enough."""
+    if spot <= _ROUGH_SPOT:
+        return np.asarray(ndimage.grey_opening(image, size=(spot, spot)))
+    height, width = image.shape
+    padded = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
+    quarter = np.minimum(
+        np.minimum(padded[::2, ::2], padded[1::2, ::2]), np.minimum(padded[::2, 1::2], padded[1::2, 1::2])
+    )
+    small = ndimage.grey_opening(quarter, size=(spot // 2, spot // 2))
+    return np.asarray(small.repeat(2, 0).repeat(2, 1)[:height, :width])
 
 
 def _eyes(scene: Scene, discs: list[Disc], smallest: float) -> list[Eye]:
@@ -78,7 +92,8 @@ def _eyes(scene: Scene, discs: list[Disc], smallest: float) -> list[Eye]:
         pupil = pupil_circle(scene, disc)
         if pupil.evidence > 0.15 and not any(_same(pupil.boundary, other.boundary) for other in pupils):
             pupils.append(pupil)
-    eyes = [Eye(pupil, limbus_circle(scene, pupil.boundary, smallest)) for pupil in pupils]
+    best = sorted(pupils, key=lambda pupil: -pupil.evidence)[:_PUPILS]
+    eyes = [Eye(pupil, limbus_circle(scene, pupil.boundary, smallest)) for pupil in best]
     return sorted((eye for eye in eyes if not _within_pupil(eye, eyes)), key=lambda eye: -eye.evidence)
 
 
