@@ -15,11 +15,12 @@ from drivers.uvc_options import Choice, Led
 from drivers.uvc_payload import Assembler, RawFrame, Tally, exactly, whole_jpeg
 from drivers.uvc_probe import CONTROL_S, SET_CUR, TO_INTERFACE, negotiate
 
-START_S = 4.0  # a sensor that is switched on takes so long at most until its first frame
+START_S = 3.0  # a sensor that is switched on takes so long at most until its first frame
 SILENT_S = 1.0  # a stream that brings nothing for so long has stopped; slow ones get four frames' time
 USELESS_S = 3.0  # as long without one whole frame
 STALLS_IN_A_ROW = 5
 USUAL_PAYLOAD = 16_384  # read at once from a camera that does not say how much it sends at once
+PUT_OUT_S = 0.5  # close() waits no longer for a camera that does not listen
 READS_IN_FLIGHT = 8  # while one payload is looked at, the next ones have somewhere to go
 LIFE_S = 3600.0  # of a read in flight: result() bounds the wait
 POLL_S = 0.5  # a waiting capture looks at its deadline; frames and errors wake it
@@ -115,7 +116,8 @@ class Stream:
             return
         index = self._led.unit << 8 | self.choice.stream.control_interface
         data = self._led.on if on else self._led.off
-        self.link.control_out(TO_INTERFACE, SET_CUR, self._led.selector << 8, index, data, CONTROL_S)
+        timeout = CONTROL_S if on else PUT_OUT_S
+        self.link.control_out(TO_INTERFACE, SET_CUR, self._led.selector << 8, index, data, timeout)
 
 
 def _quietly(action: Callable[[], None]) -> None:
@@ -197,17 +199,20 @@ class FrameReader:
     def _main(self) -> None:
         stream = self._stream
         assert stream is not None
-        while not self._closing:
-            try:
-                for frame in stream.step():
-                    self._keep(frame)
-                    self._on_frame(frame)
-            except Cancelled:
-                self._pass_on()
-            except Exception as error:  # noqa: BLE001 - whatever ended the stream is what capture has to say
-                self._fail(error)
-                return
+        try:
+            while not self._closing:
+                self._step(stream)
+        except Exception as error:  # noqa: BLE001 - whatever ended the stream is what capture has to say
+            self._fail(error)
         stream.stop()
+
+    def _step(self, stream: Stream) -> None:
+        try:
+            for frame in stream.step():
+                self._keep(frame)
+                self._on_frame(frame)
+        except Cancelled:
+            self._pass_on()
 
     def _keep(self, frame: RawFrame) -> None:
         with self._news:

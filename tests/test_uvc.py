@@ -327,6 +327,17 @@ def test_closing_ends_stream_thread_and_light() -> None:
     assert threading.active_count() == before
 
 
+def test_the_light_goes_out_when_the_stream_has_failed() -> None:
+    with attached({"led": "3:1:01"}) as (camera, sensor):
+        sensor.open()
+        sensor.capture(1.0)
+        camera.inject("freeze")
+        with pytest.raises(ProtocolError, match="sent nothing"):
+            capture_on(sensor)
+        sensor.close()
+        assert not camera.lamp_on
+
+
 WRONG: dict[str, tuple[str | float, str]] = {
     "size": ("large", "must be WIDTHxHEIGHT"),
     "fps": (0, "greater than 0"),
