@@ -66,6 +66,7 @@ class Found:
 def run(name: str, frames: int, seed: int) -> Found:
     """So many frames into one parser."""
     fuzz, started = _Fuzz(name, seed), time.monotonic()
+    frames = max(1, round(frames * PARSERS[name].share))
     try:
         fuzz.feed(min(frames, BATCH))  # warm
         before = _resident()
