@@ -30,7 +30,7 @@ def compare(probe: Template, reference: Template) -> float:
 
 def score(probe: IrisCode, reference: IrisCode) -> float:
     """The same of unpacked templates: the best of all turns of the probe."""
-    return best_score(*counts(*probe.turned(), reference.code, reference.mask))
+    return float(scores(*probe.turned(), reference.code[np.newaxis], reference.mask[np.newaxis])[0])
 
 
 def counts(codes: Words, masks: Words, code: Words, mask: Words) -> tuple[Counts, Counts]:
@@ -46,6 +46,8 @@ def likeness(differing: Counts, compared: Counts) -> NDArray[np.float64]:
     return gained
 
 
-def best_score(differing: Counts, compared: Counts) -> float:
-    """The score of the best of several turns."""
-    return 0.5 + float(likeness(differing, compared).max())
+def scores(codes: Words, masks: Words, references: Words, reference_masks: Words) -> NDArray[np.float64]:
+    """Of a probe at all turns, [turns, WORDS], with each of some references, [n, WORDS]: the best of the turns."""
+    both = counts(codes, masks, references[:, np.newaxis], reference_masks[:, np.newaxis])
+    best: NDArray[np.float64] = 0.5 + likeness(*both).max(axis=1)
+    return best

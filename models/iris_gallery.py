@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from drivers.sample import Position
 from models.encoder import Entry, Gallery, Scored
 from models.iris_code import FORMAT, WORDS, IrisCode, Words, nothing_known, unpack
-from models.iris_compare import best_score, counts
+from models.iris_compare import scores
 from models.iris_kernel import HEAD, STOPPED, TAIL, Likenesses, Turned, search, split, together
 from models.template import Template, TemplateError
 
@@ -68,9 +68,9 @@ class IrisBlock:
         allowed = (self.positions == position) | (self.positions == _UNKNOWN) | (position == _UNKNOWN)
         return search(probe, self.heads, self.tails, allowed)
 
-    def score(self, probe: Turned, entry: int) -> float:
-        """That of models/iris_compare.py."""
-        return best_score(*counts(probe.codes, probe.masks, *together(self.heads[entry], self.tails[entry])))
+    def words(self, entry: int) -> tuple[Words, Words]:
+        """Code and mask of an entry."""
+        return together(self.heads[entry], self.tails[entry])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +109,7 @@ class IrisGallery:
         gives up are not returned: they are like nobody. TemplateError: the probe.
         """
         turned = Turned.of(unpack(probe))
-        scored = [self._scored(turned, entry) for entry in self._best(self.likenesses(turned, position), limit)]
+        scored = self._scored(turned, self._best(self.likenesses(turned, position), limit))
         best: dict[str, Scored] = {}
         for one in sorted(scored, key=lambda one: -one.score):
             best.setdefault(one.key, one)
@@ -143,9 +143,14 @@ class IrisGallery:
         block, inside = self._locate(entry)
         return block.keys[inside]
 
-    def _scored(self, probe: Turned, entry: int) -> Scored:
-        block, inside = self._locate(entry)
-        return Scored(block.keys[inside], block.score(probe, inside))
+    def _scored(self, probe: Turned, entries: Sequence[int]) -> list[Scored]:
+        """These entries with the scores of models/iris_compare.py."""
+        if not entries:
+            return []
+        words = [block.words(inside) for block, inside in map(self._locate, entries)]
+        codes, masks = (np.stack(part) for part in zip(*words, strict=True))
+        found = scores(probe.codes, probe.masks, codes, masks).tolist()
+        return [Scored(self._key(entry), score) for entry, score in zip(entries, found, strict=True)]
 
 
 _: type[Gallery] = IrisGallery

@@ -1,6 +1,7 @@
 """kiosk-bench compare iris: the scores of listed pairs of pictures of eyes, and a sheet of the worst segmentations."""
 
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from drivers.sample import Modality, Position, Sample
 from models.iris_code import IrisCode, unpack
-from models.iris_compare import best_score, counts
+from models.iris_compare import scores
 from models.iris_encoder import IrisEncoder, extract
 from models.iris_geometry import Boundary, Segmentation
 from models.iris_kernel import Turned
@@ -74,18 +75,14 @@ def _code(template: Template) -> IrisCode:
     return unpack(template)
 
 
-@functools.lru_cache(4)  # the pairs of one probe stand together
-def _turned(template: Template) -> Turned:
-    return Turned.of(_code(template))
-
-
 def compare_eyes(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
-    """models.iris_compare.compare of each pair, without turning a probe each time."""
-    return [_score(_turned(probe), _code(reference)) for probe, reference in pairs]
-
-
-def _score(probe: Turned, reference: IrisCode) -> float:
-    return best_score(*counts(probe.codes, probe.masks, reference.code, reference.mask))
+    """models.iris_compare.compare of each pair, the references of one probe that stand together at once."""
+    found: list[float] = []
+    for probe, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
+        turned, codes = Turned.of(_code(probe)), [_code(reference) for _, reference in group]
+        words = (np.stack([getattr(code, part) for code in codes]) for part in ("code", "mask"))
+        found += scores(turned.codes, turned.masks, *words).tolist()
+    return found
 
 
 IRIS = Kind(encode_eye, compare_eyes)
@@ -152,7 +149,7 @@ def _shaded(image: NDArray[np.uint8], found: Segmentation | None) -> NDArray[np.
 def iris(
     root: Annotated[Path, typer.Option(help="Folder below which the images lie.", exists=True, file_okay=False)],
     pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label.")],
-    scores: Annotated[Path, typer.Option("--out", help="CSV to write: probe, reference, label, score.")],
+    scores_file: Annotated[Path, typer.Option("--out", help="CSV to write: probe, reference, label, score.")],
     worst_file: Annotated[
         Path | None, typer.Option("--worst", help="Write a sheet of the pictures of lowest quality here: FILE.png.")
     ] = None,
@@ -162,9 +159,9 @@ def iris(
     try:
         listed = read_pairs(pairs)
         found = measure(IRIS, root, listed, processes)
-        write_scores(scores, listed, found)
+        write_scores(scores_file, listed, found)
         if worst_file is not None:
             sheet(root, worst(root, listed, SHEET_COLUMNS * SHEET_ROWS, processes)).save(worst_file)
     except (PairsError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
-    out.print(f"{len(found)} comparisons, {found.count(None)} without a score: {scores}", markup=False)
+    out.print(f"{len(found)} comparisons, {found.count(None)} without a score: {scores_file}", markup=False)

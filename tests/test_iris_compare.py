@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.iris_code import BITS, COLUMNS, ORDER, PLANES, TURNS, IrisCode, bits_of, nothing_known, pack
-from models.iris_compare import GAIN, POWER, best_score, compare, counts, score
+from models.iris_compare import GAIN, POWER, compare, counts, likeness, score, scores
 from models.template import Template, TemplateError
 from tests.test_iris_code import columns, some_code
 
@@ -81,7 +81,13 @@ def test_the_gain_of_every_number_of_bits_is_finite_and_none_of_no_bits() -> Non
     assert len(GAIN) == BITS + 1
     assert np.isfinite(GAIN).all()
     assert GAIN[0] == 0
-    assert best_score(np.zeros(1, np.int64), np.full(1, BITS)) == 1.0
+    assert likeness(np.zeros(1, np.int64), np.full(1, BITS)) == 0.5
+
+
+def test_several_references_are_scored_as_each_by_itself() -> None:
+    probe, others = some_code(1), [noisy(some_code(1), 2, 0.2), some_code(3), nothing_known()]
+    words = (np.stack([getattr(one, part) for one in others]) for part in ("code", "mask"))
+    assert scores(*probe.turned(), *words).tolist() == [score(probe, one) for one in others]
 
 
 @given(seeds)
