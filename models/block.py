@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compare import score
+from models.compare import local_likeness
 from models.compiled import NUMBA
 from models.cylinder_kernel import described, described_block
 from models.cylinders import Cylinders, Rows, from_words
@@ -49,7 +49,7 @@ class Block:
     def of(cls, keys: tuple[str, ...], positions: NDArray[np.uint8], entries: Sequence[Rows]) -> Self:
         """Of the rows of each entry."""
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(rows) for rows in entries], dtype=np.int64)])
-        rows = np.concatenate([np.zeros((0, 3), np.uint16), *entries])
+        rows = np.concatenate([np.zeros((0, 4), np.uint16), *entries])
         return cls(keys, positions, starts, rows, *described_block(rows, starts))
 
     def __len__(self) -> int:
@@ -78,10 +78,10 @@ class Block:
         return rank(probe, self.words, allowed)
 
     def rerank(self, probe: Probe, entries: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The score over LANES cylinders of the probe with each of these entries."""
+        """The local likeness over LANES cylinders of the probe with each of these entries."""
         if NUMBA is None:
             own = probe.cylinders.first(LANES)
-            return np.array([score(own, self.best_cylinders(entry)) for entry in entries])
+            return np.array([local_likeness(own, self.best_cylinders(entry)) for entry in entries])
         out = np.empty(len(entries))
         rerank_compiled(
             probe.words, probe.which, probe.rows, self.words, self.which, self.starts, self.rows, entries, out

@@ -28,14 +28,15 @@ def _numba() -> ModuleType | None:
 NUMBA = _numba()
 
 
-def compiled(function: F, *, inline: bool = False) -> F:
+def compiled(function: F, *, inline: bool = False, exact: bool = False) -> F:
     """Machine code of a function of arrays and numbers; the function itself where there is no numba.
 
-    `inline`: within its caller, where the compiler sees that arrays do not overlap.
+    `inline`: within its caller, where the compiler sees that arrays do not overlap. `exact`: each operation is rounded
+    by itself, as numpy does, so that equals stay equals.
     """
     if NUMBA is None:
         return function
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set() if exact else {"contract"}}
     if inline:
         options["inline"] = "always"
     try:
@@ -65,3 +66,4 @@ def _count_bits() -> Callable[[Any], Any]:
 
 count_bits = _count_bits()
 inlined = functools.partial(compiled, inline=True)
+exactly = functools.partial(compiled, exact=True)

@@ -271,7 +271,7 @@ def described(rows: Rows) -> Cylinders:
         return of_rows(rows)[0]
     bits, valid = np.empty((len(rows), DIRECTIONS), np.uint64), np.empty(len(rows), np.uint64)
     which = np.empty(len(rows), np.int64)
-    x, y, direction = np.ascontiguousarray(rows.T.astype(np.int64))
+    x, y, direction = np.ascontiguousarray(rows[:, :3].T.astype(np.int64))
     count = fill(x, y, direction, _SHARES, _SHARES32, _COS, _SIN, bits, valid, which)
     return from_words(rows, which[:count], bits[:count].copy(), valid[:count].copy())
 

@@ -30,18 +30,23 @@ MIN_NEIGHBOURS = 2
 
 PLACES = SIDE * SIDE
 Floats = NDArray[np.floating]
-Rows = NDArray[np.uint16]  # [n, 3]: x, y, direction
+Rows = NDArray[np.uint16]  # [n, 4]: x, y, direction, quality (1 to 100, 0 = not reported)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cylinders:
-    """Of one template, only the minutiae whose cylinder says enough. `x`, `y` in pixels, y down; `angle` in radians."""
+    """Of one template, only the minutiae whose cylinder says enough. `x`, `y` in pixels, y down; `angle` in radians.
+
+    `rows` are all minutiae, `which` says of which of them each cylinder is.
+    """
 
     bits: NDArray[np.uint64]  # [n, DIRECTIONS]
     valid: NDArray[np.uint64]  # [n]
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     angle: NDArray[np.float32]
+    rows: Rows
+    which: NDArray[np.intp]
 
     def __len__(self) -> int:
         """How many cylinders."""
@@ -50,7 +55,8 @@ class Cylinders:
     def first(self, limit: int) -> "Cylinders":
         """The first `limit`, that is of the minutiae of highest quality."""
         cut = slice(limit)
-        return Cylinders(self.bits[cut], self.valid[cut], self.x[cut], self.y[cut], self.angle[cut])
+        place = self.x[cut], self.y[cut], self.angle[cut]
+        return Cylinders(self.bits[cut], self.valid[cut], *place, self.rows, self.which[cut])
 
 
 def wrapped(angle: Floats) -> Floats:
@@ -65,9 +71,9 @@ def cylinders(minutiae: Minutiae) -> Cylinders:
 
 
 def rows_of(minutiae: Minutiae) -> Rows:
-    """All that the cylinders are made of: x, y and direction of each minutia, best quality first."""
+    """All that a comparison looks at: x, y, direction and quality of each minutia, best quality first."""
     best = minutiae.best(len(minutiae))
-    return np.stack([best.x, best.y, best.direction], axis=1)
+    return np.stack([best.x, best.y, best.direction, best.qualities.astype(np.uint16)], axis=1)
 
 
 def of_rows(rows: Rows) -> tuple[Cylinders, NDArray[np.intp]]:
@@ -86,7 +92,7 @@ def from_words(
 ) -> Cylinders:
     """The same from bits that are known."""
     x, y = rows[which, :2].astype(np.float32).T
-    return Cylinders(bits, valid, x, y, angles(rows[which]).astype(np.float32))
+    return Cylinders(bits, valid, x, y, angles(rows[which]).astype(np.float32), rows, which.astype(np.intp))
 
 
 def angles(rows: Rows) -> Floats:

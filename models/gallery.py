@@ -1,8 +1,8 @@
 """A gallery of fingerprints: many references in contiguous memory, searched in three steps by several threads.
 
 1. models/prefilter.py ranks every entry of a fitting position, in whole numbers.
-2. models/rerank.py puts the best of them, SHORT_SHARE of the gallery, in order by the score over LANES cylinders.
-3. models/compare.py scores what is returned, over all cylinders.
+2. models/rerank.py puts the best of them, SHORT_SHARE of the gallery, in order by local likeness over LANES cylinders.
+3. models/compare.py scores what is returned, over all cylinders and with its geometry.
 
 Each step treats an entry by itself and ties fall in the order of the gallery: the result is the same for any number of
 threads, any division into blocks, and with or without machine code.
@@ -167,10 +167,11 @@ def warm_up() -> None:
     """Compile, or read from disk, what a search needs, so that no traveller waits for it."""
     global _warm  # noqa: PLW0603 - once a process
     if not _warm:
-        few = Block.of(("",), np.zeros(1, np.uint8), [np.zeros((8, 3), np.uint16)])
-        probe = Probe.of(np.zeros((8, 3), np.uint16))
+        few = Block.of(("",), np.zeros(1, np.uint8), [np.zeros((8, 4), np.uint16)])
+        probe = Probe.of(np.zeros((8, 4), np.uint16))
         few.ranks(probe.words, 0, 0)
         few.rerank(probe, np.zeros(1, np.int64))
+        score(probe.cylinders, few.cylinders(0))
         _warm = True
 
 

@@ -1,7 +1,7 @@
-"""The second of the two steps of a search: the score of models/compare.py over the LANES best cylinders of each entry.
+"""The second step of a search: local_likeness() of models/compare.py over the LANES best cylinders of each entry.
 
-The same arithmetic in machine code, so that a short list of thousands can be put in order; equal to
-models.compare.score within rounding. What a search returns is then scored by models.compare itself, over all cylinders.
+The same arithmetic in machine code, so that a short list of thousands can be put in order; equal to it within rounding.
+What a search returns is then scored by models.compare itself, over all cylinders and with its geometry.
 """
 
 import math
@@ -149,7 +149,7 @@ def fill_support(pa: Values, pb: Values, n: int, support: Values) -> None:
 
 @compiled
 def relaxed(start: Values, support: Values, n: int) -> float:
-    """Steps 2 and 3 of models/compare.py."""
+    """The second step of models/compare.py."""
     value, following = start.copy(), np.empty(n)
     supporters = max(n - 1, MIN_SUPPORTERS)
     for _ in range(ROUNDS):
@@ -187,7 +187,7 @@ def first_of(a_count: int, a_places: Values, b_count: int, b_places: Values) -> 
 
 @compiled
 def score_lanes(a: Values, a_count: int, a_places: Values, b: Values, b_count: int, b_places: Values) -> float:
-    """The score of two entries of which a comes first; places are rows of x, y, direction."""
+    """The local likeness of two entries of which a comes first; places are rows of x, y, direction."""
     value = np.empty((LANES, LANES), np.float32)
     turned = np.empty(LANES, np.int32)
     for i in range(a_count):
@@ -231,7 +231,7 @@ def rerank_compiled(
     indices: Values,
     out: Values,
 ) -> None:
-    """The score of a probe (words, which, rows of its own) with the chosen entries of a block."""
+    """The local likeness of a probe (words, which, rows of its own) with the chosen entries of a block."""
     probe, own = np.empty((FIELDS, LANES), np.uint64), np.zeros((LANES, 3), np.int64)
     count = read_entry(words, which, 0, rows, probe, own)
     other, places = np.empty((FIELDS, LANES), np.uint64), np.zeros((LANES, 3), np.int64)

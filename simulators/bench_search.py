@@ -16,35 +16,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from drivers.sample import Modality, Position, Sample
-from models.block import BLOCK, Block, Probe
+from models.block import BLOCK, Probe
 from models.calibration import fuse, load_calibration
-from models.cylinder_kernel import described_block
 from models.cylinders import Rows, rows_of
 from models.finger import FingerEncoder
 from models.gallery import SHORT_SHARE, FingerGallery, best_ranked, warm_up
 from models.minutiae import FORMAT, PIXELS_PER_INCH, no_minutiae, pack
 from models.prefilter import rank_plain
 from models.template import Template
-from simulators.minutiae_synthesis import HEIGHT, WIDTH, Fingers, again, fingers
+from simulators.bench_gallery import POSITIONS, Crowd, Writer, opened
+from simulators.minutiae_synthesis import HEIGHT, WIDTH, again
 
-POSITIONS = tuple(position for position in Position if position is not Position.UNKNOWN)
-NUMBERS = {position: number for number, position in enumerate(Position)}
 LIMIT = 50  # candidates a probe, as in agent/watchlist.py
 SYNTHETIC_PROBES = 20
 MOST_TIMED = 20  # probes of each kind of measurement
 PLAIN_ENTRIES = 2048  # for the yardstick
-ARRAYS = ("positions", "starts", "rows", "words", "which")
 SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})
 
 T = TypeVar("T")
@@ -100,23 +96,24 @@ def finger(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Search fingers in a synthetic gallery, real mates hidden in it where given."""
-    rng = np.random.default_rng(size)
     hidden = list(people_of(mates, fingers_each, source_ppi, size)) if mates else []
-    start = time.perf_counter()
-    warm_up()
-    start_s = time.perf_counter() - start
-    with tempfile.TemporaryDirectory(prefix="kiosk-bench-") as folder:
-        found = _make(Path(folder), rng, size, fingers_each, hidden, threads)
-        start = time.perf_counter()
-        gallery = opened(Path(folder), threads)
-        open_s = time.perf_counter() - start
-        figures = _measure(gallery, size, fingers_each, hidden or found, open_s, start_s, real=bool(hidden))
+    figures = measure(size, fingers_each, threads, hidden)
     table = Table("figure", "value", box=None)
     for name, value in asdict(figures).items():
         table.add_row(name.replace("_", " "), str(value))
     Console(highlight=False).print(table)
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
+
+
+def measure(size: int, fingers_each: int, threads: int, hidden: Sequence[Traveller] = ()) -> SearchFigures:
+    """Make a gallery of so many persons in a folder of its own, open it and search it."""
+    rng = np.random.default_rng(size)
+    start_s, _ = _timed(warm_up)
+    with tempfile.TemporaryDirectory(prefix="kiosk-bench-") as folder:
+        found = _make(Path(folder), rng, size, fingers_each, hidden, threads)
+        open_s, gallery = _timed(lambda: opened(Path(folder), threads))
+        return _measure(gallery, size, fingers_each, hidden or found, open_s, start_s, real=bool(hidden))
 
 
 def people_of(folder: Path, fingers_each: int, source_ppi: float, size: int) -> Iterator[Traveller]:
@@ -153,79 +150,24 @@ def _make(
 ) -> list[Traveller]:
     """Write the gallery; returns synthetic travellers who are in it."""
     total = size * fingers_each
-    parts = [(at, min(BLOCK, total - at), np.random.default_rng([size, at])) for at in range(0, total, BLOCK)]
     instead = {t.number * fingers_each + f: rows for t in hidden for f, rows in enumerate(t.references)}
-
-    def one(part: tuple[int, int, np.random.Generator]) -> Fingers:
-        return _replaced(fingers(part[2], part[1]), part[0], instead)
-
-    files = {name: (folder / name).open("wb") for name in ARRAYS}
     wanted = {n * fingers_each + f for n in range(min(SYNTHETIC_PROBES, size)) for f in range(fingers_each)}
     kept: dict[int, Rows] = {}
-    with ThreadPoolExecutor(threads) as pool:
-        written = 0
-        for group in track(_chunks(parts, 2 * threads), "synthesising", console=out):
-            made = list(pool.map(one, group))
-            packed = list(pool.map(lambda f: described_block(f.rows, f.starts), made))
-            for (at, count, _), some, (words, which) in zip(group, made, packed, strict=True):
-                positions = np.array([NUMBERS[POSITIONS[(at + i) % fingers_each]] for i in range(count)], np.uint8)
-                arrays: tuple[NDArray[Any], ...] = (positions, some.starts[:-1] + written, some.rows, words, which)
-                for name, array in zip(ARRAYS, arrays, strict=True):
-                    array.tofile(files[name])
-                written += len(some.rows)
-                kept |= {at + i: some.one(i) for i in range(count) if at + i in wanted}
-        np.array([written]).tofile(files["starts"])
-    for file in files.values():
-        file.close()
+    with Writer(folder, fingers_each) as writer, ThreadPoolExecutor(threads) as pool:
+        crowd = Crowd(size)
+        parts = [(at, min(BLOCK, total - at)) for at in range(0, total, BLOCK)]
+        groups = [parts[first : first + 2 * threads] for first in range(0, len(parts), 2 * threads)]
+        for group in track(groups, "synthesising", console=out):
+            made = pool.map(lambda part: crowd.part(part[0], part[1], instead), group)
+            for (at, count), part in zip(group, made, strict=True):
+                writer.write(at, part)
+                kept |= {at + i: part.fingers.one(i) for i in range(count) if at + i in wanted}
     return [_synthetic(rng, n, fingers_each, kept) for n in range(min(SYNTHETIC_PROBES, size))]
-
-
-def _chunks(
-    parts: Sequence[tuple[int, int, np.random.Generator]], size: int
-) -> list[Sequence[tuple[int, int, np.random.Generator]]]:
-    return [parts[at : at + size] for at in range(0, len(parts), size)]
-
-
-def _replaced(made: Fingers, first: int, instead: dict[int, Rows]) -> Fingers:
-    count = len(made.starts) - 1
-    if not any(first + i in instead for i in range(count)):
-        return made
-    rows = [instead.get(first + i, made.one(i)) for i in range(count)]
-    return Fingers(np.concatenate(rows), np.concatenate([[0], np.cumsum([len(one) for one in rows])]))
 
 
 def _synthetic(rng: np.random.Generator, number: int, fingers_each: int, kept: dict[int, Rows]) -> Traveller:
     own = tuple(kept[number * fingers_each + f] for f in range(fingers_each))
     return Traveller(number, own, (tuple(again(rng, rows) for rows in own),))
-
-
-def opened(folder: Path, threads: int) -> FingerGallery:
-    """The gallery of a folder in the plain layout, without reading what is not searched yet."""
-    positions = np.fromfile(folder / "positions", np.uint8)
-    starts = np.fromfile(folder / "starts", np.int64)
-    count = len(positions)
-    rows = np.memmap(folder / "rows", np.uint16, "c", shape=(int(starts[-1]), 3))
-    words = np.memmap(folder / "words", np.uint32, "c", shape=(count, 12, 32))
-    which = np.memmap(folder / "which", np.uint8, "c", shape=(count, 32))
-    fingers_each = len(np.unique(positions))
-    plain = [np.asarray(array) for array in (rows, words, which)]
-    return FingerGallery(
-        tuple(_block(at, positions, starts, plain, fingers_each) for at in range(0, count, BLOCK)), threads
-    )
-
-
-def _block(
-    at: int,
-    positions: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    plain: Sequence[NDArray[Any]],
-    fingers_each: int,
-) -> Block:
-    end = min(at + BLOCK, len(positions))
-    rows, words, which = plain
-    keys = tuple(str(number // fingers_each) for number in range(at, end))
-    own = rows[starts[at] : starts[end]]
-    return Block(keys, positions[at:end], starts[at : end + 1] - starts[at], own, words[at:end], which[at:end])
 
 
 def _measure(
@@ -280,12 +222,11 @@ def identify(gallery: FingerGallery, probe: Sequence[Rows]) -> str:
 
 
 def template_of(rows: Rows) -> Template:
-    """A template of bare rows, whose order of quality is kept."""
+    """A template of bare rows."""
     blank = no_minutiae(max(WIDTH, int(rows[:, 0].max(initial=0)) + 1), max(HEIGHT, int(rows[:, 1].max(initial=0)) + 1))
-    falling = np.linspace(100, 1, len(rows)).astype(np.uint8)
-    x, y, direction = np.ascontiguousarray(rows.T)
+    x, y, direction, quality = np.ascontiguousarray(rows.T)
     kind = np.ones(len(rows), np.uint8)
-    return pack(replace(blank, x=x, y=y, direction=direction, kind=kind, qualities=falling))
+    return pack(replace(blank, x=x, y=y, direction=direction, kind=kind, qualities=quality.astype(np.uint8)))
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

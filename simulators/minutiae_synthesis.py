@@ -11,26 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.minutiae import TURN
+from models.packed import DIRECTION_WORD, Words
 
 WIDTH, HEIGHT = 320, 400  # pixels at 500 ppi
 PITCH = 15.0  # pixels between points of the grid
 JITTER = 5.0
 COUNT_MEAN, COUNT_DEVIATION, COUNT_LEAST, COUNT_MOST = 41, 13, 11, 90
 FLOW_NOISE = 0.17  # radians between a minutia and the flow
+QUALITY = (2.6, 1.4)  # of a minutia: beta distribution, about that of LEADER from 0.2 on
+LOWEST, HIGHEST = [0, 0, 0, 1], [WIDTH - 1, HEIGHT - 1, TURN - 1, 100]  # of a row
 CORES = {"arch": 0.06, "loop": 0.62, "whorl": 0.32}  # how frequent the patterns are
 
 # Of a second impression of the same finger.
 SEEN_AGAIN = 0.8
 PLACE_NOISE = 2.5  # pixels
 TURN_NOISE = 0.1  # radians
-ROTATION, SHIFT = 0.2, 25.0  # deviations, radians and pixels
+ROTATION, SHIFT = 0.2, 25  # deviations, radians and pixels
 
 Rows = NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
 class Fingers:
-    """Several fingers: their rows x, y, direction one after another, and where each begins."""
+    """Several fingers: their rows x, y, direction, quality one after another, and where each begins."""
 
     rows: Rows
     starts: NDArray[np.int64]
@@ -48,11 +51,11 @@ def fingers(rng: np.random.Generator, number: int) -> Fingers:
     chosen = np.take_along_axis(place, order[:, :COUNT_MOST, np.newaxis], axis=1)
     angle = _flow(rng, chosen) + rng.normal(0, FLOW_NOISE, chosen.shape[:2])
     angle += np.pi * rng.integers(0, 2, angle.shape)
-    rows = np.dstack([chosen, np.mod(angle / (2 * np.pi), 1) * TURN])
-    limit = [WIDTH - 1, HEIGHT - 1, TURN - 1]
+    quality = np.sort(rng.beta(*QUALITY, angle.shape), axis=1)[:, ::-1]
+    rows = np.dstack([chosen, np.mod(angle / (2 * np.pi), 1) * TURN, 100 * quality])
     kept = np.arange(COUNT_MOST) < counts[:, np.newaxis]
     starts = np.concatenate([[0], np.cumsum(counts)])
-    return Fingers(np.clip(rows[kept], 0, limit).astype(np.uint16), starts)
+    return Fingers(np.clip(rows[kept], LOWEST, HIGHEST).astype(np.uint16), starts)
 
 
 def again(rng: np.random.Generator, rows: Rows) -> Rows:
@@ -63,11 +66,35 @@ def again(rng: np.random.Generator, rows: Rows) -> Rows:
     place = np.stack([np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x], axis=1)
     place += middle + rng.normal(0, SHIFT, 2) + rng.normal(0, PLACE_NOISE, place.shape)
     angle = kept[:, 2] / TURN * 2 * np.pi + turn + rng.normal(0, TURN_NOISE, len(kept))
-    seen = np.column_stack([place, np.mod(angle / (2 * np.pi), 1) * TURN])
+    seen = np.column_stack([place, np.mod(angle / (2 * np.pi), 1) * TURN, kept[:, 3] + rng.normal(0, 12, len(kept))])
     strangers = fingers(rng, 1).one(0)[: max(2, len(rows) // 8)]
-    both = np.concatenate([seen, strangers])[rng.permutation(len(seen) + len(strangers))]
-    found: Rows = np.clip(both, 0, [WIDTH - 1, HEIGHT - 1, TURN - 1]).astype(np.uint16)
-    return found
+    found = np.clip(np.concatenate([seen, strangers]), LOWEST, HIGHEST).astype(np.uint16)
+    best_first: Rows = found[np.argsort(-found[:, 3].astype(int), kind="stable")]
+    return best_first
+
+
+def posed(rng: np.random.Generator, made: Fingers, words: Words) -> tuple[Fingers, Words]:
+    """The same fingers put down in another way: turned and shifted as a whole, which no cylinder minds.
+
+    `words` are their packed cylinders (models/packed.py), of which only the directions change. A hundred times as fast
+    as making and describing as many new fingers: a crowd of poses is a crowd for the search, which compares directions,
+    but it has no more different fingers in it.
+    """
+    number, lengths = len(words), np.diff(made.starts)
+    turn = rng.normal(0, ROTATION, number) * TURN / (2 * np.pi)
+    turned = np.rint(turn).astype(np.int64) % TURN
+    each = np.repeat(turned / TURN * 2 * np.pi, lengths)
+    x, y = made.rows[:, 0] - WIDTH / 2, made.rows[:, 1] - HEIGHT / 2
+    rows = made.rows.copy()
+    for column, place in ((0, np.cos(each) * x + np.sin(each) * y), (1, np.cos(each) * y - np.sin(each) * x)):
+        least = np.minimum.reduceat(place, made.starts[:-1])
+        rows[:, column] = np.rint(place - np.repeat(least - rng.integers(0, SHIFT, number), lengths))
+    rows[:, 2] += np.repeat(turned, lengths).astype(np.uint16)
+    other = words.copy()
+    directions = (words[:, DIRECTION_WORD] & 0xFFFF) + turned[:, np.newaxis].astype(np.uint32) & 0xFFFF
+    there = words[:, -1] != 0
+    other[:, DIRECTION_WORD] = np.where(there, words[:, DIRECTION_WORD] & 0xFFFF0000 | directions, 0)
+    return Fingers(rows, made.starts), other
 
 
 def _places(rng: np.random.Generator, number: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from drivers.sample import Position
+from models.agreement import nearest_compiled
 from models.block import BLOCK, Block, Probe, joined
-from models.compare import compare, score
+from models.compare import compare, local_likeness
 from models.compiled import NUMBA, PLAIN
 from models.cylinder_kernel import described, described_block, fill
-from models.cylinders import Rows, of_rows
+from models.cylinders import Rows, of_rows, rows_of
 from models.encoder import Entry
 from models.gallery import FingerGallery, best_ranked, warm_up
 from models.minutiae import unpack
@@ -34,12 +35,12 @@ ROWS = [FINGERS.one(n) for n in range(400)]
 
 needs_numba = pytest.mark.skipif(NUMBA is None, reason="numba is not there")
 ODD: dict[str, Rows] = {
-    "none": np.zeros((0, 3), np.uint16),
-    "one": np.array([[5, 5, 5]], np.uint16),
-    "two": np.array([[5, 5, 5], [40, 40, 9]], np.uint16),
-    "all on one spot": np.zeros((40, 3), np.uint16),
-    "all on one line": np.array([[9 * n, 0, 1000 * n] for n in range(40)], np.uint16),
-    "far apart": np.array([[0, 0, 0], [65_535, 65_535, 65_535], [0, 65_535, 7], [103, 0, 7]], np.uint16),
+    "none": np.zeros((0, 4), np.uint16),
+    "one": np.array([[5, 5, 5, 9]], np.uint16),
+    "two": np.array([[5, 5, 5, 9], [40, 40, 9, 0]], np.uint16),
+    "all on one spot": np.zeros((40, 4), np.uint16),
+    "all on one line": np.array([[9 * n, 0, 1000 * n, 50] for n in range(40)], np.uint16),
+    "far apart": np.array([[0, 0, 0, 9], [65_535, 65_535, 65_535, 9], [0, 65_535, 7, 9], [103, 0, 7, 9]], np.uint16),
     "as many as there may be": np.concatenate(ROWS[:8])[:255],
 }
 
@@ -80,7 +81,7 @@ def test_cylinders_in_machine_code_have_the_same_bits(rows: Rows) -> None:
 def test_cylinders_are_the_same_for_minutiae_anywhere(seed: int, count: int, spread: int) -> None:
     rng = np.random.default_rng(seed)
     places = rng.integers(0, spread, (count, 2))
-    rows = np.column_stack([places, rng.integers(0, 65_536, count)]).astype(np.uint16)
+    rows = np.column_stack([places, rng.integers(0, 65_536, count), np.zeros(count)]).astype(np.uint16)
     plain, fast = of_rows(rows)[0], described(rows)
     assert plain.bits.tobytes() == fast.bits.tobytes()
     assert plain.valid.tobytes() == fast.valid.tobytes()
@@ -109,7 +110,7 @@ def test_a_reranked_score_is_that_of_compare_over_the_best_cylinders(probe: Rows
     rows = [*ROWS[:60], *ODD.values()]
     scores = _block(rows).rerank(Probe.of(probe), np.arange(len(rows)))
     own = of_rows(probe)[0].first(LANES)
-    expected = [score(own, of_rows(one)[0].first(LANES)) for one in rows]
+    expected = [local_likeness(own, of_rows(one)[0].first(LANES)) for one in rows]
     assert np.allclose(scores, expected, rtol=0, atol=1e-9)
 
 
@@ -118,13 +119,12 @@ def test_a_reranked_score_of_synthetic_impressions_is_that_of_compare() -> None:
     block = _block(rows)
     for seed in range(1, 9):
         probe = Probe.of(_rows_of(seed, 2))
-        expected = [score(probe.cylinders.first(LANES), of_rows(one)[0].first(LANES)) for one in rows]
+        expected = [local_likeness(probe.cylinders.first(LANES), of_rows(one)[0].first(LANES)) for one in rows]
         assert np.allclose(block.rerank(probe, np.arange(8)), expected, rtol=0, atol=1e-9)
 
 
 def _rows_of(seed: int, impression: int) -> Rows:
-    best = unpack(real_template_of(seed, impression)).best(255)
-    return np.stack([best.x, best.y, best.direction], axis=1)
+    return rows_of(unpack(real_template_of(seed, impression)))
 
 
 def test_the_best_ranked_are_the_first_of_equals_and_never_those_below_zero() -> None:
@@ -197,12 +197,12 @@ def test_after_any_changes_a_gallery_is_as_if_newly_built(changes: list[tuple[in
 def test_the_first_traveller_waits_for_no_compiler(gallery: FingerGallery) -> None:
     """Whatever a gallery went through, its arrays are of the types that the warm-up compiled for."""
     warm_up()
-    kernels = [rank_compiled, rerank_compiled, fill]
+    kernels = [rank_compiled, rerank_compiled, fill, nearest_compiled]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     changed = gallery.changed(_entries(range(3)), frozenset({"ref-5"}))
     changed.search(template_of(_again(2)), Position.RIGHT_INDEX, 3)
     changed.search(real_template_of(1, 1), Position.UNKNOWN, 3)
-    assert [len(kernel.signatures) for kernel in kernels] == before == [1, 1, 1]  # type: ignore[attr-defined]
+    assert [len(kernel.signatures) for kernel in kernels] == before == [1, 1, 1, 1]  # type: ignore[attr-defined]
 
 
 def test_a_hundred_thousand_fingers_take_at_most_2_kb_each(gallery: FingerGallery) -> None:
@@ -238,5 +238,5 @@ def test_real_scores_in_machine_code_are_those_of_compare(tmp_path: Path) -> Non
     for person in people:
         for (one,) in person.probes:
             probe = Probe.of(one)
-            expected = [score(probe.cylinders.first(LANES), of_rows(r)[0].first(LANES)) for r in rows]
+            expected = [local_likeness(probe.cylinders.first(LANES), of_rows(r)[0].first(LANES)) for r in rows]
             assert np.allclose(block.rerank(probe, np.arange(len(rows))), expected, rtol=0, atol=1e-9)
