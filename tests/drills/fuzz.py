@@ -19,7 +19,7 @@ from tests.drills.fuzz_targets import PARSERS
 from tests.drills.sensors import Hang, no_hang
 
 BATCH = 2_000  # frames between two looks at the clock and the memory
-HANG_S = 60.0  # of one batch
+CHUNK, HANG_S = 200, 60.0  # so many frames take no longer than this, even traced on a slow machine
 TRACED = 6_000  # frames under tracemalloc, at the end, when all is warm
 GROWTH_TRACED = 64 * 1024  # bytes that a parser may hold more after them than before
 GROWTH_RESIDENT = 24 * 1024 * 1024  # bytes that the process may grow by over all frames of one parser
@@ -73,7 +73,7 @@ def run(name: str, frames: int, seed: int) -> Found:
         while fuzz.found.frames < frames:
             fuzz.feed(min(BATCH, frames - fuzz.found.frames))
         fuzz.found.grown_resident = _resident() - before
-        fuzz.trace(min(TRACED, frames))
+        fuzz.trace(round(min(TRACED * PARSERS[name].share, frames)))
     except Hang:
         fuzz.problem(f"hangs: {fuzz.last.hex()}\n{traceback.format_exc(limit=-3)}")
     fuzz.found.seconds = time.monotonic() - started
@@ -89,9 +89,10 @@ class _Fuzz:
         self._feed = self._parser.fresh()
 
     def feed(self, count: int) -> None:
-        with no_hang(HANG_S):
-            for _ in range(count):
-                self._one()
+        for start in range(0, count, CHUNK):
+            with no_hang(HANG_S):
+                for _ in range(min(CHUNK, count - start)):
+                    self._one()
 
     def trace(self, count: int) -> None:
         """What the parser holds must not grow."""
