@@ -50,6 +50,14 @@ class Build:
     lash_hang: float  # 1: they hang over the eye; -1: they turn up
     lash_light: float
     brow: float  # height of the eyebrow
+    brow_hairs: int
+    brow_shade: float  # how much darker the skin beneath them is
+    nose: int  # 1 where the nose is on the right of the picture, -1 on the left
+    peak: float  # where along the eye the lids are widest apart, a share of its half width
+    roots: float  # how dark the lashes' roots make the edges of the lids
+    mottle: float  # how uneven the skin is lit
+    shine: float  # of its pores
+    iris_fall: float  # how much darker the iris is at the limbus
     glasses: bool
 
 
@@ -64,7 +72,11 @@ class Moment:
     roll: float  # radians
     gaze: tuple[float, float]  # radians, right and down
     opening: float  # 0 closed, 1 as wide as it goes
-    highlights: tuple[tuple[float, float, float], ...]  # x, y, radius
+    highlights: tuple[tuple[float, float, float, float], ...]  # x, y, radius, light 0..1
+    tears: int  # wet spots that shine
+    pupil_light: float  # against the iris
+    shadow: float  # how dark the side of the face is that turns away
+    lid_shadow: float
     glare: int  # spots of a pair of glasses
     light: float
     gradient: tuple[float, float]
@@ -73,8 +85,9 @@ class Moment:
     noise: float  # grey levels
 
 
-def draw_build(rng: Generator) -> Build:
-    """Another eye."""
+def draw_build(rng: Generator, nose: int) -> Build:
+    """Another eye; `nose` says on which side of the picture the nose is, 1 right, -1 left."""
+    iris_light = float(rng.uniform(0.22, 0.64))
     radius = float(IRIS_MM * rng.normal(1, 0.03))
     offset = (float(rng.normal(0, 0.02) * radius), float(rng.normal(0, 0.02) * radius))
     waves = tuple(complex(*rng.normal(0, 0.010 / k, 2)) for k in range(2, 6))
@@ -82,20 +95,28 @@ def draw_build(rng: Generator) -> Build:
         radius=radius,
         pupil_offset=offset,
         pupil_waves=waves,
-        iris_light=float(rng.uniform(0.24, 0.62)),
+        iris_light=iris_light,
         contrast=float(rng.uniform(0.10, 0.40)),
         limbus_width=float(rng.uniform(0.2, 0.8)),
-        sclera_light=float(rng.uniform(0.50, 1.0)),
-        skin_light=float(rng.uniform(0.40, 1.2)),
+        sclera_light=float(iris_light / rng.uniform(0.42, 0.95)),
+        skin_light=float(rng.uniform(0.35, 1.6)),
         half_width=float(rng.uniform(12.5, 16.0)),
         upper=float(rng.uniform(3.9, 6.6)),
         lower=float(rng.uniform(4.8, 6.8)),
         slant=float(rng.normal(0.0, 0.05)),
-        lashes=int(rng.integers(40, 160)),
+        lashes=int(rng.integers(40, 260)),
         lash_length=float(rng.uniform(3.0, 8.5)),
         lash_hang=float(rng.uniform(-0.6, 1.0)),
         lash_light=float(rng.uniform(0.06, 0.35)),
-        brow=float(rng.uniform(14.0, 30.0)),
+        brow=float(rng.uniform(12.0, 26.0)),
+        brow_hairs=int(rng.integers(200, 700)) * int(rng.random() < 0.6),
+        brow_shade=float(rng.uniform(0.0, 0.6)),
+        nose=nose,
+        peak=float(rng.normal(0.08 * nose, 0.10)),
+        roots=float(rng.uniform(0.0, 1.0)),
+        mottle=float(rng.uniform(0.04, 0.16)),
+        shine=float(rng.uniform(0.0, 0.5)),
+        iris_fall=float(rng.uniform(0.05, 0.35)),
         glasses=bool(rng.random() < 0.15),
     )
 
@@ -116,6 +137,10 @@ def draw_moment(rng: Generator, build: Build, condition: EyeCondition | None) ->
         opening=float(np.clip(rng.normal(*traits.opening), 0, 1.1)) if traits.opening[0] else 0.0,
         highlights=_highlights(rng, build),
         glare=int(rng.integers(1, 4)) if traits.glasses or (build.glasses and rng.random() < 0.7) else 0,
+        tears=int(rng.poisson(rng.choice([0.0, 1.0, 6.0]))),
+        pupil_light=float(rng.uniform(0.08, 0.45)),
+        shadow=float(rng.uniform(0.0, 0.8) * (rng.random() < 0.4)),
+        lid_shadow=float(rng.uniform(0.0, 0.45)),
         light=float(rng.uniform(*traits.light)),
         gradient=(float(rng.normal(0, 0.15)), float(rng.normal(0, 0.12))),
         focus_px=float(rng.uniform(*traits.focus_px)),
@@ -129,7 +154,7 @@ class _Traits:
     """Ranges of a condition; (mean, spread) for pupil and opening."""
 
     pupil: tuple[float, float] = (0.38, 0.07)
-    iris_px: tuple[float, float] = (75, 180)
+    iris_px: tuple[float, float] = (75, 190)
     opening: tuple[float, float] = (0.92, 0.08)
     focus_px: tuple[float, float] = (0.3, 1.1)
     motion_px: float = 0.4
@@ -148,7 +173,7 @@ _TRAITS = {
     EyeCondition.MOVING: _Traits(motion_px=7.0),
     EyeCondition.GLASSES: _Traits(glasses=True),
     EyeCondition.FAR: _Traits(iris_px=(40, 65)),
-    EyeCondition.NEAR: _Traits(iris_px=(180, 215)),
+    EyeCondition.NEAR: _Traits(iris_px=(190, 220)),
     EyeCondition.DARK: _Traits(light=(0.30, 0.5)),
 }
 
@@ -160,19 +185,31 @@ def _motion(rng: Generator, size: float) -> tuple[float, float]:
     return float(length * np.cos(angle)), float(length * np.sin(angle))
 
 
-def _highlights(rng: Generator, build: Build) -> tuple[tuple[float, float, float], ...]:
+def _highlights(rng: Generator, build: Build) -> tuple[tuple[float, float, float, float], ...]:
     """The light sources, mirrored by the cornea: a ring, a pair or a single one, near the pupil."""
     count, spread, size = ((8, 1.1, 0.26), (4, 1.0, 0.24), (2, 1.4, 0.35), (1, 1.2, 0.5))[int(rng.choice(4, p=_LAMPS))]
     x, y = rng.normal(0, 0.10 * build.radius, 2)
     if count == 1:
-        return (
-            (float(x + rng.normal(0, spread)), float(y + rng.normal(0, spread)), float(rng.uniform(0.5, 1.3) * size)),
-        )
-    turn = rng.uniform(0, 2 * np.pi)
+        return _single(rng, x + rng.normal(0, spread), y + rng.normal(0, spread), rng.uniform(0.4, 1.3) * size)
+    ring, radius, turn = spread * rng.uniform(0.7, 1.3), size * rng.uniform(0.6, 1.4), rng.uniform(0, 2 * np.pi)
+    lamps = _ring((x, y), ring, radius, count, turn, 1.0)
+    faint = float(rng.uniform(0.03, 0.3)) * (rng.random() < 0.5)  # the lens mirrors them once more
+    return lamps + _ring((x, y), ring * rng.uniform(1.3, 1.9), radius * 0.6, count, turn, faint) if faint else lamps
+
+
+def _ring(
+    middle: tuple[float, float], ring: float, radius: float, count: int, turn: float, light: float
+) -> tuple[tuple[float, float, float, float], ...]:
     angles = turn + np.arange(count) * 2 * np.pi / count
-    ring = spread * rng.uniform(0.7, 1.3)
-    radius = size * rng.uniform(0.7, 1.4)
-    return tuple((float(x + ring * np.cos(a)), float(y + ring * np.sin(a)), float(radius)) for a in angles)
+    x, y = middle
+    return tuple((float(x + ring * np.cos(a)), float(y + ring * np.sin(a)), float(radius), light) for a in angles)
+
+
+def _single(rng: Generator, x: float, y: float, radius: float) -> tuple[tuple[float, float, float, float], ...]:
+    """A lamp that is not round: a few discs that overlap."""
+    offsets = rng.normal(0, 0.7 * radius, (int(rng.integers(0, 3)), 2))
+    lamps = [(float(x + dx), float(y + dy), float(radius * rng.uniform(0.4, 0.9)), 1.0) for dx, dy in offsets]
+    return ((float(x), float(y), float(radius), 1.0), *lamps)
 
 
 _LAMPS = [0.35, 0.15, 0.25, 0.25]

@@ -109,7 +109,8 @@ class Finger:
 
 @lru_cache(maxsize=256)
 def _iris(seed: int, position: Position) -> tuple[EyeBuild, Texture]:
-    return draw_build(_stream(seed, position.value, "eye")), grow(_stream(seed, position.value, "iris"))
+    nose = 1 if position is Position.RIGHT_EYE else -1  # the camera faces the person
+    return draw_build(_stream(seed, position.value, "eye"), nose), grow(_stream(seed, position.value, "iris"))
 
 
 @dataclass(frozen=True, slots=True)
