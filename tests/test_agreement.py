@@ -1,0 +1,116 @@
+"""The geometry of a comparison: partners are found where fingers overlap, and what lacks one there speaks against."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Position
+from models.agreement import TOLERANCE, agreement, nearest_compiled, nearest_plain
+from models.calibration import load_calibration
+from models.compare import compare, local_likeness, score
+from models.cylinder_kernel import described
+from models.cylinders import Rows
+from models.encoder import Entry
+from models.gallery import FingerGallery
+from models.minutiae import FORMAT
+from simulators.bench_search import template_of
+from simulators.minutiae_synthesis import again, fingers
+
+FINGERS = fingers(np.random.default_rng(11), 60)
+ROWS = [FINGERS.one(n) for n in range(60)]
+FULL = max(ROWS, key=len)
+
+
+def _half(rows: Rows, *, upper: bool, shared: int) -> Rows:
+    """A half of a finger with a band that both halves have, `shared` pixels high."""
+    middle = 200
+    kept: Rows = rows[rows[:, 1] < middle + shared // 2] if upper else rows[rows[:, 1] >= middle - shared // 2]
+    return kept
+
+
+def _rate(one: Rows, other: Rows) -> float:
+    return load_calibration(FORMAT).false_match_rate(compare(template_of(one), template_of(other)))
+
+
+def test_two_halves_of_a_finger_are_told_from_halves_of_strangers() -> None:
+    mates = [_rate(_half(r, upper=True, shared=160), _half(r, upper=False, shared=160)) for r in ROWS if len(r) > 40]
+    strangers = [
+        _rate(_half(a, upper=True, shared=160), _half(b, upper=False, shared=160))
+        for a, b in zip(ROWS[:30], ROWS[30:], strict=True)
+    ]
+    assert np.median(mates) < 1e-4
+    assert min(strangers) > 1e-4
+
+
+def test_a_finger_on_itself_agrees_wholly_and_lacks_nothing() -> None:
+    one = described(FULL)
+    found = agreement(one, one, (np.arange(6), np.arange(6)))
+    assert found.missing == pytest.approx(0, abs=1e-6)
+    assert found.agreeing == pytest.approx((FULL[:, 3] / 100).sum(), rel=1e-3)
+
+
+def test_what_only_one_finger_shows_within_the_overlap_speaks_against() -> None:
+    one, fewer = described(FULL), described(FULL[:-8])
+    found = agreement(one, fewer, (np.arange(6), np.arange(6)))
+    assert 0 < found.missing <= (FULL[-8:, 3] / 100).sum() + 1e-6
+
+
+def test_what_lies_beyond_the_other_finger_does_not() -> None:
+    half = _half(FULL, upper=True, shared=0)
+    seen = described(half)
+    pairs = seen.which[:6], np.arange(6)
+    rows_of_half = np.flatnonzero((FULL[:, np.newaxis] == half).all(2).any(1))
+    whole = dataclasses.replace(seen, rows=FULL, which=rows_of_half[seen.which])
+    found = agreement(whole, seen, (np.arange(6), pairs[1]))
+    assert found.missing < 0.15 * (FULL[:, 3] / 100).sum()
+
+
+def test_minutiae_whose_quality_was_not_reported_count() -> None:
+    unknown = FULL.copy()
+    unknown[:, 3] = 0
+    one = described(unknown)
+    assert agreement(one, one, (np.arange(6), np.arange(6))).agreeing > 0.5 * len(FULL)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40), st.sampled_from([20.0, 100.0, 400.0]))
+@settings(max_examples=60, deadline=None)
+def test_partners_in_machine_code_are_those_of_numpy(seed: int, count: int, others: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (
+        rng.integers(0, int(spread), (3, count)).astype(float),
+        rng.integers(0, int(spread), (3, others)).astype(float),
+    )
+    laid = [values + np.zeros((4, 1)) for values in b]
+    turn, reach = rng.normal(0, 0.2, 4), np.full((4, count), 50.0)
+    results = []
+    for nearest in (nearest_plain, nearest_compiled):
+        of, off = np.zeros((4, count), np.intp), np.full((4, count), TOLERANCE + 1)
+        nearest(a[0], a[1], a[2] / 60, laid[0], laid[1], b[2] / 60, turn, reach, of, off)
+        results.append((of, off))
+    assert (results[0][0] == results[1][0]).all()
+    assert (results[0][1] == results[1][1]).all()
+
+
+@given(st.integers(0, 59), st.integers(0, 59), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_a_score_is_symmetric_whatever_is_compared(a: int, b: int, seed: int) -> None:
+    one, other = described(again(np.random.default_rng(seed), ROWS[a])), described(ROWS[b])
+    assert score(one, other) == score(other, one)
+    assert local_likeness(one, other) == local_likeness(other, one)
+
+
+def test_ten_fingers_of_a_person_are_searched_by_probes_of_unknown_position() -> None:
+    """Forty persons of ten fingers each, positions known to the gallery and not to the traveller."""
+    positions = [position for position in Position if position.modality and position.modality.value == "finger"]
+    crowd = fingers(np.random.default_rng(5), 400)
+    entries = [Entry(f"p{n // 10}", positions[n % 10], template_of(crowd.one(n))) for n in range(400)]
+    gallery = FingerGallery.build(entries)
+    for number in (7, 123, 250, 399):
+        probe = template_of(again(np.random.default_rng(number), crowd.one(number)))
+        found = gallery.search(probe, Position.UNKNOWN, 5)
+        assert found[0].key == f"p{number // 10}"
+        assert len({one.key for one in found}) == 5
+        assert gallery.search(probe, positions[number % 10], 1) == found[:1]
