@@ -10,7 +10,7 @@ from models.iris_geometry import Bools, Boundary, Floats, spread
 
 Image = npt.NDArray[np.float32]
 _TUKEY = 4.0  # standard deviations at which a point counts no more
-_ROUNDS = 6  # of reweighting
+_ROUNDS = 5  # of each kind of reweighting
 
 
 class Unrolled(NamedTuple):
@@ -127,13 +127,16 @@ def smooth(radii: Floats, weights: Floats, harmonics: int, stiffness: float, lea
     hold = np.diag(stiffness * np.where(order == 1, 0.1, np.maximum(order - 1, 0) ** 2.0) + 1e-9)
     current = weights.astype(np.float64)
     fitted = np.full(len(radii), np.median(radii))
-    for _ in range(_ROUNDS):
+    known = weights > 0
+    for turn in range(2 * _ROUNDS):
         weighted = base * current[:, None]
         fitted = base @ np.linalg.solve(base.T @ weighted + hold * len(radii) / 256, weighted.T @ radii)
         off = np.abs(radii - fitted)
-        known = weights > 0
-        spread_off = max(1.4826 * float(np.median(off[known])) if known.any() else 1.0, least)
-        current = weights * np.clip(1 - (off / (_TUKEY * spread_off)) ** 2, 0, 1) ** 2
+        if turn < _ROUNDS:  # the least sum of distances first: few wrong points cannot pull it
+            current = weights / np.maximum(off / least, 1)
+        else:
+            noise = max(1.4826 * float(np.median(off[known])) if known.any() else 1.0, least)
+            current = weights * np.clip(1 - (off / (_TUKEY * noise)) ** 2, 0, 1) ** 2
     return fitted.astype(np.float32)
 
 

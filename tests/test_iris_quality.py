@@ -1,0 +1,106 @@
+"""What pictures of eyes are worth, and that nothing but an open eye is worth anything."""
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import ndimage
+
+from drivers.sample import Position
+from models.encoder import Flaw, Quality
+from models.iris_quality import glance, judge
+from models.iris_segmentation import segment
+from simulators.eye_blanks import Blank, blank, printed
+from simulators.people import EyeCondition, Person
+
+Pixels = npt.NDArray[np.uint8]
+GOOD = 50  # what a kiosk would keep
+SEEDS = (21, 22, 23, 24)
+
+
+def quality(image: Pixels) -> Quality:
+    return judge(image, segment(image))
+
+
+@functools.cache
+def picture(seed: int, condition: EyeCondition) -> Pixels:
+    return Person(seed).eye(Position.RIGHT_EYE).scene(1, condition=condition).image
+
+
+@functools.cache
+def scores(condition: EyeCondition) -> list[int]:
+    return [quality(picture(seed, condition)).score for seed in SEEDS]
+
+
+def honest(answer: Quality) -> bool:
+    return answer.score < GOOD and answer.flaw is not None
+
+
+def test_clear_looks_are_good() -> None:
+    assert np.median(scores(EyeCondition.NORMAL)) >= GOOD
+
+
+def test_closed_eyes_are_never_good_and_say_why() -> None:
+    assert all(honest(quality(picture(seed, EyeCondition.CLOSED))) for seed in SEEDS)
+
+
+@pytest.mark.parametrize("kind", Blank)
+def test_nothing_is_never_good_and_says_why(kind: Blank) -> None:
+    for seed in range(2):
+        assert honest(quality(blank(np.random.default_rng(seed), 640, 480, kind).image))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_printed_eye_is_never_good_and_says_why(seed: int) -> None:
+    assert honest(quality(printed(picture(seed, EyeCondition.NORMAL))))
+
+
+def test_two_eyes_are_one_too_many() -> None:
+    small = picture(21, EyeCondition.NORMAL)[::2, ::2]
+    answer = quality(np.concatenate([small, small[:, ::-1]], axis=1))
+    assert honest(answer)
+    assert answer.flaw is Flaw.SEVERAL
+
+
+def test_a_picture_that_is_too_small_is_not_judged_by_its_noise() -> None:
+    assert quality(np.zeros((20, 20), np.uint8)) == Quality(0, Flaw.EMPTY)
+    assert quality(np.zeros((0, 0), np.uint8)).score == 0
+
+
+def test_out_of_focus_is_worse_and_says_so() -> None:
+    sharp = picture(21, EyeCondition.NORMAL)
+    soft = ndimage.gaussian_filter(sharp, 14)
+    answer = quality(soft)
+    assert answer.score < quality(sharp).score
+    assert answer.flaw is not None
+
+
+def test_far_away_is_worse_than_near() -> None:
+    tiny = np.full((480, 640), 200, np.uint8)
+    tiny[150:310, 200:413] = picture(21, EyeCondition.NORMAL)[::3, ::3][:160, :213]
+    assert quality(tiny).score < quality(picture(21, EyeCondition.NORMAL)).score
+
+
+def test_an_eye_at_the_edge_is_asked_to_the_middle() -> None:
+    image = picture(21, EyeCondition.NORMAL)
+    found = segment(image)
+    assert found is not None
+    cut = np.ascontiguousarray(image[:, int(found.limbus.x) - 10 :])
+    assert quality(cut).score < quality(image).score
+
+
+def test_measures_have_their_usual_sizes() -> None:
+    measures = quality(picture(21, EyeCondition.NORMAL)).measures
+    assert 0.1 < measures["dilation"] < 0.8
+    assert 0 <= measures["usable"] <= 1.05
+    assert 0.5 < measures["roundness"] <= 1
+    assert measures["diameter"] > 60
+    assert 0 < measures["pupil_contrast"] <= 100
+    assert 0 <= measures["sclera_contrast"] <= 100
+
+
+def test_a_glance_sees_open_eyes_and_no_others() -> None:
+    assert sum(glance(picture(seed, EyeCondition.NORMAL)).score >= GOOD for seed in SEEDS) >= len(SEEDS) - 1
+    assert glance(np.zeros((480, 640), np.uint8)) == Quality(0, Flaw.EMPTY)
+    assert glance(blank(np.random.default_rng(1), 640, 480, Blank.NOISE).image).score < GOOD
