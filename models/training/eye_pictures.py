@@ -16,13 +16,16 @@ from scipy import ndimage
 from drivers.sample import Position
 from simulators.people import EyeCondition, Person, blank
 
-HEIGHT, WIDTH = 144, 192  # what the network sees
+HEIGHT, WIDTH = 128, 160  # what the network sees
 KEPT = 2  # a scene is kept in so many times that size, for the augmentation to choose from
 MAPS = 3  # inside the pupil, inside the limbus (also under lids), usable iris
 EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 SUPERSAMPLED = 4
 BLANKS, CLOSED = 0.04, 0.09  # of the scenes: nothing there; and, up to here, closed eyes
 LEAST_OPEN = 0.12
+FIRST_PERSON = 1_000_000  # no test or demonstration goes there
+LOOKS = 6  # scenes of a person: growing an iris takes longer than looking at it
+BARS = 0.12  # of the pictures have a bar along an edge, as some cameras make
 ASPECTS = ((288, 384), (280, 320), (240, 320), (216, 384))  # of the sensors that are imitated, height and width
 
 
@@ -63,7 +66,7 @@ def scene(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """One picture and its maps. The number decides person, eye, frame and camera."""
     rng = np.random.default_rng([7, number])
     height, width = ASPECTS[rng.integers(len(ASPECTS))]
-    eye = Person(int(rng.integers(1_000_000, 2_000_000_000))).eye(EYES[number % 2])
+    eye = Person(FIRST_PERSON + number // LOOKS).eye(EYES[number // LOOKS % 2])
     kind = rng.random()
     if kind < BLANKS:
         shown = blank(rng, width, height)
@@ -157,5 +160,15 @@ def _photographed(image: NDArray[np.float32], rng: np.random.Generator) -> NDArr
     if rng.random() < 0.15:
         cy, cx, wide, tall = rng.uniform(-0.8, 0.8), rng.uniform(-0.8, 0.8), *rng.uniform(0.03, 0.25, 2)
         image = np.where(((x - cx) / wide) ** 2 + ((y - cy) / tall) ** 2 < 1, rng.uniform(0.8, 1.0), image)
+    if rng.random() < BARS:
+        image = _barred(image, rng)
     noise = rng.uniform(0, 0.05) * rng.standard_normal(image.shape, np.float32)
     return np.clip(image + noise, 0, 1).astype(np.float32)
+
+
+def _barred(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """One side of the picture is no picture."""
+    turns = int(rng.integers(4))
+    turned = np.rot90(image, turns).copy()
+    turned[: int(rng.integers(1, 14))] = rng.uniform(0, 1)
+    return np.rot90(turned, -turns)
