@@ -23,6 +23,7 @@ DEFAULT_CONFIG = Path("/etc/kiosk-agent/kiosk-agent.toml")
 # Exit statuses of sysexits(3): systemd and scripts tell a wrong configuration from a failure by them.
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as of a shell
 
 app = typer.Typer(
     name="kiosk-agent",
@@ -93,6 +94,25 @@ def capture(
     from agent.probe import capture_one
 
     console.captured(capture_one(driver, url, _options(option or []), timeout, out), out)
+
+
+@app.command("record")
+def record_traffic(
+    driver: Annotated[str, typer.Argument(help="A driver's name, say uru4000.")],
+    url: Annotated[str, typer.Argument(help="Where the device is, say usb:05ba:000a.")],
+    out: Annotated[Path, typer.Option(help="Write the recording here (text); delete it after use.")],
+    option: Annotated[list[str] | None, typer.Option(help="key=value for the driver; may be repeated.")] = None,
+    samples: Annotated[int, typer.Option(min=1, max=100, help="Presentations to record.")] = 1,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each.")] = 20.0,
+) -> None:
+    """Write down all that passes between a driver and its device, for a test to play back. Opens the device itself."""
+    from agent.record import Wish, record
+
+    wish = Wish(driver, url, _options(option or []), samples, timeout)
+    recorded = record(wish, out, console.told)
+    console.recorded(recorded, wish, out)
+    if recorded.ended_by:
+        raise typer.Exit(EXIT_INTERRUPTED if recorded.interrupted else EXIT_FAILED)
 
 
 @app.command()
@@ -219,7 +239,7 @@ def main() -> None:
         print(f"kiosk-agent: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

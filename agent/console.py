@@ -1,6 +1,7 @@
 """What the command line prints. Plain when piped; never a template, an image or a score that a person could misread."""
 
 import json as jsonlib
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -16,6 +17,7 @@ from agent.screen import Announcement
 
 if TYPE_CHECKING:
     from agent.probe import Capture
+    from agent.record import Recorded, Wish
     from drivers.inventory import Attached
 
 Json = Mapping[str, Any]
@@ -95,6 +97,25 @@ def captured(capture: "Capture", path: Path | None) -> None:
     out.print(f"{capture.waited_s:.2f} s until the sample was here, {capture.assess_s * 1000:.0f} ms to assess it")
     if path is not None:
         out.print(f"[yellow]written to {escape(str(path))}: it holds a real finger or eye; delete it after use[/]")
+
+
+def told(line: str) -> None:
+    """A line for the technician while something runs."""
+    out.print(escape(line))
+
+
+def recorded(recording: "Recorded", wish: "Wish", path: Path) -> None:
+    """What is in the file, why it ended early, what to do with it."""
+    name = escape(str(path))
+    if recording.ended_by:
+        out.print(f"[bold red]ended early[/]: {escape(recording.ended_by)}")
+    size = path.stat().st_size / 1024
+    out.print(f"{name}: {recording.samples} of {wish.samples} samples in {recording.lines} lines, {size:.0f} KiB")
+    out.print("play it back in a test:  Player(PATH.read_text().splitlines()).sensor()   (drivers/playback.py)")
+    out.print(
+        f"[yellow]it holds a real finger or eye, readable by anybody who has the file: only your account may read it; "
+        f"do not send it, do not commit it, and delete it after use:  rm {escape(shlex.quote(str(path)))}[/]"
+    )
 
 
 def announced(announcement: Json, *, as_json: bool = False) -> None:

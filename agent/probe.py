@@ -1,6 +1,5 @@
 """Look at sensors for a technician: whether one answers, and what one sample of it is like."""
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from agent.config import Config
 from agent.errors import AgentError, ConfigError
 from agent.kiosk import make_sensor
 from agent.messages import say
+from agent.own_file import in_the_way, own_file
 from drivers import open_sensor
 from drivers.errors import CaptureRetry, DeviceTaken, SensorError
 from drivers.sample import Sample
@@ -66,7 +66,7 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
     AgentError says why there is no sample; `out` must not exist yet, and only its owner may read it.
     """
     if out is not None and out.exists():  # before anybody is asked to touch the sensor
-        raise _in_the_way(out)
+        raise in_the_way(out)
     try:
         sensor = open_sensor(driver, url, options)
     except ValueError as error:
@@ -76,12 +76,8 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
         start = time.perf_counter()
         sample = sensor.capture(timeout)
         waited = time.perf_counter() - start
-    except CaptureRetry as retry:
-        raise AgentError(f"no sample: {retry} - the traveller would be told: {say(retry.reason)}") from retry
-    except DeviceTaken as error:
-        raise AgentError(f"{error}: if the daemon does (see `kiosk-agent status`), stop the daemon first") from error
-    except SensorError as error:
-        raise AgentError(str(error)) from error
+    except (CaptureRetry, SensorError) as error:
+        raise AgentError(explained(error)) from error
     finally:
         sensor.close()
     encoder = load_encoder(sample.modality, 2)
@@ -93,16 +89,16 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
     return Capture(info, sample, quality, waited, assessed)
 
 
+def explained(error: CaptureRetry | SensorError) -> str:
+    """Why there is no sample, and what to do, for a technician."""
+    if isinstance(error, CaptureRetry):
+        return f"no sample: {error} - the traveller would be told: {say(error.reason)}"
+    if isinstance(error, DeviceTaken):
+        return f"{error}: if the daemon does (see `kiosk-agent status`), stop the daemon first"
+    return str(error)
+
+
 def _write(sample: Sample, out: Path) -> None:
-    try:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            Image.fromarray(sample.image).save(file, format="PNG", dpi=(sample.pixels_per_inch, sample.pixels_per_inch))
-    except FileExistsError:
-        raise _in_the_way(out) from None
-    except OSError as error:
-        raise AgentError(f"{out}: cannot be written: {error.strerror or error}") from error
-
-
-def _in_the_way(out: Path) -> AgentError:
-    """Others may read or hold open a file that is there already, or it is a sample still needed."""
-    return AgentError(f"{out}: is there already: delete it, or write the sample to another file")
+    resolution = (sample.pixels_per_inch, sample.pixels_per_inch)
+    with own_file(out) as file:
+        Image.fromarray(sample.image).save(file, format="PNG", dpi=resolution)

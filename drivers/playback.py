@@ -1,11 +1,22 @@
-"""A recording of drivers/recording.py, played back to the driver that it was made with: a device for a test."""
+"""A recording of drivers/recording.py, played back to the driver that it was made with: a device for a test.
+
+player = Player(Path("recording").read_text(encoding="utf-8").splitlines())
+sensor = player.sensor()
+sensor.open()
+sample = sensor.capture(timeout=20)      # takes no time, and needs no device
+"""
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from inspect import signature
+from typing import Any
+from urllib.parse import unquote
 
+from drivers import sensor_class
 from drivers.errors import ProtocolError, TransferTimeout
 from drivers.recording import ERRORS, TITLE, Line, control_in_call, control_out_call
+from drivers.sensor import Sensor
 from drivers.usb_link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity
 
 
@@ -21,11 +32,25 @@ class Player:
         if not lines or lines[0] != TITLE:
             raise ValueError(f"not a recording of this version: it does not begin with {TITLE!r}")
         heads = [line.split(" ", 1) for line in lines[1:] if not line[:1].isdigit()]
-        self.driver = next(value for key, value in heads if key == "driver")
-        self.url = next(value for key, value in heads if key == "url")
-        self.options = dict(value.split("=", 1) for key, value in heads if key == "option")
+        named = {head[0]: head[-1] for head in heads}
+        if not {"driver", "url"} <= set(named):
+            raise ValueError("not a whole recording: it does not say which driver was where")
+        self.driver, self.url = named["driver"], named["url"]
+        self.options = dict(head[-1].split("=", 1) for head in heads if head[0] == "option")
         self._lines = deque(Line.parse(line) for line in lines[1:] if line[:1].isdigit())
         self._now = 0.0
+
+    def sensor(self) -> Sensor:
+        """The driver that was recorded, with the recording for a device. ValueError: there is no such driver."""
+        make = sensor_class(self.driver)
+        clock = {"clock": self.now} if "clock" in signature(make).parameters else {}
+        return make(self.url, self.options, connect=self.connect, **clock)
+
+    def connect(self, *_: object) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, as the driver's URL wants it
+        """The next end that was opened: what a driver takes as `connect`. LinkLost where it could not be opened."""
+        self.answer("open")
+        on_usb = bool(self._lines) and self._lines[0].call.startswith("identity ")
+        return self._link() if on_usb else PlayedTransport(self)
 
     def now(self) -> float:
         """The time of the recording."""
@@ -59,15 +84,9 @@ class Player:
         self._now = max(self._now, line.at)
         return line
 
-    def transport(self) -> "PlayedTransport":
-        """The serial end of the recording."""
-        return PlayedTransport(self)
-
-    def link(self) -> "PlayedLink":
-        """The USB end of the recording."""
-        identity = self._play().call.split(" ")[1:]
-        values = dict(pair.split("=", 1) for pair in identity)
-        kinds = {field.name: int if field.type in (int, "int") else str for field in fields(UsbIdentity)}
+    def _link(self) -> "PlayedLink":
+        values = dict(pair.split("=", 1) for pair in self._play().call.split(" ")[1:])
+        kinds = {field.name: int if field.type in (int, "int") else unquote for field in fields(UsbIdentity)}
         found = UsbIdentity(**{name: kinds[name](value) for name, value in values.items()})  # type: ignore[arg-type]
         return PlayedLink(self, found, self.answer("configuration") or b"")
 
@@ -132,7 +151,7 @@ class _PlayedInbox:
         """Nothing is pending."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlayedLink:
     """A UsbLink out of a recording."""
 

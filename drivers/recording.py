@@ -6,8 +6,9 @@ A recording holds what the sensor sent, a fingerprint or an eye included: it is 
     driver nb1010
     url usb:298d:1010
     option pixels_per_inch=385
-    0.000000 identity vendor=10637 product=4112 ...
-    0.000000 configuration = 0902...
+    0.000000 open =
+    0.000310 identity vendor=10637 product=4112 serial= port=1-1 bcd_device=1 speed=full =
+    0.000310 configuration = 0902...
     0.000812 write 02 8038010008000000 =
     0.001544 read 83 540 = 80211a...
     0.501544 read 83 540 ! TransferTimeout
@@ -16,19 +17,23 @@ One line a call of the driver: seconds since the start, what was called with whi
 back, or after `!` the error. drivers/playback.py plays it.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
+from urllib.parse import quote
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, Stalled, TransferTimeout
-from drivers.transport import Transport
+from drivers.transport import SerialUrl, SocketUrl, Transport, Url
 from drivers.usb_link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbLink
+from drivers.usb_url import AnyUsbUrl
 
 TITLE = "# kiosk-agent recording 1"
 ERRORS = {error.__name__: error for error in (TransferTimeout, Stalled, Cancelled, LinkLost, ProtocolError)}
 
 Answer = TypeVar("Answer", bound=bytes | None)
+End = TypeVar("End")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def control_out_call(request_type: int, request: int, value: int, index: int, da
 
 
 class Recorder:
-    """Writes what passes through the ends that it hands out."""
+    """Writes what passes through the ends that it hands out: so many `lines` until now; `opened`: there was an end."""
 
     def __init__(
         self,
@@ -80,12 +85,33 @@ class Recorder:
         self._file = file
         self._clock = clock
         self._start = clock()
+        self._lock = threading.Lock()  # a camera is read in a thread of its own
+        self.lines = 0
+        self.opened = False
         head = [TITLE, f"driver {driver}", f"url {url}", *(f"option {key}={value}" for key, value in options.items())]
         file.write("\n".join(head) + "\n")
 
     def note(self, call: str, answer: str = "", error: str = "") -> None:
         """Write one line."""
-        self._file.write(f"{Line(self._clock() - self._start, call, answer, error)}\n")
+        with self._lock:
+            self._file.write(f"{Line(self._clock() - self._start, call, answer, error)}\n")
+            self.lines += 1
+
+    def connect(self, url: Url | AnyUsbUrl, *interface: int) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, see below
+        """Open the device and listen to it: what a driver takes as `connect`."""
+        if isinstance(url, SerialUrl | SocketUrl):
+            return self.transport(self._opened(url.open))
+        return self.link(self._opened(lambda: url.open(*interface)))
+
+    def _opened(self, open_end: Callable[[], End]) -> End:
+        try:
+            end = open_end()
+        except LinkLost:
+            self.note("open", error="LinkLost")
+            raise
+        self.opened = True
+        self.note("open")
+        return end
 
     def call(self, call: str, work: Callable[[], Answer]) -> Answer:
         """Do it and write what came of it."""
@@ -112,7 +138,7 @@ class Recorder:
 
     def link(self, inner: UsbLink) -> "RecordedLink":
         """A USB link that is listened to."""
-        identity = " ".join(f"{name}={value}" for name, value in asdict(inner.identity).items())
+        identity = " ".join(f"{name}={quote(str(value))}" for name, value in asdict(inner.identity).items())
         self.note(f"identity {identity}")
         self.note("configuration", inner.configuration.hex())
         return RecordedLink(inner, self)
