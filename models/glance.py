@@ -1,4 +1,4 @@
-"""The quick look at each frame of a camera: is there an eye, is it near enough, is it sharp. Quality, not a template."""
+"""The quick look at each frame of a camera: an eye there, near enough, sharp? Quality, not a template."""
 
 from collections.abc import Callable
 

@@ -15,15 +15,15 @@ from agent import console as words
 from drivers.sample import Position
 from simulators.broker import HOST
 from simulators.hub_store import event_key
-from simulators.people import Condition, Person
+from simulators.people import Condition, EyeCondition
 from simulators.rig import KioskRig, Watcher
 from simulators.sensors import SensorName, make_sensor
+from simulators.visitor import Visitor
 
 LISTED, UNLISTED, UNREADABLE = 7, 11, 13  # seeds of synthetic people
-FINGER = Position.RIGHT_INDEX
+FINGERS = (Position.RIGHT_INDEX, Position.LEFT_INDEX)
+EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 HUB_S = 15.0
-
-AT_THE_END = ("proceed", "go_to_officer")
 
 Json = Mapping[str, Any]
 out = Console(highlight=False, soft_wrap=True)
@@ -54,41 +54,31 @@ class Demo:
         self._watcher = watcher
 
     def enrol(self) -> None:
-        """Put the first traveller on the local list, from three other impressions of the finger."""
-        out.print(f"\n[bold]0  Enrolment of synthetic person {LISTED}[/], three samples, into the local list")
-        answer: list[Json] = []
-        request = {"samples": 3, "into_local_list": True, "reference_id": "reference-0001"}
-        asking = threading.Thread(target=lambda: answer.append(self._rig.client.ask("enrol", request)))
-        asking.start()
-        for impression in range(3):
-            self._watcher.wait_for("told")
-            self._press(LISTED, impression, Condition.NORMAL)
-            self._watcher.wait_for("step")
-            self._rig.lift()
-        asking.join()
-        if not answer:
-            raise RuntimeError("the enrolment failed: see the lines above")
-        words.enrolled(answer[0])
+        """Put the first traveller on the local list, from two samples of each finger and eye of the plan."""
+        out.print(f"\n[bold]0  Enrolment of synthetic person {LISTED}[/], into the local list")
+        visitor = Visitor(self._rig, self._watcher, LISTED, finger_condition=Condition.NORMAL, say=_show_visitor)
+        words.enrolled(visitor.enrol(self._rig.positions, 2, "reference-0001"))
 
     def play(self, number: int, traveller: Traveller) -> str:
         """One traveller from the first touch to the answer; returns the outcome."""
         out.print(f"\n[bold]{number}  {traveller.title}[/]")
-        for attempt in range(10):
-            self._press(traveller.seed, 10 + attempt, traveller.condition)
-            step = self._watcher.wait_for("step")
-            self._rig.lift()
-            if step["usable"] or self._watcher.wait_for("told")["key"] in AT_THE_END:
-                break
-        decided = self._watcher.wait_for("decided")
+        visitor = Visitor(
+            self._rig,
+            self._watcher,
+            traveller.seed,
+            first=10,
+            finger_condition=traveller.condition,
+            eye_condition=EyeCondition.NORMAL,
+            say=_show_visitor,
+        )
+        decided = visitor.pass_through()
         if not self._rig.hub.wait(lambda hub: _holds(hub.events(), decided["event"]), HUB_S):
             raise RuntimeError("the hub did not get the event: see the agent's log")
         return str(decided["outcome"])
 
-    def _press(self, seed: int, impression: int, condition: Condition | None) -> None:
-        out.print(f"  [dim]person {seed} presses the {FINGER.replace('_', ' ')} finger (impression {impression})[/]")
-        view = self._rig.sensor.view
-        image = Person(seed).finger(FINGER).impression(impression, view.width, view.height, view.ppi, condition)
-        self._rig.sensor.show(image)
+
+def _show_visitor(line: str) -> None:
+    out.print(f"  [dim]{line}[/]")
 
 
 def _holds(events: list[dict[str, Any]], key: str) -> bool:
@@ -105,6 +95,8 @@ def _introduce(rig: KioskRig) -> None:
     out.print(f"  broker {rig.broker.name} at {HOST}:{rig.broker.port}")
     out.print(f"  hub    stores in {rig.hub.path}")
     out.print(f"  sensor simulated {rig.sensor.kind.title}, at {rig.sensor.url}")
+    if rig.camera is not None:
+        out.print(f"  camera simulated, 640x480 in the near infrared, at {rig.camera.url}")
     out.print(f"  agent  process {agent}, log {rig.log}")
 
 
@@ -127,6 +119,9 @@ def _stay(rig: KioskRig) -> None:
     out.print("\nThe kiosk goes on. In another terminal, press and lift a finger:")
     out.print(f"  .venv/bin/kiosk-sim press --link {link} --person 21 --hold 1", style="bold")
     out.print(f"  .venv/bin/kiosk-sim press --link {link} --image FILE.png --hold 1", style="bold")
+    if rig.camera is not None:
+        out.print("and look into the camera:")
+        out.print(f"  .venv/bin/kiosk-sim look --link {rig.camera.link} --person 21 --eye right", style="bold")
     out.print("Or ask the daemon how it is:")
     out.print(f"  .venv/bin/kiosk-agent status --config {rig.config}", style="bold")
     out.print("Ctrl-C ends everything.\n")
@@ -139,6 +134,7 @@ def command(
     once: Annotated[
         bool, typer.Option("--once", help="End after the three travellers; exit 1 if one came out wrong.")
     ] = False,
+    camera: Annotated[bool, typer.Option(help="A camera too, and two eyes in the plan.")] = True,
     pace: Annotated[bool, typer.Option("--pace", help="Let bytes take the time of the real wire.")] = False,
     rumqttd: Annotated[bool, typer.Option("--rumqttd", help="Use rumqttd even where Mosquitto is installed.")] = False,
 ) -> None:
@@ -149,7 +145,8 @@ def command(
     good = False
     try:
         chosen = partial(make_sensor, sensor, pace=pace)
-        with KioskRig(say=_show_hub, sensor=chosen, mosquitto=False if rumqttd else None) as rig:
+        positions = FINGERS + (EYES if camera else ())
+        with KioskRig(say=_show_hub, sensor=chosen, positions=positions, mosquitto=False if rumqttd else None) as rig:
             _introduce(rig)
             with Watcher(rig, words.announced) as watcher:
                 good = _perform(rig, watcher)

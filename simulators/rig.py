@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -21,11 +21,16 @@ from typing import Any, Self
 from agent.control import ControlClient
 from agent.errors import ControlError
 from agent.keys import load_kiosk_key
+from drivers.sample import Modality, Position
 from simulators import ef01_rig
 from simulators.broker import Broker
 from simulators.hub import HubSimulator, Say
 from simulators.hub_keys import HubKeys
+from simulators.people import Condition, EyeCondition, Person
 from simulators.touch_rig import TouchRig
+from simulators.uvc_descriptors import UvcSettings
+from simulators.uvc_rig import UvcRig
+from simulators.uvc_scene import Look
 from simulators.waiting import wait_until
 
 READY_S = 60.0  # the first start on a slow machine reads every library from the disk
@@ -52,8 +57,9 @@ driver = "{driver}"
 url = "{url}"
 options = {{ {options} }}
 
+{camera}
 [plan]
-steps = [{{ sensor = "finger", position = "right_index" }}]
+steps = [{steps}]
 
 [hub]
 port = {port}
@@ -68,6 +74,15 @@ enabled = true
 """
 
 
+CAMERA = """\
+[sensors.camera]
+driver = "uvc"
+url = "{url}"
+"""
+
+UNSEEN_FRAMES = 12  # of an empty room, until the agent knows that an eye has left: it looks at every third or so
+
+
 class KioskRig:
     """Everything runs while the context lasts. `say` hears the hub's lines; the agent's log goes to `log`."""
 
@@ -77,6 +92,7 @@ class KioskRig:
         environment: Mapping[str, str] | None = None,
         say: Say | None = None,
         sensor: MakeSensor | None = None,
+        positions: Sequence[Position] = (Position.RIGHT_INDEX,),
         mosquitto: bool | None = None,
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-")
@@ -87,6 +103,9 @@ class KioskRig:
         self._keys = HubKeys.load_or_make(self.folder / "hub.json", [self._kiosk_public_key()])
         self.hub = HubSimulator(self.broker.port, db=self.folder / "hub.db", say=say, keys=self._keys)
         self.sensor = (sensor or ef01_rig.usual)(self.folder / "sensor")
+        self.positions = tuple(positions)  # what the plan asks for, in its order
+        eyes = any(position.modality is Modality.IRIS for position in positions)
+        self.camera = UvcRig(UvcSettings(), self.folder / "camera") if eyes else None
         self.client = ControlClient(self.folder / "control.sock")
         self.agent: subprocess.Popen[bytes] | None = None
         self._environment = dict(environment or {})
@@ -98,6 +117,8 @@ class KioskRig:
             stack.enter_context(self.broker)
             stack.enter_context(self.hub)
             stack.enter_context(self.sensor)
+            if self.camera is not None:
+                stack.enter_context(self.camera)
             self._write_config()
             stack.callback(self.stop_agent)
             self.start_agent()
@@ -111,6 +132,29 @@ class KioskRig:
         """Take the finger away and let the driver see it: one that followed at once would be the same finger to it."""
         self.sensor.lift()
         self.sensor.await_notice(LIFT_S)
+
+    def press(self, seed: int, position: Position, impression: int, condition: Condition | None) -> None:
+        """A synthetic person lays a finger on the sensor."""
+        view = self.sensor.view
+        finger = Person(seed).finger(position)
+        self.sensor.show(finger.impression(impression, view.width, view.height, view.ppi, condition))
+
+    def look(self, seed: int, position: Position, condition: EyeCondition | None) -> None:
+        """A synthetic person looks into the camera. RuntimeError: the plan asks for no eye."""
+        if self.camera is None:
+            raise RuntimeError("this kiosk has no camera: its plan asks for no eye")
+        look = Look(person=seed, eye=position.removesuffix("_eye"))
+        self.camera.look(**(look if condition is None else look | {"condition": condition.value}))
+
+    def take_away(self, position: Position) -> None:
+        """The finger or the eye goes, and the agent has noticed."""
+        if position.modality is Modality.IRIS and self.camera is not None:
+            self.camera.away()
+            sent = self.camera.camera.counters().frames_sent
+            camera = self.camera.camera
+            wait_until(lambda: camera.counters().frames_sent >= sent + UNSEEN_FRAMES, LIFT_S)
+        else:
+            self.lift()
 
     def start_agent(self) -> None:
         """Start the daemon and wait until its control socket answers. RuntimeError with the end of its log if not."""
@@ -185,6 +229,8 @@ class KioskRig:
             driver=self.sensor.kind.driver,
             url=self.sensor.url,
             options=", ".join(f"{key} = {json.dumps(value)}" for key, value in self.sensor.kind.options.items()),
+            camera=CAMERA.format(url=self.camera.url) if self.camera else "",
+            steps=", ".join(_step(position) for position in self.positions),
             port=self.broker.port,
             hub_key=self.folder / "hub.pub.json",
         )
@@ -240,3 +286,8 @@ class Watcher:
                         self._queue.put(announcement)
             except (ControlError, OSError, json.JSONDecodeError):
                 self._stopping.wait(0.05)  # the agent is away; it will be back
+
+
+def _step(position: Position) -> str:
+    sensor = "camera" if position.modality is Modality.IRIS else "finger"
+    return f'{{ sensor = "{sensor}", position = "{position}" }}'
