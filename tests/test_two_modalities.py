@@ -1,15 +1,24 @@
 """A finger and an eye of one traveller, through sensor, camera, drivers and the daemon, as the demo has them."""
 
 from collections.abc import Iterator
+from typing import TypedDict
 
 import pytest
 
 from drivers.sample import Position
+from simulators.people import Condition, EyeCondition
 from simulators.rig import KioskRig, Watcher
 from simulators.visitor import Visitor
 
 BOTH = (Position.RIGHT_INDEX, Position.RIGHT_EYE)
 LISTED, UNLISTED = 7, 11
+
+
+class Well(TypedDict):
+    """Nothing is the matter with finger and eye."""
+
+    finger_condition: Condition
+    eye_condition: EyeCondition
 
 
 @pytest.fixture(scope="module", name="kiosk")
@@ -20,12 +29,13 @@ def _kiosk() -> Iterator[tuple[KioskRig, Watcher]]:
 
 def test_a_listed_traveller_is_a_lead_and_another_is_clear(kiosk: tuple[KioskRig, Watcher]) -> None:
     rig, watcher = kiosk
-    made = Visitor(rig, watcher, LISTED).enrol(BOTH, 1, "reference-1")
+    well: Well = {"finger_condition": Condition.NORMAL, "eye_condition": EyeCondition.NORMAL}
+    made = Visitor(rig, watcher, LISTED, **well).enrol(BOTH, 1, "reference-1")
     assert set(made["quality"]) == {"right_index", "right_eye"}
     assert made["template_formats"] == ["finger-minutiae/1", "iris-code/1"]
-    listed = Visitor(rig, watcher, LISTED, first=10).pass_through()
+    listed = Visitor(rig, watcher, LISTED, first=10, **well).pass_through()
     assert (listed["outcome"], listed["reason"]["missing"]) == ("lead", [])
-    assert Visitor(rig, watcher, UNLISTED, first=10).pass_through()["outcome"] == "clear"
+    assert Visitor(rig, watcher, UNLISTED, first=10, **well).pass_through()["outcome"] == "clear"
     status = rig.client.ask("status")
     assert {name: sensor["state"] for name, sensor in status["sensors"].items()} == {
         "finger": "ready",
