@@ -26,7 +26,7 @@ from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
 from drivers.sample import Modality
 from drivers.sensor import Sensor
-from models import load_encoder
+from models import load_encoder, search_threads
 from models.encoder import Encoder
 from models.glance import load_glance
 from models.manifest import ModelError
@@ -120,7 +120,8 @@ def attended(sensor: Sensor, announce: Announce) -> Sensor:
 
 
 def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
-    """One encoder for each modality of the plan."""
+    """One encoder for each modality of the plan; encoding and searching take the configured threads."""
+    search_threads.allow(config.models.threads)
     wanted = {modality for step in config.plan.steps if (modality := step.position.modality)}
     try:
         return {modality: load_encoder(modality, config.models.threads) for modality in sorted(wanted)}

@@ -10,7 +10,6 @@ threads, any division into blocks, and with or without machine code.
 
 import bisect
 import itertools
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from models.encoder import Entry, Gallery, Scored
 from models.minutiae import FORMAT, unpack
 from models.packed import Words
 from models.prefilter import Ranks
+from models.search_threads import allowed
 from models.template import Template, TemplateError
 
 SHORT_LIST = 64  # keys that are re-ranked, at the least
@@ -44,7 +44,7 @@ class FingerGallery:
     template_format = FORMAT
 
     blocks: tuple[Block, ...]
-    threads: int = os.cpu_count() or 1
+    threads: int = 0  # of a search; 0: what models/search_threads.py allows
     _ends: tuple[int, ...] = field(init=False)  # how many entries up to the end of each block
 
     def __post_init__(self) -> None:
@@ -144,9 +144,10 @@ class FingerGallery:
 
     def _each(self, work: Callable[[Any], NDArray[Any]], parts: Sequence[Any]) -> list[NDArray[Any]]:
         """Some work for each part, by as many threads as there may be, in the order of the parts."""
-        if self.threads == 1 or len(parts) < 2:
+        threads = self.threads or allowed()
+        if threads == 1 or len(parts) < 2:
             return [work(part) for part in parts]
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, parts))
 
 

@@ -22,6 +22,7 @@ from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
 from simulators import bench_compare, bench_encode, bench_iris_compare, bench_iris_encode, bench_iris_search
+from simulators.bench_report import report
 from simulators.bench_search import search
 from simulators.ef01_commands import Ef01Settings
 from simulators.ef01_rig import Ef01Rig
@@ -46,6 +47,7 @@ search.command()(bench_iris_search.iris)
 app.add_typer(bench_compare.app, name="compare")
 app.add_typer(bench_encode.app, name="encode")
 app.add_typer(search)
+app.command()(report)
 
 Image = NDArray[np.uint8]
 Json = Mapping[str, Any]

@@ -1,6 +1,7 @@
 """The geometry of a comparison: partners are found where fingers overlap, and what lacks one there speaks against."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
+from models import search_threads
 from models.agreement import TOLERANCE, agreement, nearest_compiled, nearest_plain
 from models.calibration import load_calibration
 from models.compare import compare, local_likeness, score
@@ -114,3 +116,21 @@ def test_ten_fingers_of_a_person_are_searched_by_probes_of_unknown_position() ->
         assert found[0].key == f"p{number // 10}"
         assert len({one.key for one in found}) == 5
         assert gallery.search(probe, positions[number % 10], 1) == found[:1]
+
+
+def test_a_search_takes_the_threads_that_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    class Counting(ThreadPoolExecutor):
+        def __init__(self, threads: int) -> None:
+            taken.append(threads)
+            super().__init__(threads)
+
+    block = FingerGallery.build([Entry("one", Position.UNKNOWN, template_of(ROWS[0]))]).blocks
+    gallery = FingerGallery(block * 3)
+    monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Counting)
+    monkeypatch.setattr("models.search_threads._allowed", 3)
+    gallery.search(template_of(ROWS[0]), Position.UNKNOWN, 1)
+    search_threads.allow(1)
+    gallery.search(template_of(ROWS[0]), Position.UNKNOWN, 1)
+    assert set(taken) == {3}
