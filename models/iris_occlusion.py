@@ -18,6 +18,8 @@ _DIRECTIONS = 720  # from which that of a point is taken
 _RINGS = 8  # from the pupil to the limbus, in which the look of the iris is measured
 _UNLIKE = 2.5  # standard deviations that look half unlike
 _TOLERATED = 0.45  # unlikeness of what is still iris
+_LASH = 4.0  # standard deviations darker than the iris near a lid: a lash; crypts are less dark
+_SKIN = 8.0  # standard deviations brighter than the iris: lid or highlight; the collarette is less bright
 _BEND = 0.15  # cost of a step up or down from column to column
 
 
@@ -116,13 +118,13 @@ def usable_pixels(logs: Image, glare: Image, pupil: Boundary, limbus: Boundary, 
     margin = 0.02 * limbus.mean_radius
     ring = (depths > 0) & (depths < 1) & lids.open_at(across, down, margin) & (glare[part] == 0)
     strange = strangeness(logs[part], depths, look)
-    usable[part] = ring & ~_lashes(strange, down, across, lids, limbus.mean_radius) & (strange < 4)
+    usable[part] = ring & ~_lashes(strange, down, across, lids, limbus.mean_radius) & (strange < _SKIN)
     return usable
 
 
 def _lashes(strange: Floats, down: Floats, across: Floats, lids: Lids, radius: float) -> Bools:
     """What is far darker than the iris and near the upper lid."""
     near = down < np.interp(across, lids.x, lids.upper) + 0.6 * radius
-    dark = (strange < -3) & near
+    dark = (strange < -_LASH) & near
     grown: Bools = ndimage.maximum_filter(dark, 3)
     return grown
