@@ -18,7 +18,7 @@ from models.encoder import Encoder, Quality
 from models.iris_code import FORMAT, IrisCode, nothing_known, pack
 from models.iris_geometry import Segmentation, spread
 from models.iris_quality import glance, judge
-from models.iris_segmentation import segment
+from models.iris_segmentation import segment, warm_up
 from models.manifest import ModelCard, load_card
 from models.session import Session
 from models.template import Template
@@ -73,6 +73,7 @@ class IrisEncoder:
         self.model_sha256 = self._graph.card.sha256
         self._lock = threading.Lock()
         self._remembered: OrderedDict[bytes, Extraction] = OrderedDict()
+        warm_up()
 
     def assess(self, sample: Sample) -> Quality:
         """How useful the sample is, and its main flaw. Any u8 image is answered."""

@@ -112,6 +112,17 @@ def test_any_picture_is_answered(seed: int, height: int, width: int, blur: float
     assert found is None or (found.usable.shape == (height, width) and np.isfinite(found.limbus.radii).all())
 
 
+def test_a_drawn_eye_is_measured_to_a_fraction_of_a_pixel() -> None:
+    y, x = np.mgrid[0:240, 0:320]
+    away = np.hypot(x - 160.3, y - 119.8)
+    drawn = 20 + 70 / (1 + np.exp((25 - away) / 0.6)) + 110 / (1 + np.exp((60 - away) / 1.5))
+    found = segment(drawn.astype(np.uint8))
+    assert found is not None
+    assert (found.pupil.x, found.pupil.y) == pytest.approx((160.3, 119.8), abs=0.3)
+    assert found.pupil.mean_radius == pytest.approx(25, abs=0.8)
+    assert found.limbus.mean_radius == pytest.approx(60, abs=1.0)
+
+
 def test_two_eyes_are_both_seen() -> None:
     image = scenes()[1][0]
     eyes = find_eyes(np.concatenate([image, image[:, ::-1]], axis=1))
