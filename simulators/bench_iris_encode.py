@@ -99,7 +99,8 @@ def _graph(graph: IrisGraph) -> Contestant:
 
 
 def _yardstick(session: Session) -> Contestant:
-    padded, _, _ = pad(bench_encode.synthetic()[0].astype(np.float32))
+    touch = Person(2000).finger(Position.RIGHT_INDEX).impression(0, bench_encode.WIDTH, bench_encode.HEIGHT)
+    padded, _, _ = pad(touch.astype(np.float32))
     return lambda _: session.run(padded[np.newaxis, :, :, np.newaxis])
 
 
