@@ -10,6 +10,8 @@ from simulators.touch_rig import Kind, TouchRig, View
 from simulators.usbip_binding import FULL_SPEED, UsbIpServer
 
 PPI = 385  # the vendor's figure
+KIND = Kind(f"NEXT Biometrics NB-1010-U, {WIDTH}x{HEIGHT} at {PPI} ppi", "nb1010", {})
+VIEW = View(WIDTH, HEIGHT, PPI)
 CHECK, CAPTURE = 0x38, 0x12
 
 
@@ -28,8 +30,7 @@ class Nb1010Rig(TouchRig):
     ) -> None:
         self.module = Nb1010Model(seed=seed)
         self.server = UsbIpServer(self.module, port, bytes_per_s=FULL_SPEED if pace else None)
-        kind = Kind(f"NEXT Biometrics NB-1010-U, {WIDTH}x{HEIGHT} at {PPI} ppi", "nb1010", {})
-        super().__init__(kind, View(WIDTH, HEIGHT, PPI), self.module, self.server, link, control=control, say=say)
+        super().__init__(KIND, VIEW, self.module, self.server, link, control=control, say=say)
 
     @property
     def url(self) -> str:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from simulators.nb1010_rig import Nb1010Rig
+from simulators import nb1010_rig, uru4000_rig
+from simulators.libusb_rig import LibusbRig, Unit
+from simulators.machine import require, run_program, say_aside
 from simulators.remote import Shown, default_link
 from simulators.sensor_cli import (
     Control,
@@ -24,13 +27,16 @@ from simulators.sensor_cli import (
 )
 from simulators.sfm import SfmSettings
 from simulators.sfm_rig import SfmRig
+from simulators.touch_bench import TouchSettings
 from simulators.touch_rig import TouchRig
 from simulators.uru4000 import READERS, Uru4000Settings
-from simulators.uru4000_rig import Uru4000Rig
 
 Pressed = Annotated[bool, typer.Option("--pressed", help="Start with the finger on the sensor")]
 Pace = Annotated[bool, typer.Option("--pace", help="Bytes take the time that they take on the real wire")]
 Seed = Annotated[int, typer.Option(help="Seed of the faults' randomness")]
+Via = Annotated[str, typer.Option(help="usbip, or libusb: on a simulated machine, for PROGRAM alone")]
+Program = Annotated[list[str] | None, typer.Argument(help="With --via libusb: what runs there, behind --")]
+BINDINGS = ("usbip", "libusb")
 Port = Annotated[int, typer.Option(help="TCP port of this machine to export the device on; 0: any that is free")]
 
 
@@ -72,11 +78,17 @@ def nb1010(
     pace: Pace = False,
     seed: Seed = 0,
     control: Control = None,
+    via: Via = "usbip",
+    program: Program = None,
 ) -> None:
-    """Run a simulated NEXT Biometrics NB-1010-U, exported over USB/IP, until Ctrl-C."""
+    """Run a simulated NEXT Biometrics NB-1010-U: over USB/IP until Ctrl-C, or via libusb until PROGRAM ends."""
     with plainly():
-        rig = Nb1010Rig(link or default_link(), port=port, pace=pace, control=control, seed=seed, say=say)
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
+        if _on_a_machine(via, program, port):
+            settings = TouchSettings(seed=seed, pace=pace)
+            unit = Unit("nb1010", nb1010_rig.KIND, nb1010_rig.VIEW, "usb:298d:1010", settings)
+            raise typer.Exit(run_unit(unit, program or [], shown, link, control, pressed=pressed))
+        rig = nb1010_rig.Nb1010Rig(link or default_link(), port=port, pace=pace, control=control, seed=seed, say=say)
         _run(rig, shown, {"image sent": "images_sent"}, pressed=pressed)
 
 
@@ -95,15 +107,53 @@ def uru4000(
     reader: Annotated[str, typer.Option(help=f"One of {', '.join(READERS)}")] = "4500",
     seed: Seed = 0,
     control: Control = None,
+    via: Via = "usbip",
+    program: Program = None,
 ) -> None:
-    """Run a simulated U.are.U 4000, 4000B, 4500 or Microsoft reader, exported over USB/IP, until Ctrl-C."""
+    """Run a simulated U.are.U or Microsoft reader: over USB/IP until Ctrl-C, or via libusb until PROGRAM ends."""
     with plainly():
+        shown = shown_by(image, source_ppi, person, finger, impression, condition)
         if reader not in READERS:
             raise ValueError(f"there is no reader {reader!r}; choose one of {', '.join(READERS)}")
+        if _on_a_machine(via, program, port):
+            known = READERS[reader]
+            url = f"usb:{known.vendor:04x}:{known.product:04x}"
+            one = TouchSettings(seed=seed, pace=pace, reader=reader)
+            unit = Unit("uru4000", uru4000_rig.kind_of(known), uru4000_rig.VIEW, url, one)
+            raise typer.Exit(run_unit(unit, program or [], shown, link, control, pressed=pressed))
         settings = Uru4000Settings(reader=reader)
-        rig = Uru4000Rig(settings, link or default_link(), port=port, pace=pace, control=control, seed=seed, say=say)
-        shown = shown_by(image, source_ppi, person, finger, impression, condition)
+        place = link or default_link()
+        rig = uru4000_rig.Uru4000Rig(settings, place, port=port, pace=pace, control=control, seed=seed, say=say)
         _run(rig, shown, {"image sent": "images_sent", "woken": "wakings"}, pressed=pressed)
+
+
+def _on_a_machine(via: str, program: list[str] | None, port: int) -> bool:
+    """Whether the device is to be behind the libusb of a program. ValueError: what does not go together."""
+    if via not in BINDINGS:
+        raise ValueError(f"--via is {' or '.join(BINDINGS)}, not {via!r}")
+    if via == "libusb" and not program:
+        raise ValueError("--via libusb needs a program, as in: --via libusb -- kiosk-agent sensors")
+    if via == "usbip" and program:
+        raise ValueError(f"a program ({program[0]}) runs only with --via libusb; to others the device is exported")
+    if via == "libusb" and port:
+        raise ValueError("--port is of --via usbip: behind libusb nothing is exported")
+    return via == "libusb"
+
+
+def run_unit(
+    unit: Unit, program: list[str], shown: Shown, link: Path | None, control: Path | None, *, pressed: bool
+) -> int:
+    """Run a program on a simulated machine with the reader; its exit status."""
+    require()
+    rig = LibusbRig(unit, program, link or default_link(), pressed=pressed, control=control)
+    if shown:
+        rig.load(**shown)
+    elif pressed:
+        raise ValueError("--pressed needs a finger: give --person SEED or --image FILE")
+    say_aside(f"simulated {rig.kind.title}, at {rig.url} for {Path(program[0]).name}")
+    say_aside(f"press a finger from another terminal:  kiosk-sim press --link {rig.link} --person 7")
+    with rig:
+        return run_program(rig.machine)
 
 
 def _run(rig: TouchRig, shown: Shown, watched: Mapping[str, str], *, pressed: bool) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Protocol, Self, Unpack
 
 from drivers.sample import Modality, Position
-from simulators.faults import Faults, Value
+from simulators.faults import Value
 from simulators.images import Grey, load_image
 from simulators.remote import Answer, RemoteControl, Shown, control_path
 from simulators.waiting import wait_until
@@ -26,10 +26,19 @@ class View:
     ppi: float
 
 
+class Waiting(Protocol):
+    """The faults of a device."""
+
+    def waiting(self) -> dict[str, int]:
+        """Name and remaining times of what waits."""
+
+
 class TouchModel(Protocol):
     """The device behind the wire."""
 
-    faults: Faults
+    @property
+    def faults(self) -> Waiting:
+        """The faults that it has."""
 
     @property
     def finger_on(self) -> bool:
@@ -48,7 +57,9 @@ class TouchModel(Protocol):
 class Wire(Protocol):
     """What serves the device to a host while its context lasts: simulators.pty, simulators.usbip_binding."""
 
-    unplugged: threading.Event
+    @property
+    def unplugged(self) -> threading.Event:
+        """Set while the cable is out."""
 
     def __enter__(self) -> object:
         """Plug it in."""

@@ -13,6 +13,7 @@ calls on the file of a device arrive here as orders to the usbfs of the kernel (
 import argparse
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -69,6 +70,7 @@ A: speed=480\\n
 H: descriptors=12010002090001406B1D020000060302010109021900010100E0000904000001090000000705810304000C
 
 """
+NOT_THERE, NOT_TO_BE_RUN = 127, 126  # as shells say it
 ORDER_S = 5.0  # an order to the loop that takes longer is a bug
 SPEEDS = {"low": "1.5", "full": "12", "high": "480", "super": "5000"}  # as sysfs writes them
 
@@ -307,28 +309,49 @@ def make_bench(target: str) -> Bench:
     return bench
 
 
+class Child:
+    """The command that runs on the machine, in a thread: the main one has the loop."""
+
+    def __init__(self, command: Sequence[str], loop: Loop) -> None:
+        self._command = command
+        self._loop = loop
+        self._process: subprocess.Popen[bytes] | None = None
+        self.status = 1
+
+    def run(self) -> None:
+        """To its end, and that of the loop."""
+        try:
+            self._process = subprocess.Popen(self._command)
+            self.status = self._process.wait()
+        except OSError as error:
+            self.status = NOT_THERE if isinstance(error, FileNotFoundError) else NOT_TO_BE_RUN
+            print(f"{self._command[0]}: {error.strerror}", file=sys.stderr)
+        finally:
+            self._loop.stop()
+
+    def terminate(self, *_signal: object) -> None:
+        """It ends with us."""
+        if self._process is not None:
+            self._process.terminate()
+
+
 def run(bench: Bench, control: Path | None, command: Sequence[str]) -> int:
     """Run `command` on the simulated machine; its exit status."""
     loop, ticker = Loop(), Ticker()
     machine = Machine(bench, loop, ticker)
     machine.plug_all()
-    status = [1]
+    child = Child(command, loop)
+    signal.signal(signal.SIGINT, lambda *_: None)  # the terminal has told the child too
+    signal.signal(signal.SIGTERM, child.terminate)
     with ExitStack() as stack:
         stack.callback(ticker.close)
         if control is not None:
             stack.enter_context(RemoteControl(control, machine.orders()))
-        thread = threading.Thread(target=_run_child, args=(command, status, loop), name="child")
+        thread = threading.Thread(target=child.run, name="child")
         thread.start()
         loop.run()
         thread.join()
-    return status[0]
-
-
-def _run_child(command: Sequence[str], status: list[int], loop: Loop) -> None:
-    try:
-        status[0] = subprocess.run(command, check=False).returncode
-    finally:
-        loop.stop()
+    return child.status if child.status >= 0 else 128 - child.status
 
 
 def main() -> int:

@@ -6,10 +6,16 @@ from pathlib import Path
 from simulators.images import Grey
 from simulators.remote import Answer
 from simulators.touch_rig import Kind, TouchRig, View
-from simulators.uru4000 import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
+from simulators.uru4000 import HEIGHT, WIDTH, Reader, Uru4000Model, Uru4000Settings
 from simulators.usbip_binding import FULL_SPEED, UsbIpServer
 
 PPI = 512  # as the vendor says of the family
+VIEW = View(WIDTH, HEIGHT, PPI)
+
+
+def kind_of(reader: Reader) -> Kind:
+    """How an agent reaches it."""
+    return Kind(f"{reader.maker} {reader.name}, {WIDTH}x{HEIGHT} at {PPI} ppi", "uru4000", {})
 
 
 class Uru4000Rig(TouchRig):
@@ -30,9 +36,8 @@ class Uru4000Rig(TouchRig):
     ) -> None:
         self.module = Uru4000Model(settings, seed)
         self.server = UsbIpServer(self.module, port, bytes_per_s=FULL_SPEED if pace else None)
-        reader = self.module.reader
-        kind = Kind(f"{reader.maker} {reader.name}, {WIDTH}x{HEIGHT} at {PPI} ppi", "uru4000", {})
-        super().__init__(kind, View(WIDTH, HEIGHT, PPI), self.module, self.server, link, control=control, say=say)
+        kind = kind_of(self.module.reader)
+        super().__init__(kind, VIEW, self.module, self.server, link, control=control, say=say)
 
     @property
     def url(self) -> str:

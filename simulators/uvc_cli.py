@@ -1,14 +1,12 @@
 """kiosk-sim uvc, look, away: a camera without hardware, and who looks into it."""
 
-import os
-import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from simulators.machine import SimulatedMachine, require, run_program
 from simulators.remote import SensorRemote, default_link
 from simulators.sensor_cli import Control, Link, PersonSeed, plainly, say, stop_signal
 from simulators.uvc_bench import FRAMES_VARIABLE, SETTINGS_VARIABLE, settings_text, write_frames
@@ -17,7 +15,6 @@ from simulators.uvc_rig import UvcRig
 from simulators.uvc_scene import EYES, Look, frames_of, nobody, on_the_wire
 
 WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
-DEBIAN_PYTHON = "/usr/bin/python3"  # umockdev's bindings are for it alone
 LIBUSB_LOOKS = 4  # drawn before the program starts, which cannot be shown more
 BINDINGS = ("usbip", "libusb")
 
@@ -119,18 +116,18 @@ def _serve(rig: UvcRig, look: Look) -> None:
 
 def _on_a_machine(settings: UvcSettings, look: Look, control: Path | None, program: list[str]) -> int:
     """Run a program on a simulated machine with the camera, under the real libusb; its exit status."""
+    require()
     width, height = settings.sizes[0]
     greys = [nobody(width, height)]
     if look:
         greys = [grey for grey, _ in zip(frames_of(look, width, height), range(LIBUSB_LOOKS), strict=False)]
-    with tempfile.TemporaryDirectory() as folder:
-        frames = Path(folder) / "frames"
-        write_frames(frames, [on_the_wire(settings.formats[0], grey) for grey in greys])
-        orders = [] if control is None else ["--control", str(control)]
-        machine = ["umockdev-wrapper", DEBIAN_PYTHON, "-m", "simulators.umockdev_binding", "simulators.uvc_bench:usual"]
-        environment = os.environ | {SETTINGS_VARIABLE: settings_text(settings), FRAMES_VARIABLE: str(frames)}
-        here = Path(__file__).parents[1]
-        return subprocess.run([*machine, *orders, "--", *program], env=environment, cwd=here, check=False).returncode
+
+    def environment(folder: Path) -> dict[str, str]:
+        write_frames(folder / "frames", [on_the_wire(settings.formats[0], grey) for grey in greys])
+        return {SETTINGS_VARIABLE: settings_text(settings), FRAMES_VARIABLE: str(folder / "frames")}
+
+    with SimulatedMachine("simulators.uvc_bench:usual", program, environment, control) as machine:
+        return run_program(machine)
 
 
 def look(

@@ -34,7 +34,7 @@ OWNED = {
 DEVICE_MODELS = (
     "ef01.py", "ef01_commands.py", "sfm.py", "sfm_commands.py", "sfm_wire.py", "uart.py", "pty.py", "faults.py",
     "uvc.py", "uvc_descriptors.py", "uvc_frames.py", "uvc_bench.py",
-    "uru4000.py", "uru4000_units.py", "uru4000_image.py", "uru4000_bench.py",
+    "uru4000.py", "uru4000_units.py", "uru4000_image.py", "touch_bench.py",
     "usb_device.py", "usb_port.py", "usb_faults.py", "usb_standard.py", "ticker.py", "nb1010.py",
     "usbip_binding.py", "umockdev_binding.py", "usbfs.py", "bench_usb.py", "remote.py",
 )  # fmt: skip

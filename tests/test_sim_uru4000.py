@@ -78,7 +78,7 @@ class Desk:
 
 
 def test_the_model_and_its_bench_need_the_standard_library_alone() -> None:
-    subprocess.run([sys.executable, "-S", "-c", "import simulators.uru4000_bench"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-S", "-c", "import simulators.touch_bench"], cwd=ROOT, check=True)
 
 
 # Registers

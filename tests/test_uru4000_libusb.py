@@ -85,7 +85,7 @@ def machine(folder: Path, *command: str) -> Iterator[SensorRemote]:
     """`command` on a machine with a simulated 4500 that has a finger on it, and the control socket."""
     pixels, remote = folder / "finger", SensorRemote(control=folder / "control")
     pixels.write_bytes(finger().tobytes())
-    bench = ["-m", "simulators.umockdev_binding", "simulators.uru4000_bench:usual", "--control", str(remote.control)]
+    bench = ["-m", "simulators.umockdev_binding", "simulators.touch_bench:uru4000", "--control", str(remote.control)]
     # Its output goes to a file: libusb says a thousand times that a device is being opened, and would wait for us.
     said = folder / "said"
     with (
