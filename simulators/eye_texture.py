@@ -86,7 +86,7 @@ def _hollows(
         row = np.clip(rng.normal(middle + 0.12, 0.14) if middle > 0 else rng.uniform(0.1, 0.95), 0.03, 0.97) * DEPTHS
         column = rng.uniform(0, ANGLES)
         high, wide = rng.uniform(*long) / 2, rng.uniform(*deep) * 1.6
-        rows = np.arange(DEPTHS, dtype=np.float32)[:, None] - row
-        columns = np.mod(np.arange(ANGLES, dtype=np.float32)[None, :] - column + ANGLES / 2, ANGLES) - ANGLES / 2
-        spots += rng.uniform(*dark) * np.exp(-((rows / high) ** 2) - (columns / wide) ** 2)
+        rows = np.arange(DEPTHS, dtype=np.float32) - row
+        columns = np.mod(np.arange(ANGLES, dtype=np.float32) - column + ANGLES / 2, ANGLES) - ANGLES / 2
+        spots += np.outer(rng.uniform(*dark) * np.exp(-((rows / high) ** 2)), np.exp(-((columns / wide) ** 2)))
     return spots
