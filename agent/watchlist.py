@@ -107,17 +107,27 @@ class Watchlist:
 
     def add(self, reference: Reference, agreement: AgreementConfig) -> None:
         """Store a reference under its agreement and make it searchable. StoreError when its id is already there."""
-        if reference.reference_id in self._references:
-            raise StoreError(
-                f"reference {reference.reference_id} is already on the list: remove it first, or choose another id"
-            )
-        galleries = self._galleries_with(reference)  # an unreadable template is refused before anything is stored
+        self.add_all([reference], agreement)
+
+    def add_all(self, references: Sequence[Reference], agreement: AgreementConfig) -> None:
+        """The same of several, under one agreement: all of them, or none."""
+        ids = [reference.reference_id for reference in references]
+        known = next((one for one in ids if one in self._references), None)
+        if known is not None or len(set(ids)) < len(ids):
+            twice = known or next(one for one in ids if ids.count(one) > 1)
+            raise StoreError(f"reference {twice} is already on the list: remove it first, or choose another id")
+        if not references:
+            return
+        galleries = self._galleries_with(references)  # an unreadable template is refused before anything is stored
         with writing(self._db) as db:
-            self._agree(_agreement_row(reference.agreement, agreement))
-            db.table("reference").insert(_reference_row(reference, self._bump(confirmed=True)))
-            db.table("template").insert_all(_template_rows(reference))
-        self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
-        self._references[reference.reference_id] = _info(reference)
+            for name in dict.fromkeys(reference.agreement for reference in references):
+                self._agree(_agreement_row(name, agreement))
+            revision = self._bump(confirmed=True)
+            db.table("reference").insert_all(_reference_row(reference, revision) for reference in references)
+            db.table("template").insert_all(row for reference in references for row in _template_rows(reference))
+        for reference in references:
+            self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
+            self._references[reference.reference_id] = _info(reference)
         self._galleries = galleries
 
     def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
@@ -187,9 +197,9 @@ class Watchlist:
         gallery = self._galleries.get(probe.format)
         return gallery.search(probe, position, SHORT_LIST) if gallery else ()
 
-    def _galleries_with(self, reference: Reference) -> dict[str, Gallery]:
+    def _galleries_with(self, references: Iterable[Reference]) -> dict[str, Gallery]:
         galleries = dict(self._galleries)
-        for template_format, entries in _by_format([reference]).items():
+        for template_format, entries in _by_format(references).items():
             old = galleries.get(template_format)
             galleries[template_format] = (
                 gallery_class(template_format).build(entries) if old is None else old.changed(entries, frozenset())

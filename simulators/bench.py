@@ -21,7 +21,14 @@ from agent.messages import Told
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
-from simulators import bench_compare, bench_encode, bench_iris_compare, bench_iris_encode, bench_iris_search
+from simulators import (
+    bench_compare,
+    bench_encode,
+    bench_encounter,
+    bench_iris_compare,
+    bench_iris_encode,
+    bench_iris_search,
+)
 from simulators.bench_report import report
 from simulators.bench_search import search
 from simulators.ef01_commands import Ef01Settings
@@ -48,6 +55,7 @@ app.add_typer(bench_compare.app, name="compare")
 app.add_typer(bench_encode.app, name="encode")
 app.add_typer(search)
 app.command()(report)
+app.command()(bench_encounter.encounter)
 
 Image = NDArray[np.uint8]
 Json = Mapping[str, Any]

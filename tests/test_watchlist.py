@@ -111,6 +111,25 @@ def test_an_id_is_given_once(watchlist: Watchlist, clock: FakeClock) -> None:
     assert watchlist.state.revision == 1
 
 
+def test_several_come_at_once_with_one_revision(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add_all([reference(clock, seed) for seed in (ALICE, BOB)], AGREEMENT)
+    assert (found(watchlist, ALICE), found(watchlist, BOB)) == (["r101"], ["r102"])
+    assert watchlist.state.revision == 1
+
+
+@pytest.mark.parametrize("second", [ALICE, CAROL])
+def test_of_several_all_come_or_none(watchlist: Watchlist, clock: FakeClock, second: int) -> None:
+    watchlist.add(reference(clock, CAROL), AGREEMENT)
+    with pytest.raises(StoreError, match=f"reference r{second} is already on the list"):
+        watchlist.add_all([reference(clock, ALICE), reference(clock, second)], AGREEMENT)
+    assert [r.reference_id for r in watchlist.references()] == ["r103"]
+
+
+def test_no_reference_changes_nothing(watchlist: Watchlist) -> None:
+    watchlist.add_all([], AGREEMENT)
+    assert watchlist.state.revision == 0
+
+
 def test_an_unreadable_template_is_refused_and_nothing_is_stored(watchlist: Watchlist, clock: FakeClock) -> None:
     bad = Template(template_of(ALICE, 0).format, b"rubbish")
     with pytest.raises(TemplateError):
