@@ -75,7 +75,8 @@ def _times(axes: "Axes", searches: Sequence[SearchFigures]) -> None:
         axes.plot(sizes, [one.search_longest_s for one in own], "_", color=axes.lines[-1].get_color())
     for name, (size, seconds) in BAR_S.items():
         axes.plot([size], [seconds], "v", color="grey")
-        axes.annotate(f"at most, {name}", (size, seconds), ha="right", va="bottom", fontsize=8)
+        axes.annotate(f"at most, {name}", (size, seconds), ha="center", va="bottom", fontsize=8)
+    axes.margins(x=0.3)
     axes.set(xscale="log", yscale="log", xlabel="persons", ylabel="seconds", title="Search (o median, _ longest)")
     axes.legend(fontsize=8)
     axes.grid(visible=True, which="major", alpha=0.3)
