@@ -33,7 +33,7 @@ def help_of(program: str, *arguments: str) -> str:
 
 def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
     """The sub-commands that a document shows: `kiosk-agent watchlist list` and so on."""
-    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|finger)\b)?", text)
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|finger|iris)\b)?", text)
     return {tuple(word for word in words if word) for words in found}
 
 
@@ -51,11 +51,11 @@ def test_every_command_that_a_document_shows_is_there(program: str) -> None:
 
 def flags_in(text: str, program: str) -> set[tuple[tuple[str, ...], str]]:
     """The flags that a document shows behind each sub-command, on the same line and before a comment or a pipe."""
-    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)((?: (?:list|remove|finger)\b)?)([^`#|&;)\n]*)", text)
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)((?: (?:list|remove|finger|iris)\b)?)([^`#|&;)\n]*)", text)
     return {
         ((command, *second.split()), flag)
         for command, second, rest in found
-        for flag in re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)
+        for flag in re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest.partition(" -- ")[0])
     }
 
 
@@ -69,9 +69,7 @@ def test_every_flag_that_a_document_shows_is_one_of_its_command(program: str) ->
 
 
 def test_flags_are_read_from_a_document_as_they_stand() -> None:
-    text = (
-        "$ kiosk-sim ef01 --link /tmp/x -p   # not --this\n`kiosk-sim fault list` or `kiosk-sim press --hold 3` (--no)"
-    )
+    text = "$ kiosk-sim ef01 --link /tmp/x -p -- other --thing   # not --this\n`kiosk-sim fault list` or `kiosk-sim press --hold 3` (--no)"
     expected = {(("ef01",), "--link"), (("ef01",), "-p"), (("press",), "--hold")}
     assert flags_in(text, "kiosk-sim") == expected
 
@@ -95,6 +93,13 @@ def test_every_make_target_that_the_readme_names_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:`|\$ )make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
         assert re.search(rf"^(?:[a-z-]+ )*{target}(?: [a-z-]+)*:", makefile, re.MULTILINE), target
+
+
+def test_the_page_of_the_drivers_says_why_usbip_is_no_backend_of_pyusb() -> None:
+    text = (ROOT / "drivers" / "README.md").read_text(encoding="utf-8")
+    _, _, answer = text.partition("no backend of pyusb\n")
+    for fact in ("IBackend", "cancel within 0.3 s", "transport_usbip.py", "--via libusb"):
+        assert fact in answer
 
 
 def test_every_library_that_is_locked_is_in_the_notice() -> None:
