@@ -112,8 +112,9 @@ def recorded(recording: "Recorded", wish: "Wish", path: Path) -> None:
     size = path.stat().st_size / 1024
     out.print(f"{name}: {recording.samples} of {wish.samples} samples in {recording.lines} lines, {size:.0f} KiB")
     out.print("play it back in a test:  Player(PATH.read_text().splitlines()).sensor()   (drivers/playback.py)")
+    holds = "holds" if recording.samples else "may hold part of"
     out.print(
-        f"[yellow]it holds a real finger or eye, readable by anybody who has the file: only your account may read it; "
+        f"[yellow]it {holds} a real finger or eye, readable by whoever has the file: only your account may read it; "
         f"do not send it, do not commit it, and delete it after use:  rm {escape(shlex.quote(str(path)))}[/]"
     )
 

@@ -110,7 +110,8 @@ def _record(sensor: Sensor, recorder: Recorder, wish: Wish, tell: Tell) -> Recor
 
 def _present(sensor: Sensor, wish: Wish, number: int, tell: Tell) -> Sample:
     """One presentation; a person who did it wrong does it again."""
-    tell(f"{number} of {wish.samples}: present a finger or an eye within {wish.timeout:g} s")
+    again = "lift it, and present" if number > 1 else "present"
+    tell(f"{number} of {wish.samples}: {again} a finger or an eye within {wish.timeout:g} s")
     while True:
         try:
             sample = sensor.capture(wish.timeout)

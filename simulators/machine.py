@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -115,13 +115,22 @@ class SimulatedMachine:
         return status if status >= 0 else 128 - status
 
 
-def run_program(machine: SimulatedMachine) -> int:
-    """Wait for the end of the machine's program, to which Ctrl-C and SIGTERM are left; its exit status."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, lambda *_: None)  # the terminal has told the program too
-    signal.signal(signal.SIGTERM, lambda *_: machine.terminate())
+def run_program(machine: SimulatedMachine, place: AbstractContextManager[object]) -> int:
+    """Run the machine's program in `place` (the machine itself, or what enters it); its exit status.
+
+    Ctrl-C and SIGTERM are left to the program.
+    """
+
+    def terminate(*_signal: object) -> None:
+        if not machine.running:
+            raise SystemExit(128 + signal.SIGTERM)
+        machine.terminate()
+
+    orders = {signal.SIGINT: lambda *_: None, signal.SIGTERM: terminate}  # of Ctrl-C the terminal has told it too
+    before = {number: signal.signal(number, order) for number, order in orders.items()}
     try:
-        return machine.wait()
+        with place:
+            return machine.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -19,6 +19,12 @@ from simulators.touch_rig import FINGER_NAMES, TouchRig
 WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
 MENDS = {"clear": "forget all waiting faults", "replug": "put the cable back"}
 
+SAID = {
+    "clear": "done",
+    "replug": "done",
+    "unplug": "the cable is pulled, or after so many bytes (kiosk-sim fault replug puts it back)",
+}
+
 Link = Annotated[
     Path | None,
     typer.Option(help=f"The sensor's port. Default: ${LINK_VARIABLE}, else {default_link()}", metavar="PATH"),
@@ -182,7 +188,7 @@ def fault(
             plain[name]()
         else:
             remote.fault(name, times=times, **dict(_pair(text) for text in param or ()))
-        print(f"{name}: done" if name in plain else f"{name}: waits for its moment (kiosk-sim fault clear ends it)")
+        print(f"{name}: {SAID.get(name, 'waits for its moment (kiosk-sim fault clear ends it)')}")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -152,8 +152,7 @@ def run_unit(
         raise ValueError("--pressed needs a finger: give --person SEED or --image FILE")
     say_aside(f"simulated {rig.kind.title}, at {rig.url} for {Path(program[0]).name}")
     say_aside(f"press a finger from another terminal:  kiosk-sim press --link {rig.link} --person 7")
-    with rig:
-        return run_program(rig.machine)
+    return run_program(rig.machine, rig)
 
 
 def _run(rig: TouchRig, shown: Shown, watched: Mapping[str, str], *, pressed: bool) -> None:

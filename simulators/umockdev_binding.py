@@ -272,7 +272,10 @@ class Machine:
     def _fault(
         self, name: str, times: int | None = None, params: dict[str, Value] | None = None, port: str | None = None
     ) -> None:
-        self._cable(port).device.model.faults.inject(name, times=times, **(params or {}))
+        cable = self._cable(port)
+        cable.device.model.faults.inject(name, times=times, **(params or {}))
+        cable.port.notice_faults()
+        self._loop.order(lambda: None)  # what pulling the cable put into the loop is done
 
     def _clear(self, port: str | None = None) -> None:
         self._cable(port).device.model.faults.clear()
@@ -316,12 +319,15 @@ class Child:
         self._command = command
         self._loop = loop
         self._process: subprocess.Popen[bytes] | None = None
+        self._over = False
         self.status = 1
 
     def run(self) -> None:
         """To its end, and that of the loop."""
         try:
             self._process = subprocess.Popen(self._command)
+            if self._over:
+                self._process.terminate()
             self.status = self._process.wait()
         except OSError as error:
             self.status = NOT_THERE if isinstance(error, FileNotFoundError) else NOT_TO_BE_RUN
@@ -330,7 +336,8 @@ class Child:
             self._loop.stop()
 
     def terminate(self, *_signal: object) -> None:
-        """It ends with us."""
+        """It ends with us, also when it is just being started."""
+        self._over = True
         if self._process is not None:
             self._process.terminate()
 

@@ -107,6 +107,10 @@ class UsbPort:
         else:
             self._unplug_at = self.bytes_sent + count
 
+    def notice_faults(self) -> None:
+        """A fault that pulls the cable does so now, and not first when the host wants something."""
+        self._take_unplug_fault()
+
     # The host's side
 
     def submit(self, transfer: HostTransfer) -> None:

@@ -30,6 +30,10 @@ FULL_SPEED = 1_000_000.0  # bytes a second of bulk data on a full speed wire, ab
 LONGEST_OUT = 1 << 20  # bytes of one transfer to the device
 
 
+def _nothing() -> None:
+    """Nobody watches."""
+
+
 class UsbIpServer:
     """Exports `model` while the context lasts. `bytes_per_s` is the pace of the USB wire, None: no pace."""
 
@@ -53,6 +57,7 @@ class UsbIpServer:
         self._lock = threading.Lock()
         self._importer: socket.socket | None = None
         self._connections: dict[socket.socket, threading.Thread] = {}
+        self._unwatch = _nothing
         self._accepting = threading.Thread(target=self._accept, name=f"usbip server {self.tcp_port}", daemon=True)
 
     @property
@@ -62,6 +67,7 @@ class UsbIpServer:
 
     def __enter__(self) -> Self:
         self.port.plug()
+        self._unwatch = self.model.faults.watch(self.port.notice_faults)
         self._accepting.start()
         return self
 
@@ -72,6 +78,8 @@ class UsbIpServer:
 
     def close(self) -> None:
         """Pull the cable and end every thread."""
+        self._unwatch()
+        self._unwatch = _nothing
         self._ticker.close()
         self.port.unplug()
         with suppress(OSError):

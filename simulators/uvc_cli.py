@@ -126,8 +126,8 @@ def _on_a_machine(settings: UvcSettings, look: Look, control: Path | None, progr
         write_frames(folder / "frames", [on_the_wire(settings.formats[0], grey) for grey in greys])
         return {SETTINGS_VARIABLE: settings_text(settings), FRAMES_VARIABLE: str(folder / "frames")}
 
-    with SimulatedMachine("simulators.uvc_bench:usual", program, environment, control) as machine:
-        return run_program(machine)
+    machine = SimulatedMachine("simulators.uvc_bench:usual", program, environment, control)
+    return run_program(machine, machine)
 
 
 def look(

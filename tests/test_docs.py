@@ -69,7 +69,10 @@ def test_every_flag_that_a_document_shows_is_one_of_its_command(program: str) ->
 
 
 def test_flags_are_read_from_a_document_as_they_stand() -> None:
-    text = "$ kiosk-sim ef01 --link /tmp/x -p -- other --thing   # not --this\n`kiosk-sim fault list` or `kiosk-sim press --hold 3` (--no)"
+    text = (
+        "$ kiosk-sim ef01 --link /tmp/x -p -- other --thing   # not --this\n"
+        "`kiosk-sim fault list` or `kiosk-sim press --hold 3` (--no)"
+    )
     expected = {(("ef01",), "--link"), (("ef01",), "-p"), (("press",), "--hold")}
     assert flags_in(text, "kiosk-sim") == expected
 

@@ -122,13 +122,13 @@ def test_a_device_that_is_not_there_leaves_no_file(tmp_path: Path) -> None:
 def test_a_person_who_does_not_come_leaves_a_recording_of_the_wait(driver: str, tmp_path: Path) -> None:
     out = tmp_path / "recording"
     with RIGS[driver](tmp_path, False) as rig:
-        recorded = record(wish_of(driver, rig, timeout=0.3), out, silently)
+        recorded = record(wish_of(driver, rig, timeout=0.5), out, silently)
     assert (recorded.samples, recorded.interrupted) == (0, False)
     assert recorded.ended_by.startswith("no sample: nothing_presented")
     sensor = played(out).sensor()
     sensor.open()
     with pytest.raises(CaptureRetry):
-        sensor.capture(0.3)
+        sensor.capture(0.1)  # well within what was recorded
     sensor.close()
 
 

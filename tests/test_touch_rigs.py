@@ -64,6 +64,11 @@ def test_a_cable_that_is_pulled_from_outside_is_a_lost_link(rig: TouchRig, senso
     assert sensor.capture(PERSON_S).image.shape == (rig.view.height, rig.view.width)
 
 
+def test_a_fault_that_pulls_the_cable_does_not_wait_for_the_host(rig: TouchRig) -> None:
+    SensorRemote(rig.link).fault("unplug")
+    assert rig.unplugged.wait(PERSON_S)
+
+
 def test_status_names_the_sensor_and_what_waits(rig: TouchRig) -> None:
     rig.fault("silent", times=2)
     status = SensorRemote(rig.link).status()

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,9 @@ def test_the_orders_of_a_technician_reach_the_reader(make: Make, link: Path) -> 
         assert remote.lift() == {"finger_on": True}
         remote.clear()
         assert (remote.status()["faults"], remote.status()["finger_on"]) == ({}, False)
-        for order, plugged in ((remote.unplug, False), (remote.replug, True)):
+        pulled = partial(remote.fault, "unplug")
+        orders = ((remote.unplug, False), (remote.replug, True), (pulled, False), (remote.replug, True))
+        for order, plugged in orders:
             order()
             assert remote.status()["plugged"] is plugged
         with pytest.raises(RemoteError, match="there is no fault 'thirst'"):
