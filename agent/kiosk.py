@@ -26,6 +26,7 @@ from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
 from drivers.sample import Modality
 from drivers.sensor import Sensor
+from drivers.usb_watch import watch_usb
 from models import load_encoder, search_threads
 from models.encoder import Encoder
 from models.glance import load_glance
@@ -69,9 +70,14 @@ class Kiosk:
         return (*self.stations.values(), self.lane)
 
     def start(self) -> None:
-        """Start every worker."""
+        """Start every worker, and hear of USB devices that are plugged in or pulled out."""
         for worker in self.workers:
             worker.start()
+        self._resources.enter_context(watch_usb(self._usb_changed))
+
+    def _usb_changed(self) -> None:
+        for station in self.stations.values():
+            station.retry_now()
 
     def stop(self, within: float = JOIN_S) -> bool:
         """Stop in the reverse order of start and give up the lock; whether all ended within so many seconds."""

@@ -3,6 +3,7 @@
 import logging
 import queue
 import random
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -25,6 +26,8 @@ JITTER = 0.1
 
 # How long one capture waits before the thread looks around (a beat for the watchdog, a deadline that has passed).
 SLICE_S = 5.0
+
+LOOK_AROUND_S = 0.25  # how soon a stop is seen while a request waits for a device to come back
 
 OnState = Callable[[str, SensorState], None]
 
@@ -58,6 +61,7 @@ class Station(Worker):
         self._on_state = on_state
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._failures = 0
+        self._plugged = threading.Event()  # devices have come or gone since the last try to open
 
     def capture(self, step: Step, timeout: float | None) -> "Future[Sample]":
         """Ask for one sample.
@@ -73,6 +77,11 @@ class Station(Worker):
     def interrupt(self) -> None:
         """End what run() waits for: a capture, or an empty queue."""
         self._sensor.cancel()
+        self._requests.put(None)
+
+    def retry_now(self) -> None:
+        """Devices have come or gone: a station that backs off tries again at once. From any thread."""
+        self._plugged.set()
         self._requests.put(None)
 
     def run(self) -> None:
@@ -95,6 +104,7 @@ class Station(Worker):
     def _ensure_open(self) -> None:
         if self.info is not None:
             return
+        self._plugged.clear()
         self.info = self._sensor.open()
         if self._failures:
             log.info("%s: %s is back after %d tries", self.station, self.info.model, self._failures)
@@ -142,13 +152,15 @@ class Station(Worker):
         until = time.monotonic() + self._delay(error)
         while not self.stopping.is_set() and (left := until - time.monotonic()) > 0:
             self.beat()
+            if self._plugged.is_set():
+                break
             if request is None:
                 request = self._next(min(left, SLICE_S))
             elif request.over or request.result.cancelled():
                 _finish(request.result, error=error)
                 request = None
             else:
-                self.stopping.wait(request.left(min(left, SLICE_S)))
+                self._plugged.wait(request.left(min(left, LOOK_AROUND_S)))
         return request
 
     def _tell(self, state: str, detail: str = "") -> None:

@@ -92,6 +92,18 @@ def test_a_device_that_does_not_come_back_in_time_ends_the_request_with_its_erro
         result(station.capture(STEP, 0.05))
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_device_that_is_plugged_in_is_tried_at_once(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:  # noqa: FBT001
+    monkeypatch.setattr(station_module, "BACKOFF_S", {ProtocolError: (3600.0, 3600.0)})
+    states = States()
+    with running(ScriptedSensor([IMAGE], opens=[ProtocolError("nonsense")]), states) as station:
+        states.wait_for("fault")
+        future = station.capture(STEP, None) if asked else None
+        station.retry_now()
+        states.wait_for("ready")
+        assert future is None or result(future).position is STEP.position
+
+
 def test_a_fault_is_told_once_however_often_opening_fails() -> None:
     sensor, states = ScriptedSensor([], [LinkLost("gone")] * 5), States()
     with running(sensor, states):
