@@ -1,4 +1,6 @@
-"""Whether two fingers lie on each other: the geometric half of models/compare.py.
+"""Whether two fingers lie on each other: the geometric half of models/compare.py, in numpy.
+
+models/agreement_kernel.py does the same in machine code.
 
 Each of the most promising pairs of minutiae says how the one finger would have to be turned and shifted to lie on the
 other. Laid so, minutiae of both are partners when each is the other's nearest and they differ by no more than TOLERANCE
@@ -9,12 +11,10 @@ Every minutia takes part, also those without a cylinder, and counts by its quali
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compiled import NUMBA, exactly
 from models.cylinder_kernel import hull
 from models.cylinders import Cylinders, Rows, angles
 
@@ -32,15 +32,18 @@ UNKNOWN_QUALITY = 0.8  # of a minutia whose quality was not reported: the mean o
 AGREEING, MISSING = 0.4, 0.25
 
 Floats = NDArray[np.float64]
-Values = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What speaks for and against: minutiae with partners, in relation to all in the overlap; those without one."""
+    """What speaks for and against: minutiae with partners, in relation to all in the overlap; those without one.
+
+    All count by quality. `overlap` is how many of each finger lie there (geometric mean).
+    """
 
     agreeing: float
     missing: float
+    overlap: float
 
     @property
     def evidence(self) -> float:
@@ -128,13 +131,12 @@ def _partners(a: _Points, b: _Points, laying: _Laying) -> _Partners:
     reach = PLACE_SIGMA + STRETCH * np.hypot(a.x - laying.middle_x[:, np.newaxis], a.y - laying.middle_y[:, np.newaxis])
     of = np.zeros(reach.shape, np.intp)
     off = np.full(reach.shape, TOLERANCE + 1)
-    nearest = nearest_plain if NUMBA is None else nearest_compiled
-    nearest(a.x, a.y, a.angle, x, y, b.angle, laying.turn, reach * reach, of, off)
+    _nearest(a.x, a.y, a.angle, x, y, b.angle, laying.turn, reach * reach, of, off)
     there = off <= TOLERANCE
     return _Partners(of, there, np.where(there, off / TOLERANCE, 1))
 
 
-def nearest_plain(
+def _nearest(
     ax: Floats,
     ay: Floats,
     a_angle: Floats,
@@ -155,42 +157,6 @@ def nearest_plain(
     least = np.take_along_axis(here, nearest[..., np.newaxis], 2)[..., 0]
     mutual = (np.take_along_axis(back, nearest, 1) == np.arange(len(ax))) & (least <= TOLERANCE)
     of[mutual], off[mutual] = nearest[mutual], least[mutual]
-
-
-@exactly
-def nearest_compiled(
-    ax: Values,
-    ay: Values,
-    a_angle: Values,
-    bx: Values,
-    by: Values,
-    b_angle: Values,
-    turn: Values,
-    spread: Values,
-    of: Values,
-    off: Values,
-) -> None:
-    """The same in machine code. What is too far apart is nobody's nearest within TOLERANCE, so it is passed over."""
-    back, back_off = np.empty(len(b_angle), np.int64), np.empty(len(b_angle))
-    for h in range(len(turn)):
-        back[:], back_off[:] = -1, np.inf
-        for i in range(len(ax)):
-            far = TOLERANCE * spread[h, i] * 1.000001
-            for j in range(len(b_angle)):
-                dx, dy = ax[i] - bx[h, j], ay[i] - by[h, j]
-                apart = dx * dx + dy * dy
-                if apart > far:
-                    continue
-                turned = a_angle[i] - b_angle[j] - turn[h]
-                turned = (turned - 2 * np.pi * np.rint(turned / (2 * np.pi))) / TURN_SIGMA
-                here = apart / spread[h, i] + turned * turned
-                if here < off[h, i] and here <= TOLERANCE:
-                    off[h, i], of[h, i] = here, j
-                if here < back_off[j]:
-                    back_off[j], back[j] = here, i
-        for i in range(len(ax)):
-            if off[h, i] <= TOLERANCE and back[of[h, i]] != i:
-                off[h, i], of[h, i] = TOLERANCE + 1, 0
 
 
 def _weights(a: _Points, b: _Points, partners: _Partners) -> Floats:
@@ -227,8 +193,10 @@ def _best(a: _Points, b: _Points, laying: _Laying) -> Agreement:
     in_a = (a.quality * (partners.there | _inside(b.edges, *laying.lifted(a)))).sum(1)
     in_b = (b.quality * (taken | _inside(a.edges, *laying.laid(b)))).sum(1)
     shared = weights.sum(1)
-    agreeing = ((1 - partners.off) * weights).sum(1) * shared / np.sqrt(np.maximum(in_a * in_b, 0.1))
-    found = [Agreement(*values) for values in zip(agreeing.tolist(), (in_a + in_b - 2 * shared).tolist(), strict=True)]
+    overlap = np.sqrt(np.maximum(in_a * in_b, 0.1))
+    agreeing = ((1 - partners.off) * weights).sum(1) * shared / overlap
+    each = zip(agreeing.tolist(), (in_a + in_b - 2 * shared).tolist(), overlap.tolist(), strict=True)
+    found = [Agreement(*values) for values in each]
     return max(found, key=lambda one: one.evidence)
 
 

@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compare import local_likeness
 from models.compiled import NUMBA
 from models.cylinder_kernel import described, described_block
 from models.cylinders import Cylinders, Rows, from_words
+from models.likeness import local_likeness
 from models.packed import LANES, Words, unpacked
 from models.prefilter import Ranks, rank
 from models.rerank import rerank_compiled

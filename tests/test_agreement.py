@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from drivers.sample import Position
 from models import search_threads
-from models.agreement import TOLERANCE, agreement, nearest_compiled, nearest_plain
+from models.agreement import agreement
 from models.calibration import load_calibration
-from models.compare import compare, local_likeness, score
+from models.compare import compare, compared_plain, score
+from models.compare_kernel import compared
 from models.cylinder_kernel import described
 from models.cylinders import Rows
 from models.encoder import Entry
 from models.gallery import FingerGallery
-from models.minutiae import FORMAT
+from models.likeness import in_order, local_likeness
+from models.minutiae import FORMAT, TURN
 from simulators.bench_search import template_of
 from simulators.minutiae_synthesis import again, fingers
 
@@ -77,23 +79,24 @@ def test_minutiae_whose_quality_was_not_reported_count() -> None:
     assert agreement(one, one, (np.arange(6), np.arange(6))).agreeing > 0.5 * len(FULL)
 
 
-@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40), st.sampled_from([20.0, 100.0, 400.0]))
+def _of_anything(rng: np.random.Generator, count: int, side: int) -> Rows:
+    """So many minutiae anywhere in a square, in the order of quality, some of none reported."""
+    rows = np.stack([*rng.integers(0, side, (2, count)), rng.integers(0, TURN, count), rng.integers(0, 101, count)], 1)
+    return rows[np.argsort(-rows[:, 3], kind="stable")].astype(np.uint16)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 90), st.integers(1, 90), st.sampled_from([150, 300, 600]))
 @settings(max_examples=60, deadline=None)
-def test_partners_in_machine_code_are_those_of_numpy(seed: int, count: int, others: int, spread: float) -> None:
+def test_a_comparison_in_machine_code_is_that_of_numpy(seed: int, count: int, others: int, side: int) -> None:
     rng = np.random.default_rng(seed)
-    a, b = (
-        rng.integers(0, int(spread), (3, count)).astype(float),
-        rng.integers(0, int(spread), (3, others)).astype(float),
-    )
-    laid = [values + np.zeros((4, 1)) for values in b]
-    turn, reach = rng.normal(0, 0.2, 4), np.full((4, count), 50.0)
-    results = []
-    for nearest in (nearest_plain, nearest_compiled):
-        of, off = np.zeros((4, count), np.intp), np.full((4, count), TOLERANCE + 1)
-        nearest(a[0], a[1], a[2] / 60, laid[0], laid[1], b[2] / 60, turn, reach, of, off)
-        results.append((of, off))
-    assert (results[0][0] == results[1][0]).all()
-    assert (results[0][1] == results[1][1]).all()
+    one = _of_anything(rng, count, side)
+    for other in (_of_anything(rng, others, side), again(rng, one), one[: others // 2 + 1]):
+        a, b = in_order(described(one), described(other))
+        fast, plain = compared(a, b), compared_plain(a, b)
+        assert (fast is None) == (plain is None)
+        if fast and plain:
+            assert fast[0] == pytest.approx(plain[0], abs=1e-9)
+            assert dataclasses.astuple(fast[1]) == pytest.approx(dataclasses.astuple(plain[1]), abs=1e-9)
 
 
 @given(st.integers(0, 59), st.integers(0, 59), st.integers(0, 2**32))

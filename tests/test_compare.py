@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from drivers.sample import Position
 from models.calibration import load_calibration
-from models.compare import compare, pair_similarity
+from models.compare import compare
 from models.cylinders import PLACES, Cylinders, cylinders
 from models.encoder import Entry
 from models.gallery import SHORT_LIST, FingerGallery
+from models.likeness import pair_similarity
 from models.minutiae import FORMAT, Minutiae, no_minutiae, pack, unpack
 from models.template import Template, TemplateError
 from tests.conftest import template_of

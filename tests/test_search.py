@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from drivers.sample import Position
-from models.agreement import nearest_compiled
 from models.block import BLOCK, Block, Probe, joined
-from models.compare import compare, local_likeness
+from models.compare import compare
+from models.compare_kernel import evidence
 from models.compiled import NUMBA, PLAIN
 from models.cylinder_kernel import described, described_block, fill
 from models.cylinders import Rows, of_rows, rows_of
 from models.encoder import Entry
 from models.gallery import FingerGallery, best_ranked, warm_up
+from models.likeness import local_likeness
 from models.minutiae import unpack
 from models.packed import LANES, packed, unpacked
 from models.prefilter import rank, rank_compiled, rank_plain
@@ -197,7 +198,7 @@ def test_after_any_changes_a_gallery_is_as_if_newly_built(changes: list[tuple[in
 def test_the_first_traveller_waits_for_no_compiler(gallery: FingerGallery) -> None:
     """Whatever a gallery went through, its arrays are of the types that the warm-up compiled for."""
     warm_up()
-    kernels = [rank_compiled, rerank_compiled, fill, nearest_compiled]
+    kernels = [rank_compiled, rerank_compiled, fill, evidence]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     changed = gallery.changed(_entries(range(3)), frozenset({"ref-5"}))
     changed.search(template_of(_again(2)), Position.RIGHT_INDEX, 3)
