@@ -77,6 +77,8 @@ class Moment:
     pupil_light: float  # against the iris
     shadow: float  # how dark the side of the face is that turns away
     lid_shadow: float
+    ball_fall: float  # how much darker the corners of the eye are than its middle
+    ball_side: float  # where that middle is, a share of the eye's half width
     glare: int  # spots of a pair of glasses
     light: float
     gradient: tuple[float, float]
@@ -97,8 +99,8 @@ def draw_build(rng: Generator, nose: int) -> Build:
         pupil_waves=waves,
         iris_light=iris_light,
         contrast=float(rng.uniform(0.10, 0.40)),
-        limbus_width=float(rng.uniform(0.2, 0.8)),
-        sclera_light=float(iris_light / rng.uniform(0.42, 0.95)),
+        limbus_width=float(rng.uniform(0.2, 1.5)),
+        sclera_light=float(iris_light / rng.uniform(0.42, 0.97)),
         skin_light=float(rng.uniform(0.35, 1.6)),
         half_width=float(rng.uniform(12.5, 16.0)),
         upper=float(rng.uniform(3.9, 6.6)),
@@ -141,6 +143,8 @@ def draw_moment(rng: Generator, build: Build, condition: EyeCondition | None) ->
         pupil_light=float(rng.uniform(0.08, 0.45)),
         shadow=float(rng.uniform(0.0, 0.8) * (rng.random() < 0.4)),
         lid_shadow=float(rng.uniform(0.0, 0.45)),
+        ball_fall=float(rng.uniform(0.05, 0.5)),
+        ball_side=float(rng.normal(0, 0.3)),
         light=float(rng.uniform(*traits.light)),
         gradient=(float(rng.normal(0, 0.15)), float(rng.normal(0, 0.12))),
         focus_px=float(rng.uniform(*traits.focus_px)),

@@ -67,7 +67,7 @@ def look(rng: Generator, texture: Texture, build: Build, moment: Moment, width: 
     distance, angle = np.hypot(ix, iy), np.arctan2(iy, ix)
     pupil = _pupil(build, moment, angle)
 
-    ball = _lit_round(rng, _eyeball(texture, build, moment, distance, angle, pupil), fx, fy, build)
+    ball = _lit_round(rng, _eyeball(texture, build, moment, distance, angle, pupil), fx, fy, build, moment)
     open_share, edge = opening(build, moment, fx, fy, face.scale)
     roots = rim(build, fx, edge)
     shade = 1 - moment.lid_shadow * np.exp(-np.clip(edge[0], 0, None) / np.float32(0.7))
@@ -128,11 +128,11 @@ def _eyeball(texture: Texture, build: Build, moment: Moment, distance: Plane, an
     return np.asarray(ball * (1 - hole) + np.float32(moment.pupil_light * build.iris_light) * hole, np.float32)
 
 
-def _lit_round(rng: Generator, ball: Plane, fx: Plane, fy: Plane, build: Build) -> Plane:
+def _lit_round(rng: Generator, ball: Plane, fx: Plane, fy: Plane, build: Build, moment: Moment) -> Plane:
     """The ball turns away from the light at the corners; the sclera has vessels."""
-    away = np.clip((fx / np.float32(build.half_width)) ** 2, 0, 1.5)
+    away = np.clip((fx / np.float32(build.half_width) - np.float32(moment.ball_side)) ** 2, 0, 1.5)
     veins = np.float32(0.02) * clouds(rng, fx.shape[0], fx.shape[1], 2.5) * (fx**2 + fy**2 > build.radius**2)
-    return np.asarray(ball * (1 - np.float32(0.28) * away) - veins, np.float32)
+    return np.asarray(ball * (1 - np.float32(moment.ball_fall) * away) - veins, np.float32)
 
 
 def _lashes(rng: Generator, build: Build, moment: Moment, face: _Camera, width: int, height: int) -> Plane:

@@ -26,7 +26,7 @@ def grow(rng: Generator) -> Texture:
     texture = texture * (0.75 + 0.5 * inner) + rng.uniform(0.05, 0.25) * inner
     texture += rng.uniform(0.1, 0.3) * np.exp(-(((depth - edge) * DEPTHS / 4) ** 2))
     texture += _rings(rng, depth, edge)
-    texture -= _hollows(rng, edge, int(rng.integers(12, 45)), (2.0, 6.0), (5.0, 16.0), (0.25, 0.6))
+    texture -= _hollows(rng, edge, int(rng.integers(8, 90)), (2.0, 7.0), (5.0, 18.0), (0.2, 0.8))
     texture -= _hollows(rng, edge * 0, int(rng.poisson(4)), (1.5, 4.0), (3.0, 8.0), (0.3, 0.8))
     return np.asarray(0.25 * (texture - texture.mean()) / texture.std(), np.float32)
 

@@ -117,11 +117,12 @@ def augmented(
     """Another camera's look at a scene: moved, turned, scaled, mirrored; then other light, focus and noise."""
     matrix, offset = _placement(rng)
     mirrored = rng.random() < 0.5
+    around = "nearest" if rng.random() < 0.5 else "constant"
     layers = []
     for number, layer in enumerate([image, *maps]):
         source = layer[:, ::-1] if mirrored else layer
-        fill = float(np.median(image)) if number == 0 else 0.0
-        layers.append(_placed(source, matrix, offset, fill))
+        mode, fill = (around, float(np.median(image))) if number == 0 else ("constant", 0.0)
+        layers.append(_placed(source, matrix, offset, mode, fill))
     return _photographed(layers[0] / np.float32(255), rng), np.stack(layers[1:]) / np.float32(255)
 
 
@@ -139,10 +140,10 @@ def _placement(rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def _placed(
-    layer: NDArray[np.uint8], matrix: NDArray[np.float64], offset: NDArray[np.float64], fill: float
+    layer: NDArray[np.uint8], matrix: NDArray[np.float64], offset: NDArray[np.float64], mode: str, fill: float
 ) -> NDArray[np.float32]:
     placed: NDArray[np.float32] = ndimage.affine_transform(
-        layer.astype(np.float32), matrix, offset, (HEIGHT, WIDTH), order=1, mode="constant", cval=fill
+        layer.astype(np.float32), matrix, offset, (HEIGHT, WIDTH), order=1, mode=mode, cval=fill
     )
     return placed
 
@@ -154,7 +155,9 @@ def _photographed(image: NDArray[np.float32], rng: np.random.Generator) -> NDArr
     slope = np.float32(rng.uniform(-0.35, 0.35)) * (x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle)))
     image = image * (1 + slope)
     image = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.6, 0.6))
-    image = (image - image.mean()) * np.exp(rng.uniform(-0.7, 0.4)) + rng.uniform(0.2, 0.7)
+    # Skin may be too light for the sensor, a pupil is never too dark for it.
+    dark, light = np.percentile(image, (0.5, 97))
+    image = (image - dark) / max(light - dark, 0.1) * rng.uniform(0.35, 1.7) + rng.uniform(0, 0.2)
     if rng.random() < 0.5:
         image = ndimage.gaussian_filter(image, rng.uniform(0, 1.6, 2))
     if rng.random() < 0.15:
