@@ -44,10 +44,7 @@ class Kiosk:
         self._resources = ExitStack()
         with ExitStack() as building:
             building.enter_context(_owner_lock(config.kiosk.state_dir))
-            self.stations = {
-                name: Station(name, sensor.driver, attended(make_sensor(config, name), announce), on_state, on_crash)
-                for name, sensor in config.sensors.items()
-            }
+            self.stations = {name: make_station(config, name, announce, on_state, on_crash) for name in config.sensors}
             stores = Stores(partial(open_watchlist, config, self.clock), partial(open_outbox, config))
             stores.watchlist().close()  # upgraded, or refused, before anything starts
             stores.outbox().close()
@@ -118,11 +115,13 @@ def make_sensor(config: Config, name: str) -> Sensor:
         raise ConfigError(f"sensors.{name}: {error}") from error
 
 
-def attended(sensor: Sensor, announce: Announce) -> Sensor:
-    """The sensor as a station has it: a camera through a viewer that finds the presentations in its stream."""
+def make_station(config: Config, name: str, announce: Announce, on_state: OnState, on_crash: OnCrash) -> Station:
+    """The thread of a configured sensor. A camera is looked through: a viewer finds presentations in its stream."""
+    sensor, driver = make_sensor(config, name), config.sensors[name].driver
     if not sensor.streams:
-        return sensor
-    return Viewer(sensor, load_glance(sensor.modality), lambda flaw, position: tell(announce, flaw, position))
+        return Station(name, driver, sensor, on_state, on_crash)
+    viewer = Viewer(sensor, load_glance(sensor.modality), lambda flaw, position: tell(announce, flaw, position))
+    return Station(name, driver, viewer, on_state, on_crash, viewer.tend)
 
 
 def load_encoders(config: Config) -> Mapping[Modality, Encoder]:

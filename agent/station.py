@@ -29,6 +29,9 @@ SLICE_S = 5.0
 
 LOOK_AROUND_S = 0.25  # how soon a stop is seen while a request waits for a device to come back
 
+TEND_S = 0.05  # between two looks of a sensor that wants to be tended
+
+Tend = Callable[[], bool]  # called while no capture is asked for; True: call again soon
 OnState = Callable[[str, SensorState], None]
 
 
@@ -52,8 +55,11 @@ class Station(Worker):
 
     patience_s = 120.0  # a whole image at 9600 baud takes 42 s, and twice that after a cancelled one
 
-    def __init__(self, name: str, driver: str, sensor: Sensor, on_state: OnState, on_crash: OnCrash) -> None:
+    def __init__(
+        self, name: str, driver: str, sensor: Sensor, on_state: OnState, on_crash: OnCrash, tend: Tend | None = None
+    ) -> None:
         super().__init__(f"station {name}", on_crash)
+        self._tend = tend or (lambda: False)
         self.station = name
         self.info: DeviceInfo | None = None
         self._driver = driver
@@ -91,7 +97,7 @@ class Station(Worker):
         while not self.stopping.is_set():
             try:
                 self._ensure_open()
-                request = request or self._next(SLICE_S)
+                request = request or self._next(TEND_S if self._tend() else SLICE_S)
                 if request is not None and self._serve(request):
                     request = None
             except Cancelled:

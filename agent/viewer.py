@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from drivers.errors import CaptureRetry, Retry
@@ -76,6 +77,7 @@ class Viewer:
         self._guide = guide
         self._clock = clock
         self._leave_first = False
+        self._gone = 0  # frames in a row without an eye, while it must leave
         self._woken = threading.Event()
         self._rest = rest or self._sleep
 
@@ -103,16 +105,25 @@ class Viewer:
             self._see(look)
         if look.best is None or look.in_view < IN_VIEW:
             raise CaptureRetry(Retry.NOTHING_PRESENTED)
-        self._leave_first = look.score >= USABLE
+        self._leave_first, self._gone = look.score >= USABLE, 0
         return look.best
 
+    def tend(self) -> bool:
+        """While no capture runs: look whether the last eye has left. True until it has: call again soon."""
+        if self._leave_first:
+            with suppress(CaptureRetry):
+                self._leave_first = self._still_there(self._camera.capture(FRAME_S))
+        return self._leave_first
+
     def _await_leaving(self, look: _Look) -> None:
-        gone = 0
         while self._leave_first:
-            gone = gone + 1 if self._glance(self._frame(look)).flaw is Flaw.EMPTY else 0
-            self._leave_first = gone < OUT_OF_VIEW
+            self._leave_first = self._still_there(self._frame(look))
             if self._leave_first and self._clock() >= look.deadline:
                 raise CaptureRetry(Retry.LOOK_AWAY)
+
+    def _still_there(self, sample: Sample) -> bool:
+        self._gone = self._gone + 1 if self._glance(sample).flaw is Flaw.EMPTY else 0
+        return self._gone < OUT_OF_VIEW
 
     def _frame(self, look: _Look) -> Sample:
         """The next frame. One that was damaged on the way is passed over."""

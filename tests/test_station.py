@@ -1,6 +1,7 @@
 """A station's thread: it serves requests, reopens a device that is unwell, and stops when told."""
 
 import queue
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -133,6 +134,24 @@ def test_a_cancel_that_nobody_asked_for_does_not_lose_the_request() -> None:
     sensor = ScriptedSensor([Cancelled(), IMAGE])
     with running(sensor) as station:
         assert result(station.capture(STEP, SOON)).position is Position.RIGHT_INDEX
+
+
+def test_a_sensor_is_tended_while_nothing_is_asked_until_it_has_enough() -> None:
+    left = [True, True, False]
+    enough = threading.Event()
+
+    def tend() -> bool:
+        again = left.pop(0) if left else False
+        if not left:
+            enough.set()
+        return again
+
+    crashes: list[BaseException] = []
+    station = Station("finger", "scripted", ScriptedSensor(), States(), lambda _, e: crashes.append(e), tend)
+    station.start()
+    assert enough.wait(SOON)
+    assert station.stop()
+    assert not crashes
 
 
 @pytest.mark.parametrize(

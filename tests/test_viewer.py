@@ -133,6 +133,17 @@ def test_the_next_eye_is_taken_after_the_first_has_left() -> None:
     assert look.capture(position=Position.LEFT_EYE) == 2 * IN_VIEW + 3 + OUT_OF_VIEW
 
 
+def test_an_eye_that_leaves_while_nobody_asks_is_seen_to_leave() -> None:
+    look = Look(*times(IN_VIEW, GOOD), FAIR, DAMAGED, *times(OUT_OF_VIEW, EMPTY), *times(IN_VIEW, GOOD))
+    assert not look.viewer.tend()
+    look.capture()
+    assert [look.viewer.tend() for _ in range(2 + OUT_OF_VIEW)] == [True] * (1 + OUT_OF_VIEW) + [False]
+    frames = look.camera.frames
+    assert not look.viewer.tend()
+    assert look.camera.frames == frames
+    assert look.capture() > frames
+
+
 def test_after_a_poor_sample_the_same_eye_may_stay() -> None:
     look = Look(*times(10, POOR), GOOD)
     look.capture(timeout=0.95)
