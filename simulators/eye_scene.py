@@ -98,10 +98,10 @@ def draw_build(rng: Generator, nose: int) -> Build:
         pupil_offset=offset,
         pupil_waves=waves,
         iris_light=iris_light,
-        contrast=float(rng.uniform(0.10, 0.40)),
-        limbus_width=float(rng.uniform(0.2, 1.5)),
-        sclera_light=float(iris_light / rng.uniform(0.42, 0.97)),
-        skin_light=float(rng.uniform(0.35, 1.6)),
+        contrast=float(rng.uniform(0.08, 0.28)),
+        limbus_width=float(0.2 + 0.8 * rng.uniform() ** 2),
+        sclera_light=float(iris_light / (0.97 - 0.55 * rng.uniform() ** 0.6)),
+        skin_light=float(0.35 + 1.25 * rng.uniform() ** 1.6),
         half_width=float(rng.uniform(12.5, 16.0)),
         upper=float(rng.uniform(3.9, 6.6)),
         lower=float(rng.uniform(4.8, 6.8)),
@@ -138,7 +138,7 @@ def draw_moment(rng: Generator, build: Build, condition: EyeCondition | None) ->
         gaze=(float(rng.normal(0, gaze_spread)), float(rng.normal(0, gaze_spread))),
         opening=float(np.clip(rng.normal(*traits.opening), 0, 1.1)) if traits.opening[0] else 0.0,
         highlights=_highlights(rng, build),
-        glare=int(rng.integers(1, 4)) if traits.glasses or (build.glasses and rng.random() < 0.7) else 0,
+        glare=int(rng.integers(1, 4)) if traits.glasses or (build.glasses and rng.random() < 0.3) else 0,
         tears=int(rng.poisson(rng.choice([0.0, 1.0, 6.0]))),
         pupil_light=float(rng.uniform(0.08, 0.45)),
         shadow=float(rng.uniform(0.0, 0.8) * (rng.random() < 0.4)),
@@ -191,7 +191,7 @@ def _motion(rng: Generator, size: float) -> tuple[float, float]:
 
 def _highlights(rng: Generator, build: Build) -> tuple[tuple[float, float, float, float], ...]:
     """The light sources, mirrored by the cornea: a ring, a pair or a single one, near the pupil."""
-    count, spread, size = ((8, 1.1, 0.26), (4, 1.0, 0.24), (2, 1.4, 0.35), (1, 1.2, 0.5))[int(rng.choice(4, p=_LAMPS))]
+    count, spread, size = ((8, 0.75, 0.15), (4, 0.9, 0.18), (2, 1.2, 0.24), (1, 1.1, 0.36))[int(rng.choice(4, p=_LAMPS))]
     x, y = rng.normal(0, 0.10 * build.radius, 2)
     if count == 1:
         return _single(rng, x + rng.normal(0, spread), y + rng.normal(0, spread), rng.uniform(0.4, 1.3) * size)
