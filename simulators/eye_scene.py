@@ -89,7 +89,8 @@ class Moment:
 
 def draw_build(rng: Generator, nose: int) -> Build:
     """Another eye; `nose` says on which side of the picture the nose is, 1 right, -1 left."""
-    iris_light = float(rng.uniform(0.22, 0.64))
+    iris_light = float(rng.uniform(0.22, 0.60))
+    sclera_light = min(iris_light / float(0.97 - 0.55 * rng.uniform() ** 0.6), 0.85)
     radius = float(IRIS_MM * rng.normal(1, 0.03))
     offset = (float(rng.normal(0, 0.02) * radius), float(rng.normal(0, 0.02) * radius))
     waves = tuple(complex(*rng.normal(0, 0.010 / k, 2)) for k in range(2, 6))
@@ -100,8 +101,8 @@ def draw_build(rng: Generator, nose: int) -> Build:
         iris_light=iris_light,
         contrast=float(rng.uniform(0.08, 0.28)),
         limbus_width=float(0.2 + 0.8 * rng.uniform() ** 2),
-        sclera_light=float(iris_light / (0.97 - 0.55 * rng.uniform() ** 0.6)),
-        skin_light=float(0.35 + 1.25 * rng.uniform() ** 1.6),
+        sclera_light=sclera_light,
+        skin_light=sclera_light * float(rng.uniform(0.75, 1.9)),
         half_width=float(rng.uniform(12.5, 16.0)),
         upper=float(rng.uniform(3.9, 6.6)),
         lower=float(rng.uniform(4.8, 6.8)),
@@ -140,7 +141,7 @@ def draw_moment(rng: Generator, build: Build, condition: EyeCondition | None) ->
         highlights=_highlights(rng, build),
         glare=int(rng.integers(1, 4)) if traits.glasses or (build.glasses and rng.random() < 0.3) else 0,
         tears=int(rng.poisson(rng.choice([0.0, 1.0, 6.0]))),
-        pupil_light=float(rng.uniform(0.08, 0.45)),
+        pupil_light=float(rng.uniform(0.08, 0.36)),
         shadow=float(rng.uniform(0.0, 0.8) * (rng.random() < 0.4)),
         lid_shadow=float(rng.uniform(0.0, 0.45)),
         ball_fall=float(rng.uniform(0.05, 0.5)),
@@ -191,7 +192,9 @@ def _motion(rng: Generator, size: float) -> tuple[float, float]:
 
 def _highlights(rng: Generator, build: Build) -> tuple[tuple[float, float, float, float], ...]:
     """The light sources, mirrored by the cornea: a ring, a pair or a single one, near the pupil."""
-    count, spread, size = ((8, 0.75, 0.15), (4, 0.9, 0.18), (2, 1.2, 0.24), (1, 1.1, 0.36))[int(rng.choice(4, p=_LAMPS))]
+    count, spread, size = ((8, 0.75, 0.15), (4, 0.9, 0.18), (2, 1.2, 0.24), (1, 1.1, 0.36))[
+        int(rng.choice(4, p=_LAMPS))
+    ]
     x, y = rng.normal(0, 0.10 * build.radius, 2)
     if count == 1:
         return _single(rng, x + rng.normal(0, spread), y + rng.normal(0, spread), rng.uniform(0.4, 1.3) * size)
