@@ -82,11 +82,6 @@ def read_header(raw: bytes) -> Header:
     return header
 
 
-def ends_with_its_lines(raw: bytes) -> bool:
-    """Whether a transfer is as long as its header says: nothing of it can be left in the pipe."""
-    return len(raw) == HEADER_BYTES + WIDTH * int.from_bytes(raw[_LINE_COUNT], "little")
-
-
 def _blocks(table: bytes) -> Iterator[Block]:
     """Up to the first block of no lines: what stands behind it is rubbish."""
     for flags, lines in zip(table[::2], table[1::2], strict=True):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from drivers.errors import Cancelled, ProtocolError, SensorError, Stalled, TransferTimeout
-from drivers.uru4000_image import IMAGE_BYTES, ends_with_its_lines
+from drivers.uru4000_image import IMAGE_BYTES
 from drivers.uru4000_tables import (
     CHALLENGE_BYTES,
     CHALLENGE_KEY,
@@ -182,6 +182,7 @@ class Uru4000Link:
         if self._unread:
             self._empty_pipe()
         self._unread = True
+        deadline = self.now() + IMAGE_S
         pending = self._usb.begin_read(IMAGE_ENDPOINT, IMAGE_BYTES, IMAGE_S)
         try:
             self.set_mode(Mode.CAPTURE)  # only now: the reader does not wait for somebody to read
@@ -191,7 +192,8 @@ class Uru4000Link:
             return b""
         finally:
             pending.abandon()
-        self._unread = not ends_with_its_lines(raw)
+        # One that ended short of what was asked for ended with its last packet; one that was taken back did not.
+        self._unread = len(raw) >= IMAGE_BYTES or self.now() >= deadline
         return raw
 
     def _empty_pipe(self) -> None:

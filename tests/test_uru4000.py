@@ -405,6 +405,29 @@ def test_unplugging_is_a_lost_link(desk: Desk) -> None:
         desk.captured()
 
 
+# Nothing is read that no reader would have sent
+
+
+@pytest.mark.parametrize("fault", ["fault_report", "bad_header", "short"])
+def test_an_image_that_ended_is_not_read_to_its_end_again(desk: Desk, fault: str) -> None:
+    desk.press(noise(24))
+    desk.model.inject(fault, times=1)
+    desk.captured()
+    assert [order for order in desk.said() if order[:3] in ("rea", "w4e")] == [
+        "w4e 10", *["read 82 111424", "w4e 20"] * 2, "w4e 12"
+    ]  # fmt: skip
+
+
+def test_an_image_that_came_too_late_is_not_the_next_ones(desk: Desk) -> None:
+    desk.press(noise(25))
+    desk.model.inject("late", at="data", seconds=2.1)
+    with pytest.raises(TransferTimeout):
+        desk.captured()
+    desk.said()
+    assert (desk.captured() == as_captured(noise(25))).all()
+    assert desk.said().count("read 82 111424") > 1
+
+
 # Cancel and close
 
 
