@@ -64,6 +64,7 @@ class Nb1010:
         self._link: UsbLink | None = None
         self._unread = False  # something may be on its way that nobody waits for any more
         self._lift_first = False
+        self._seen_at: float | None = None  # when the greeting met a finger; nothing is asked twice
 
     def open(self) -> DeviceInfo:
         """Claim the sensor and hear whether it answers."""
@@ -126,14 +127,17 @@ class Nb1010:
 
     def _greet(self, link: UsbLink) -> None:
         """Hear one sound answer; what was left unread, by us or an earlier owner, comes before it."""
+        self._seen_at = None
         self._drain(link)
         try:
-            self._contact(link)
+            level = self._contact(link)
         except TransferTimeout:
             raise
         except ProtocolError:
             self._drain(link)
-            self._contact(link)
+            level = self._contact(link)
+        if level > self._options.contact:
+            self._seen_at = link.now()
 
     def _ask(self, link: UsbLink, command: Command) -> bytes:
         """One exchange. ProtocolError: no sound answer, and it is not known what will come next."""
@@ -183,8 +187,13 @@ class Nb1010:
                 self._poll_pause(link, deadline, Retry.LIFT_FINGER)
 
     def _await_finger(self, link: UsbLink, deadline: float) -> None:
-        while self._contact(link) <= self._options.contact:
+        while not self._just_seen(link) and self._contact(link) <= self._options.contact:
             self._poll_pause(link, deadline, Retry.NOTHING_PRESENTED)
+
+    def _just_seen(self, link: UsbLink) -> bool:
+        """Whether the greeting met a finger, no longer ago than two looks are apart. Told once."""
+        seen_at, self._seen_at = self._seen_at, None
+        return seen_at is not None and link.now() - seen_at <= self._options.poll_s
 
     def _poll_pause(self, link: UsbLink, deadline: float, reason: Retry) -> None:
         left = deadline - link.now()

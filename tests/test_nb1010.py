@@ -13,8 +13,10 @@ from PIL import Image
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
 from drivers.nb1010 import Nb1010
 from drivers.nb1010_tables import CAPTURE, FINGER_CHECK, IMAGE, PRE_CAPTURE, fault_of, fault_of_lines
+from drivers.playback import Player
+from drivers.recording import TITLE
 from drivers.usb_link import UsbLink
-from simulators.nb1010 import Nb1010Model
+from simulators.nb1010 import Nb1010Model, image_messages, reply, status
 from tests.conftest import SHARED
 from tests.nb1010_rig import picture
 from tests.umockdev import needs_umockdev
@@ -250,6 +252,58 @@ def test_any_link_will_do() -> None:
 
     with pytest.raises(LinkLost, match="nothing there"):
         Nb1010(URL, {}, connect=refuse).open()
+
+
+# In the order of a recorded session, and nothing else
+
+
+def traffic(image: np.ndarray[tuple[int, int], np.dtype[np.uint8]], level: int = 0xF7) -> list[str]:
+    """What another driver and a sensor said: one look, the two orders, the image."""
+    exchanges = [(FINGER_CHECK, status(1, level)), (PRE_CAPTURE, reply(3)), (CAPTURE, reply(4, 3))]
+    lines = [
+        "open =",
+        "identity vendor=10637 product=4112 serial= port=1-1 bcd_device=1 speed=full =",
+        "configuration =",
+    ]
+    for command, answer in exchanges:
+        lines += [f"write 02 {command.message.hex()} =", f"read 83 16 = {answer.hex()}"]
+    lines += [f"read 83 540 = {message.hex()}" for message in image_messages(image.tobytes())]
+    head = [TITLE, "driver nb1010", f"url {URL}"]
+    return [*head, *(f"{number / 1000:.6f} {line}" for number, line in enumerate(lines))]
+
+
+def test_a_session_of_one_look_is_played_in_its_order_and_nothing_more_is_asked() -> None:
+    expected = picture(6)
+    player = Player(traffic(expected))
+    sensor = player.sensor()
+    sensor.open()
+    assert (sensor.capture(1.0).image == expected).all()
+    sensor.close()
+    assert player.left == 0
+
+
+def test_the_finger_that_the_greeting_met_is_looked_for_again_when_time_has_passed(
+    usb: VirtualUsb, model: Nb1010Model
+) -> None:
+    press(model, 1)
+    sensor = sensor_on(usb)
+    sensor.open()
+    model.lift()
+    usb.time.run(lambda: False, 0.1)
+    with pytest.raises(CaptureRetry) as caught:
+        sensor.capture(0.0)
+    assert caught.value.reason is Retry.NOTHING_PRESENTED
+
+
+def test_the_look_of_the_greeting_counts_for_one_capture(usb: VirtualUsb, model: Nb1010Model) -> None:
+    press(model, 1)
+    sensor = sensor_on(usb)
+    sensor.open()
+    sensor.capture(0.0)
+    assert model.commands[0x38] == 1
+    model.lift()
+    with pytest.raises(CaptureRetry):
+        sensor.capture(0.0)
 
 
 # The recording of a real unit
