@@ -26,7 +26,6 @@ _TABLE = slice(16, 46)
 ABSENT, ENCRYPTED, KEY_HELD, KEY_CHANGED = 0x01, 0x02, 0x04, 0x80  # flags of a block
 
 NOISE_VARIANCE = 5000.0  # of the sum of the first two lines, at least: it is scrambled
-INVENTED_MOST = HEIGHT // 10  # rows that may be copied from their neighbours before nobody should call it a picture
 
 Bytes = NDArray[np.uint8]
 KeyOf = Callable[[int], int]
@@ -77,9 +76,8 @@ def read_header(raw: bytes) -> Header:
         raise _damaged(f"it has {lines} lines")
     if len(raw) < HEADER_BYTES + lines * WIDTH:
         raise _damaged(f"it has {len(raw)} bytes for {lines} lines")
-    header = Header(lines, raw[_KEY_NUMBER], tuple(_blocks(raw[_TABLE])))
-    _check(header)
-    return header
+    # A table that says nothing leaves the lines as they are, one below the other.
+    return Header(lines, raw[_KEY_NUMBER], tuple(_blocks(raw[_TABLE])) or (Block(0, lines),))
 
 
 def _blocks(table: bytes) -> Iterator[Block]:
@@ -88,14 +86,6 @@ def _blocks(table: bytes) -> Iterator[Block]:
         if lines == 0:
             return
         yield Block(flags, lines)
-
-
-def _check(header: Header) -> None:
-    rows, stored = sum(block.lines for block in header.blocks), sum(block.stored for block in header.blocks)
-    if not stored or stored > header.lines or rows > HEIGHT:
-        raise _damaged(f"its table has {stored} lines in {rows} rows, its header {header.lines} lines")
-    if rows - stored > INVENTED_MOST:
-        raise _damaged(f"{rows - stored} of its rows are missing")
 
 
 def _damaged(detail: str) -> CaptureRetry:
@@ -110,7 +100,17 @@ def decode(raw: bytes, header: Header, key_of: KeyOf, *, upside_down: bool = Fal
     pixels = ~_assembled(lines.reshape(-1, WIDTH), header.blocks)
     if upside_down:
         pixels = np.ascontiguousarray(pixels[::-1, ::-1])
-    return Picture(pixels, sum(block.lines - block.stored for block in header.blocks))
+    return Picture(pixels, _invented_rows(header.blocks))
+
+
+def _invented_rows(blocks: tuple[Block, ...]) -> int:
+    """Rows of the picture that absent blocks fill."""
+    invented = top = 0
+    for block in blocks:
+        bottom = min(top + block.lines, HEIGHT)
+        invented += bottom - top if block.flags & ABSENT else 0
+        top = bottom
+    return invented
 
 
 def is_scrambled(lines: Bytes) -> bool:
@@ -127,10 +127,10 @@ def _unscrambled(lines: Bytes, header: Header, key_of: KeyOf) -> Bytes:
         if block.flags & KEY_CHANGED:
             number = (number + 1) & 0xFF
             stream = KeyStream(key_of(number))
-        end = start + block.stored * WIDTH
+        end = min(start + block.stored * WIDTH, clear.size)
         match block.flags & (ENCRYPTED | KEY_HELD):
-            case 0x02 if block.stored:
-                _unmask(clear[start:end], stream.take(block.size))
+            case 0x02 if end > start:
+                _unmask(clear[start:end], stream.take(end - start))
             case 0x02 | 0x00:
                 stream.skip(block.size)
         start = end
@@ -144,12 +144,15 @@ def _unmask(block: Bytes, masks: Bytes) -> None:
 
 
 def _assembled(lines: Bytes, blocks: tuple[Block, ...]) -> Bytes:
-    """u8[HEIGHT, WIDTH]. An absent block shows the lines that come next in the data; rows never sent stay empty."""
+    """u8[HEIGHT, WIDTH]. An absent block shows the lines that come next in the data; rows never sent stay empty.
+
+    The table may promise more rows than a picture has, or more lines than came: there is no more than there is.
+    """
     picture = np.zeros((HEIGHT, WIDTH), np.uint8)
     row = line = 0
     for block in blocks:
-        shown = lines[line : line + block.lines]
+        shown = lines[line : line + min(block.lines, HEIGHT - row)]
         picture[row : row + len(shown)] = shown
-        row += block.lines
+        row = min(row + block.lines, HEIGHT)
         line += block.stored
     return picture

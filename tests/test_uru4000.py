@@ -307,10 +307,12 @@ def test_rows_that_were_not_sent_are_told(caplog: pytest.LogCaptureFixture) -> N
     assert "1 rows were not sent" in caplog.text
 
 
-def test_no_picture_is_made_of_gaps() -> None:
+def test_many_gaps_are_told_and_the_quality_judges(caplog: pytest.LogCaptureFixture) -> None:
     desk = opened(Uru4000Settings(blocks=(Block(2, 200), Block(1, 40), Block(2, 49))))
     desk.press(noise(12))
-    assert desk.retry() is Retry.MOVED
+    with caplog.at_level("INFO", "drivers.uru4000"):
+        desk.captured()
+    assert "40 rows were not sent" in caplog.text
 
 
 # Damage

@@ -140,15 +140,69 @@ def test_fifteen_blocks_fill_the_table() -> None:
         (raw_of(290, ((2, 72),)), "it has 290 lines"),
         (raw_of(65535, ((2, 72),), IMAGE_BYTES), "it has 65535 lines"),
         (raw_of(289, WHOLE, IMAGE_BYTES - WIDTH - 1), "bytes for 289 lines"),
-        (raw_of(289, ()), "its table has 0 lines"),
-        (raw_of(289, ((2, 255), (2, 35))), "its table has 290 lines"),
-        (raw_of(289, ((2, 250), (1, 41))), "in 291 rows"),
-        (raw_of(200, ((2, 200), (1, 30))), "30 of its rows are missing"),
-        (raw_of(289, ((1, 5),)), "its table has 0 lines"),
     ],
 )
 def test_what_is_no_image_says_why(raw: bytes, why: str) -> None:
     assert why in refused(raw)
+
+
+# Tables that do not fit
+
+
+def received_with(lines: NDArray[np.uint8], rows: Rows) -> tuple[NDArray[np.uint8], int]:
+    """The picture, ridges bright, of lines in the clear under any table; and its rows that were not sent."""
+    head = simulated.header(len(lines), 0, [simulated.Block(*row) for row in rows])
+    raw = head + lines.tobytes()
+    picture = decode(raw, read_header(raw), keys)
+    return ~picture.pixels, picture.invented_rows
+
+
+def clear_lines(count: int) -> NDArray[np.uint8]:
+    return np.linspace(0, 200, count).astype(np.uint8)[:, None].repeat(WIDTH, axis=1)
+
+
+def test_lines_without_a_table_are_the_picture_as_they_are() -> None:
+    lines = clear_lines(289)
+    seen, invented = received_with(lines, ())
+    assert (seen[:289] == lines).all()
+    assert invented == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "invented"),
+    [
+        (((2, 255), (2, 35)), 0),  # more lines than the header's
+        (((2, 250), (2, 255), (2, 255)), 0),
+        (((2, 250), (2, 39), (1, 41)), 1),  # more rows than a picture has
+        (((0x80, 255), (0x83, 255), (2, 255)), 35),
+    ],
+)
+def test_a_table_of_more_than_there_is_shows_what_there_is(rows: Rows, invented: int) -> None:
+    lines = clear_lines(289)
+    seen, told = received_with(lines, rows)
+    assert (seen[:250] == lines[:250]).all()
+    assert told == invented
+
+
+def test_a_scrambled_block_that_ends_too_early_shows_what_came() -> None:
+    pixels = picture(8)
+    raw = bytearray(sent(pixels, ((2, 200), (2, 89))))
+    raw[19] = 255  # the lines of the second block
+    seen = received(bytes(raw))
+    assert (seen[:200] == expected(pixels, ((2, 200), (2, 89)))[:200]).all()
+
+
+def test_many_rows_that_were_not_sent_are_told_and_left_to_the_quality() -> None:
+    lines = clear_lines(200)
+    seen, invented = received_with(lines, ((2, 150), (1, 60), (2, 50)))
+    assert invented == 60
+    assert (seen[210:260] == lines[150:200]).all()
+
+
+@pytest.mark.parametrize("rows", [((1, 5),), ((1, 255), (1, 255)), ((0, 255),) * 15, ((0x83, 255),) * 15])
+def test_no_table_is_read_beyond_the_data(rows: Rows) -> None:
+    seen, _ = received_with(clear_lines(2), rows)
+    assert seen.shape == (HEIGHT, WIDTH)
 
 
 # The picture
