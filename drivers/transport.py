@@ -223,7 +223,10 @@ class Attachment:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Around one open() or capture(): a cancel that ended it is spent."""
+        """Around one open() or capture(): a cancel that ended it is spent, any other ends the next."""
+        with self._lock:
+            if self._cancelled and self._transport is not None:
+                self._transport.cancel()  # once more: the clean-up of the last attempt may have met it
         try:
             yield
         except Cancelled:

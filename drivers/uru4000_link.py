@@ -43,7 +43,7 @@ IMAGE_S = 2.0  # longest that an image may take from its order to its last byte;
 LEFTOVERS, LEFTOVER_S = 4, 0.2  # reads that empty the pipe at most, and how long each waits
 BABBLE_S = 1.0  # so long beyond the end of a wait may messages come without a pause between them
 INBOX_LIMIT = 256
-OFF_S = 0.15  # longest that a reader may take to be switched off: a cancel does not wait for a dead one
+OFF_S = 0.1  # longest that a reader may take to be switched off: a cancel does not wait for a dead one
 
 
 class Uru4000Link:
@@ -88,12 +88,16 @@ class Uru4000Link:
 
     def switch_off(self) -> None:
         """End what it was told to do, as far as it still hears. Never raises."""
+        deadline = self.now() + OFF_S
         with suppress(SensorError):
             try:
-                self.write(Register.MODE, bytes([Mode.OFF]), OFF_S)
+                self._write_off(OFF_S)
             except Cancelled:  # remembered by the sensor, and this must be sent all the same
                 with suppress(Cancelled):
-                    self.write(Register.MODE, bytes([Mode.OFF]), OFF_S)
+                    self._write_off(max(deadline - self.now(), 0.0))
+
+    def _write_off(self, timeout: float) -> None:
+        self.write(Register.MODE, bytes([Mode.OFF]), timeout)
 
     def device_info(self) -> bytes:
         """What it says of itself."""
