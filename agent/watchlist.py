@@ -84,6 +84,7 @@ class Watchlist:
         self._galleries: dict[str, Gallery] = {}
         self._agreements: dict[str, AgreementInfo] = {}
         self._references: dict[str, ReferenceInfo] = {}
+        self._kinds: dict[str, Kinds] = {}
         with reading(self._db):
             self._load()
         self.expire()
@@ -98,8 +99,7 @@ class Watchlist:
             for key, score in self._propose(probe, position):
                 scores.setdefault(key, {})[position] = score
                 rates.setdefault(key, {})[position] = calibration.false_match_rate(score)
-        # A probe that did not propose a reference says nothing for it: rate 1.
-        fused = {key: fuse([rate.get(position, 1.0) for position in probes]) for key, rate in rates.items()}
+        fused = {key: self._fused(key, probes, rate) for key, rate in rates.items()}
         ranked = sorted(fused, key=lambda key: (fused[key], key))[:limit]
         found = tuple(self._candidate(key, scores[key], fused[key]) for key in ranked)
         state = self.state
@@ -128,6 +128,7 @@ class Watchlist:
         for reference in references:
             self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
             self._references[reference.reference_id] = _info(reference)
+            self._kinds[reference.reference_id] = _kinds(reference)
         self._galleries = galleries
 
     def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
@@ -143,7 +144,7 @@ class Watchlist:
         with reading(self._db) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         for reference_id in gone:
-            del self._references[reference_id]
+            del self._references[reference_id], self._kinds[reference_id]
         self._galleries = {f: g.changed((), frozenset(gone)) for f, g in self._galleries.items()}
         return gone
 
@@ -193,6 +194,16 @@ class Watchlist:
         """Give the file back."""
         self._db.close()
 
+    def _fused(self, key: str, probes: Mapping[Position, Template], rates: Mapping[Position, float]) -> float:
+        """One rate of the probes that the reference has something to compare with.
+
+        Of these, one that did not propose the reference speaks against it with rate 1; a finger or eye that the
+        reference does not have says nothing.
+        """
+        kinds = self._kinds[key]
+        compared = [p for p, probe in probes.items() if p in rates or _comparable(p, probe.format, kinds)]
+        return fuse([rates.get(position, 1.0) for position in compared])
+
     def _propose(self, probe: Template, position: Position) -> Iterable[tuple[str, float]]:
         gallery = self._galleries.get(probe.format)
         return gallery.search(probe, position, SHORT_LIST) if gallery else ()
@@ -236,6 +247,7 @@ class Watchlist:
             templates.setdefault(row["reference"], []).append((Position(row["position"]), template))
         loaded = [_reference(row, templates.get(row["id"], [])) for row in self._db.table("reference").rows]
         self._references = {r.reference_id: _info(r) for r in loaded}
+        self._kinds = {r.reference_id: _kinds(r) for r in loaded}
         self._galleries = {f: gallery_class(f).build(entries) for f, entries in _by_format(loaded).items()}
 
 
@@ -244,6 +256,18 @@ class AgreementInfo:
     """What a search needs of an agreement."""
 
     recipients: frozenset[str]
+
+
+Kinds = frozenset[tuple[Position, str]]  # what a reference can be compared with: positions and template formats
+
+
+def _kinds(reference: Reference) -> Kinds:
+    return frozenset((position, template.format) for position, template in reference.templates)
+
+
+def _comparable(position: Position, template_format: str, kinds: Kinds) -> bool:
+    """Whether a search with such a probe compares it with any of these, as the galleries do."""
+    return any(f == template_format and (p is position or Position.UNKNOWN in (p, position)) for p, f in kinds)
 
 
 def _by_format(references: Iterable[Reference]) -> dict[str, list[Entry]]:

@@ -7,7 +7,6 @@ result is the same for any number of threads, any division into blocks, and with
 
 import bisect
 import itertools
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from models.encoder import Entry, Gallery, Scored
 from models.iris_code import FORMAT, WORDS, IrisCode, Words, nothing_known, unpack
 from models.iris_compare import scores
 from models.iris_kernel import HEAD, STOPPED, TAIL, Likenesses, Turned, search, split, together
+from models.search_threads import allowed
 from models.template import Template, TemplateError
 
 BLOCK = 4096  # entries: 4 MB; a change copies as much, and a search has enough blocks to share among threads
@@ -80,7 +80,7 @@ class IrisGallery:
     template_format = FORMAT
 
     blocks: tuple[IrisBlock, ...]
-    threads: int = os.cpu_count() or 1
+    threads: int = 0  # of a search; 0: what models/search_threads.py allows
     _ends: tuple[int, ...] = field(init=False)  # how many entries up to the end of each block
 
     def __post_init__(self) -> None:
@@ -118,10 +118,11 @@ class IrisGallery:
     def likenesses(self, probe: Turned, position: Position) -> Likenesses:
         """Of every entry, as models/iris_kernel.py has it."""
         number = _POSITIONS[position]
-        if self.threads == 1 or len(self.blocks) < 2:
+        threads = self.threads or allowed()
+        if threads == 1 or len(self.blocks) < 2:
             parts = [block.search(probe, number) for block in self.blocks]
         else:
-            with ThreadPoolExecutor(self.threads) as pool:
+            with ThreadPoolExecutor(threads) as pool:
                 parts = list(pool.map(lambda block: block.search(probe, number), self.blocks))
         return np.concatenate(parts) if parts else np.zeros(0)
 

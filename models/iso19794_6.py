@@ -27,7 +27,8 @@ from models.template import TemplateError
 
 VGA_SIZE = (640, 480)
 MARGIN_X, MARGIN_Y = 0.6, 0.2  # of a cropped image about the iris, in its radii
-MAX_SIDE = 4096  # pixels: no iris camera has more, and a record must not make us reserve more
+MOST_VIEWS = 16  # of two eyes: blank images of a few bytes must not fill the memory
+MAX_SIDE = 2048  # pixels: an eye that fills the frame needs a third of it, and a record must not make us reserve more
 
 _NAME = "ISO/IEC 19794-6"
 _FORMAT, _VERSION = b"IIR\0", b"020\0"
@@ -40,7 +41,8 @@ _QUALITY = struct.Struct(">BHH")  # score, vendor and algorithm
 _IMAGE = struct.Struct(
     ">HBBBBHHBHHHHHHHHHI"
 )  # number, eye, type, format, properties, size, depth, range, roll, iris, length
-_PNG_SIZE = struct.Struct(">II")  # width and height, in the first chunk of every PNG file
+_PNG_FIRST = b"\0\0\0\rIHDR"  # length and name of the first chunk of every PNG file
+_PNG_SIZE = struct.Struct(">II")  # width and height, which it begins with
 _UNKNOWN_WHEN = b"\xff" * _WHEN.size
 _NO_YEAR = 0xFFFF
 _NO_SCORE = 101  # and above: not computed, or failed
@@ -48,9 +50,7 @@ _RAW, _PNG = 2, 14
 _FORMATS = {_RAW: "raw", _PNG: "PNG"}
 _UPRIGHT = 0b01_00_01_01  # base orientation both ways, not compressed with loss
 _NO_ANGLE = 0xFFFF
-_MAX_VIEWS = 0xFFFF
 _EYES = (Position.UNKNOWN, Position.RIGHT_EYE, Position.LEFT_EYE)
-_PNG_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 
 
 class Kind(IntEnum):
@@ -94,8 +94,8 @@ def cropped(image: NDArray[np.uint8], limbus: Boundary) -> tuple[NDArray[np.uint
 
 def to_record(views: Sequence[IrisView]) -> bytes:
     """The record of these eyes, in their order. TemplateError: none, too many, or one that does not fit the format."""
-    if not 0 < len(views) <= _MAX_VIEWS:
-        raise TemplateError(f"{_NAME}: {len(views)} views; a record holds 1 to {_MAX_VIEWS}")
+    if not 0 < len(views) <= MOST_VIEWS:
+        raise TemplateError(f"{_NAME}: {len(views)} views; a record holds 1 to {MOST_VIEWS}")
     body = b"".join(_view_bytes(number, view) for number, view in enumerate(views, 1))
     eyes = len({view.position for view in views} - {Position.UNKNOWN})
     return _HEADER.pack(_FORMAT, _VERSION, _HEADER.size + len(body), len(views), 0, eyes) + body
@@ -111,6 +111,8 @@ def from_record(data: bytes) -> list[IrisView]:
         raise TemplateError(f"{_NAME}: the header says {length} bytes, there are {len(data)}")
     if not views or certified:
         raise TemplateError(f"{_NAME}: the header has no view, or certification data")
+    if views > MOST_VIEWS:
+        raise TemplateError(f"{_NAME}: {views} views; at most {MOST_VIEWS} of a person are taken")
     found = [_read_view(reader) for _ in range(views)]
     reader.expect_end()
     return found
@@ -220,14 +222,15 @@ def _to_png(image: NDArray[np.uint8]) -> bytes:
 
 
 def _from_png(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """Decoded only when it says that it is of the size that the header of the record says."""
-    if data[16:24] != _PNG_SIZE.pack(width, height):
+    """Decoded only when it says that it is grey and of the size that the header of the record says."""
+    if data[8:24] != _PNG_FIRST + _PNG_SIZE.pack(width, height):
         raise TemplateError(f"{_NAME}: the PNG image is not of {width}x{height}")
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            image = np.array(picture)
-    except _PNG_ERRORS as error:
+            fits = (picture.size, picture.mode) == ((width, height), "L")
+            image = np.array(picture) if fits else None
+    except Exception as error:  # the decoder has many, of many kinds, and a foreign record may raise any
         raise TemplateError(f"{_NAME}: the PNG image cannot be read") from error
-    if image.shape != (height, width) or image.dtype != np.uint8:
+    if image is None:
         raise TemplateError(f"{_NAME}: the PNG image is not grey of 8 bits")
     return image

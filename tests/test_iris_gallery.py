@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
-from models import gallery_class
+from models import gallery_class, iris_gallery, search_threads
 from models.compiled import NUMBA, PLAIN
 from models.encoder import Entry
 from models.iris_code import BITS, IrisCode, nothing_known, pack
@@ -147,6 +148,23 @@ def test_ties_fall_in_the_order_of_the_gallery() -> None:
     twins = [Entry(name, Position.UNKNOWN, pack(CODES[0])) for name in ("c", "a", "b")]
     found = IrisGallery.build(twins).search(pack(noisy(CODES[0], 1, 0.1)), Position.UNKNOWN, 2)
     assert [one.key for one in found] == ["c", "a"]
+
+
+def test_a_search_takes_no_more_threads_than_the_configuration_allows(
+    gallery: IrisGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = tuple(block for part in gallery.blocks for block in (part, part))
+    made: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, threads: int) -> None:
+            made.append(threads)
+            super().__init__(threads)
+
+    monkeypatch.setattr(iris_gallery, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(search_threads, "_allowed", 3)
+    IrisGallery(pieces).likenesses(Turned.of(CODES[0]), Position.UNKNOWN)
+    assert made == [3]
 
 
 def test_the_result_is_the_same_for_any_threads_and_any_division(gallery: IrisGallery) -> None:

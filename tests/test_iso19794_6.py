@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from drivers.sample import Position
 from models.iris_geometry import Boundary
-from models.iso19794_6 import IrisView, Kind, Place, cropped, from_record, to_record
+from models.iso19794_6 import MOST_VIEWS, IrisView, Kind, Place, cropped, from_record, to_record
 from models.template import TemplateError
 
 # Written by hand: one raw image of 3 x 2 pixels.
@@ -106,8 +106,8 @@ def test_a_vga_image_has_the_size_of_one() -> None:
         ({"place": Place(50, 20, 30)}, "outside of the image"),
         ({"place": Place(0, 20, 30)}, "outside of the image"),
         ({"image": np.zeros((3, 3), np.uint16)}, "an image is u8"),
-        ({"image": np.zeros((1, 5000), np.uint8), "place": None}, "sides are 1 to 4096"),
-        ({"image": np.zeros((0, 5), np.uint8), "place": None}, "sides are 1 to 4096"),
+        ({"image": np.zeros((1, 5000), np.uint8), "place": None}, "sides are 1 to 2048"),
+        ({"image": np.zeros((0, 5), np.uint8), "place": None}, "sides are 1 to 2048"),
     ],
 )
 def test_what_does_not_fit_is_not_written(changes: dict[str, Any], complaint: str) -> None:
@@ -165,12 +165,13 @@ def test_what_is_not_assigned_is_not_known() -> None:
     assert (view.captured_at, view.quality, view.place) == (None, None, None)
 
 
-def _png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
+
+def _png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
 
 
 def _with_png(picture: bytes, width: int = 3, height: int = 2) -> bytes:
@@ -202,6 +203,21 @@ def test_a_png_image_is_read() -> None:
 def test_a_png_image_that_is_not_what_the_header_says_is_refused(picture: bytes) -> None:
     with pytest.raises(TemplateError, match="PNG image"):
         from_record(_with_png(picture))
+
+
+@pytest.mark.parametrize("side", [9000, 20000])
+def test_a_png_image_that_hides_its_size_behind_another_chunk_is_refused_before_it_is_decoded(side: int) -> None:
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    lie = _chunk(b"prVt", struct.pack(">II", 3, 2))
+    picture = b"\x89PNG\r\n\x1a\n" + lie + header + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
+    with pytest.raises(TemplateError, match="not of 3x2"):
+        from_record(_with_png(picture))
+
+
+def test_more_views_than_a_person_has_looks_are_refused_before_any_is_read() -> None:
+    header = GOLDEN[:12] + struct.pack(">H", MOST_VIEWS + 1) + GOLDEN[14:]
+    with pytest.raises(TemplateError, match=f"at most {MOST_VIEWS}"):
+        from_record(header)
 
 
 @given(st.integers(0, len(GOLDEN) - 1), st.integers(1, 255))

@@ -70,6 +70,24 @@ def test_two_fingers_count_together(watchlist: Watchlist, clock: FakeClock) -> N
     assert two.false_match_rate < one.false_match_rate
 
 
+def test_a_finger_that_a_reference_does_not_have_says_nothing(watchlist: Watchlist, clock: FakeClock) -> None:
+    """Whoever gives more fingers than are on the list is found as if only those on the list had been asked for."""
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    watchlist.add(reference(clock, ALICE + 50, position=THUMB), AGREEMENT)  # thumbs can be searched, but not Alice's
+    one = watchlist.search({INDEX: template_of(ALICE, 1)}, 5).candidates[0]
+    two = watchlist.search({INDEX: template_of(ALICE, 1), THUMB: template_of(ALICE, 1, THUMB)}, 5).candidates[0]
+    assert (one.reference_id, two.reference_id) == ("r101", "r101")
+    assert two.false_match_rate == one.false_match_rate
+
+
+def test_a_finger_that_differs_speaks_against_a_reference_that_has_it(watchlist: Watchlist, clock: FakeClock) -> None:
+    both = ((INDEX, template_of(ALICE, 0, INDEX)), (THUMB, template_of(BOB, 0, THUMB)))
+    watchlist.add(Reference("both", "agreement-1", Category.WANTED, clock.now() + timedelta(1), both), AGREEMENT)
+    one = watchlist.search({INDEX: template_of(ALICE, 1)}, 5).candidates[0]
+    two = watchlist.search({INDEX: template_of(ALICE, 1), THUMB: template_of(ALICE, 1, THUMB)}, 5).candidates[0]
+    assert two.false_match_rate > one.false_match_rate
+
+
 def test_candidates_come_best_first_and_no_more_than_asked_for(watchlist: Watchlist, clock: FakeClock) -> None:
     for seed in (ALICE, BOB, CAROL):
         watchlist.add(reference(clock, seed), AGREEMENT)
