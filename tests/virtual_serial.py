@@ -31,6 +31,11 @@ class VirtualPort:
         self.host_baud: int | None = None
         self.replug()
 
+    @property
+    def power(self) -> int:
+        """Which plugging-in this is, from 1; 0 while the cable is out."""
+        return self._generation if self._plugged else 0
+
     def connect(self, url: Url) -> "VirtualTransport":
         """As drivers.transport.open_transport."""
         if not self._plugged:

@@ -62,6 +62,7 @@ class Target:
     close_s: float
     press: Callable[[int], NDArray[np.uint8]]  # something by a seed; the image that a sample of it must have
     claims: Callable[[], int]  # ports or interfaces that are still held
+    power: Callable[[], int]  # which plugging-in this is, from 1; 0 while the cable is out
     clear: Callable[[], None]  # no fault waits any more
     disarm: Callable[[], None]  # a cable that was to be pulled at some byte stays in
     may_differ: int = 0  # pixels of a good sample, where the device itself loses some
@@ -106,6 +107,7 @@ def ef01(rng: random.Random) -> Target:
         close_s=0.0,
         press=press,
         claims=lambda: port.claims,
+        power=lambda: port.power,
         clear=module.clear_faults,
         disarm=lambda: port.unplug_after(NEVER),
     )
@@ -152,6 +154,7 @@ def sfm(rng: random.Random) -> Target:
         close_s=image_s + 4,
         press=press,
         claims=lambda: port.claims,
+        power=lambda: port.power,
         clear=module.clear_faults,
         disarm=lambda: port.unplug_after(NEVER),
     )
@@ -193,6 +196,7 @@ def nb1010(rng: random.Random) -> Target:
         close_s=1.0,
         press=press,
         claims=lambda: usb.links,
+        power=lambda: usb.port.plugs if usb.port.plugged else 0,
         clear=model.faults.clear,
         disarm=lambda: usb.port.unplug_after(NEVER),
     )
@@ -239,6 +243,7 @@ def uru4000(rng: random.Random) -> Target:
         close_s=5.0,
         press=press,
         claims=lambda: usb.links,
+        power=lambda: usb.port.plugs if usb.port.plugged else 0,
         clear=model.clear_faults,
         disarm=lambda: usb.port.unplug_after(NEVER),
         may_differ=2 * WIDTH,  # a line is never sent, and the last pixels of scrambled blocks are lost
@@ -328,6 +333,7 @@ def uvc(rng: random.Random) -> Target:
         close_s=11.0,
         press=press,
         claims=lambda: usb.links,
+        power=lambda: usb.port.plugs if usb.port.plugged else 0,
         clear=camera.clear_faults,
         disarm=lambda: usb.port.unplug_after(NEVER),
     )

@@ -29,6 +29,9 @@ FAMILIES = (CaptureRetry, LinkLost, ProtocolError, Cancelled)
 CANCEL_WITHIN_S = 0.3
 HANG_S = 30  # of real time, for one script
 ROUNDS = 6
+STOPPED_S = 1.0  # a stream that is silent for so long has stopped
+FRAMES_UNDER_WAY = 10  # of a stream: the simulated camera draws a frame for each of the transfers that wait for one
+CARRY_ON = 0.7  # of the scripts whose sensor is well at the end: it is not opened again
 LATENESS_S = (0.05, 0.4, 1.0, 3.0)
 LATEST_S = max(LATENESS_S) + 2.0  # after so long everything that was late has arrived
 STORY_S = 6.0  # events of a round happen within so long
@@ -60,16 +63,18 @@ class Script:
         self._presented = list[NDArray[np.uint8]]()
         self._cancelled_at: float | None = None
         self._mending = False
+        self._stops = False  # a stream with a payload that may come so late that it counts as stopped
+        self._power = 0  # the plugging-in that the open sensor is of; 0: it is not open, or unwell
         self._tell(self._target.about)
 
     def play(self) -> Outcome:
-        """Rounds of mishaps, then everything mended: the next capture must work."""
+        """Rounds of mishaps, then everything mended, or only the faults forgotten: the next capture must work."""
         before = _kept()
         try:
             self._call("open", self._target.sensor.open, self._target.open_s)
             for _ in range(self._rng.randint(1, ROUNDS)):
                 self._round()
-            self._mend()
+            self._finish()
         except Hang:
             self._problem(f"hangs: {''.join(traceback.format_exc(limit=-4))}")
         except Exception:  # noqa: BLE001 - the drill's finding
@@ -109,6 +114,7 @@ class Script:
         times = self._rng.choice([None, 1, 2, 3, 0])
         if name in ("silent", "wrong_device") and times == 0:
             times = None
+        self._stops |= self._target.sensor.streams and float(params.get("seconds", 0)) >= STOPPED_S
         self._tell(f"inject {name} times={times} {params}")
         self._target.device.faults.inject(name, times=times, **params)
 
@@ -171,6 +177,7 @@ class Script:
             ended = type(error).__name__ if not isinstance(error, LinkLost) else "LinkLost"
             ended = "ProtocolError" if isinstance(error, ProtocolError) else ended
             self._tell(f"{what}({timeout:g}): {type(error).__name__}: {error}")
+        self._mark(what, ended)
         took = self._target.time.now() - started
         self._tell(f"{what}({timeout:g}): {ended} after {took:.3f} s")
         self.outcome.ended[f"{what}: {ended}"] += 1
@@ -183,6 +190,13 @@ class Script:
         self._check_sample(result)
         return ended
 
+    def _mark(self, what: str, ended: str) -> None:
+        """Keep whether the sensor is open and well."""
+        if what.endswith("open"):
+            self._power = self._target.power() if ended == "ok" else 0
+        elif what == "close" or ended in ("LinkLost", "ProtocolError"):
+            self._power = 0
+
     def _check_cancel(self, what: str, ended: str, started: float) -> None:
         if ended == "Cancelled" and self._cancelled_at is None:
             self._problem(f"{what} was cancelled and nobody had")
@@ -193,7 +207,7 @@ class Script:
             self._cancelled_at = None
         else:
             self._tell("a cancel is not spent")
-        if late > CANCEL_WITHIN_S and ended != "Cancelled":
+        if late > CANCEL_WITHIN_S:
             self._problem(f"{what} went on for {late:.2f} s after cancel()")
 
     def _check_sample(self, result: object) -> None:
@@ -203,13 +217,29 @@ class Script:
 
     # The end
 
+    def _finish(self) -> None:
+        self._mending = True
+        self._target.clear()
+        self._target.device.lift()
+        self._target.disarm()
+        well = self._power != 0 and self._power == self._target.power() and not self._stops
+        if well and self._rng.random() < CARRY_ON:
+            self._carry_on()
+        else:
+            self._mend()
+
+    def _carry_on(self) -> None:
+        """The sensor was well and stays open: whatever of the faults is still on its way must not be taken for more."""
+        self._tell("the faults are forgotten; the sensor stays open")
+        if self._cancelled_at is not None:
+            ended = self._call("capture", lambda: self._target.sensor.capture(0.0), self._target.capture_s)
+            if ended != "Cancelled":
+                self._problem(f"a cancel between two calls was forgotten: {ended}")
+        self._capture_well("capture without reopening")
+
     def _mend(self) -> None:
         target = self._target
         self._tell("everything is mended")
-        self._mending = True
-        target.clear()
-        target.device.lift()
-        target.disarm()
         if self._rng.random() < 0.5:
             self._tell("power off and on")
             target.plug.unplug()
@@ -219,14 +249,24 @@ class Script:
         self._spend_cancel()
         if (ended := self._call("last open", target.sensor.open, target.open_s)) != "ok":
             return self._problem(f"the open after all was mended ended with {ended}")
+        return self._capture_well("last capture")
+
+    def _capture_well(self, what: str) -> None:
+        """Nobody is there, then somebody: a good sample of just that."""
+        target = self._target
         if not target.sensor.streams:
             self._see_nobody()
         self._press(self._rng.getrandbits(32))
-        found = list[Sample]()
-        ended = self._call("last capture", lambda: found.append(target.sensor.capture(5.0)), target.capture_s, 5.0)
-        if ended != "ok" or self._image is None or np.sum(found[0].image != self._image) > target.may_differ:
-            self._problem(f"the capture after all was mended: {ended}, or other pixels")
-        return None
+        found, ended = list[Sample](), ""
+        for _ in range(1 + FRAMES_UNDER_WAY * target.sensor.streams):
+            ended = self._call(what, lambda: found.append(target.sensor.capture(5.0)), target.capture_s, 5.0)
+            if ended != "ok" or self._is_pressed(found[-1]):
+                break
+        if ended != "ok" or not self._is_pressed(found[-1]):
+            self._problem(f"the {what} after all was mended: {ended}, or other pixels")
+
+    def _is_pressed(self, sample: Sample) -> bool:
+        return self._image is not None and bool(np.sum(sample.image != self._image) <= self._target.may_differ)
 
     def _see_nobody(self) -> None:
         """The finger of an earlier sample has been lifted."""
