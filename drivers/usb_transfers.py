@@ -8,15 +8,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from drivers.errors import Cancelled, LinkLost, ProtocolError, Stalled, TransferTimeout
+from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
 from drivers.usb_link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity, UsbLink
 
 IN = 0x80  # the bit of an endpoint or request type that says: towards us
-TAKE_BACK_S = 0.2  # a transfer that is taken back ends within a frame or two; a dead one is not waited for longer
+TAKE_BACK_S = 0.1  # a transfer that is taken back ends within a frame or two; a dead one is not waited for longer
 INBOX_LIMIT = 256  # messages kept for a driver that does not fetch them; the oldest go first
 
 
@@ -36,10 +36,10 @@ class Transfer:
 
     endpoint: int
     size: int  # bytes wanted, or those of `payload`
-    payload: bytes = b""
+    payload: bytes = field(default=b"", repr=False)
     setup: bytes = b""
     on_done: Callable[["Transfer"], None] | None = None
-    data: bytes = b""
+    data: bytes = field(default=b"", repr=False)  # a part of an image, it may be
     outcome: Outcome | None = None
 
     @property
@@ -120,6 +120,7 @@ class Engine:
         self.name = str(wire.identity)
         self._cancelled = False
         self._closed = False
+        self._frozen = False  # the last transfer that was taken back did not end: no other is waited for
 
     def submit(self, transfer: Transfer) -> None:
         """Put a transfer in flight. LinkLost, Cancelled."""
@@ -143,6 +144,7 @@ class Engine:
         """The data of a transfer that is in flight; one that does not end in time is taken back."""
         try:
             self.wait(lambda: transfer.ended, timeout)
+            self._frozen = self._frozen and not transfer.ended
         finally:
             self.take_back(transfer)
         if transfer.outcome is Outcome.DONE:
@@ -150,10 +152,11 @@ class Engine:
         raise self.error(transfer, timeout)
 
     def take_back(self, transfer: Transfer) -> None:
-        """End a transfer that is still in flight."""
+        """End a transfer that is still in flight. A dead device is waited for once: a cancel must be over in 0.3 s."""
         if not transfer.ended:
             self.wire.take_back(transfer)
-            self.wire.wait(lambda: transfer.ended, TAKE_BACK_S)
+            self.wire.wait(lambda: transfer.ended, 0.0 if self._frozen else TAKE_BACK_S)
+            self._frozen = not transfer.ended
 
     def error(self, transfer: Transfer, timeout: float) -> Exception:
         """What the end of a transfer means."""
@@ -242,7 +245,7 @@ class _Inbox:
         return transfer
 
     def _arrived(self, transfer: Transfer) -> None:
-        """Runs in the thread that ended the transfer."""
+        """Runs in the thread that ended the transfer: what went wrong is told by next()."""
         if transfer.outcome is not Outcome.DONE:
             return
         if transfer.data:
@@ -251,8 +254,8 @@ class _Inbox:
             again = Transfer(self._endpoint, self._size, on_done=self._arrived)
             try:
                 self._engine.wire.submit(again)
-            except LinkLost:
-                again.outcome = Outcome.GONE
+            except SensorError as error:
+                again.outcome = Outcome.GONE if isinstance(error, LinkLost) else Outcome.FAILED
             self._transfer = again
 
 
