@@ -39,7 +39,7 @@ def fault_of(message: bytes, command: int, size: int) -> str:
     if len(message) != size:
         return f"{len(message)} bytes in place of {size}"
     if message[0] != START or message[1] != command:
-        return f"message {message[:2].hex()} in place of {START:02x}{command:02x}"
+        return f"another message in place of {START:02x}{command:02x}"
     if int.from_bytes(message[4:6], "little") != size:
         return "a message that lies about its length"
     return ""

@@ -20,7 +20,7 @@ back, or after `!` the error. drivers/playback.py plays it.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO, TypeVar
 from urllib.parse import quote
 
@@ -42,7 +42,7 @@ class Line:
 
     at: float
     call: str
-    answer: str = ""
+    answer: str = field(default="", repr=False)
     error: str = ""
 
     def __str__(self) -> str:

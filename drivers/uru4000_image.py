@@ -7,7 +7,7 @@ Source: ../shared/facts/usb-fingerprint.md, section 5.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ class Header:
 class Picture:
     """u8[HEIGHT, WIDTH], ridges dark, and how many of its rows the reader did not send but copies of others fill."""
 
-    pixels: Bytes
+    pixels: Bytes = field(repr=False)
     invented_rows: int
 
 
