@@ -19,19 +19,28 @@ import math
 from models.agreement import Agreement, agreement
 from models.compare_kernel import compared
 from models.compiled import NUMBA
-from models.cylinders import Cylinders, cylinders
+from models.cylinder_kernel import described
+from models.cylinders import Cylinders, rows_of
 from models.likeness import DIGITS, in_order, supported
 from models.minutiae import unpack
 from models.template import Template
 
 # Fitted by logistic regression on the even fingers of real sets and of harder variants of them (models/README.md).
 LOCAL_WEIGHT = 17.4  # of the square root of local likeness, against the weights of models/agreement.py
-MIDDLE, WIDTH = 4.0, 6.0  # of the logistic curve; strangers seldom have more evidence than 3, mates seldom less
+# The more of two strangers overlaps, the more must be missing: this much takes that out of the score again, so that a
+# score means the same for small and for large overlaps. It costs some accuracy where little overlaps.
+OVERLAP_WEIGHT = 0.15
+MIDDLE, WIDTH = 6.0, 6.0  # of the logistic curve; strangers seldom have more evidence than 4.5, mates seldom less
 
 
 def compare(probe: Template, reference: Template) -> float:
     """The comparison score of two templates of one format, 0..1. TemplateError when one cannot be read."""
-    return score(cylinders(unpack(probe)), cylinders(unpack(reference)))
+    return score(ready(probe), ready(reference))
+
+
+def ready(template: Template) -> Cylinders:
+    """What score() compares. TemplateError when it cannot be read."""
+    return described(rows_of(unpack(template)))
 
 
 def score(one: Cylinders, other: Cylinders) -> float:
@@ -41,7 +50,7 @@ def score(one: Cylinders, other: Cylinders) -> float:
     if found is None:
         return 0.0
     likeness, laid = found
-    evidence = LOCAL_WEIGHT * math.sqrt(likeness) + laid.evidence
+    evidence = LOCAL_WEIGHT * math.sqrt(likeness) + laid.evidence + OVERLAP_WEIGHT * laid.overlap
     return round(1 / (1 + math.exp((MIDDLE - evidence) / WIDTH)), DIGITS)
 
 

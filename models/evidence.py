@@ -3,6 +3,9 @@
 Pure arithmetic over scores, used by models/fit_calibration.py. Comparisons of one finger are not independent, so an
 interval that treats them as such (Clopper and Pearson) is too narrow; the spread over halvings of the fingers says
 more.
+
+Where comparisons are of several sets, a set counts as much as any other: pairs grow with the square of the fingers, and
+the sensor with the most would decide alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +26,7 @@ CONFIDENCE = 0.95
 
 Scores = NDArray[np.float64]
 Numbers = NDArray[np.intp]
-Fit = Callable[[Scores], Calibration]
+Fit = Callable[[Scores, Scores | None], Calibration]  # scores and their weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +38,14 @@ class Comparisons:
     first: Numbers  # impression of each pair
     second: Numbers
     scores: Scores
+    set: Numbers | None = None  # of each pair; None: all are of one
+
+    def weights(self, pairs: NDArray[np.bool_]) -> Scores | None:
+        """Of some pairs: each set as much in total as any other. None: all alike."""
+        if self.set is None:
+            return None
+        _, of, count = np.unique(self.set[pairs], return_inverse=True, return_counts=True)
+        return np.asarray(1 / count[of])
 
     @property
     def genuine(self) -> NDArray[np.bool_]:
@@ -60,15 +71,11 @@ class Observed:
     predicted: float
     count: int
     comparisons: int
-
-    @property
-    def rate(self) -> float:
-        """The observed rate."""
-        return self.count / self.comparisons
+    rate: float  # sets weighed alike
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the rate, as if comparisons were independent (Clopper and Pearson)."""
+        """Of count in comparisons, as if these were independent (Clopper and Pearson)."""
         found = stats.binomtest(self.count, self.comparisons).proportion_ci(CONFIDENCE, "exact")
         return float(found.low), float(found.high)
 
@@ -76,10 +83,19 @@ class Observed:
 def observe(comparisons: Comparisons, fitted_on: NDArray[np.bool_], fit: Fit) -> list[Observed]:
     """A calibration fitted on impostor pairs within some fingers' impressions, observed within all the others'."""
     impostor = ~comparisons.genuine
-    calibration = fit(comparisons.scores[impostor & comparisons.within(fitted_on)])
-    unseen = comparisons.scores[impostor & comparisons.within(~fitted_on)]
-    rates = np.array([calibration.false_match_rate(float(one)) for one in unseen])
-    return [Observed(level, int((rates <= level).sum()), len(unseen)) for level in PREDICTED]
+    seen, unseen = (impostor & comparisons.within(some) for some in (fitted_on, ~fitted_on))
+    return list(_observed(comparisons, seen, unseen, fit))
+
+
+def _observed(
+    comparisons: Comparisons, seen: NDArray[np.bool_], unseen: NDArray[np.bool_], fit: Fit
+) -> Iterator[Observed]:
+    calibration = fit(comparisons.scores[seen], comparisons.weights(seen))
+    rates = np.array([calibration.false_match_rate(float(one)) for one in comparisons.scores[unseen]])
+    weights = comparisons.weights(unseen)
+    for level in PREDICTED:
+        reached = rates <= level
+        yield Observed(level, int(reached.sum()), len(rates), float(np.average(reached, weights=weights)))
 
 
 def calibration_lines(comparisons: Comparisons, fit: Fit) -> Iterator[str]:
@@ -87,17 +103,33 @@ def calibration_lines(comparisons: Comparisons, fit: Fit) -> Iterator[str]:
     even = comparisons.finger % 2 == 0
     for half, fitted_on in (("even", even), ("odd", ~even)):
         for one in observe(comparisons, fitted_on, fit):
-            low, high = one.interval
-            yield (
-                f"fitted on {half} fingers, predicted {one.predicted:g}: observed on the others {one.rate:.2g}"
-                f" ({one.count} of {one.comparisons}; 95 % interval {low:.2g} to {high:.2g})"
-            )
+            yield f"fitted on {half} fingers, {_told(one)}"
+    yield from _set_lines(comparisons, fit)
     rng = np.random.default_rng(1)
     observed = [observe(comparisons, _half(rng, comparisons.finger), fit) for _ in range(HALVINGS)]
     for level in zip(*observed, strict=True):
         spread = np.quantile([one.rate for one in level], (0.5, 0.1, 0.9))
         middle, least, most = (f"{rate:.2g}" for rate in spread)
         yield f"random halves, predicted {level[0].predicted:g}: observed {middle} ({least} to {most} in 8 of 10)"
+
+
+def _set_lines(comparisons: Comparisons, fit: Fit) -> Iterator[str]:
+    """Fitted on all sets but one, observed on that one."""
+    if comparisons.set is None:
+        return
+    impostor = ~comparisons.genuine
+    for number in np.unique(comparisons.set):
+        own = comparisons.set == number
+        for one in _observed(comparisons, impostor & ~own, impostor & own, fit):
+            yield f"fitted without set {number + 1}, {_told(one)}"
+
+
+def _told(one: Observed) -> str:
+    low, high = one.interval
+    return (
+        f"predicted {one.predicted:g}: observed on the others {one.rate:.2g}"
+        f" ({one.count} of {one.comparisons}; 95 % interval {low:.2g} to {high:.2g})"
+    )
 
 
 def _half(rng: np.random.Generator, finger: Numbers) -> NDArray[np.bool_]:

@@ -1,9 +1,10 @@
 """Fits the calibration of fingerprint scores: `python -m models.fit_calibration --root DIR SET[:PPI]...`.
 
 DIR/SET/<finger>_<impression>.<suffix> are real impressions. Every impression is compared with every other of its set
-that is of another finger: these are the impostor scores. Printed is the table for manifest.toml; before it, what a
-calibration that was fitted on one half of the fingers says about the other half, and whether low quality predicts that
-two impressions of one finger are not recognised (models/evidence.py). Only numbers leave the folder.
+that is of another finger: these are the impostor scores; each set counts as much as any other. Printed is the table
+for manifest.toml; before it, what a calibration that was fitted on one half of the fingers, or without one of the sets,
+says about the others, and whether low quality predicts that two impressions of one finger are not recognised
+(models/evidence.py). Only numbers leave the folder.
 """
 
 import argparse
@@ -52,7 +53,8 @@ def main() -> None:
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
         sys.stdout.write(f"# {line}\n")
     sets = [name.partition(":")[0] for name in chosen.sets]
-    for line in table(FORMAT, fit(compared.impostors), len(compared.impostors), sets):
+    fitted = fit(compared.impostors, compared.weights(~compared.genuine))
+    for line in table(FORMAT, fitted, len(compared.impostors), sets):
         sys.stdout.write(f"{line}\n")
 
 
@@ -64,17 +66,23 @@ def comparisons(impressions: Sequence[Impression]) -> Comparisons:
     scores = [score(impressions[i].cylinders, impressions[j].cylinders) for i, j in pairs]
     _, finger = np.unique([one.finger for one in impressions], return_inverse=True)
     quality = np.array([one.quality for one in impressions], float)
-    return Comparisons(finger.astype(np.intp), quality, first, second, np.array(scores))
+    names = list(dict.fromkeys(one.set for one in impressions))
+    of_set = np.array([names.index(impressions[i].set) for i, _ in pairs], np.intp) if len(names) > 1 else None
+    return Comparisons(finger.astype(np.intp), quality, first, second, np.array(scores), of_set)
 
 
-def fit(scores: Scores) -> Calibration:
-    """The calibration that these impostor scores give."""
-    ranked = np.sort(scores)
-    levels = [float(np.quantile(ranked, 1 - level)) for level in LEVELS]
+def fit(scores: Scores, weights: Scores | None = None) -> Calibration:
+    """The calibration that these impostor scores give; without weights all count alike."""
+    order = np.argsort(scores)
+    ranked = scores[order]
+    counted = np.full(len(ranked), 1.0) if weights is None else weights[order]
+    below = np.cumsum(counted) - counted
+    levels = [float(np.interp(1 - level, below / below[-1], ranked)) for level in LEVELS]
     points = dict(zip(levels, LEVELS, strict=True))  # of equal scores the smaller rate
-    beyond = ranked[ranked > levels[-1]] - levels[-1]
+    tail = ranked > levels[-1]
+    scale = float(np.average(ranked[tail] - levels[-1], weights=counted[tail]))
     floor = 1 / (EXTRAPOLATION * len(scores))
-    return Calibration(tuple(points), tuple(points.values()), float(beyond.mean()), floor)
+    return Calibration(tuple(points), tuple(points.values()), scale, floor)
 
 
 def _impressions(encoder: FingerEncoder, root: Path, named: str) -> Iterator[Impression]:

@@ -76,9 +76,11 @@ MATE, STRANGER = 1e-5, 1e-3  # rates below which two fingers are taken for one, 
 def test_mates_score_far_above_others() -> None:
     mates = [compare(template_of(seed, 1), template_of(seed, 2)) for seed in SEEDS]
     others = [compare(template_of(a, 1), template_of(b, 2)) for a in SEEDS for b in SEEDS if a != b]
-    assert _rate(float(np.median(mates))) < MATE
-    assert _rate(max(others)) > STRANGER
-    assert sum(mate > max(others) for mate in mates) >= len(mates) - 1
+    *most, nearest = sorted(others)
+    assert _rate(min(mates)) < MATE
+    assert _rate(max(most)) > STRANGER
+    assert _rate(nearest) > MATE  # of 56 strangers one may reach a rate of 1e-3: persons 6 and 7 are made alike
+    assert min(mates) > nearest
 
 
 def test_fingers_of_one_person_are_different_fingers() -> None:

@@ -1,6 +1,9 @@
 """What calibration and quality are worth, on scores whose law is known."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 
 from models.calibration import Calibration
 from models.cylinders import cylinders
@@ -53,9 +56,9 @@ def test_only_comparisons_within_the_other_half_are_observed() -> None:
 def test_fitting_sees_impostor_scores_of_its_half_alone() -> None:
     world, seen = _world(), list[int]()
 
-    def counting(scores: Scores) -> Calibration:
+    def counting(scores: Scores, weights: Scores | None) -> Calibration:
         seen.append(len(scores))
-        return fit(scores)
+        return fit(scores, weights)
 
     observe(world, world.finger < 10, counting)
     assert seen == [10 * EACH * 9 * EACH // 2]
@@ -67,6 +70,38 @@ def test_a_rate_that_does_not_carry_over_is_reported_as_it_is() -> None:
     other = Comparisons(world.finger, world.quality, world.first, world.second, world.scores * strangers)
     one = observe(other, other.finger < FINGERS // 2, fit)[2]
     assert one.rate > 10 * one.predicted
+
+
+def test_a_set_of_many_fingers_does_not_decide_alone() -> None:
+    """Of two sets the larger has 98 % of the comparisons; in the smaller strangers are three times as alike."""
+    rng = np.random.default_rng(1)
+    many, few = rng.exponential(1.0, 98_000), 3 * rng.exponential(1.0, 2_000)
+    scores, weights = np.concatenate([many, few]), np.repeat([1 / 98_000, 1 / 2_000], [98_000, 2_000])
+    at = fit(scores, weights).false_match_rate
+    for score in (2.0, 5.0, 9.0):
+        both = (np.exp(-score) + np.exp(-score / 3)) / 2
+        assert 0.75 * both < at(score) < 1.33 * both
+        assert fit(scores).false_match_rate(score) < 0.6 * both
+
+
+def test_equal_weights_change_nothing() -> None:
+    scores = np.random.default_rng(2).exponential(1.0, 5_000)
+    even, plain = fit(scores, np.full(5_000, 0.3)), fit(scores)
+    assert even.scores == pytest.approx(plain.scores)
+    assert even.tail_scale == pytest.approx(plain.tail_scale)
+    assert plain.scores[3] == pytest.approx(np.quantile(scores, 0.9))
+
+
+def test_each_set_is_told_as_what_the_others_say_of_it() -> None:
+    world = _world()
+    of_set = (world.finger[world.first] >= FINGERS // 10).astype(np.intp)
+    other = dataclasses.replace(world, scores=world.scores * np.where(of_set, 1.0, 3.0), set=of_set)
+    lines = [line for line in calibration_lines(other, fit) if "predicted 0.01:" in line and "without set" in line]
+    rates = [float(line.split("others ")[1].split()[0]) for line in lines]
+    assert rates[0] > 0.05
+    assert rates[1] < 0.001
+    (one, *_) = observe(other, other.finger % 2 == 0, fit)
+    assert one.rate > 1.1 * one.count / one.comparisons  # the smaller set counts as much
 
 
 def test_dropping_by_a_quality_that_tells_helps_and_by_one_that_does_not_helps_no_more_than_chance() -> None:
