@@ -95,7 +95,7 @@ def explained(error: CaptureRetry | SensorError) -> str:
         return f"no sample: {error} - the traveller would be told: {say(error.reason)}"
     if isinstance(error, DeviceTaken):
         return f"{error}: if the daemon does (see `kiosk-agent status`), stop the daemon first"
-    return str(error)
+    return str(error)  # of Forbidden too: it names the commands that give permission
 
 
 def _write(sample: Sample, out: Path) -> None:

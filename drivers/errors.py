@@ -4,7 +4,8 @@
     Cancelled                     somebody called cancel(); stop waiting
     SensorError
     ├── LinkLost                  the cable, the port or the power went: close, back off, reopen
-    │   └── DeviceTaken           another program holds it: as LinkLost, or stop that program
+    │   ├── DeviceTaken           another program holds it: as LinkLost, or stop that program
+    │   └── Forbidden             this account may not open it: as LinkLost, or MENDS_FORBIDDEN
     └── ProtocolError             the device talks nonsense or not at all: close, back off, reopen
         ├── TransferTimeout       USB: a transfer did not end in time
         └── Stalled               USB: the device refused a transfer
@@ -12,7 +13,17 @@
 A message names the device and the fact, never pixels or bytes of an image.
 """
 
+import shlex
+import sys
 from enum import StrEnum
+
+# The group is made first: udev forgets a rule's group that it does not know.
+MENDS_FORBIDDEN = (
+    "sudo groupadd --system --force kiosk-agent && "
+    f"{shlex.quote(sys.executable)} -m drivers.udev | sudo tee /etc/udev/rules.d/60-kiosk-sensors.rules >/dev/null && "
+    'sudo udevadm control --reload && sudo udevadm trigger && sudo usermod -aG kiosk-agent "$USER", then log in again'
+)
+"""What a technician types where this account may not open a sensor: any account of the group may, from then on."""
 
 
 class Retry(StrEnum):
@@ -47,6 +58,10 @@ class LinkLost(SensorError):
 
 class DeviceTaken(LinkLost):
     """Another program holds the device."""
+
+
+class Forbidden(LinkLost):
+    """This account may not open the device."""
 
 
 class ProtocolError(SensorError):

@@ -1,29 +1,29 @@
 """What is plugged into this machine that a driver knows: which driver, where, free or taken, and what to do about it.
 
 USB devices and adapters are found by what the kernel tells of them (sysfs). A sensor on USB is opened for a moment and
-asked who it is; what is behind a serial adapter is not asked, for it may be anything.
+asked who it is, unless a driver of the kernel serves it: that would be taken off. What is known by its class only, a
+camera, is not opened: it may be in use, and its light would go on. What is behind a serial adapter is not asked either,
+for it may be anything.
 """
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from drivers import known_drivers, open_sensor
-from drivers.errors import DeviceTaken, SensorError
+from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden, SensorError
 from drivers.matches import ClassMatch, Match, UsbMatch
 from drivers.sensor import DeviceInfo
 from drivers.transport_serial import open_serial
-from drivers.udev import GROUP, matches
+from drivers.udev import matches
 from drivers.usb_sysfs import DEVICES, PluggedIn, plugged_in
 
-RULES = "systemd/60-kiosk-sensors.rules"
-MENDS_ACCESS = (
-    f"install {RULES} into /etc/udev/rules.d, then `udevadm control --reload` and `udevadm trigger`; "
-    f"and `usermod -aG {GROUP} $USER`, then log in again"
-)
 MENDS_TAKEN = "if the daemon has it (`kiosk-agent status`), stop the daemon first; else stop the program that does"
+LASTING = ("kiosk/port", "serial/by-path")  # folders of links to ttys, by the USB socket: best first
+USBFS = "usbfs"  # no driver of the kernel: a program has claimed the interface
+_NOT_OPENED = "a camera is not opened, for its light would go on"
 SERIAL_BAUD = 57_600  # to claim a port for a moment; nothing is sent
 
 
@@ -82,8 +82,11 @@ def attached(machine: Machine | None = None) -> list[Attached]:
 def _fits(match: Match, device: PluggedIn, machine: Machine) -> bool:
     if isinstance(match, UsbMatch):
         return (match.vendor, match.product) == (device.identity.vendor, device.identity.product)
-    wanted = (f"{match.interface_class:02x}", f"{match.subclass:02x}")
-    return any(_classes(folder) == wanted for folder in machine.devices.glob(f"{device.identity.port}:*"))
+    return any(_classes(folder) == _wanted(match) for folder in machine.devices.glob(f"{device.identity.port}:*"))
+
+
+def _wanted(match: ClassMatch) -> tuple[str, str]:
+    return f"{match.interface_class:02x}", f"{match.subclass:02x}"
 
 
 def _classes(interface: Path) -> tuple[str, str]:
@@ -101,7 +104,7 @@ def _look(match: Match, drivers: tuple[str, ...], device: PluggedIn, machine: Ma
         return
     kind = "tty" if match.subsystem == "tty" else "video4linux"
     for node in _nodes(device, kind, machine):
-        url = f"serial:{node}" if kind == "tty" else f"v4l2:{node}"
+        url = f"serial:{_lasting(node, machine)}" if kind == "tty" else f"v4l2:{node}"
         yield _node(match, drivers, node, url, machine)
 
 
@@ -112,33 +115,98 @@ def _nodes(device: PluggedIn, kind: str, machine: Machine) -> list[Path]:
     return [machine.nodes / name for name in sorted(found)]
 
 
+def _lasting(node: Path, machine: Machine) -> Path:
+    """A name of a tty that stays when the adapter is exchanged or others come: where udev has made one."""
+    for folder in LASTING:
+        for link in sorted((machine.nodes / folder).glob("*")):
+            if link.resolve() == node.resolve():
+                return link
+    return node
+
+
 def _usb(match: UsbMatch | ClassMatch, drivers: tuple[str, ...], device: PluggedIn, machine: Machine) -> Attached:
     identity = device.identity
     url = f"usb:{identity.vendor:04x}:{identity.product:04x}?port={identity.port}"
+    if holder := _holder(match, device, machine):
+        return _held(match, drivers, url, holder, [str(node) for node in _nodes(device, "video4linux", machine)])
     node = machine.nodes / "bus" / "usb" / f"{device.bus:03d}" / f"{device.address:03d}"
     if not os.access(node, os.R_OK | os.W_OK):
-        return Attached(match.name, url, drivers, Standing.FORBIDDEN, f"no permission on {node}", MENDS_ACCESS)
-    try:
-        info = machine.identify(drivers[0], url)
-    except DeviceTaken as error:
-        return Attached(match.name, url, drivers, Standing.TAKEN, str(error), MENDS_TAKEN)
-    except SensorError as error:
-        return Attached(match.name, url, drivers, Standing.UNWELL, str(error), "pull it out and plug it in again")
-    serial = info.serial or identity.serial
+        return _forbidden(match, drivers, node, url)
+    if isinstance(match, ClassMatch):
+        ask = f"{_NOT_OPENED}: try `kiosk-agent capture {drivers[0]} {url}`"
+        return Attached(match.name, url, drivers, Standing.FREE, _named(identity.serial), ask)
+    return _guarded(match, drivers, node, url, lambda: _identified(drivers[0], url, identity.serial, machine))
+
+
+def _holder(match: Match, device: PluggedIn, machine: Machine) -> str:
+    """Who has the interfaces that `match` is about: a driver of the kernel, or usbfs for a program. Empty: free.
+
+    Of a device known by its id any interface may be the sensor's: it is held when all are. A keyboard's reader is not
+    held by the driver of its keys.
+    """
+    folders = sorted(machine.devices.glob(f"{device.identity.port}:*"))
+    holders = [
+        _bound(folder) for folder in folders if isinstance(match, UsbMatch) or _classes(folder) == _wanted(match)
+    ]
+    if isinstance(match, UsbMatch) and ("" in holders or USBFS in holders):
+        return ""  # the driver is told by libusb that a program has it
+    return next(filter(None, holders), "")
+
+
+def _bound(interface: Path) -> str:
+    link = interface / "driver"
+    return link.readlink().name if link.is_symlink() else ""
+
+
+def _held(match: Match, drivers: tuple[str, ...], url: str, holder: str, nodes: list[str]) -> Attached:
+    if holder == USBFS:
+        return Attached(match.name, url, drivers, Standing.TAKEN, "another program holds the device", MENDS_TAKEN)
+    if isinstance(match, ClassMatch):
+        at = f" at {', '.join(nodes)}" if nodes else ""
+        detail = f"served by the kernel ({holder}): use driver v4l2{at}"
+        return Attached(match.name, url, drivers, Standing.TAKEN, detail)
+    mend = f"block the kernel's driver: its module {holder} in /etc/modprobe.d, then plug the sensor in again"
+    return Attached(match.name, url, drivers, Standing.TAKEN, f"served by the kernel ({holder})", mend)
+
+
+def _named(serial: str) -> str:
+    return "a camera" + (f", serial {serial}" if serial else "")
+
+
+def _identified(driver: str, url: str, serial: str, machine: Machine) -> str:
+    info = machine.identify(driver, url)
+    serial = info.serial or serial
     told = [info.model, f"firmware {info.firmware}" if info.firmware else "", f"serial {serial}" if serial else ""]
-    return Attached(match.name, url, drivers, Standing.FREE, ", ".join(filter(None, told)))
+    return ", ".join(filter(None, told))
 
 
 def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, machine: Machine) -> Attached:
     if not os.access(node, os.R_OK | os.W_OK):
-        return Attached(match.name, url, drivers, Standing.FORBIDDEN, f"no permission on {node}", MENDS_ACCESS)
+        return _forbidden(match, drivers, node, url)
     if match.subsystem != "tty":
         return Attached(match.name, url, drivers, Standing.FREE, "a camera of the kernel's own driver")
-    try:
+
+    def claimed() -> str:
         machine.claim(node)
+        return "a serial adapter"
+
+    found = _guarded(match, drivers, node, url, claimed)
+    ask = f"which sensor is behind it is not asked: try `kiosk-agent capture {drivers[0]} {url}`"
+    return replace(found, mend=ask) if found.standing is Standing.FREE else found
+
+
+def _guarded(match: Match, drivers: tuple[str, ...], node: Path, url: str, told: Callable[[], str]) -> Attached:
+    """A device as it says itself, or why it says nothing."""
+    try:
+        return Attached(match.name, url, drivers, Standing.FREE, told())
+    except Forbidden:
+        return _forbidden(match, drivers, node, url)
     except DeviceTaken as error:
         return Attached(match.name, url, drivers, Standing.TAKEN, str(error), MENDS_TAKEN)
     except SensorError as error:
         return Attached(match.name, url, drivers, Standing.UNWELL, str(error), "pull it out and plug it in again")
-    ask = f"which sensor is behind it is not asked: try `kiosk-agent capture {drivers[0]} {url}`"
-    return Attached(match.name, url, drivers, Standing.FREE, "a serial adapter", ask)
+
+
+def _forbidden(match: Match, drivers: tuple[str, ...], node: Path, url: str) -> Attached:
+    detail = f"this account has no permission on {node}"
+    return Attached(match.name, url, drivers, Standing.FORBIDDEN, detail, MENDS_FORBIDDEN)

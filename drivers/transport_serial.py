@@ -15,15 +15,20 @@ from typing import Protocol
 
 import serial
 
-from drivers.errors import Cancelled, DeviceTaken, LinkLost
+from drivers.errors import MENDS_FORBIDDEN, Cancelled, DeviceTaken, Forbidden, LinkLost
 
 CHUNK = 65_536  # bytes taken by one read at most
 # Why the first write waits in vain: after this long a kernel still tries to connect.
 UNCONNECTED = "no connection within 2 s; check host, port and cable"
 WRITE_LIMIT_S = 2.0  # a command has a few bytes: a port that takes none for so long is gone
 
-_FORBIDDEN = "no permission for the port; is this account in the group of the udev rule?"
-_TAKEN = (errno.EAGAIN, errno.EBUSY)
+_FORBIDDEN = f"no permission for the port; give it to this account: {MENDS_FORBIDDEN}"
+_LOST: dict[int, type[LinkLost]] = {
+    errno.EACCES: Forbidden,
+    errno.EPERM: Forbidden,
+    errno.EAGAIN: DeviceTaken,
+    errno.EBUSY: DeviceTaken,
+}
 _ADVICE = {
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
@@ -116,11 +121,11 @@ class StreamEnd:
 
 
 def open_serial(path: str, baud: int) -> StreamEnd:
-    """Claim a tty: 8N1, no flow control, no modem lines needed. LinkLost (DeviceTaken is one) says why not."""
+    """Claim a tty: 8N1, no flow control, no modem lines needed. LinkLost (or DeviceTaken, Forbidden) says why not."""
     try:
         port = serial.Serial(path, baud, timeout=0, exclusive=True)
     except (OSError, termios.error, ValueError, OverflowError) as error:
-        lost = DeviceTaken if _number(error) in _TAKEN else LinkLost
+        lost = _LOST.get(_number(error), LinkLost)
         raise lost(f"{path}: {_explain(error)}") from error
     return StreamEnd(path, port)
 

@@ -9,7 +9,15 @@ from typing import Any
 import usb.backend.libusb1
 from usb.core import USBError
 
-from drivers.errors import DeviceTaken, LinkLost, ProtocolError, Stalled, TransferTimeout
+from drivers.errors import (
+    MENDS_FORBIDDEN,
+    DeviceTaken,
+    Forbidden,
+    LinkLost,
+    ProtocolError,
+    Stalled,
+    TransferTimeout,
+)
 from drivers.libusb import BULK, CONTROL, NO_DEVICE, Events, Flight, Functions
 from drivers.usb_link import Inbox, PendingRead, UsbIdentity, UsbLink
 from drivers.usb_sysfs import PluggedIn, plugged_in, raw_configuration
@@ -30,7 +38,7 @@ __all__ = [
 ]
 
 ACCESS, BUSY = -3, -6  # codes of libusb
-FORBIDDEN = "no permission; install systemd/60-kiosk-sensors.rules and put this account in the group kiosk-agent"
+FORBIDDEN = f"no permission; give it to this account: {MENDS_FORBIDDEN}"
 TAKEN = "another program holds the device"
 
 Backend = Any  # pyusb has no types
@@ -43,7 +51,7 @@ def find_usb() -> list[UsbIdentity]:
 
 
 def open_usb(url: UsbUrl, interface: int = 0) -> UsbLink:
-    """Find the device and claim one of its interfaces. LinkLost (DeviceTaken is one) says why not."""
+    """Find the device and claim one of its interfaces. LinkLost (DeviceTaken and Forbidden are) says why not."""
     device = _choose(url, [device for device in plugged_in() if _is_kind(device, url)])
     backend = _backend()
     try:
@@ -101,7 +109,7 @@ def _lost(device: PluggedIn, error: USBError) -> LinkLost:
     if error.backend_error_code == BUSY:
         return DeviceTaken(f"{device.identity}: {TAKEN}")
     if error.backend_error_code == ACCESS:
-        return DeviceTaken(f"{device.identity}: {FORBIDDEN}")
+        return Forbidden(f"{device.identity}: {FORBIDDEN}")
     return LinkLost(f"{device.identity}: {error.strerror}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.errors import Cancelled, DeviceTaken, LinkLost, ProtocolError
+from drivers.errors import MENDS_FORBIDDEN, Cancelled, DeviceTaken, Forbidden, LinkLost, ProtocolError
 from drivers.uvc_formats import FORMAT_OF_FOURCC, PREFERENCE, PixelFormat
 from drivers.uvc_options import USUAL_SIZE, CameraOptions
 from drivers.v4l2_abi import (
@@ -40,10 +40,11 @@ MOST_LISTED = 256  # formats or sizes; a driver that never ends its list is brok
 USUAL_INTERVAL_S = 1 / 30
 
 _GONE = (errno.ENODEV, errno.ENXIO, errno.EIO, errno.EPIPE, errno.EBADF)
+_FORBIDDEN = f"no permission; put this account in the group video, or: {MENDS_FORBIDDEN}"
 _ADVICE = {
     errno.ENOENT: "no such device; is the camera plugged in?",
-    errno.EACCES: "no permission; is this account in the group of the udev rule, or in video?",
-    errno.EPERM: "no permission; is this account in the group of the udev rule, or in video?",
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
     errno.ENOTTY: "no video device",
 }
 
@@ -213,6 +214,8 @@ class VideoDevice:
         text = _ADVICE.get(error.errno or 0, f"{what}: {error.strerror}")
         if error.errno == errno.EBUSY:
             return DeviceTaken("another program uses the camera; stop it")
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return Forbidden(text)
         if error.errno in _GONE:
             return LinkLost("unplugged")
         return LinkLost(text) if error.errno in _ADVICE else ProtocolError(text)

@@ -1,15 +1,18 @@
 """What is plugged in, by a made-up sysfs: which driver, where, free or taken, and what to do."""
 
+import shlex
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from drivers.errors import DeviceTaken, ProtocolError
-from drivers.inventory import MENDS_ACCESS, Attached, Machine, Standing, attached
+from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden, ProtocolError
+from drivers.inventory import Attached, Machine, Standing, attached
 from drivers.sensor import DeviceInfo
 
+RULES = Path(__file__).parent.parent / "systemd" / "60-kiosk-sensors.rules"
 READER = DeviceInfo("uru4000", "U.are.U 4500", "", "0a1a.2110", 384, 290, 512.0, 8)
 
 
@@ -38,11 +41,14 @@ class Sysfs:
         self.write(node, "")
         return node
 
-    def interface(self, port: str, classes: tuple[str, str], *parts: str) -> None:
-        folder = self._folder / "sys" / f"{port}:1.0"
+    def interface(self, port: str, classes: tuple[str, str], *parts: str, number: int = 0) -> None:
+        folder = self._folder / "sys" / f"{port}:1.{number}"
         self.write(folder / "bInterfaceClass", classes[0])
         self.write(folder / "bInterfaceSubClass", classes[1])
         folder.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+
+    def bind(self, port: str, driver: str) -> None:
+        (self._folder / "sys" / f"{port}:1.0" / "driver").symlink_to(f"../../bus/usb/drivers/{driver}")
 
     def node(self, name: str) -> None:
         self.write(self._folder / "dev" / name, "")
@@ -108,7 +114,7 @@ def test_a_reader_that_this_account_may_not_open_names_the_commands_that_mend_it
     sysfs.plug("1-1", "05ba:000a")
     monkeypatch.setattr("drivers.inventory.os.access", lambda *_: False)
     (found,) = sysfs.look()
-    assert (found.standing, found.mend) == (Standing.FORBIDDEN, MENDS_ACCESS)
+    assert (found.standing, found.mend) == (Standing.FORBIDDEN, MENDS_FORBIDDEN)
     assert "udevadm trigger" in found.mend
     assert sysfs.asked == []
 
@@ -138,14 +144,79 @@ def test_a_serial_adapter_that_is_in_use_is_taken(sysfs: Sysfs) -> None:
     assert found.standing is Standing.TAKEN
 
 
-def test_a_camera_is_found_by_its_class(sysfs: Sysfs) -> None:
+def test_the_permission_may_be_refused_although_the_file_looks_open(sysfs: Sysfs) -> None:
+    sysfs.plug("1-1", "05ba:000a")
+    sysfs.error = Forbidden("no permission")
+    (found,) = sysfs.look()
+    assert (found.standing, found.mend) == (Standing.FORBIDDEN, MENDS_FORBIDDEN)
+
+
+def test_the_command_that_gives_permission_prints_the_rules_wherever_it_is_typed(tmp_path: Path) -> None:
+    printing = MENDS_FORBIDDEN.partition("&& ")[2].partition(" | ")[0]
+    done = subprocess.run(shlex.split(printing), cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert done.stdout == RULES.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("folder", ["kiosk/port", "serial/by-path"])
+def test_a_serial_adapter_is_called_by_a_name_that_stays(sysfs: Sysfs, tmp_path: Path, folder: str) -> None:
+    sysfs.plug("1-3", "10c4:ea60")
+    sysfs.interface("1-3", ("ff", "00"), "ttyUSB0", "tty", "ttyUSB0")
+    sysfs.node("ttyUSB0")
+    names = {"serial/by-path", folder}
+    for name in names:
+        link = tmp_path / "dev" / name / "pci-0000:00-usb-0:3:1.0"
+        link.parent.mkdir(parents=True)
+        link.symlink_to(tmp_path / "dev" / "ttyUSB0")
+        link.with_name("another").symlink_to(tmp_path / "dev" / "ttyUSB1")
+    (found,) = sysfs.look()
+    assert found.url == f"serial:{tmp_path / 'dev' / folder / 'pci-0000:00-usb-0:3:1.0'}"
+    assert found.url in found.mend
+
+
+def test_a_reader_that_the_kernel_serves_is_not_asked(sysfs: Sysfs) -> None:
+    sysfs.plug("1-1", "05ba:000a")
+    sysfs.interface("1-1", ("ff", "ff"))
+    sysfs.bind("1-1", "hid-generic")
+    (found,) = sysfs.look()
+    assert (found.standing, found.detail) == (Standing.TAKEN, "served by the kernel (hid-generic)")
+    assert sysfs.asked == []
+
+
+def test_a_reader_in_a_keyboard_is_asked_although_the_kernel_serves_its_keys(sysfs: Sysfs) -> None:
+    sysfs.plug("1-1", "05ba:0008")
+    sysfs.interface("1-1", ("03", "01"))
+    sysfs.bind("1-1", "usbhid")
+    sysfs.interface("1-1", ("ff", "ff"), number=1)
+    (found,) = sysfs.look()
+    assert found.standing is Standing.FREE
+
+
+def test_a_camera_is_found_by_its_class_and_not_opened(sysfs: Sysfs) -> None:
     sysfs.plug("1-5", "349c:3307")
     sysfs.interface("1-5", ("0e", "02"))
-    assert [found.drivers for found in sysfs.look()] == [("uvc",)]
+    (found,) = sysfs.look()
+    assert (found.drivers, found.standing) == (("uvc",), Standing.FREE)
+    assert "kiosk-agent capture uvc usb:349c:3307?port=1-5" in found.mend
+    assert sysfs.asked == []
 
 
-def test_a_camera_that_the_kernel_serves_is_a_video_node_too(sysfs: Sysfs, tmp_path: Path) -> None:
+def test_a_camera_that_the_kernel_serves_is_a_video_node_and_left_alone(sysfs: Sysfs, tmp_path: Path) -> None:
     sysfs.plug("1-5", "349c:3307")
     sysfs.interface("1-5", ("0e", "02"), "video4linux", "video0")
+    sysfs.bind("1-5", "uvcvideo")
     sysfs.node("video0")
-    assert [found.url for found in sysfs.look()][-1] == f"v4l2:{tmp_path / 'dev' / 'video0'}"
+    node = tmp_path / "dev" / "video0"
+    direct, served = sysfs.look()
+    assert served.url == f"v4l2:{node}"
+    assert direct.detail == f"served by the kernel (uvcvideo): use driver v4l2 at {node}"
+    assert direct.standing is Standing.TAKEN
+    assert sysfs.asked == []
+
+
+def test_a_camera_that_a_program_holds_is_taken(sysfs: Sysfs) -> None:
+    sysfs.plug("1-5", "349c:3307")
+    sysfs.interface("1-5", ("0e", "02"))
+    sysfs.bind("1-5", "usbfs")
+    (found,) = sysfs.look()
+    assert found.standing is Standing.TAKEN
+    assert "stop the daemon first" in found.mend

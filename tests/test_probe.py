@@ -11,8 +11,9 @@ from PIL import Image
 
 from agent import console
 from agent.errors import AgentError
-from agent.probe import Capture, capture_one, described
+from agent.probe import Capture, capture_one, described, explained
 from drivers import open_sensor
+from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden
 from simulators.ef01_commands import Ef01Settings
 from simulators.ef01_rig import Ef01Rig
 from tests.conftest import touch
@@ -97,3 +98,10 @@ def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
     opened.close()
     console.captured(capture_one("ef01", url, {}, 10, None), None)
     assert capsys.readouterr().out.startswith("ef01: 256x288 at 500 ppi, 4 bit\n")
+
+
+def test_a_missing_permission_is_called_so_and_nobody_is_sent_to_stop_the_daemon() -> None:
+    told = explained(Forbidden(f"reader: no permission; give it to this account: {MENDS_FORBIDDEN}"))
+    assert told.endswith("then log in again")
+    assert "daemon" not in told
+    assert "stop the daemon first" in explained(DeviceTaken("reader: another program holds it"))
