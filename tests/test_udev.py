@@ -60,3 +60,14 @@ def test_a_device_shared_by_two_drivers_has_one_rule_and_a_usb_device_no_link() 
     assert "# one, two: a camera" in text
     assert 'SUBSYSTEM=="usb", ENV{DEVTYPE}=="usb_device", ATTR{idVendor}=="05ba"' in text
     assert "SYMLINK" not in text
+
+
+# What udev gives, the sandbox of the unit lets through: a subsystem's device files by their names in /proc/devices.
+DEVICE_NAMES = {"tty": {"char-ttyUSB", "char-ttyACM"}, "usb": {"char-usb_device"}, "video4linux": {"char-video4linux"}}
+
+
+@pytest.mark.parametrize("subsystem", sorted({match.subsystem for match in matches(SENSORS)}))
+def test_the_unit_may_open_the_devices_of_every_subsystem_that_a_rule_is_for(subsystem: str) -> None:
+    unit = RULES.with_name("kiosk-agent.service").read_text(encoding="utf-8")
+    allowed = re.findall(r"^DeviceAllow=(\S+) rw$", unit, re.MULTILINE)
+    assert DEVICE_NAMES[subsystem] <= set(allowed)
