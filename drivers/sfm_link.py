@@ -61,6 +61,36 @@ class Upload:
     damage: str
 
 
+class Order:
+    """Tells the next data packet of an image from a repeated and from a lost one.
+
+    By the packets' indexes; a module that leaves all of them 0 sends in order. Its second packet shows that it does:
+    the first, which begins with the head of the record, cannot be the same.
+    """
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._counts = True  # the module does number its packets
+        self._last = b""
+
+    def sort(self, index: int, body: bytes, left: int) -> bytes | None:
+        """The body where it is the next. Empty: the one before, once more. None: another one, or too long."""
+        if self._taken == 1 and index == 0 and body != self._last:
+            self._counts = False
+        if self._is_repeated(index, body):
+            return b""
+        if index != (self._taken if self._counts else 0) or len(body) > left:
+            return None
+        self._taken += 1
+        self._last = body
+        return body
+
+    def _is_repeated(self, index: int, body: bytes) -> bool:
+        if self._counts:
+            return self._taken > 0 and index == self._taken - 1
+        return index == 0 and body == self._last and len(set(body)) > 1  # blank parts of an image are all alike
+
+
 class SfmLink:
     """Owned by one thread. Every method raises LinkLost, ProtocolError and Cancelled."""
 
@@ -172,8 +202,9 @@ class SfmLink:
         """The data packets of an extended transfer. One that is damaged is asked for again."""
         deadline = self._clock() + self._image_s
         parts, size, refusals = list[bytes](), 0, 0
+        order = Order()
         while size < total:
-            block = self._block(command, len(parts), total - size, deadline)
+            block = self._block(command, order, total - size, deadline)
             self._send(command, flag=DATA_ERROR if block is None else DATA_OK)
             if block:
                 parts.append(block)
@@ -184,17 +215,15 @@ class SfmLink:
                 return Upload(b"", f"only {size} of {total} bytes arrived whole")
         return Upload(b"".join(parts), "")
 
-    def _block(self, command: Command, index: int, left: int, deadline: float) -> bytes | None:
-        """The body of data packet `index`. Empty: it was the one before, once more. None: damaged, or none came."""
+    def _block(self, command: Command, order: Order, left: int, deadline: float) -> bytes | None:
+        """The body of the next data packet. Empty: it was the one before, once more. None: damaged, or none came."""
         head = self._packet(command, GAP_S, deadline)
         if head is None or head.flag != DATA_SENT or not 0 < head.size <= MAX_IMAGE_BYTES:
             return None
         body = self._body(head.size + BLOCK_SUM_SIZE, deadline)
         if body is None or sum(body[:-BLOCK_SUM_SIZE]) != int.from_bytes(body[-BLOCK_SUM_SIZE:], "little"):
             return None
-        if head.param >> 16 == index and head.size <= left:
-            return body[:-BLOCK_SUM_SIZE]
-        return b"" if head.param >> 16 == index - 1 else None
+        return order.sort(head.param >> 16, body[:-BLOCK_SUM_SIZE], left)
 
     # Bytes
 

@@ -70,8 +70,8 @@ class Result:
     then: Next | Retry
 
 
-_TEMPLATES = "an answer to a command about stored templates, of which this driver sends none"
-_ACCESS = "an answer of access control, for which this driver never asks"
+_TEMPLATES = "an answer about stored templates, for which nobody here asked: does another host share the line?"
+_ACCESS = "an answer of access control, for which nobody here asked: does another host share the line?"
 
 _ROWS = (
     Result(0x61, "success", Next.GO_ON),

@@ -265,7 +265,8 @@ class SfmModule:
     def _begin_transfer(self, request: Request, record: bytes) -> _Transfer:
         size = min(max(request.size, LEAST_DATA), MOST_DATA)
         parts = [record[at : at + size] for at in range(0, len(record), size)]
-        heads = [(len(parts) | index << 16, len(part)) for index, part in enumerate(parts)]
+        step = 1 << 16 if self.settings.numbers_packets else 0
+        heads = [(len(parts) + index * step, len(part)) for index, part in enumerate(parts)]
         clean = [
             packet(request.command, *head, SUCCESS, request.terminal) + part + sum(part).to_bytes(4, "little")
             for head, part in zip(heads, parts, strict=True)

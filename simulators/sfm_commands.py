@@ -73,6 +73,7 @@ class SfmSettings:
     timeout_code: int = 0x3A  # 10 s
     boot_s: float = 0.05  # after power-on nothing is heard
     settle_s: float = 0.0  # scanning takes so long
+    numbers_packets: bool = True  # the data packets of an image; else the index of each is 0
     acknowledge_s: float = 2.0  # a host that does not acknowledge a data packet for so long is given up
 
     def __post_init__(self) -> None:

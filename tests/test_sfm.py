@@ -19,7 +19,7 @@ from drivers.sensor import DeviceInfo
 from drivers.sfm import Sfm
 from drivers.sfm_framing import Packet, Unframer, packet_size
 from drivers.sfm_image import BadRecord, read_record
-from drivers.sfm_link import Upload
+from drivers.sfm_link import Order, Upload
 from drivers.sfm_options import SfmOptions
 from drivers.sfm_tables import RESULTS
 from drivers.transport import Transport, Url
@@ -327,6 +327,52 @@ def test_a_data_packet_that_arrives_damaged_is_sent_again(bench: Bench, fault: s
     bench.module.inject(fault, at="data")
     assert (sensor.capture(1).image == GREY).all()
     assert bench.module.images_taken == 1
+
+
+@pytest.mark.parametrize("blank", [False, True])
+@pytest.mark.parametrize("fault", [None, "checksum", "drop", "lost", "duplicate", "garbage"])
+def test_a_module_that_numbers_no_packet_is_read_in_order(fault: str | None, *, blank: bool) -> None:
+    bench = Bench(SfmSettings(boot_s=0.0, numbers_packets=False))
+    sensor = bench.opened_sensor()
+    image = np.random.default_rng(3).integers(0, 256, (320, 272), np.uint8)
+    image[100:200] = 255 if blank else image[100:200]  # packets that are all alike
+    bench.module.press(image)
+    if fault is not None:
+        bench.module.inject(fault, at="data")
+    assert (sensor.capture(1).image == image).all()
+
+
+@pytest.mark.parametrize(
+    ("indexes", "taken"),
+    [
+        ([0, 1, 2], ["a", "b", "c"]),
+        ([0, 0, 0], ["a", "b", "c"]),
+        ([0, 1, 0], ["a", "b", None]),
+        ([0, 0, 2], ["a", "b", None]),
+        ([0, 0, 1], ["a", "b", None]),
+        ([1, 0, 1], [None, "b", "c"]),
+        ([0, 2, 1], ["a", None, "c"]),
+    ],
+)
+def test_packets_are_numbered_all_or_none(indexes: list[int], taken: list[str | None]) -> None:
+    order, bodies = Order(), [letter.encode() + b"-" for letter in "abc"]
+    found = [order.sort(index, body, 2) for index, body in zip(indexes, bodies, strict=True)]
+    assert [body and body.decode()[0] for body in found] == taken
+
+
+@pytest.mark.parametrize(
+    ("indexes", "bodies"), [([0, 0], b"aa"), ([0, 1, 1], b"abb"), ([0, 0, 0], b"abb")], ids=["first", "numbered", "not"]
+)
+def test_a_packet_that_comes_again_is_left_out(indexes: list[int], bodies: bytes) -> None:
+    order = Order()
+    found = [order.sort(index, bytes([body, 0]), 2) for index, body in zip(indexes, bodies, strict=True)]
+    assert found[-1] == b""
+
+
+def test_answers_that_nobody_asked_for_point_at_another_host() -> None:
+    odd = [row.meaning for row in RESULTS.values() if "nobody here asked" in row.meaning]
+    assert len(odd) == 13
+    assert all(meaning.endswith("does another host share the line?") for meaning in odd)
 
 
 @pytest.mark.parametrize("fault", ["checksum", "drop", "lost"])
