@@ -52,7 +52,7 @@ class Nb1010:
     streams = False
 
     def __init__(
-        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
+        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.begin()
     ) -> None:
         self._options = parse_options(Nb1010Options, "nb1010", options)
         self._url = parse_usb_url(url)

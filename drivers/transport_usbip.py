@@ -9,22 +9,18 @@ import socket
 import struct
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 
-from drivers.errors import DeviceTaken, LinkLost
+from drivers.errors import LinkLost, ProtocolError
 from drivers.usb_link import UsbIdentity, UsbLink
 from drivers.usb_transfers import IN, Link, Outcome, Signals, Transfer
 from drivers.usb_url import UsbIpUrl
+from drivers.usb_usbip import HANDSHAKE_S, Exported, await_connection, begin_to_connect, exactly, import_device
 
-VERSION = 0x0111
-REQ_IMPORT, REP_IMPORT = 0x8003, 0x0003
 CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
-DEVICE = struct.Struct(">256s32sIIIHHHBBBBBB")  # what the server says of a device
 HEADER = struct.Struct(">5I5i8s")  # command, sequence, device, direction, endpoint; five words by command; set-up
-SPEEDS = {1: "low", 2: "full", 3: "high", 5: "super", 6: "super"}
-BUSY = 2  # ST_DEV_BUSY: imported by another
-HANDSHAKE_S = 2.0  # connecting and importing; descriptors come after it with as much again
-HANG_UP_S = 0.3  # longest that close() waits for the server to free the device
+HANG_UP_S = 0.15  # longest that close() waits for the server to free the device
+CLEAR_HALT_S = 0.2  # longest that an order to go on is waited for: no cancel ends that
 LARGEST = 64 << 20  # bytes of an answer: more is no answer but noise
 
 EPIPE, ENOENT, ECONNRESET, ENODEV, ESHUTDOWN = -32, -2, -104, -19, -108  # as Linux numbers them, on any machine
@@ -40,130 +36,115 @@ OUTCOMES = {
 
 GET_DESCRIPTOR = 6
 DESCRIBE_DEVICE, DESCRIBE_CONFIGURATION, DESCRIBE_STRING = 1, 2, 3
+DEVICE_DESCRIPTOR_BYTES, SERIAL_AT = 18, 16
 LONGEST_CONFIGURATION = 0xFFFF
 LONGEST_STRING = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What the server says of the device that was imported."""
-
-    device_id: int
-    speed: str
-    vendor: int
-    product: int
-    bcd_device: int
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Exported":
-        """Read the record of the wire."""
-        _, _, bus, number, speed, vendor, product, bcd, *_ = DEVICE.unpack(data)
-        return cls(bus << 16 | number, SPEEDS.get(speed, ""), vendor, product, bcd)
-
-
 def open_usbip(url: UsbIpUrl, interface: int) -> UsbLink:
     """Import the device; every interface of it is then ours. LinkLost (DeviceTaken is one) says why not."""
+    link = begin_usbip(url, interface)
+    try:
+        link.ready()
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def begin_usbip(url: UsbIpUrl, interface: int) -> "UsbIpLink":
+    """Begin to import the device. What comes of it shows in the first use of the link, which cancel() can end."""
     del interface
-    connection, exported = _claim(url)
-    wire = UsbIpWire(connection, exported, url)
-    try:
-        wire.describe()
-    except BaseException:
-        wire.close()
-        raise
-    return Link(wire)
+    return UsbIpLink(UsbIpWire(url))
 
 
-def _claim(url: UsbIpUrl) -> tuple[socket.socket, Exported]:
-    connection = _connect(url)
-    try:
-        return connection, _import(connection, url)
-    except OSError as error:
-        connection.close()
-        raise LinkLost(f"{url}: {error}") from error
-    except BaseException:
-        connection.close()
-        raise
+class UsbIpLink(Link):
+    """A link that is there before its device is: whoever asks who it is waits for that, and comes before all else."""
 
+    def __init__(self, wire: "UsbIpWire") -> None:
+        self._wire = wire
+        self._described = False
+        super().__init__(wire)
 
-def _connect(url: UsbIpUrl) -> socket.socket:
-    try:
-        connection = socket.create_connection((url.host, url.port), HANDSHAKE_S)
-    except OSError as error:
-        raise LinkLost(f"{url}: nothing is exported there ({error.strerror or error})") from error
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    return connection
+    def ready(self) -> None:
+        """Wait until the device is imported and has described itself. LinkLost, Cancelled."""
+        if self._described:
+            return
+        wire, engine = self._wire, self._engine
+        engine.wait(lambda: wire.imported or wire.lost is not None, HANDSHAKE_S)
+        if not wire.imported:
+            raise wire.lost or LinkLost(f"{wire.url}: a server takes the call and says nothing")
+        wire.configuration = self._configuration()
+        wire.identity = replace(wire.identity, serial=self._serial())
+        engine.name = str(wire.identity)
+        self._described = True
 
+    @property
+    def identity(self) -> UsbIdentity:
+        """Which device. LinkLost, Cancelled."""
+        self.ready()
+        return self._wire.identity
 
-def _import(connection: socket.socket, url: UsbIpUrl) -> Exported:
-    connection.sendall(struct.pack(">HHI32s", VERSION, REQ_IMPORT, 0, url.busid.encode()))
-    _, code, status = struct.unpack(">HHI", _exactly(connection, 8))
-    if code != REP_IMPORT:
-        raise LinkLost(f"{url}: no USB/IP server answers there")
-    if status == BUSY:
-        raise DeviceTaken(f"{url}: another program has imported the device")
-    if status:
-        raise LinkLost(f"{url}: not plugged in there (status {status})")
-    return Exported.from_bytes(_exactly(connection, DEVICE.size))
+    @identity.setter
+    def identity(self, _: UsbIdentity) -> None:
+        """The wire's, always."""
 
+    @property
+    def configuration(self) -> bytes:
+        """The raw active configuration descriptor. LinkLost, Cancelled."""
+        self.ready()
+        return self._wire.configuration
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    """`count` bytes; ConnectionError when there are no more."""
-    data = bytearray()
-    while len(data) < count:
-        part = connection.recv(count - len(data))
-        if not part:
-            raise ConnectionError("hung up")
-        data += part
-    return bytes(data)
+    @configuration.setter
+    def configuration(self, _: bytes) -> None:
+        """The wire's, always."""
+
+    def _configuration(self) -> bytes:
+        raw = self._descriptor(DESCRIBE_CONFIGURATION, 0, LONGEST_CONFIGURATION)
+        if raw is None:
+            raise LinkLost(f"{self._wire.url}: does not describe itself; unplug it and plug it in again")
+        return raw
+
+    def _serial(self) -> str:
+        """The serial number; empty where it has none."""
+        about = self._descriptor(DESCRIBE_DEVICE, 0, DEVICE_DESCRIPTOR_BYTES) or b""
+        if len(about) != DEVICE_DESCRIPTOR_BYTES or not about[SERIAL_AT]:
+            return ""
+        text = self._descriptor(DESCRIBE_STRING, about[SERIAL_AT], LONGEST_STRING, language=0x0409) or b""
+        return text[2:].decode("utf-16-le", "replace")
+
+    def _descriptor(self, kind: int, number: int, size: int, language: int = 0) -> bytes | None:
+        """None: the device does not tell it. LinkLost, Cancelled."""
+        with suppress(ProtocolError):
+            return self.control_in(IN, GET_DESCRIPTOR, kind << 8 | number, language, size, HANDSHAKE_S)
+        return None
 
 
 class UsbIpWire(Signals):
     """The transfers of one imported device. A thread of its own reads the answers."""
 
-    def __init__(self, connection: socket.socket, exported: Exported, url: UsbIpUrl) -> None:
+    def __init__(self, url: UsbIpUrl) -> None:
         super().__init__()
-        self.identity = UsbIdentity(
-            exported.vendor, exported.product, "", url.busid, exported.bcd_device, exported.speed
-        )
+        self.url = url
+        self.identity = UsbIdentity(0, 0, port=url.busid)
         self.configuration = b""
-        self._url = url
-        self._connection = connection
-        self._device_id = exported.device_id
+        self.imported = False
+        self.lost: LinkLost | None = None  # why it was not imported
+        self._device_id = 0
         self._lock = threading.Lock()  # of what follows, and of sending
         self._sequence = 0
         self._flying: dict[int, Transfer] = {}
         self._unlinking: dict[int, int] = {}  # sequence of the order -> that of the transfer
-        self._alive = True
-        connection.settimeout(None)
-        self._thread = threading.Thread(target=self._receive, name=f"usbip {url.busid}", daemon=True)
+        self._alive = False
+        self._connection = begin_to_connect(url)
+        self._thread = threading.Thread(target=self._run, name=f"usbip {url.busid}", daemon=True)
         self._thread.start()
-
-    def describe(self) -> None:
-        """Read the descriptors: the configuration raw, and the serial number where there is one. LinkLost."""
-        about = self._descriptor(DESCRIBE_DEVICE, 0, 18)
-        self.configuration = self._descriptor(DESCRIBE_CONFIGURATION, 0, LONGEST_CONFIGURATION)
-        if len(about) == 18 and about[16]:
-            text = self._descriptor(DESCRIBE_STRING, about[16], LONGEST_STRING, language=0x0409)
-            known = self.identity
-            serial = text[2:].decode("utf-16-le", "replace")
-            self.identity = UsbIdentity(known.vendor, known.product, serial, known.port, known.bcd_device, known.speed)
-
-    def _descriptor(self, kind: int, index: int, size: int, language: int = 0) -> bytes:
-        setup = struct.pack("<BBHHH", IN, GET_DESCRIPTOR, kind << 8 | index, language, size)
-        transfer = Transfer(0, size, setup=setup)
-        self.submit(transfer)
-        self.wait(lambda: transfer.ended, HANDSHAKE_S)
-        if transfer.outcome is not Outcome.DONE and kind != DESCRIBE_STRING:
-            raise LinkLost(f"{self._url}: does not describe itself; unplug it and plug it in again")
-        return transfer.data
 
     def submit(self, transfer: Transfer) -> None:
         """Put a transfer in flight."""
         with self._lock:
             if not self._alive:
-                raise LinkLost(f"{self._url}: unplugged, or its server has stopped")
+                raise LinkLost(f"{self.url}: unplugged, or its server has stopped")
             self._sequence += 1
             self._flying[self._sequence] = transfer
             head = self._header(CMD_SUBMIT, self._sequence, transfer)
@@ -203,7 +184,7 @@ class UsbIpWire(Signals):
         """Let an endpoint that stalled go on."""
         transfer = Transfer(0, 0, setup=struct.pack("<BBHHH", 0x02, 1, 0, endpoint, 0))
         self.submit(transfer)
-        self.wait(lambda: transfer.ended, 1.0)
+        self.wait(lambda: transfer.ended, CLEAR_HALT_S)
 
     def present(self) -> bool:
         """Whether the server still holds the line."""
@@ -213,7 +194,7 @@ class UsbIpWire(Signals):
         """Hang up; the server then takes back what is in flight, frees the device and hangs up too."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread and self.imported and not self._unlinking:
             self._thread.join(HANG_UP_S)  # or the next open() would find the device taken, by us
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
@@ -223,9 +204,28 @@ class UsbIpWire(Signals):
 
     # The receiving thread
 
+    def _run(self) -> None:
+        try:
+            await_connection(self._connection, self.url)
+            self._take_over(import_device(self._connection, self.url))
+        except LinkLost as lost:
+            self.lost = lost
+        except OSError as error:
+            self.lost = LinkLost(f"{self.url}: {error}")
+        else:
+            self._receive()
+        self.nudge()
+
+    def _take_over(self, device: Exported) -> None:
+        self._connection.settimeout(None)
+        self._device_id = device.device_id
+        self.identity = UsbIdentity(device.vendor, device.product, "", self.url.busid, device.bcd_device, device.speed)
+        self._alive = self.imported = True
+        self.nudge()
+
     def _receive(self) -> None:
         with suppress(OSError, struct.error):
-            while self._take(HEADER.unpack(_exactly(self._connection, HEADER.size))):
+            while self._take(HEADER.unpack(exactly(self._connection, HEADER.size))):
                 pass
         with self._lock:
             self._alive = False
@@ -248,7 +248,7 @@ class UsbIpWire(Signals):
             transfer = self._flying.pop(sequence, None)
         if transfer is None or not 0 <= count <= min(transfer.size, LARGEST):
             return False
-        data = _exactly(self._connection, count) if transfer.inward else b""
+        data = exactly(self._connection, count) if transfer.inward else b""
         self.finish(transfer, OUTCOMES.get(status, Outcome.FAILED), data)
         return True
 

@@ -47,7 +47,7 @@ class Uru4000:
     streams = False
 
     def __init__(
-        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.open()
+        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.begin()
     ) -> None:
         self._options = parse_options(Uru4000Options, "uru4000", options)
         self._url = parse_usb_url(url)

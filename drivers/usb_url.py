@@ -39,6 +39,10 @@ class UsbUrl:
 
         return open_usb(self, interface)
 
+    def begin(self, interface: int = 0) -> UsbLink:
+        """As open(), which takes no time here."""
+        return self.open(interface)
+
 
 @dataclass(frozen=True, slots=True)
 class UsbIpUrl:
@@ -58,6 +62,12 @@ class UsbIpUrl:
         from drivers.transport_usbip import open_usbip  # noqa: PLC0415 - as above
 
         return open_usbip(self, interface)
+
+    def begin(self, interface: int = 0) -> UsbLink:
+        """The same at once: what comes of it shows in the first use of the link, which cancel() can end."""
+        from drivers.transport_usbip import begin_usbip  # noqa: PLC0415 - as above
+
+        return begin_usbip(self, interface)
 
 
 AnyUsbUrl = UsbUrl | UsbIpUrl

@@ -4,15 +4,21 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from drivers import open_sensor
 from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
 from drivers.usb_link import UsbLink
+from simulators.uru4000 import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
 from simulators.usbip_binding import UsbIpServer
+from simulators.waiting import wait_until
 from tests.usb_echo import BELL, CONFIGURATION, IN, OUT, VENDOR_IN, VENDOR_OUT, Echo
+
+CANCEL_WITHIN_S = 0.3
 
 
 @pytest.fixture(name="echo")
@@ -178,6 +184,106 @@ def test_no_thread_is_left_behind() -> None:
         link.listen(BELL, 64)
         link.close()
     assert threading.active_count() == before
+
+
+# A server that takes the call and says nothing
+
+
+@contextmanager
+def silent_server(answer: bytes = b"") -> Iterator[str]:
+    """The URL of a server that sends `answer` to the import, and then nothing for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        held = list[socket.socket]()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            held.append(connection)
+            connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"usbip://127.0.0.1:{listener.getsockname()[1]}/1-1"
+        thread.join()
+        for connection in held:
+            connection.close()
+
+
+IMPORTED = struct.pack(">HHI", 0x0111, 0x0003, 0) + struct.pack(
+    ">256s32sIIIHHHBBBBBB", b"/sys", b"1-1", 1, 2, 2, 0x05BA, 0x000A, 0x0103, 0, 0, 0, 1, 1, 1
+)
+
+
+def cancelled_after(call: Callable[[], object], cancel: Callable[[], None]) -> float:
+    """How many seconds a call goes on that is cancelled in its middle."""
+    at = list[float]()
+
+    def act() -> None:
+        at.append(time.monotonic())
+        cancel()
+
+    timer = threading.Timer(0.1, act)
+    timer.start()
+    with pytest.raises(Cancelled):
+        call()
+    ended = time.monotonic()
+    timer.join()
+    return ended - at[0]
+
+
+@pytest.mark.parametrize("answer", [b"", IMPORTED[:100], IMPORTED], ids=["nothing", "half", "no descriptor"])
+@pytest.mark.parametrize("driver", ["uru4000", "nb1010"])
+def test_cancel_ends_an_open_whose_server_says_nothing(driver: str, answer: bytes) -> None:
+    with silent_server(answer) as url:
+        sensor = open_sensor(driver, url, {})
+        assert cancelled_after(sensor.open, sensor.cancel) < CANCEL_WITHIN_S
+        sensor.close()
+
+
+def test_cancel_ends_an_open_whose_server_does_not_take_the_call() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        place = listener.getsockname()
+        waiting = [socket.socket() for _ in range(4)]  # more than wait in the line: the next one is not answered
+        for connection in waiting:
+            connection.setblocking(False)
+            connection.connect_ex(place)
+        sensor = open_sensor("uru4000", f"usbip://127.0.0.1:{place[1]}/1-1", {})
+        assert cancelled_after(sensor.open, sensor.cancel) < CANCEL_WITHIN_S
+        for connection in waiting:
+            connection.close()
+
+
+@pytest.mark.parametrize("finger", [False, True], ids=["waiting", "in an image"])
+def test_cancel_ends_a_capture_whose_server_is_frozen(finger: bool) -> None:  # noqa: FBT001 - a case
+    model = Uru4000Model(Uru4000Settings(image_s=1.5))
+    with UsbIpServer(model) as server:
+        sensor = open_sensor("uru4000", server.url, {})
+        sensor.open()
+        if finger:
+            model.press(bytes(WIDTH * HEIGHT))
+
+        def freeze_and_cancel() -> None:
+            assert wait_until(lambda: model.mode == (0x20 if finger else 0x10), 5.0)
+            model.inject("silent")
+            sensor.cancel()
+
+        assert cancelled_after(lambda: sensor.capture(5.0), freeze_and_cancel) < CANCEL_WITHIN_S
+        model.clear_faults()
+        sensor.close()
+
+
+def test_an_open_before_which_it_was_cancelled_does_not_wait_at_all() -> None:
+    with silent_server() as url:
+        sensor = open_sensor("nb1010", url, {})
+        sensor.cancel()
+        started = time.monotonic()
+        with pytest.raises(Cancelled):
+            sensor.open()
+        assert time.monotonic() - started < CANCEL_WITHIN_S
+
+
+def test_a_server_that_says_nothing_is_a_lost_link() -> None:
+    with silent_server(IMPORTED[:20]) as url, pytest.raises(LinkLost):
+        parse_usb_url(url).open()
 
 
 # The other end is somebody else's (PyPI usbip)
