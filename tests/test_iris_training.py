@@ -1,12 +1,16 @@
 """What the iris segmenter learns from is true, and what it has learned holds for eyes it has never seen."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from drivers.sample import Position
 from models.manifest import load_card
 from models.session import Session
+from models.training.check_labels import overlaps, report
 from models.training.eye_pictures import (
     FIRST_PERSON,
     HEIGHT,
@@ -159,3 +163,20 @@ def test_a_closed_eye_has_no_iris(network: Network) -> None:
         image = Person(UNSEEN + n).eye(Position.LEFT_EYE).frame(n, 320, 240, EyeCondition.CLOSED)
         shares.append(float(network.maps(image)[USABLE].mean()))
     assert np.median(shares) < 0.005
+
+
+def test_the_check_on_labels_reads_labels(network: Network, tmp_path: Path) -> None:
+    shown = Person(UNSEEN).eye(Position.LEFT_EYE).scene(0, 320, 240, EyeCondition.NORMAL)
+    folder, labels = tmp_path / "eyes", tmp_path / "eyes-labels"
+    folder.mkdir()
+    labels.mkdir()
+    outlines = [" ".join(f"{x} {y} 0" for x, y in outline) for outline in (shown.pupil, shown.limbus)]
+    (labels / "one.txt").write_text("\n".join([str(len(shown.pupil)), str(len(shown.limbus)), *outlines]) + "\n")
+    Image.fromarray(shown.usable).save(labels / "one_mask.png")
+    Image.fromarray(shown.image).save(folder / "one.png")
+    maps = [inside(shown.pupil, 240, 320), inside(shown.limbus, 240, 320), np.uint8(255) * shown.usable]
+    truth = overlaps(network.session, shown.image, [np.asarray(each, np.uint8) for each in maps])
+    line = report(network.session, folder, 1)
+    assert line.startswith("eyes, 1: ")
+    for name, share in zip(("pupil", "limbus", "usable"), truth, strict=True):
+        assert f"{name} {share:.3f}" in line
