@@ -226,6 +226,7 @@ class Collector:
             return self._poor(turn, into, attempts, quality.flaw or Flaw.TOO_FEW_FEATURES, quality)
         with watch.measured("encode", position):
             template = encoder.encode(sample)
+        self._stations[turn.step.sensor].done_with()
         into.keep(Captured(turn.step, quality.score, template))
         self._report(turn, into, usable=True, quality=quality.score, reason=quality.flaw)
         return None
@@ -235,6 +236,7 @@ class Collector:
     ) -> _Turn | None:
         self._report(turn, into, usable=False, quality=quality.score if quality else None, reason=reason)
         if into.attempts[turn.step.position] >= attempts:
+            self._stations[turn.step.sensor].done_with()  # or it would begin the next encounter
             into.lose(turn.step.position, ReasonCode.FAILURE_TO_CAPTURE)
             return None
         return self._ask(turn.step, reason)

@@ -121,7 +121,7 @@ def make_station(config: Config, name: str, announce: Announce, on_state: OnStat
     if not sensor.streams:
         return Station(name, driver, sensor, on_state, on_crash)
     viewer = Viewer(sensor, load_glance(sensor.modality), lambda flaw, position: tell(announce, flaw, position))
-    return Station(name, driver, viewer, on_state, on_crash, viewer.tend)
+    return Station(name, driver, viewer, on_state, on_crash, watching=viewer)
 
 
 def load_encoders(config: Config) -> Mapping[Modality, Encoder]:

@@ -1,6 +1,7 @@
 """One sensor and the thread that owns it: open, capture on request, close and reopen when the device is unwell."""
 
 import logging
+import math
 import queue
 import random
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
 
 from agent.config import Step
 from agent.event import SensorState
@@ -29,21 +31,45 @@ SLICE_S = 5.0
 
 LOOK_AROUND_S = 0.25  # how soon a stop is seen while a request waits for a device to come back
 
-TEND_S = 0.05  # between two looks of a sensor that wants to be tended
-
-Tend = Callable[[], bool]  # called while no capture is asked for; True: call again soon
 OnState = Callable[[str, SensorState], None]
+
+
+class Watching(Protocol):
+    """What a station does besides with a sensor that watches a stream (agent.viewer)."""
+
+    def expect(self, left: float) -> None:
+        """The request that the next capture serves ends in so many seconds, math.inf where it never does."""
+
+    def tend(self) -> float | None:
+        """Called while no capture is asked for: seconds until the next call, None for no need."""
+
+    def done_with(self) -> None:
+        """What gave the last sample must leave before another is taken. From any thread."""
+
+
+class Unwatched:
+    """For a sensor that itself waits for presentations and for their ends."""
+
+    def expect(self, left: float) -> None:
+        """It gets a slice at a time."""
+
+    def tend(self) -> None:
+        """It rests while nobody asks."""
+
+    def done_with(self) -> None:
+        """It wants every presentation to end before the next."""
 
 
 @dataclass(slots=True)
 class _Request:
     step: Step
-    deadline: float | None  # monotonic; None: wait for ever
+    deadline: float  # of `clock`; math.inf: wait for ever
+    clock: Callable[[], float]
     result: "Future[Sample]" = field(default_factory=Future)
 
-    def left(self, most: float = SLICE_S) -> float:
+    def left(self, most: float = math.inf) -> float:
         """Seconds until the deadline, from 0 to `most`."""
-        return most if self.deadline is None else max(0.0, min(most, self.deadline - time.monotonic()))
+        return max(0.0, min(most, self.deadline - self.clock()))
 
     @property
     def over(self) -> bool:
@@ -56,10 +82,18 @@ class Station(Worker):
     patience_s = 120.0  # a whole image at 9600 baud takes 42 s, and twice that after a cancelled one
 
     def __init__(
-        self, name: str, driver: str, sensor: Sensor, on_state: OnState, on_crash: OnCrash, tend: Tend | None = None
+        self,
+        name: str,
+        driver: str,
+        sensor: Sensor,
+        on_state: OnState,
+        on_crash: OnCrash,
+        watching: Watching | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(f"station {name}", on_crash)
-        self._tend = tend or (lambda: False)
+        self._watching = watching or Unwatched()
+        self._clock = clock
         self.station = name
         self.info: DeviceInfo | None = None
         self._driver = driver
@@ -75,10 +109,13 @@ class Station(Worker):
         The future ends with it, or with CaptureRetry, or with SensorError when the device did not come back within
         `timeout` seconds (None: wait for ever). Cancelling the future and then interrupt() ends the wait.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        request = _Request(step, deadline)
+        request = _Request(step, math.inf if timeout is None else self._clock() + timeout, self._clock)
         self._requests.put(request)
         return request.result
+
+    def done_with(self) -> None:
+        """What gave the last sample was accepted or given up: it must leave before the next. From any thread."""
+        self._watching.done_with()
 
     def interrupt(self) -> None:
         """End what run() waits for: a capture, or an empty queue."""
@@ -97,7 +134,7 @@ class Station(Worker):
         while not self.stopping.is_set():
             try:
                 self._ensure_open()
-                request = request or self._next(TEND_S if self._tend() else SLICE_S)
+                request = request or self._await_request()
                 if request is not None and self._serve(request):
                     request = None
             except Cancelled:
@@ -117,6 +154,10 @@ class Station(Worker):
         self._failures = 0
         self._tell("ready", self.info.model)
 
+    def _await_request(self) -> _Request | None:
+        pause = self._watching.tend()
+        return self._next(SLICE_S if pause is None else pause)
+
     def _next(self, timeout: float) -> _Request | None:
         self.beat()
         try:
@@ -131,7 +172,9 @@ class Station(Worker):
         if future.cancelled():
             return True
         try:
-            sample = self._sensor.capture(request.left(), request.step.position)
+            left = request.left()
+            self._watching.expect(left)
+            sample = self._sensor.capture(min(left, SLICE_S), request.step.position)
         except CaptureRetry as retry:
             if retry.reason is Retry.NOTHING_PRESENTED and not request.over:
                 return False

@@ -1,8 +1,9 @@
-"""A camera as a sensor of presentations: the best frame of a short look, and words for the traveller meanwhile.
+"""A camera as a sensor of presentations: the best frame of a look, and words for the traveller meanwhile.
 
 A camera streams and cannot know whether anybody is there. The viewer glances at each frame, waits until an eye has been
-in view for a few, keeps the best frame of a short window, ends early with one that is good, and after a good one wants
-the eye to leave before it takes another: the next eye, or the next traveller.
+in view for a few, keeps the best frame of a short window and ends early with one that is good. A look goes on over the
+slices of time in which its station asks; one frame is never compared with those of an eye that has left before. After a
+sample that is done with the eye must leave before another is taken: the next eye, or the next traveller.
 """
 
 import math
@@ -22,21 +23,28 @@ GOOD = 70  # a glance of this score ends the look
 USABLE = 40  # after WINDOW_S the best frame is taken if it has this; otherwise the look goes on
 WINDOW_S = 1.5
 IN_VIEW = 3  # frames in a row with an eye before somebody is taken to be looking: passers-by do not
-OUT_OF_VIEW = 3  # frames in a row without one before it has left
+BLINK_S = 0.5  # an eye that was away for longer has left, and its look is forgotten: a blink takes 0.1 to 0.4 s
+UNSEEN_S = 2.0  # and after so long without any frame nobody knows
+GONE_S = 0.6  # without an eye, until that of the last sample has left: longer than a blink
 GUIDE_S = 1.5  # how long a flaw lasts before it is told, and how long something told stands
+AWAY_S = 1.5  # how long an eye that should leave is waited for before it is told
 FRAME_S = 1.0  # a camera that streams has a frame within this time
 IDLE_S = 0.2  # between two glances while nobody is there: glancing at every frame would keep a core busy
+TIRED_S = 10.0  # of a look without a usable frame: glances are then as rare as while nobody is there
+DAMAGED_S = 0.05  # after a damaged frame: a camera that has only those must not keep a core busy
+TEND_S, TEND_MOST_S = 0.05, 0.5  # between two looks whether an eye has left: doubled while it stays
 
 Guide = Callable[[Flaw, Position], None]
 
 
 @dataclass(slots=True)
 class _Look:
-    """One capture: what was seen so far."""
+    """One presentation: what was seen so far."""
 
     position: Position
-    deadline: float
     began: float = 0.0  # when the eye was first in view
+    seen: float = -math.inf  # and last
+    empty_since: float | None = None  # the frames of late show none
     in_view: int = 0
     best: Sample | None = None
     score: int = -1
@@ -44,15 +52,50 @@ class _Look:
     flaw_since: float = 0.0
     told: float = -math.inf  # when the traveller was last told something
 
-    def keep(self, sample: Sample, score: int) -> None:
-        if score > self.score:
-            self.best, self.score = sample, score
+    def see(self, sample: Sample, quality: Quality, now: float) -> None:
+        """Take one frame. A glimpse must last, a blink ends nothing, whoever was away for longer is somebody else."""
+        empty = quality.flaw is Flaw.EMPTY
+        if self.stale(now) or (empty and self.in_view < IN_VIEW):
+            self._forget()
+        if empty:
+            self.empty_since = now if self.empty_since is None else self.empty_since
+            return
+        self.began, self.seen, self.empty_since = self.began if self.in_view else now, now, None
+        self.in_view += 1
+        if quality.score > self.score:
+            self.best, self.score = sample, quality.score
+
+    def stale(self, now: float) -> bool:
+        """Whether the eye has been away for longer than a blink."""
+        blinks = self.empty_since is None or now - self.empty_since <= BLINK_S
+        return not blinks or now - self.seen > UNSEEN_S
 
     def done(self, now: float) -> bool:
         """Whether the best frame is worth taking now."""
-        if self.best is None or self.in_view < IN_VIEW:
+        if self.in_view < IN_VIEW:
             return False
         return self.score >= GOOD or (self.score >= USABLE and now - self.began >= WINDOW_S)
+
+    def _forget(self) -> None:
+        self.in_view, self.best, self.score = 0, None, -1
+
+
+@dataclass(slots=True)
+class _Last:
+    """The eye of the last sample: whether it is still there."""
+
+    there: bool
+    empty_since: float | None = None
+    pause: float = TEND_S  # until the next look at it
+    told: bool = False  # that it should leave
+
+    def see(self, now: float, *, empty: bool) -> None:
+        """Take one frame. What may be leaving is looked at closely, what stays ever more rarely."""
+        if not empty:
+            self.empty_since, self.pause = None, min(2 * self.pause, TEND_MOST_S)
+            return
+        self.empty_since, self.pause = now if self.empty_since is None else self.empty_since, TEND_S
+        self.there = now - self.empty_since < GONE_S
 
 
 class Viewer:
@@ -76,13 +119,17 @@ class Viewer:
         self._glance = glance
         self._guide = guide
         self._clock = clock
-        self._leave_first = False
-        self._gone = 0  # frames in a row without an eye, while it must leave
+        self._left: float | None = None
+        self._look: _Look | None = None  # begun in a slice that has ended
+        self._last = _Last(there=False)
+        self._done_with = threading.Event()
+        self._damage: Retry | None = None  # of the last frame
         self._woken = threading.Event()
         self._rest = rest or self._sleep
 
     def open(self) -> DeviceInfo:
         """Open the camera."""
+        self._look = None
         return self._camera.open()
 
     def cancel(self) -> None:
@@ -94,61 +141,94 @@ class Viewer:
         """Give the camera back."""
         self._camera.close()
 
+    def expect(self, left: float) -> None:
+        """The request that the next capture serves ends in so many seconds, math.inf where it never does.
+
+        A capture that ends before is a slice of it. Without this each capture is a whole request.
+        """
+        self._left = left
+
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """The best frame of an eye that looks into the camera.
 
-        At the deadline the best that there was, however poor: the quality measure says what is wrong with it.
+        At the end of the request the best that there was, however poor: the quality measure says what is wrong with it.
+        At the end of a slice NOTHING_PRESENTED, and the next slice goes on with the look.
         """
-        look = _Look(position, self._clock() + timeout)
-        self._await_leaving(look)
-        while not look.done(self._clock()) and self._clock() < look.deadline:
-            self._see(look)
-        if look.best is None or look.in_view < IN_VIEW:
+        until, last = self._clock() + timeout, self._left is None or self._left <= timeout
+        look, self._look = self._resumed(position), None
+        self._await_leaving(position, until)
+        while not look.done(self._clock()) and self._clock() < until:
+            self._see(look, until)
+        if not last and not look.done(self._clock()):
+            self._look = look
             raise CaptureRetry(Retry.NOTHING_PRESENTED)
-        self._leave_first, self._gone = look.score >= USABLE, 0
+        if look.best is None or look.in_view < IN_VIEW or look.stale(self._clock()):
+            raise CaptureRetry(self._damage or Retry.NOTHING_PRESENTED)
+        self._last = _Last(there=True)
+        self._done_with.clear()
         return look.best
 
-    def tend(self) -> bool:
-        """While no capture runs: look whether the last eye has left. True until it has: call again soon."""
-        if self._leave_first:
+    def done_with(self) -> None:
+        """The eye of the last sample must leave before another sample is taken. From any thread."""
+        self._done_with.set()
+
+    def tend(self) -> float | None:
+        """While no capture runs: look whether the last eye has left. Seconds until the next call; None once it has."""
+        if self._last.there:
             with suppress(CaptureRetry):
-                self._leave_first = self._still_there(self._camera.capture(FRAME_S))
-        return self._leave_first
+                self._see_last(self._camera.capture(FRAME_S))
+        return self._last.pause if self._last.there else None
 
-    def _await_leaving(self, look: _Look) -> None:
-        while self._leave_first:
-            self._leave_first = self._still_there(self._frame(look))
-            if self._leave_first and self._clock() >= look.deadline:
+    def _resumed(self, position: Position) -> _Look:
+        """The look of the slice before, if it is of this position and its eye may still be there."""
+        look = self._look
+        return look if look and look.position is position and not look.stale(self._clock()) else _Look(position)
+
+    def _await_leaving(self, position: Position, until: float) -> None:
+        # Whoever waits for no end has nobody to hurry: the last traveller still reads where to go.
+        patience = until if self._left == math.inf else min(until, self._clock() + AWAY_S)
+        while self._last.there and self._done_with.is_set():
+            if self._clock() >= patience:
+                self._last.told = True
                 raise CaptureRetry(Retry.LOOK_AWAY)
+            sample = self._frame(position, until)
+            if sample is not None:
+                self._see_last(sample)
+                self._pause(min(IDLE_S, self._last.pause), until)
+        if self._last.told:
+            self._last.told = False
+            self._guide(Flaw.EMPTY, position)  # it was told to leave: now to come
 
-    def _still_there(self, sample: Sample) -> bool:
-        self._gone = self._gone + 1 if self._glance(sample).flaw is Flaw.EMPTY else 0
-        return self._gone < OUT_OF_VIEW
+    def _see_last(self, sample: Sample) -> None:
+        empty = self._glance(sample).flaw is Flaw.EMPTY
+        self._last.see(self._clock(), empty=empty)
 
-    def _frame(self, look: _Look) -> Sample:
-        """The next frame. One that was damaged on the way is passed over."""
-        while True:
-            try:
-                return self._camera.capture(FRAME_S, look.position)
-            except CaptureRetry:
-                if self._clock() >= look.deadline:
-                    raise
+    def _frame(self, position: Position, until: float) -> Sample | None:
+        """The next frame; None for one that was damaged on the way."""
+        try:
+            sample = self._camera.capture(FRAME_S, position)
+        except CaptureRetry as retry:
+            self._damage = retry.reason
+            self._pause(DAMAGED_S, until)
+            return None
+        self._damage = None
+        return sample
 
-    def _see(self, look: _Look) -> None:
-        sample = self._frame(look)
+    def _see(self, look: _Look, until: float) -> None:
+        sample = self._frame(look.position, until)
+        if sample is None:
+            return
         quality, now = self._glance(sample), self._clock()
-        if quality.flaw is Flaw.EMPTY:
-            look.in_view = 0 if look.in_view < IN_VIEW else look.in_view  # a blink does not end a look
-        else:
-            look.began = look.began if look.in_view else now
-            look.in_view += 1
-            look.keep(sample, quality.score)
+        look.see(sample, quality, now)
         self._advise(look, quality, now)
-        if not look.in_view:
-            self._rest(max(0.0, min(IDLE_S, look.deadline - self._clock())))
+        if not look.in_view or now - look.began > TIRED_S:
+            self._pause(IDLE_S, until)
+
+    def _pause(self, seconds: float, until: float) -> None:
+        self._rest(max(0.0, min(seconds, until - self._clock())))
 
     def _sleep(self, seconds: float) -> None:
-        """Nobody is there. A cancel ends this, and then the next frame."""
+        """A cancel ends this, and then the next frame."""
         self._woken.wait(seconds)
         self._woken.clear()
 

@@ -1,8 +1,10 @@
 """A station's thread: it serves requests, reopens a device that is unwell, and stops when told."""
 
+import math
 import queue
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
@@ -12,10 +14,13 @@ import pytest
 from agent import station as station_module
 from agent.config import Step
 from agent.event import SensorState
-from agent.station import Station
+from agent.station import SLICE_S, Station, Unwatched, Watching
+from agent.viewer import AWAY_S, DAMAGED_S, IN_VIEW, Viewer
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Position, Sample
+from drivers.sensor import Sensor
 from tests.scripted import ScriptedSensor
+from tests.scripted_camera import DAMAGED, EMPTY, FAIR, GOOD, PERIOD_S, POOR, ScriptedCamera, Seen, times
 
 STEP = Step(sensor="finger", position=Position.RIGHT_INDEX)
 IMAGE = np.full((288, 256), 200, np.uint8)
@@ -47,9 +52,16 @@ class States:
 
 
 @contextmanager
-def running(sensor: ScriptedSensor, states: States | None = None) -> Iterator[Station]:
+def running(
+    sensor: Sensor,
+    states: States | None = None,
+    watching: Watching | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Station]:
     crashes: list[BaseException] = []
-    station = Station("finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error))
+    station = Station(
+        "finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error), watching, clock
+    )
     station.start()
     try:
         yield station
@@ -136,22 +148,95 @@ def test_a_cancel_that_nobody_asked_for_does_not_lose_the_request() -> None:
         assert result(station.capture(STEP, SOON)).position is Position.RIGHT_INDEX
 
 
+class Audience(Unwatched):
+    """Wants to be tended a few times, then no more, and notes what it is told."""
+
+    def __init__(self, *pauses: float) -> None:
+        self._pauses = list(pauses)
+        self.enough = threading.Event()
+        self.expected: list[float] = []
+
+    def expect(self, left: float) -> None:
+        self.expected.append(left)
+
+    def tend(self) -> float | None:  # type: ignore[override]  # what it stands in for never wants to be
+        if not self._pauses:
+            self.enough.set()
+            return None
+        return self._pauses.pop(0)
+
+
 def test_a_sensor_is_tended_while_nothing_is_asked_until_it_has_enough() -> None:
-    left = [True, True, False]
-    enough = threading.Event()
+    audience = Audience(0.01, 0.02, 0.01)
+    with running(ScriptedSensor(), watching=audience):
+        assert audience.enough.wait(SOON)
 
-    def tend() -> bool:
-        again = left.pop(0) if left else False
-        if not left:
-            enough.set()
-        return again
 
-    crashes: list[BaseException] = []
-    station = Station("finger", "scripted", ScriptedSensor(), States(), lambda _, e: crashes.append(e), tend)
-    station.start()
-    assert enough.wait(SOON)
-    assert station.stop()
-    assert not crashes
+def test_a_sensor_that_watches_knows_how_long_the_request_lasts_beyond_the_slice() -> None:
+    audience, slices = Audience(), [CaptureRetry(Retry.NOTHING_PRESENTED)] * 2
+    with running(ScriptedSensor([*slices, IMAGE, IMAGE]), watching=audience, clock=lambda: 100.0) as station:
+        result(station.capture(STEP, 20.0))
+        result(station.capture(STEP, None))
+    assert audience.expected == [20.0, 20.0, 20.0, math.inf]
+
+
+def through_a_viewer(camera: ScriptedCamera) -> Viewer:
+    return Viewer(camera, camera.glance, guide=lambda *_: None, clock=lambda: camera.now, rest=camera.skip)
+
+
+@contextmanager
+def looking(*seen: Seen) -> Iterator[tuple[Station, ScriptedCamera]]:
+    """A station that looks through a viewer at a scripted camera; all three live by the camera's clock."""
+    camera = ScriptedCamera(*seen)
+    viewer = through_a_viewer(camera)
+    with running(viewer, watching=viewer, clock=lambda: camera.now) as station:
+        yield station, camera
+
+
+EYE = Step(sensor="camera", position=Position.RIGHT_EYE)
+
+
+def number(sample: Sample) -> int:
+    """Which frame it is."""
+    return int(sample.image[0, 0])
+
+
+def test_a_look_that_begins_at_the_end_of_a_slice_is_not_cut() -> None:
+    with looking(*times((SLICE_S - 0.3) / (PERIOD_S + DAMAGED_S), DAMAGED), *times(6, POOR), GOOD, POOR) as (
+        station,
+        camera,
+    ):
+        assert camera.quality(result(station.capture(EYE, 20.0))) is GOOD
+
+
+def test_a_poor_look_is_given_at_the_end_of_the_whole_request() -> None:
+    with looking(POOR) as (station, camera):
+        assert camera.quality(result(station.capture(EYE, 12.0))) is POOR
+        assert camera.now == pytest.approx(12.0, abs=2 * PERIOD_S)
+
+
+def test_a_still_thing_that_is_no_use_begins_nothing() -> None:
+    with looking(*times(150, POOR), GOOD) as (station, camera):
+        assert camera.quality(result(station.capture(EYE, None))) is GOOD
+        assert camera.now > 3 * SLICE_S
+
+
+def test_the_eye_that_was_accepted_is_tended_until_it_has_left() -> None:
+    with looking(*times(IN_VIEW, GOOD), *times(4, FAIR), *times(8, EMPTY), GOOD) as (station, camera):
+        result(station.capture(EYE, 20.0))
+        station.done_with()
+        assert camera.wait_for_capture(IN_VIEW + 4 + 2, SOON)
+        assert number(result(station.capture(EYE, 20.0))) > IN_VIEW + 4 + 4
+
+
+def test_the_eye_that_was_accepted_and_stays_is_told_of_soon() -> None:
+    with looking(GOOD) as (station, camera):
+        result(station.capture(EYE, 20.0))
+        station.done_with()
+        began = camera.now
+        with pytest.raises(CaptureRetry, match="look_away"):
+            result(station.capture(EYE, 20.0))
+        assert camera.now - began < AWAY_S + 2.0
 
 
 @pytest.mark.parametrize(

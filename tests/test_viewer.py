@@ -1,92 +1,58 @@
 """A camera as a sensor of presentations: scripted frames, glances and a clock of their own."""
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from itertools import chain, repeat
+from math import inf
 
-import numpy as np
 import pytest
 
-from agent.viewer import FRAME_S, GUIDE_S, IN_VIEW, OUT_OF_VIEW, WINDOW_S, Viewer
+from agent.viewer import (
+    AWAY_S,
+    BLINK_S,
+    GONE_S,
+    GUIDE_S,
+    IDLE_S,
+    IN_VIEW,
+    TEND_MOST_S,
+    TEND_S,
+    TIRED_S,
+    WINDOW_S,
+    Viewer,
+)
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, Retry
-from drivers.sample import Modality, Position, Sample
-from drivers.sensor import DeviceInfo
+from drivers.sample import Position
 from models.encoder import Flaw, Quality
-
-PERIOD_S = 0.1
-EMPTY = Quality(0, Flaw.EMPTY)
-POOR = Quality(10, Flaw.TOO_SMALL)
-FAIR = Quality(50)
-GOOD = Quality(90)
-BEST = Quality(99)
-DAMAGED = CaptureRetry(Retry.MOVED)
-
-Seen = Quality | Exception
-
-
-class ScriptedCamera:
-    """Every capture takes PERIOD_S of its own clock and shows the next of `seen`; the last one for ever."""
-
-    modality = Modality.IRIS
-    streams = True
-
-    def __init__(self, *seen: Seen) -> None:
-        self._seen: Iterator[Seen] = chain(seen, repeat(seen[-1]))
-        self.now = 0.0
-        self.frames = 0
-        self.cancelled = 0
-        self._quality: dict[int, Quality] = {}
-
-    def open(self) -> DeviceInfo:
-        return DeviceInfo("scripted", "camera", "", "", 4, 4, 0.0, 8)
-
-    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        assert timeout == FRAME_S
-        self.now += PERIOD_S
-        seen = next(self._seen)
-        if isinstance(seen, Exception):
-            raise seen
-        self.frames += 1
-        image = np.full((4, 4), self.frames % 256, np.uint8)
-        self._quality[self.frames % 256] = seen
-        return Sample(Modality.IRIS, position, image, 8, 0.0, datetime.now(UTC), "scripted")
-
-    def glance(self, sample: Sample) -> Quality:
-        return self._quality[int(sample.image[0, 0])]
-
-    def cancel(self) -> None:
-        self.cancelled += 1
-
-    def close(self) -> None:
-        """Nothing to close."""
+from tests.scripted_camera import BEST, DAMAGED, EMPTY, FAIR, GOOD, PERIOD_S, POOR, ScriptedCamera, Seen, times
 
 
 class Look:
-    """A viewer over a scripted camera, and what the traveller was told."""
+    """A viewer over a scripted camera, and what the traveller was told. Its rests take time only if it `rests`."""
 
-    def __init__(self, *seen: Seen) -> None:
-        self.camera = ScriptedCamera(*seen)
+    def __init__(self, *seen: Seen, period_s: float = PERIOD_S, rests: bool = False) -> None:
+        self.camera = ScriptedCamera(*seen, period_s=period_s)
         self.told: list[Flaw] = []
         self.viewer = Viewer(
             self.camera,
             self.camera.glance,
             guide=lambda flaw, _: self.told.append(flaw),
             clock=lambda: self.camera.now,
-            rest=lambda _: None,
+            rest=self.camera.skip if rests else lambda _: None,
         )
 
     def capture(self, timeout: float = 5.0, position: Position = Position.RIGHT_EYE) -> int:
         """The number of the frame that was taken."""
         return int(self.viewer.capture(timeout, position).image[0, 0])
 
-    def retry(self, timeout: float) -> Retry:
+    def retry(self, timeout: float, position: Position = Position.RIGHT_EYE) -> Retry:
         with pytest.raises(CaptureRetry) as caught:
-            self.viewer.capture(timeout)
+            self.viewer.capture(timeout, position)
         return caught.value.reason
 
-
-def times(count: float, quality: Seen) -> Sequence[Seen]:
-    return [quality] * round(count)
+    def tend_until_gone(self) -> list[float]:
+        """The pauses until no more is wanted, as a station makes them."""
+        pauses = []
+        while (pause := self.viewer.tend()) is not None:
+            pauses.append(pause)
+            self.camera.now += pause
+        return pauses
 
 
 def test_a_good_frame_ends_the_look_early() -> None:
@@ -120,34 +86,166 @@ def test_a_blink_does_not_end_a_look() -> None:
     assert look.capture() == IN_VIEW + 2
 
 
-def test_the_eye_of_a_good_sample_must_leave_first() -> None:
+def test_a_blink_of_four_tenths_of_a_second_does_not_end_a_look() -> None:
+    look = Look(*times(IN_VIEW, Quality(60)), *times(4, EMPTY), FAIR)
+    assert look.capture() == 1
+    assert look.camera.now == pytest.approx(WINDOW_S + PERIOD_S)
+
+
+def test_a_glimpse_of_one_person_is_not_given_for_the_next() -> None:
+    look = Look(BEST, BEST, EMPTY, EMPTY, POOR)
+    assert look.capture(timeout=2.0) == 5
+
+
+def test_who_leaves_in_the_middle_of_a_look_is_not_given_for_the_next() -> None:
+    look = Look(*times(IN_VIEW, Quality(65)), *times(BLINK_S / PERIOD_S + 2, EMPTY), POOR)
+    assert look.capture(timeout=4.0) > IN_VIEW
+
+
+def test_who_leaves_in_the_middle_of_a_look_leaves_no_sample() -> None:
+    assert Look(*times(IN_VIEW, Quality(65)), EMPTY).retry(4.0) is Retry.NOTHING_PRESENTED
+
+
+def test_a_camera_of_few_frames_is_no_blink() -> None:
+    assert Look(FAIR, FAIR, GOOD, period_s=0.8).capture() == 3
+
+
+def test_a_look_goes_on_over_the_slices_of_a_request() -> None:
+    look = Look(*times(7, EMPTY), POOR, Quality(60), POOR)
+    look.viewer.expect(15.0)
+    assert look.retry(1.0) is Retry.NOTHING_PRESENTED
+    look.viewer.expect(14.0)
+    assert look.capture() == 9
+
+
+def test_a_poor_frame_is_given_only_at_the_end_of_the_request() -> None:
+    look = Look(Quality(30), POOR)
+    for left in (2.5, 1.5):
+        look.viewer.expect(left)
+        assert look.retry(1.0) is Retry.NOTHING_PRESENTED
+    look.viewer.expect(0.5)
+    assert look.capture(timeout=0.5) == 1
+
+
+def test_a_look_of_one_position_is_none_of_another() -> None:
+    look = Look(*times(IN_VIEW, Quality(35)), POOR)
+    look.viewer.expect(2.0)
+    look.retry(1.0)
+    look.viewer.expect(1.0)
+    assert look.capture(1.0, Position.LEFT_EYE) > IN_VIEW
+
+
+def test_who_waits_for_no_end_is_given_no_poor_frame() -> None:
+    look = Look(Quality(30))
+    for _ in range(10):
+        look.viewer.expect(inf)
+        assert look.retry(5.0) is Retry.NOTHING_PRESENTED
+
+
+def test_the_eye_of_a_sample_that_is_done_with_must_leave_first() -> None:
     look = Look(*times(IN_VIEW, GOOD), BEST)
     look.capture()
-    assert look.retry(1.0) is Retry.LOOK_AWAY
+    look.viewer.done_with()
+    began = look.camera.now
+    assert look.retry(20.0) is Retry.LOOK_AWAY
+    assert look.camera.now == pytest.approx(began + AWAY_S)
+
+
+def test_nobody_is_hurried_away_while_nothing_is_asked_of_another() -> None:
+    look = Look(*times(IN_VIEW, GOOD), BEST)
+    look.capture()
+    look.viewer.done_with()
+    look.viewer.expect(inf)
+    began = look.camera.now
+    assert look.retry(5.0) is Retry.LOOK_AWAY
+    assert look.camera.now == pytest.approx(began + 5.0, abs=1.5 * PERIOD_S)
+
+
+def test_who_was_told_to_leave_is_then_told_to_come() -> None:
+    look = Look(*times(IN_VIEW, GOOD), *times(20, BEST), *times(8, EMPTY), GOOD)
+    look.capture()
+    look.viewer.done_with()
+    assert look.retry(10.0) is Retry.LOOK_AWAY
+    assert look.told == []
+    look.capture()
+    assert look.told == [Flaw.EMPTY]
 
 
 def test_the_next_eye_is_taken_after_the_first_has_left() -> None:
-    away = times(OUT_OF_VIEW, EMPTY)
+    away = times(GONE_S / PERIOD_S + 1, EMPTY)
     look = Look(*times(IN_VIEW, GOOD), *times(3, BEST), *away, *times(IN_VIEW - 1, FAIR), GOOD)
     look.capture()
-    assert look.capture(position=Position.LEFT_EYE) == 2 * IN_VIEW + 3 + OUT_OF_VIEW
+    look.viewer.done_with()
+    assert look.capture(position=Position.LEFT_EYE) == IN_VIEW + 3 + len(away) + IN_VIEW
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4])
+def test_an_eye_that_blinks_has_not_left(frames: int) -> None:
+    look = Look(*times(IN_VIEW, GOOD), BEST, *times(frames, EMPTY), BEST)
+    look.capture()
+    look.viewer.done_with()
+    assert look.retry(AWAY_S) is Retry.LOOK_AWAY
 
 
 def test_an_eye_that_leaves_while_nobody_asks_is_seen_to_leave() -> None:
-    look = Look(*times(IN_VIEW, GOOD), FAIR, DAMAGED, *times(OUT_OF_VIEW, EMPTY), *times(IN_VIEW, GOOD))
-    assert not look.viewer.tend()
+    look = Look(*times(IN_VIEW, GOOD), FAIR, DAMAGED, *times(20, EMPTY), *times(IN_VIEW, GOOD))
+    assert look.viewer.tend() is None
     look.capture()
-    assert [look.viewer.tend() for _ in range(2 + OUT_OF_VIEW)] == [True] * (1 + OUT_OF_VIEW) + [False]
+    look.viewer.done_with()
+    assert look.tend_until_gone()
     frames = look.camera.frames
-    assert not look.viewer.tend()
+    assert look.viewer.tend() is None
     assert look.camera.frames == frames
     assert look.capture() > frames
 
 
-def test_after_a_poor_sample_the_same_eye_may_stay() -> None:
-    look = Look(*times(10, POOR), GOOD)
-    look.capture(timeout=0.95)
-    assert look.capture() > 10
+def test_what_leaves_before_its_sample_is_judged_need_not_leave_again() -> None:
+    look = Look(*times(IN_VIEW, GOOD), *times(7, EMPTY), *times(IN_VIEW, GOOD))
+    look.capture()
+    look.tend_until_gone()
+    look.viewer.done_with()
+    assert look.capture() > IN_VIEW
+
+
+def test_a_still_thing_is_looked_at_ever_more_rarely_and_closely_when_it_may_be_leaving() -> None:
+    look = Look(*times(IN_VIEW, GOOD), *times(10, BEST), EMPTY)
+    look.capture()
+    pauses = look.tend_until_gone()
+    assert pauses[:3] == [2 * TEND_S, 4 * TEND_S, 8 * TEND_S]
+    assert set(pauses[4:10]) == {TEND_MOST_S}
+    assert set(pauses[10:]) == {TEND_S}
+
+
+def test_whoever_waits_for_an_eye_to_leave_rests() -> None:
+    look = Look(*times(IN_VIEW, GOOD), BEST, rests=True)
+    look.capture()
+    look.viewer.done_with()
+    look.viewer.expect(inf)
+    before = look.camera.captures
+    look.retry(30.0)
+    assert look.camera.captures - before <= 30.0 / IDLE_S / 1.4
+
+
+def test_a_still_thing_that_is_no_use_is_looked_at_ever_more_rarely() -> None:
+    look = Look(POOR, rests=True)
+    look.viewer.expect(inf)
+    look.retry(TIRED_S)
+    before = look.camera.captures
+    look.viewer.expect(inf)
+    look.retry(30.0)
+    assert look.camera.captures - before <= 30.0 / (IDLE_S + PERIOD_S) + 2
+
+
+def test_a_camera_that_gives_damage_at_once_keeps_no_core_busy() -> None:
+    look = Look(DAMAGED, period_s=0.0, rests=True)
+    look.retry(1.0)
+    assert look.camera.captures <= 21
+
+
+def test_after_a_sample_that_was_not_accepted_the_same_eye_may_stay() -> None:
+    look = Look(*times(IN_VIEW, GOOD), BEST)
+    look.capture()
+    assert look.capture() == IN_VIEW + 1
 
 
 def test_the_traveller_is_told_what_is_wrong_when_it_lasts_and_not_at_every_frame() -> None:
