@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.config import Step
 from agent.event import ReasonCode
 from agent.messages import Told
+from agent.same_source import taken_twice
 from agent.screen import Announce, StepDone, tell
 from agent.station import Station
 from drivers.errors import CaptureRetry, Retry, SensorError
@@ -52,6 +53,12 @@ class Collection:
     missing: dict[Position, ReasonCode] = field(default_factory=dict)
     attempts: dict[Position, int] = field(default_factory=dict)
     timings_ms: dict[str, float] = field(default_factory=dict)
+    before: tuple[Captured, ...] = ()  # of the same person, of earlier collections
+
+    def others(self, position: Position) -> list[Template]:
+        """The templates of all other positions."""
+        known = (*self.before, *self.captured.values())
+        return [captured.template for captured in known if captured.step.position is not position]
 
     @property
     def probes(self) -> dict[Position, Template]:
@@ -227,6 +234,8 @@ class Collector:
         with watch.measured("encode", position):
             template = encoder.encode(sample)
         self._stations[turn.step.sensor].done_with()
+        if taken_twice(template, into.others(position)):
+            return self._poor(turn, into, attempts, Retry.SAME_AGAIN, quality)
         into.keep(Captured(turn.step, quality.score, template))
         self._report(turn, into, usable=True, quality=quality.score, reason=quality.flaw)
         return None

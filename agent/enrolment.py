@@ -17,11 +17,9 @@ from agent.config import AgreementConfig, Config, Step
 from agent.errors import ControlError
 from agent.event import Category, Enrolment, Event
 from agent.outbox import Outbox
+from agent.same_source import false_match_rate
 from agent.watchlist import Reference, Watchlist
 from drivers.sample import Modality, Position
-from models import gallery_class
-from models.calibration import load_calibration
-from models.encoder import Entry
 from models.template import Template
 
 Seal = Callable[[bytes], str]
@@ -59,7 +57,9 @@ class Enroller:
         agreement_name, agreement = self._agreement(request)
         if request.reference_id in self.watchlist:
             raise ControlError(f"reference {request.reference_id} is already on the list: choose another id")
-        samples = [taken for position in request.positions for taken in self._capture(position, request, collector)]
+        samples: list[Captured] = []
+        for position in request.positions:
+            samples += self._capture(position, request, collector, samples)
         reference = Reference(
             reference_id=request.reference_id or uuid.uuid4().hex,
             agreement=agreement_name,
@@ -97,11 +97,13 @@ class Enroller:
             )
         return request.agreement, agreement
 
-    def _capture(self, position: Position, request: EnrolmentRequest, collector: Collector) -> Sequence[Captured]:
+    def _capture(
+        self, position: Position, request: EnrolmentRequest, collector: Collector, before: Sequence[Captured]
+    ) -> Sequence[Captured]:
         step = self._step(position)
         samples: list[Captured] = []
         for _ in range(request.samples):
-            taken = Collection()
+            taken = Collection(before=tuple(before))
             collector.collect((step,), taken, self.config.plan.attempts, self.config.policy.min_enrolment_quality)
             if position not in taken.captured:
                 raise ControlError(
@@ -163,15 +165,9 @@ def _check_same_source(samples: Sequence[Captured]) -> None:
     """Every sample must be like another one, or a second finger or eye has slipped in."""
     for number, sample in enumerate(samples, 1):
         others = [s.template for s in samples if s is not sample]
-        if others and min(_rate(sample.template, other) for other in others) > SAME_SOURCE_RATE:
+        if others and min(false_match_rate(sample.template, other) for other in others) > SAME_SOURCE_RATE:
             what = "eye" if sample.step.position.modality is Modality.IRIS else "finger"
             raise ControlError(f"failure to enrol: sample {number} is not of the same {what}; nothing was kept")
-
-
-def _rate(one: Template, other: Template) -> float:
-    gallery = gallery_class(other.format).build([Entry("other", Position.UNKNOWN, other)])
-    found = gallery.search(one, Position.UNKNOWN, 1)
-    return load_calibration(one.format).false_match_rate(found[0].score) if found else 1.0
 
 
 def _packed(templates: Sequence[tuple[Position, Template]]) -> bytes:

@@ -33,6 +33,7 @@ class Retry(StrEnum):
     LIFT_FINGER = "lift_finger"  # the finger of the last sample was never lifted
     LOOK_AWAY = "look_away"  # the eye of the last sample is still before the camera
     MOVED = "moved"  # the image was damaged on the way or while it was taken: hold still, again
+    SAME_AGAIN = "same_again"  # another finger or eye was asked for; no driver knows that, the agent says it
     TOO_MESSY = "too_messy"  # the sensor itself refused the image
 
 

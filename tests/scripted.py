@@ -19,7 +19,7 @@ Act = NDArray[np.uint8] | Exception
 
 
 def sample_of(image: NDArray[np.uint8], position: Position = Position.RIGHT_INDEX) -> Sample:
-    return Sample(Modality.FINGER, position, image.copy(), 8, 500.0, datetime.now(UTC), "scripted")
+    return Sample(position.modality or Modality.FINGER, position, image.copy(), 8, 500.0, datetime.now(UTC), "scripted")
 
 
 class ScriptedSensor:

@@ -365,6 +365,29 @@ def test_two_fingers_of_one_plan_are_searched_together(make: Make) -> None:
     assert set(body(kiosk.events()[0])["candidates"][0]["scores"]) == {"right_index", "right_thumb"}
 
 
+def test_one_finger_shown_as_two_is_asked_for_again(make: Make) -> None:
+    kiosk = make(TWO_FINGERS)
+    kiosk.enlist(LISTED)
+    kiosk.one.play(touch(LISTED, 1), touch(LISTED, 2), touch(LISTED, 1, Position.RIGHT_THUMB))
+    decided, said = kiosk.until_decided()
+    assert decided.outcome is Outcome.LEAD
+    steps = [(a.position, a.usable, a.reason) for a in said if isinstance(a, StepDone)]
+    assert [usable for _, usable, _ in steps] == [True, False, True]
+    assert steps[1][2] == "same_again"
+    assert "That was the same finger. Please show your right thumb." in [
+        a.text for a in said if isinstance(a, TravellerTold)
+    ]
+
+
+def test_one_finger_shown_as_two_at_every_attempt_is_a_failure_to_capture(make: Make) -> None:
+    kiosk = make(TWO_FINGERS)
+    kiosk.enlist(LISTED)
+    kiosk.one.play(*[touch(LISTED, number) for number in range(4)])
+    decided, _ = kiosk.until_decided()
+    assert decided.reason.missing == (Position.RIGHT_THUMB,)
+    assert body(kiosk.events()[0])["attempts"] == 4
+
+
 def test_two_sensors_work_side_by_side(make: Make) -> None:
     kiosk = make(TWO_SENSORS)
     kiosk.enlist(LISTED)
@@ -433,8 +456,8 @@ def test_a_store_that_cannot_be_written_sends_the_traveller_to_an_officer_and_en
     assert not any(isinstance(a, Decided) for a in said)
 
 
-def enrol(kiosk: Kiosk, **request: Any) -> Any:  # noqa: ANN401 - fields of EnrolmentRequest
-    wanted = EnrolmentRequest((Position.RIGHT_INDEX,), **request)
+def enrol(kiosk: Kiosk, *positions: Position, **request: Any) -> Any:  # noqa: ANN401 - fields of EnrolmentRequest
+    wanted = EnrolmentRequest(positions or (Position.RIGHT_INDEX,), **request)
     return kiosk.ask(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
 
 
@@ -448,6 +471,18 @@ def test_an_enrolment_into_the_local_list_is_found_at_once(make: Make) -> None:
     kiosk.one.play(touch(LISTED, 1))
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
     assert [s.event.event_class for s in kiosk.events()] == [EventClass.LEAD, EventClass.ENROLMENT]
+
+
+def test_one_finger_is_not_enrolled_as_two(make: Make) -> None:
+    kiosk = make()
+    kiosk.attend(attended=False)
+    kiosk.one.play(touch(LISTED, 0), touch(LISTED, 1), touch(LISTED, 0, Position.RIGHT_THUMB))
+    made = enrol(kiosk, Position.RIGHT_INDEX, Position.RIGHT_THUMB, samples=1, into_local_list=True)
+    assert set(made.quality) == {Position.RIGHT_INDEX, Position.RIGHT_THUMB}
+    said = []
+    while not kiosk.heard.empty():
+        said.append(kiosk.heard.get())
+    assert "same_again" in told(said)
 
 
 def test_an_enrolment_under_an_agreement_goes_to_the_hub_sealed_and_is_not_searched(make: Make) -> None:
