@@ -33,7 +33,7 @@ class EncounterPath:
     clock: Clock
 
     def run(self, collector: Collector, first: "Future[Sample] | None" = None) -> Decision:
-        """One encounter, begun by the finger of `first` where there is one. Its event is durable when this returns."""
+        """One encounter, begun by the presentation of `first` if given. Its event is durable when this returns."""
         plan, policy = self.config.plan, self.config.policy
         encounter_id, began = str(uuid.uuid4()), self._began(first)
         taken = Collection()

@@ -1,4 +1,4 @@
-"""One traveller at a time: waits for a finger on the first step's sensor, or for a job of the command line."""
+"""One traveller at a time: waits for a presentation to the first step's sensor, or for a job of the command line."""
 
 import logging
 import queue
@@ -136,7 +136,7 @@ class Lane(Worker):
         first: Future[Sample] | None = None
         while not self.stopping.is_set():
             self._note(desk.watchlist)
-            first = first or self._await_finger()
+            first = first or self._await_presentation()
             message = self._next()
             if isinstance(message, _Job) and self._dismiss(first):
                 first = None
@@ -148,7 +148,7 @@ class Lane(Worker):
                 self._meet(message, desk)
         self._dismiss(first)
 
-    def _await_finger(self) -> "Future[Sample] | None":
+    def _await_presentation(self) -> "Future[Sample] | None":
         if not self.attended:
             return None
         step = self._config.plan.steps[0]
@@ -164,7 +164,7 @@ class Lane(Worker):
             return None
 
     def _dismiss(self, first: "Future[Sample] | None") -> bool:
-        """Stop waiting for a finger; False when one has come meanwhile."""
+        """Stop waiting for a presentation; False when one has come meanwhile."""
         if first is None:
             return True
         if not first.cancel():
@@ -173,7 +173,7 @@ class Lane(Worker):
         return True
 
     def _meet(self, first: "Future[Sample]", desk: Desk) -> None:
-        """Somebody touched the sensor, unless the finger of the last traveller is still there."""
+        """Somebody presented a finger or an eye, unless that of the last traveller is still there."""
         if first.cancelled():
             return
         error = first.exception()
