@@ -66,7 +66,7 @@ def raw_configuration(port: str, value: int, devices: Path = DEVICES) -> bytes:
         return b""
     while len(blob) >= 9:
         length = int.from_bytes(blob[2:4], "little")
-        if blob[5] == value:
+        if blob[5] == value and length >= 9:
             return blob[:length]
         blob = blob[max(length, 9) :]
     return b""

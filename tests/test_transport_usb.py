@@ -160,3 +160,9 @@ def _verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 )
 def test_behind_the_real_libusb(verdicts: dict[str, str], name: str) -> None:
     assert verdicts.get(name) == "ok", verdicts["stderr"]
+
+
+def test_a_configuration_shorter_than_its_own_head_is_none(tmp_path: Path) -> None:
+    (tmp_path / "1-1").mkdir()
+    (tmp_path / "1-1" / "descriptors").write_bytes(bytes(18) + bytes.fromhex("0902020001010080fa"))
+    assert raw_configuration("1-1", 1, tmp_path) == b""

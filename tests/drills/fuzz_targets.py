@@ -1,18 +1,27 @@
 """Every parser of bytes from outside, as drills/fuzz.py feeds it: frames to begin with, and what may come out."""
 
+import io
+import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 from drivers.ef01_tables import SystemParameters
-from drivers.errors import CaptureRetry, ProtocolError
+from drivers.errors import CaptureRetry, LinkLost, ProtocolError
 from drivers.framing import MAX_FRAME, Packet, PacketKind, Unframer
 from drivers.nb1010_tables import FINGER_CHECK, fault_of, fault_of_lines
+from drivers.playback import Player
+from drivers.recording import TITLE, Line
 from drivers.sfm_framing import Packet as SfmPacket
 from drivers.sfm_framing import Unframer as SfmUnframer
 from drivers.sfm_image import BadRecord, read_record
 from drivers.sfm_tables import result
 from drivers.uru4000_image import decode, read_header
+from drivers.usb_sysfs import raw_configuration
+from drivers.usb_url import UsbIpUrl
+from drivers.usb_usbip import DEVICE, import_device
 from drivers.uvc_descriptors import streams
 from drivers.uvc_payload import SLACK_BYTES, Assembler, exactly, whole_jpeg
 from drivers.uvc_probe import StreamSettings
@@ -110,6 +119,63 @@ def _uru4000_blocks() -> Feed:
     return feed
 
 
+class _Server(socket.socket):
+    """The end of a connection on which `data` came, and then a hang-up."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def recv(self, size: int, _flags: int = 0) -> bytes:
+        return self._data.read(size)
+
+    def sendall(self, _data: object, _flags: int = 0) -> None:
+        """Nobody listens."""
+
+
+def _usbip_import() -> Feed:
+    url = UsbIpUrl("127.0.0.1", 3240, "1-1")
+
+    def feed(data: bytes) -> None:
+        assert import_device(_Server(data), url).device_id < 1 << 64
+
+    return feed
+
+
+def _recording() -> Feed:
+    def feed(data: bytes) -> None:
+        text = data.decode("utf-8", "replace").splitlines()
+        for line in text:
+            if line[:1].isdigit():
+                Line.parse(line)
+        Player([TITLE, *text])
+
+    return feed
+
+
+class _Sysfs:
+    """A folder in which every file is `data`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __truediv__(self, _name: str) -> "_Sysfs":
+        return self
+
+    def read_bytes(self) -> bytes:
+        return self._data
+
+
+def _configuration_file() -> Feed:
+    """The descriptors of a device as the kernel shows them."""
+
+    def feed(data: bytes) -> None:
+        for value in (0, 1, 255):
+            found = raw_configuration("1-1", value, cast("Path", _Sysfs(bytes(18) + data)))
+            assert not found or (found in data and found[5] == value)
+
+    return feed
+
+
 def _uvc_descriptors() -> Feed:
     def feed(data: bytes) -> None:
         streams(data)
@@ -173,6 +239,18 @@ def _reader_images() -> tuple[bytes, ...]:
     )
 
 
+def _imports() -> tuple[bytes, ...]:
+    about = DEVICE.pack(b"/sys/1-1", b"1-1", 1, 2, 2, 0x05BA, 0x000A, 0x0103, 0, 0, 0, 1, 1, 1)
+    return tuple(struct.pack(">HHI", 0x0111, 3, status) + about for status in (0, 1, 2))
+
+
+def _recordings() -> tuple[bytes, ...]:
+    return (
+        b"driver nb1010\nurl usb:298d:1010\noption ppi=385\n0.1 open =\n0.2 read 83 16 = 8037\n",
+        b"driver uru4000\nurl usb:05ba:000a\n0.1 open ! LinkLost\n0.3 next 81 = -\n",
+    )
+
+
 def _payloads() -> tuple[bytes, ...]:
     pixels = bytes(200)
     return (
@@ -189,6 +267,9 @@ PARSERS: dict[str, Parser] = {
     "nb1010-message": Parser((status(1, 3), reply(2), *image_messages(bytes(512 * 2))[:2]), _nb1010),
     "uru4000-header": Parser(_reader_images(), _uru4000_header, (CaptureRetry,)),
     "uru4000-blocks": Parser(_reader_images(), _uru4000_blocks, (CaptureRetry,), share=0.05),
+    "usbip-import": Parser(_imports(), _usbip_import, (LinkLost, OSError)),
+    "recording": Parser(_recordings(), _recording, (ValueError,)),
+    "usb-configuration": Parser((configuration(UvcSettings()),), _configuration_file),
     "uvc-descriptors": Parser(
         (configuration(UvcSettings()), configuration(UvcSettings(formats=("y10",)))), _uvc_descriptors, (ProtocolError,)
     ),
