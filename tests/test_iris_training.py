@@ -28,7 +28,7 @@ from simulators.eye_blanks import Blank
 from simulators.people import EYES, EyeCondition, Person, blank
 
 PUPIL, LIMBUS, USABLE = range(MAPS)
-PUPIL_BAR, LIMBUS_BAR, USABLE_BAR = 0.80, 0.85, 0.75  # mean overlap with the truth
+PUPIL_BAR, LIMBUS_BAR, USABLE_BAR = 0.93, 0.91, 0.86  # mean overlap with the truth
 UNSEEN = 500  # persons from here on; training begins at FIRST_PERSON
 
 
