@@ -115,7 +115,7 @@ class Ef01Module:
 
     def __init__(self, settings: Ef01Settings, seed: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
-        self.faults = Faults(seed)
+        self.faults = Faults(seed, EF01_FAULTS)
         self._clock = clock
         self._lock = threading.RLock()
         self._state = State.new(settings, self.faults)

@@ -6,7 +6,7 @@ strikes: 1 is a one-shot, 0 lasts until cleared, None takes the default of its r
 
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 Value = int | float | str
@@ -92,15 +92,17 @@ FAULTS: Mapping[str, Fault] = {
 class Faults:
     """The faults waiting in one device. Any thread may inject; the device takes."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, has: Iterable[str] = ()) -> None:
+        """`has`: those that the device can carry out, besides pulling its cable; empty: every one of the table."""
         self.random = random.Random(seed)
+        self.has = tuple(dict.fromkeys((*(has or FAULTS), "unplug")))
         self._lock = threading.Lock()
         self._waiting: dict[str, tuple[int, Params]] = {}
         self._watchers: list[Callable[[], None]] = []
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
-        """Let `name` strike `times` times. ValueError says which names and parameters there are."""
-        fault = _named(name)
+        """Let `name` strike `times` times. ValueError says which names and parameters this device has."""
+        fault = _named(name, self.has)
         if times is not None and times < 0:
             raise ValueError(f"times must be 0 (until cleared) or more, not {times}")
         merged = _merged(name, fault, params)
@@ -157,9 +159,11 @@ class Faults:
         return lambda: self._watchers.remove(watcher)
 
 
-def _named(name: str) -> Fault:
+def _named(name: str, has: tuple[str, ...]) -> Fault:
     if name not in FAULTS:
-        raise ValueError(f"there is no fault {name!r}; choose one of {', '.join(FAULTS)}")
+        raise ValueError(f"there is no fault {name!r}; choose one of {', '.join(has)}")
+    if name not in has:
+        raise ValueError(f"this sensor has no fault {name!r}; it has: {', '.join(has)}")
     return FAULTS[name]
 
 

@@ -37,6 +37,10 @@ class _Faults:
         faults: dict[str, int] = self._machine.remote.status()["faults"]
         return faults
 
+    @property
+    def has(self) -> tuple[str, ...]:
+        return tuple(self._machine.remote.faults())
+
 
 class _Model:
     """The device, by orders."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from simulators.faults import Faults, Value
 from simulators.usb_device import Setup, Stall, UsbDescription, UsbModel, UsbWire
+from simulators.usb_faults import USB_FAULTS
 from simulators.usb_standard import configuration_descriptor, endpoint_descriptor, interface_descriptor
 
 WIDTH, HEIGHT = 256, 180
@@ -52,11 +53,15 @@ def _image_message(lines: bytes, first: int) -> bytes:
     return message(0x21, 0, head + lines, 540)
 
 
+# The rows of FAULTS that this device can carry out; `unplug` is of the plug.
+NB1010_FAULTS = (*USB_FAULTS, "capture_fail", "stuck")
+
+
 class Nb1010Model:
     """One sensor. Any thread may press, lift and inject."""
 
     def __init__(self, serial: str = "", seed: int = 0) -> None:
-        self.faults = Faults(seed)
+        self.faults = Faults(seed, NB1010_FAULTS)
         self.description = UsbDescription(
             0x298D, 0x1010, 0x0001, "NEXT Biometrics", "NB-1010-U", serial, (0, 0, 0), CONFIGURATION, "full"
         )

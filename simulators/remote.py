@@ -72,6 +72,11 @@ class SensorRemote:
         """Inject a fault of simulators.faults."""
         return self.ask("fault", name=name, times=times, params=params)
 
+    def faults(self) -> list[str]:
+        """Names of the faults that this sensor can be injected with."""
+        has: list[str] = self.ask("faults")["has"]
+        return has
+
     def clear(self) -> Answer:
         """Forget all waiting faults."""
         return self.ask("clear")

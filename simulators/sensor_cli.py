@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from simulators.fault_sets import sensors_with
 from simulators.faults import ALWAYS, FAULTS, Fault
 from simulators.pty import PortDied
 from simulators.remote import LINK_VARIABLE, RemoteError, SensorRemote, Shown, default_link
@@ -178,17 +179,21 @@ def fault(
     """Make the simulated sensor misbehave: kiosk-sim fault list shows how."""
     with plainly():
         if name == "list":
-            print(fault_table())
+            print(fault_table() if link is None and control is None else fault_table_of(_remote(link, control)))
             return
         if name not in (*FAULTS, *MENDS):
             raise ValueError(f"there is no fault {name!r}; there are: {', '.join([*FAULTS, *MENDS])}, list")
-        remote = SensorRemote(link, control=control)
+        remote = _remote(link, control)
         plain = {"clear": remote.clear, "replug": remote.replug}
         if name in plain:
             plain[name]()
         else:
             remote.fault(name, times=times, **dict(_pair(text) for text in param or ()))
         print(f"{name}: {SAID.get(name, 'waits for its moment (kiosk-sim fault clear ends it)')}")
+
+
+def _remote(link: Path | None, control: Path | None) -> SensorRemote:
+    return SensorRemote(link, control=control)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -199,14 +204,24 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def fault_table() -> str:
-    """Every fault in one line: name, what happens, how often, parameters."""
-    lines = [_row(name, row) for name, row in FAULTS.items()]
+    """Every fault in one line: name, the sensors that have it, what happens, how often, parameters."""
+    return _table(FAULTS, lambda name: f"{' '.join(sensors_with(name)):30} ")
+
+
+def fault_table_of(remote: SensorRemote) -> str:
+    """The same of the faults that a running sensor has."""
+    has = remote.faults()
+    return _table({name: row for name, row in FAULTS.items() if name in has}, lambda _: "")
+
+
+def _table(rows: Mapping[str, Fault], column: Callable[[str], str]) -> str:
+    lines = [_row(name, row, column(name)) for name, row in rows.items()]
     return "\n".join(lines + [f"{name:15} {what}" for name, what in MENDS.items()])
 
 
-def _row(name: str, row: Fault) -> str:
+def _row(name: str, row: Fault, column: str) -> str:
     often = "until cleared" if row.times == ALWAYS else f"{row.times}x"
     params = " ".join(
         f"{key}={value:#x}" if key == "address" else f"{key}={value}" for key, value in row.params.items()
     )
-    return f"{name:15} {row.help} [{often}] {params}".rstrip()
+    return f"{name:15} {column}{row.help} [{often}] {params}".rstrip()

@@ -43,7 +43,7 @@ from simulators.sfm_commands import (
     State,
     image_record,
 )
-from simulators.sfm_wire import BROADCAST, END, NETWORK_SPOILS, SFM_SPOILS, Request, Requests, packet
+from simulators.sfm_wire import BROADCAST, END, NETWORK_SPOILS, SFM_FAULTS, SFM_SPOILS, Request, Requests, packet
 from simulators.uart import Burst, strike, struck
 
 __all__ = ["SfmModule", "SfmSettings"]
@@ -75,7 +75,8 @@ class SfmModule:
 
     def __init__(self, settings: SfmSettings, seed: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self.settings = settings
-        self.faults = Faults(seed)
+        has = SFM_FAULTS if settings.terminal is not None else [row for row in SFM_FAULTS if row != "wrong_address"]
+        self.faults = Faults(seed, has)
         self.commands: Counter[str] = Counter()  # heard so far, by name; unknown ones by "0xNN"
         self.images_taken = 0
         self._clock = clock

@@ -32,6 +32,10 @@ class Waiting(Protocol):
     def waiting(self) -> dict[str, int]:
         """Name and remaining times of what waits."""
 
+    @property
+    def has(self) -> tuple[str, ...]:
+        """Names of those that the device can carry out."""
+
 
 class TouchModel(Protocol):
     """The device behind the wire."""
@@ -195,6 +199,7 @@ class TouchRig:
             "load": self.load,
             "lift": self.lift,
             "fault": self._fault,
+            "faults": lambda: {"has": self._model.faults.has},
             "clear": self.clear,
             "unplug": self.unplug,
             "replug": self.replug,

@@ -255,6 +255,7 @@ class Machine:
         """What can be ordered from outside."""
         cable: dict[str, Callable[..., Answer | None]] = {
             "fault": self._fault,
+            "faults": self._faults,
             "clear": self._clear,
             "unplug": self._unplug,
             "replug": self._replug,
@@ -276,6 +277,9 @@ class Machine:
         cable.device.model.faults.inject(name, times=times, **(params or {}))
         cable.port.notice_faults()
         self._loop.order(lambda: None)  # what pulling the cable put into the loop is done
+
+    def _faults(self, port: str | None = None) -> Answer:
+        return {"has": self._cable(port).device.model.faults.has}
 
     def _clear(self, port: str | None = None) -> None:
         self._cable(port).device.model.faults.clear()

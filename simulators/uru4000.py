@@ -24,6 +24,7 @@ from simulators.uru4000_units import (
     Uru4000Settings,
 )
 from simulators.usb_device import Setup, Stall, UsbDescription, UsbWire
+from simulators.usb_faults import USB_FAULTS
 
 __all__ = ["ALIVE", "CHALLENGES", "HEIGHT", "READERS", "WIDTH", "Block", "Reader", "Uru4000Model", "Uru4000Settings"]
 
@@ -61,12 +62,19 @@ class Counters:
     images_sent: int = 0
 
 
+# The rows of FAULTS that this device can carry out; `unplug` is of the plug.
+URU4000_FAULTS = (
+    *USB_FAULTS, "stuck", "hung", "late_power_on", "no_power_on", "no_finger_off", "fault_report", "wrong_key",
+    "bad_header", "bad_table",
+)  # fmt: skip
+
+
 class Uru4000Model:
     """One reader. Any thread may press, lift and inject; a binding serves it."""
 
     def __init__(self, settings: Uru4000Settings | None = None, seed: int = 0) -> None:
         self.settings = settings or Uru4000Settings()
-        self.faults = Faults(seed)
+        self.faults = Faults(seed, URU4000_FAULTS)
         self.reader = READERS[self.settings.reader]
         self._keys = f"keys of unit {seed}"
         self._lock = threading.RLock()

@@ -3,6 +3,10 @@
 from simulators.faults import ANYWHERE, SPOILS, Params
 from simulators.usb_device import UsbModel
 
+USB_FAULTS = (
+    "drop", "double", "flip", "garbage", "late", "short", "long", "silent", "stall", "lost", "duplicate", "slow",
+    "wrong_device",
+)  # fmt: skip
 LARGE = 4096  # bytes: a transfer from this size on is an image or a good part of one
 SPOILING = ("drop", "double", "flip", "garbage")  # faults that change the bytes of a transfer
 SMALL_CHANCE = 0.125  # that a fault without a place strikes a smaller transfer: an image may be made of many

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from simulators.faults import Faults, Value
 from simulators.usb_device import Setup, Stall, UsbDescription, UsbModel, UsbWire
+from simulators.usb_faults import USB_FAULTS
 from simulators.uvc_descriptors import (
     BLOCK_BYTES,
     CLOCK_HZ,
@@ -69,12 +70,16 @@ class _State:
     lamp: bytes = field(default=b"\0")
 
 
+# The rows of FAULTS that this device can carry out; `unplug` is of the plug.
+UVC_FAULTS = (*USB_FAULTS, "error_bit", "no_end", "frame_id_stuck", "freeze", "max_frame_zero")
+
+
 class UvcCamera:
     """One camera. Any thread may show it something else and inject faults."""
 
     def __init__(self, settings: UvcSettings | None = None, source: Source = numbered, seed: int = 0) -> None:
         self.settings = settings or UvcSettings()
-        self.faults = Faults(seed)
+        self.faults = Faults(seed, UVC_FAULTS)
         self._source = source
         self._lock = threading.RLock()
         self._begun = threading.Condition(self._lock)

@@ -103,6 +103,7 @@ class UvcRig:
             "look": self.look,
             "away": self.away,
             "fault": self._fault,
+            "faults": lambda: {"has": self.camera.faults.has},
             "clear": self.clear,
             "unplug": self.unplug,
             "replug": self.replug,

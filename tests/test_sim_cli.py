@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
@@ -18,13 +18,20 @@ import typer
 
 from drivers.sample import Position
 from simulators import ef01_cli, sensor_cli
-from simulators.ef01 import Ef01Module
+from simulators.ef01 import EF01_FAULTS, Ef01Module
 from simulators.ef01_commands import Ef01Settings, pack
 from simulators.ef01_rig import Ef01Rig
+from simulators.fault_sets import FAULT_SETS, sensors_with
+from simulators.faults import FAULTS
+from simulators.nb1010 import Nb1010Model
 from simulators.people import Condition, Pattern, Person
 from simulators.pty import PtyServer
 from simulators.remote import RemoteControl, RemoteError, SensorRemote
+from simulators.sfm import SfmModule, SfmSettings
 from simulators.uart import Burst
+from simulators.uru4000 import Uru4000Model, Uru4000Settings
+from simulators.uvc import UvcCamera
+from simulators.uvc_descriptors import UvcSettings
 from tests.ef01_wire import GET_IMAGE, UP_IMAGE, acknowledge, frame, image_packets
 
 DEADLINE_S = 20.0
@@ -217,6 +224,56 @@ def test_a_fault_waits_and_clear_ends_it(rig: Ef01Rig, link: Path, capsys: pytes
     sensor_cli.fault("clear", link=link)
     assert capsys.readouterr().out == "clear: done\n"
     assert rig.module.faults.waiting() == {}
+
+
+def test_a_fault_that_the_sensor_does_not_have_is_refused_with_those_that_it_has(
+    rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit):
+        sensor_cli.fault("hung", link=link)
+    said = capsys.readouterr().err
+    assert said.startswith("error: this sensor has no fault 'hung'; it has: ")
+    assert "messy" in said
+    assert rig.module.faults.waiting() == {}
+
+
+@pytest.mark.usefixtures("rig")
+def test_the_list_of_a_running_sensor_has_only_its_own_faults(link: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sensor_cli.fault("list", link=link)
+    listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert listed == {*EF01_FAULTS, "unplug", "clear", "replug"}
+
+
+@pytest.mark.parametrize(
+    ("command", "make"),
+    [
+        ("ef01", lambda: Ef01Module(Ef01Settings())),
+        ("sfm", lambda: SfmModule(SfmSettings(terminal=7))),
+        ("nb1010", Nb1010Model),
+        ("uru4000", lambda: Uru4000Model(Uru4000Settings())),
+        ("uvc", lambda: UvcCamera(UvcSettings())),
+    ],
+)
+def test_every_simulated_sensor_takes_its_own_faults_and_no_other(
+    command: str, make: Callable[[], Ef01Module | SfmModule | Nb1010Model | Uru4000Model | UvcCamera]
+) -> None:
+    device = make()
+    for name in FAULTS:
+        if command in sensors_with(name):
+            device.inject(name)
+        else:
+            with pytest.raises(ValueError, match="this sensor has no fault"):
+                device.inject(name)
+    assert set(device.faults.waiting()) == {*FAULT_SETS[command], "unplug"}
+
+
+def test_every_fault_is_of_some_sensor() -> None:
+    assert [name for name in FAULTS if not sensors_with(name)] == []
+
+
+def test_a_module_alone_on_its_line_has_no_wrong_address() -> None:
+    with pytest.raises(ValueError, match="this sensor has no fault 'wrong_address'"):
+        SfmModule(SfmSettings()).inject("wrong_address")
 
 
 def test_the_cable_is_pulled_and_put_back(rig: Ef01Rig, link: Path) -> None:

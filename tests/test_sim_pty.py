@@ -474,6 +474,7 @@ def test_a_command_without_a_sensor_says_what_to_do_and_fails(tmp_path: Path) ->
     assert f"kiosk-sim ef01 --link {tmp_path}/none" in done.stderr
 
 
-def test_the_list_of_faults_needs_no_sensor(tmp_path: Path) -> None:
+def test_the_list_of_faults_needs_no_sensor_and_says_which_have_each(tmp_path: Path) -> None:
     listed = kiosk_sim("fault", "list", link=tmp_path / "none").stdout
+    assert any(line.startswith("hung ") and " uru4000 " in line and "sfm" not in line for line in listed.splitlines())
     assert {line.split()[0] for line in listed.splitlines()} == {*FAULTS, "clear", "replug"}

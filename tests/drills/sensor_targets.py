@@ -20,11 +20,11 @@ from drivers.uvc_payload import RawFrame
 from drivers.uvc_stream import FrameReader, Stream
 from simulators.ef01 import EF01_FAULTS, Ef01Module, Ef01Settings
 from simulators.faults import Faults
-from simulators.nb1010 import Nb1010Model
+from simulators.nb1010 import NB1010_FAULTS, Nb1010Model
 from simulators.sfm import SfmModule, SfmSettings
 from simulators.sfm_wire import SFM_FAULTS
-from simulators.uru4000 import ALIVE, HEIGHT, READERS, WIDTH, Uru4000Model, Uru4000Settings
-from simulators.uvc import UvcCamera
+from simulators.uru4000 import ALIVE, HEIGHT, READERS, URU4000_FAULTS, WIDTH, Uru4000Model, Uru4000Settings
+from simulators.uvc import UVC_FAULTS, UvcCamera
 from simulators.uvc_descriptors import UvcSettings
 from tests.virtual_serial import VirtualPort
 from tests.virtual_usb import VirtualTime, VirtualUsb
@@ -165,11 +165,6 @@ def line_s(count: float, baud: int) -> float:
     return 10 * count / baud
 
 
-# Faults of any USB device, which simulators/usb_port.py carries out.
-USB_FAULTS = (
-    "drop", "double", "flip", "garbage", "late", "short", "long", "silent", "stall", "lost", "duplicate", "slow",
-    "wrong_device",
-)  # fmt: skip
 FULL_SPEED = 1_000_000.0  # bytes a second
 
 
@@ -189,7 +184,7 @@ def nb1010(rng: random.Random) -> Target:
         plug=usb,
         time=usb.time,
         about="usb:298d:1010",
-        faults=(*USB_FAULTS, "capture_fail", "stuck"),
+        faults=NB1010_FAULTS,
         transfer_bytes=90 * 540 + 64,
         open_s=20.0,
         capture_s=20.0,
@@ -233,10 +228,7 @@ def uru4000(rng: random.Random) -> Target:
         plug=usb,
         time=usb.time,
         about=f"{url} {settings}",
-        faults=(
-            *USB_FAULTS, "stuck", "hung", "late_power_on", "no_power_on", "no_finger_off", "fault_report", "wrong_key",
-            "bad_header", "bad_table",
-        ),
+        faults=URU4000_FAULTS,
         transfer_bytes=64 + 64 + 290 * WIDTH,
         open_s=30.0,
         capture_s=30.0,
@@ -326,7 +318,7 @@ def uvc(rng: random.Random) -> Target:
         plug=usb,
         time=usb.time,
         about=f"usb:1209:0001 {settings}",
-        faults=(*USB_FAULTS, "error_bit", "no_end", "frame_id_stuck", "freeze", "max_frame_zero"),
+        faults=UVC_FAULTS,
         transfer_bytes=3 * SIDE * SIDE,
         open_s=30.0,
         capture_s=30.0,
