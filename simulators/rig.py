@@ -80,7 +80,9 @@ driver = "uvc"
 url = "{url}"
 """
 
-UNSEEN_FRAMES = 12  # of an empty room, until the agent knows that an eye has left: it looks at every third or so
+# Of an empty room, until the agent knows that an eye has left: 1.5 s at 30 a second. It looks every 0.5 s at least,
+# then for 0.6 s at every other frame or so. A camera that sends none is waited for no longer.
+UNSEEN_FRAMES, UNSEEN_S = 45, 3.0
 
 
 class KioskRig:
@@ -152,7 +154,7 @@ class KioskRig:
             self.camera.away()
             sent = self.camera.camera.counters().frames_sent
             camera = self.camera.camera
-            wait_until(lambda: camera.counters().frames_sent >= sent + UNSEEN_FRAMES, LIFT_S)
+            wait_until(lambda: camera.counters().frames_sent >= sent + UNSEEN_FRAMES, UNSEEN_S)
         else:
             self.lift()
 

@@ -81,9 +81,11 @@ class Visitor:
             self._presented.remove(position)
             self._rig.take_away(position)
 
-    def _take_all_away(self) -> None:
+    def _take_all_away(self, modality: Modality | None = None) -> None:
+        """Of one modality, or all."""
         for position in tuple(self._presented):
-            self.take_away(position)
+            if modality in (None, position.modality):
+                self.take_away(position)
 
     def _hear_next(self, within: float) -> None:
         try:
@@ -97,7 +99,14 @@ class Visitor:
         if heard["kind"] not in ("told", "step") or heard["position"] == Position.UNKNOWN:
             return
         position = Position(heard["position"])
-        if heard["kind"] == "step" or heard["key"] in PUT_AWAY:
-            self.take_away(position)
+        if heard["kind"] == "step":
+            self._hear_judged(position, usable=heard["usable"])
+        elif heard["key"] in PUT_AWAY:
+            self._take_all_away(position.modality)  # what is in the way may be what was asked for before
         elif heard["key"] not in SILENT and position not in self._presented:
             self.present(position)
+
+    def _hear_judged(self, position: Position, *, usable: bool) -> None:
+        """A finger that was not good enough is lifted and placed again; an eye goes on looking."""
+        if usable or position.modality is not Modality.IRIS:
+            self.take_away(position)

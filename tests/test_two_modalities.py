@@ -1,7 +1,7 @@
 """A finger and an eye of one traveller, through sensor, camera, drivers and the daemon, as the demo has them."""
 
-from collections.abc import Iterator
-from typing import TypedDict
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
 
 import pytest
 
@@ -11,6 +11,7 @@ from simulators.rig import KioskRig, Watcher
 from simulators.visitor import Visitor
 
 BOTH = (Position.RIGHT_INDEX, Position.RIGHT_EYE)
+EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 LISTED, UNLISTED = 7, 11
 
 
@@ -43,3 +44,24 @@ def test_a_listed_traveller_is_a_lead_and_another_is_clear(kiosk: tuple[KioskRig
     }
     assert rig.camera is not None
     assert rig.hub.wait(lambda hub: {"lead", "encounter", "enrolment"} <= {e["class"] for e in hub.events()}, 20)
+
+
+class Stayer(Visitor):
+    """Goes on looking into the camera when an eye was taken, until told to move back."""
+
+    def _hear_judged(self, position: Position, *, usable: bool) -> None:
+        """Stays."""
+
+
+def test_one_eye_after_the_other_before_one_camera() -> None:
+    well: Well = {"finger_condition": Condition.NORMAL, "eye_condition": EyeCondition.NORMAL}
+    heard: list[Mapping[str, Any]] = []
+    with KioskRig(positions=EYES) as rig, Watcher(rig, heard.append) as watcher:
+        Stayer(rig, watcher, LISTED, **well).enrol(EYES, 1, "reference-1")
+        told = [(a["key"], a["position"]) for a in heard if a["kind"] == "told"]
+        assert told.index(("look_away", "left_eye")) < told.index(("empty", "left_eye"))
+        heard.clear()
+        listed = Visitor(rig, watcher, LISTED, first=10, **well).pass_through()
+    assert (listed["outcome"], listed["reason"]["missing"]) == ("lead", [])
+    assert [a["position"] for a in heard if a["kind"] == "step" and a["usable"]] == list(EYES)
+    assert "look_away" not in [a["key"] for a in heard if a["kind"] == "told"]
