@@ -200,6 +200,15 @@ def pupil_circle(scene: Scene, disc: Disc) -> Circle:
     return best_circle(scene, PUPIL, disc, sizes_between(0.65 * disc.radius, 1.6 * disc.radius), 0.0)
 
 
+def circles_near(scene: Scene, pupil: Disc, limbus: float) -> tuple[Circle, Circle]:
+    """Pupil and limbus where the network has seen them: near a disc, and near a radius about it."""
+    inner = best_circle(scene, PUPIL, pupil, sizes_between(0.8 * pupil.radius, 1.25 * pupil.radius, 1.03), 0.0)
+    size = inner.boundary.mean_radius
+    sizes = sizes_between(max(0.85 * limbus, 1.2 * size), max(1.18 * limbus, 1.4 * size), 1.03)
+    about = Disc(inner.boundary.x, inner.boundary.y, size, 0.0)
+    return inner, best_circle(scene, LIMBUS, about, sizes, 1.15 * size)
+
+
 def limbus_circle(scene: Scene, pupil: Boundary, smallest: float) -> Circle:
     """The limbus around a pupil, of at least a radius in pixels."""
     size = pupil.mean_radius

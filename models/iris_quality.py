@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from models.encoder import Flaw, Quality
 from models.iris_geometry import Boundary, Floats, Segmentation, spread
+from models.iris_network import Seen, see
 from models.iris_polar import sample, waves
-from models.iris_segmentation import Eye, find_eyes
+from models.iris_segmentation import SMALLEST
 
 Pixels = npt.NDArray[np.uint8]
 
-GLANCE_SIZE = 200  # pixels along the longer side of what a glance looks at
+_SEEN = 0.5  # certainty of the network below which a glance sees nobody
 _ANGLES = spread(64)
 _ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
 _GLIMPSED = 0.8  # evidence of an eye in a glance: lashes of closed eyes have up to that, of open ones few less
@@ -55,6 +56,17 @@ RAMPS = (
 )
 
 
+# Of what the network shows at a glance: the same flaws, where they can be seen so soon.
+GLANCE_RAMPS = (
+    Ramp("certainty", 0.5, 0.8, Flaw.TOO_FEW_FEATURES),
+    Ramp("diameter", 50, 100, Flaw.TOO_FAR),
+    Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
+    Ramp("seen", 0.15, 0.45, Flaw.EYE_CLOSED),
+    Ramp("blur", 0.12, 0.07, Flaw.BLURRED),
+    Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
+)
+
+
 def judge(image: Pixels, found: Segmentation | None) -> Quality:
     """The quality of an image u8[h, w] in which `segment` has found this."""
     if found is None:
@@ -69,32 +81,34 @@ def judge(image: Pixels, found: Segmentation | None) -> Quality:
 
 
 def glance(image: Pixels) -> Quality:
-    """A quick answer for one frame u8[h, w]: whether an eye is there, large enough, within the picture, sharp."""
-    eyes = find_eyes(image, GLANCE_SIZE)
-    if not eyes or eyes[0].evidence < _GLIMPSED:
+    """A quick answer for one frame u8[h, w]: whether an open eye is there, large enough, within the picture, sharp."""
+    seen = see(image) if min(image.shape) >= SMALLEST else None
+    if seen is None or seen.certainty < _SEEN:
         return Quality(0, Flaw.EMPTY, {})
-    measures = _seen(image, eyes[0])
-    shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in RAMPS if ramp.measure in measures}
+    measures = _glanced(image, seen)
+    shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in GLANCE_RAMPS}
     worst = min(shares, key=lambda ramp: shares[ramp])
     score = round(100 * float(np.prod(list(shares.values()))))
     return Quality(score, worst.flaw if shares[worst] < 0.7 else None, measures)
+
+
+def _glanced(image: Pixels, seen: Seen) -> dict[str, float]:
+    pupil = Boundary.circle(seen.x, seen.y, seen.pupil)
+    limbus = Boundary.circle(seen.limbus_x, seen.limbus_y, seen.limbus)
+    return {
+        "certainty": seen.certainty,
+        "diameter": 2 * seen.limbus,
+        "in_picture": _in_picture(image, limbus),
+        "seen": seen.usable,
+        "blur": _blur(image, pupil, seen.limbus),
+        "dilation": seen.pupil / seen.limbus,
+    }
 
 
 def _nothing(image: Pixels) -> Flaw:
     """Why nothing was found: nothing there, or something that is no open eye."""
     low, high = np.percentile(image, (1, 99)) if image.size else (0, 0)
     return Flaw.EMPTY if high < _BLACK or high - low < _BLACK else Flaw.NO_EYE
-
-
-def _seen(image: Pixels, eye: Eye) -> dict[str, float]:
-    pupil, limbus = eye.pupil.boundary, eye.limbus.boundary
-    return {
-        "evidence": eye.evidence,
-        "diameter": 2 * limbus.mean_radius,
-        "in_picture": _in_picture(image, limbus),
-        "blur": _blur(image, pupil, limbus.mean_radius),
-        "dilation": pupil.mean_radius / limbus.mean_radius,
-    }
 
 
 def measure(image: Pixels, found: Segmentation) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """Where the iris is in a picture of an eye: both edges to a fraction of a pixel, and the pixels that show it.
 
-1. dark discs that edges all around point at              models/iris_location.py
-2. for each the best circles of pupil and limbus; the eye whose edges show best     models/iris_boundary.py
+1. where a small network sees an eye                      models/iris_network.py
+   or, where it is not sure: dark discs that edges all around point at              models/iris_location.py
+2. the best circles of pupil and limbus near there; the eye whose edges show best   models/iris_boundary.py
 3. both edges followed at full resolution, the limbus only where no lid hides it
 4. lids, lashes, highlights and what lies beyond the image are not usable           models/iris_occlusion.py
 
@@ -14,15 +15,27 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from models.iris_boundary import LIMBUS, PUPIL, Circle, Edge, Scene, limbus_circle, pupil_circle, refine
+from models.iris_boundary import (
+    LIMBUS,
+    PUPIL,
+    Circle,
+    Edge,
+    Scene,
+    circles_near,
+    limbus_circle,
+    pupil_circle,
+    refine,
+)
 from models.iris_geometry import Bools, Boundary, Segmentation
 from models.iris_location import Disc, find_discs, reduced
+from models.iris_network import Seen, see
 from models.iris_occlusion import Lids, Look, find_lids, look_of, usable_pixels
 from models.iris_polar import sample
 
 ROUGH = 320  # pixels along the longer side of the picture in which the eye is looked for, at most
+SURE = 0.7  # certainty of the network from which on nothing else is looked for
 LEAST = 0.6  # evidence of both edges together below which there is no eye
-_SMALLEST_SIDE = 48  # pixels: no iris in less can be read
+SMALLEST = 48  # pixels: no iris in less can be read
 _PUPILS = 4  # of the discs, about which a limbus is sought
 _SMALLEST_LIMBUS = 0.09  # of the shorter side
 _BRIGHT, _BRIGHTER = 150, 35  # grey of a highlight, and by how much it is above what is around it
@@ -32,20 +45,22 @@ _DARKEST = 12.0  # grey added before the logarithm: noise of the darkest pixels 
 
 
 class Eye(NamedTuple):
-    """A pupil and the limbus around it, as circles."""
+    """A pupil and the limbus around it, as circles, and how sure the network is; 0 where it was not asked."""
 
     pupil: Circle
     limbus: Circle
+    certainty: float = 0.0
 
     @property
     def evidence(self) -> float:
         """How much speaks for an eye here: 0 to 0.8 where there is none, 1 to 1.7 where there is."""
-        return self.pupil.evidence + self.limbus.evidence
+        edges = self.pupil.evidence + self.limbus.evidence
+        return edges if not self.certainty else 0.5 * edges + self.certainty
 
 
 def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
     """The iris in an image u8[h, w]; None when no eye can be seen. models.iris_quality says why, and what to do."""
-    if min(image.shape) < _SMALLEST_SIDE:
+    if min(image.shape) < SMALLEST:
         return None
     eyes = find_eyes(image)
     if not eyes or eyes[0].evidence < LEAST:
@@ -68,7 +83,17 @@ def find_eyes(image: npt.NDArray[np.uint8], longest: int = ROUGH) -> list[Eye]:
     rough = np.rint(small).astype(np.uint8)
     scene = make_ready(rough, _ROUGH_SPOT, 1.2)
     smallest = _SMALLEST_LIMBUS * min(rough.shape)
+    seen = see(image)
+    if seen is not None and seen.certainty >= SURE:
+        return [_enlarged(_seen_eye(scene, seen, side), side)]
     return [_enlarged(eye, side) for eye in _eyes(scene, find_discs(rough), smallest)]
+
+
+def _seen_eye(scene: Scene, seen: Seen, side: int) -> Eye:
+    """The eye that the network has seen, in a picture whose pixels are squares of `side`."""
+    middle = (side - 1) / 2
+    disc = Disc((seen.x - middle) / side, (seen.y - middle) / side, seen.pupil / side, 0.0)
+    return Eye(*circles_near(scene, disc, seen.limbus / side), seen.certainty)
 
 
 def make_ready(image: npt.NDArray[np.uint8], spot: int, calm: float) -> Scene:
@@ -126,7 +151,8 @@ def _another(first: Boundary, second: Boundary) -> bool:
 
 def _enlarged(eye: Eye, side: int) -> Eye:
     middle = (side - 1) / 2
-    return Eye(*(Circle(_moved(circle.boundary, side, middle, middle), circle.evidence) for circle in eye))
+    pupil, limbus = (Circle(_moved(c.boundary, side, middle, middle), c.evidence) for c in (eye.pupil, eye.limbus))
+    return Eye(pupil, limbus, eye.certainty)
 
 
 def _moved(boundary: Boundary, times: float, across: float, down: float) -> Boundary:
@@ -147,7 +173,7 @@ def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float) -> Segmenta
     part = (slice(top, int(limbus.y + reach) + 2), slice(left, int(limbus.x + reach) + 2))
     spot = max(9, 2 * int(0.053 * limbus.mean_radius) + 1)
     scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)))
-    found = _follow(scene, *(_moved(circle.boundary, 1, -left, -top) for circle in eye))
+    found = _follow(scene, *(_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)))
     usable: Bools = np.zeros(image.shape, dtype=bool)
     inner, outer = found.pupil.boundary, found.limbus.boundary
     usable[part] = usable_pixels(scene.logs, scene.glare, inner, outer, found.lids, found.look)

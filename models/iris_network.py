@@ -1,0 +1,99 @@
+"""Where the network sees an eye: circles of pupil and limbus, found at a glance in a small picture.
+
+The network (models/training/iris_segmenter.py) has learned from synthetic eyes alone what no edge tells: that a dark
+disc between lids is a pupil, and a lamp in it is not. It is coarse; models/iris_boundary.py follows the edges.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from models.iris_geometry import Floats
+from models.manifest import load_card
+from models.session import Session
+
+HEIGHT, WIDTH = 128, 160  # what the network sees
+LEAST_PIXELS = 12  # of its picture, inside a pupil
+_SURE = 0.5
+
+
+class Seen(NamedTuple):
+    """One eye as circles, in pixels of the picture; how sure the network is, 0 to 1; and how much of it is usable."""
+
+    x: float
+    y: float
+    pupil: float
+    limbus_x: float
+    limbus_y: float
+    limbus: float
+    certainty: float
+    usable: float
+
+
+class _Frame(NamedTuple):
+    """How a picture lies in the network's."""
+
+    scale: float
+    left: int
+    top: int
+
+    def back(self, x: float, y: float) -> tuple[float, float]:
+        return (x + 0.5 - self.left) / self.scale - 0.5, (y + 0.5 - self.top) / self.scale - 0.5
+
+
+class _Blob(NamedTuple):
+    x: float
+    y: float
+    radius: float
+    certainty: float
+
+
+@functools.cache
+def _session() -> Session:
+    return Session(load_card("iris-segmenter"), 1, {"image": np.zeros((1, 1, HEIGHT, WIDTH), np.float32)})
+
+
+def maps_of(image: npt.NDArray[np.uint8]) -> tuple[Floats, _Frame]:
+    """The maps f32[3, HEIGHT, WIDTH] of an image u8[h, w], and how it lies in them. ModelError: no network."""
+    height, width = image.shape
+    scale = min(HEIGHT / height, WIDTH / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(image)
+    small = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
+    frame = _Frame(scale, (WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2)
+    pixels = np.asarray(small)
+    framed = np.full((1, 1, HEIGHT, WIDTH), float(np.median(pixels)), np.float32)
+    framed[0, 0, frame.top : frame.top + size[1], frame.left : frame.left + size[0]] = pixels
+    return _session().run_named({"image": framed})[0][0], frame
+
+
+def see(image: npt.NDArray[np.uint8]) -> Seen | None:
+    """The eye in an image u8[h, w]; None where the network sees none."""
+    maps, frame = maps_of(image)
+    pupil, limbus = _blob(maps[0]), _blob(maps[1])
+    if pupil is None or limbus is None or pupil.radius >= limbus.radius:
+        return None
+    ring = maps[1] > _SURE
+    shown = float(maps[2][ring].mean()) if ring.any() else 0.0
+    x, y = frame.back(pupil.x, pupil.y)
+    limbus_x, limbus_y = frame.back(limbus.x, limbus.y)
+    certainty = min(pupil.certainty, limbus.certainty)
+    radii = (pupil.radius / frame.scale, limbus.radius / frame.scale)
+    return Seen(x, y, radii[0], limbus_x, limbus_y, radii[1], certainty, shown)
+
+
+def _blob(chances: Floats) -> _Blob | None:
+    """The disc that a map shows: its middle, its radius by its area, and how much of a disc it is."""
+    sure = chances > _SURE
+    area = int(sure.sum())
+    if area < LEAST_PIXELS:
+        return None
+    rows, columns = np.nonzero(sure)
+    y, x = float(rows.mean()), float(columns.mean())
+    radius = float(np.sqrt(area / np.pi))
+    within = (np.arange(HEIGHT)[:, None] - y) ** 2 + (np.arange(WIDTH)[None, :] - x) ** 2 < radius**2
+    share = float((within & sure).sum()) / max(int((within | sure).sum()), 1)
+    return _Blob(x, y, radius, share * float(chances[sure].mean()))
