@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from models.encoder import Flaw, Quality
 from models.iris_geometry import Boundary, Floats, Segmentation, spread
@@ -53,6 +54,8 @@ RAMPS = (
     Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
     Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
     Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
+    # Grey levels: living irises have up to 10, the dots of a print 30 and more.
+    Ramp("grain", 28, 18, Flaw.NO_EYE),
 )
 
 
@@ -130,7 +133,18 @@ def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
         "off_centre": float(np.hypot(pupil.x - limbus.x, pupil.y - limbus.y)) / limbus.mean_radius,
         "grey_spread": float(np.subtract(*np.percentile(texture, (90, 10)))) if texture.size else 0.0,
         "glare": found.measures.get("glare", 0.0),
+        "grain": _grain(image, found.usable),
     }
+
+
+def _grain(image: Pixels, usable: npt.NDArray[np.bool_]) -> float:
+    """How far pixels of the iris differ from those around, in grey levels: noise of a camera, or dots of a print."""
+    rows, columns = np.nonzero(usable.any(axis=1))[0], np.nonzero(usable.any(axis=0))[0]
+    if not rows.size:
+        return 0.0
+    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    grey = image[part].astype(np.float32)
+    return float((grey - ndimage.uniform_filter(grey, 5))[usable[part]].std())
 
 
 def _pupil_contrast(pupil: float, iris: float) -> float:

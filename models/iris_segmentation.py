@@ -39,6 +39,8 @@ SMALLEST = 48  # pixels: no iris in less can be read
 _PUPILS = 4  # of the discs, about which a limbus is sought
 _SMALLEST_LIMBUS = 0.09  # of the shorter side
 _BRIGHT, _BRIGHTER = 150, 35  # grey of a highlight, and by how much it is above what is around it
+_FIBRES, _ABOVE_FIBRES = 95, 12.0  # percentile of the iris' grey, and how far above it a lamp is at the least
+_SATURATED = 235.0  # what is brighter is a lamp in any iris
 _ROUGH_SPOT = 11  # pixels: highlights are smaller
 _SURROUNDING = 1.3  # radii about the middle of the limbus that are worked at full resolution
 _DARKEST = 12.0  # grey added before the logarithm: noise of the darkest pixels counts little
@@ -96,13 +98,26 @@ def _seen_eye(scene: Scene, seen: Seen, side: int) -> Eye:
     return Eye(*circles_near(scene, disc, seen.limbus / side), seen.certainty)
 
 
-def make_ready(image: npt.NDArray[np.uint8], spot: int, calm: float) -> Scene:
-    """A picture without its highlights, which are smaller than `spot` pixels, and smoothed by `calm` pixels."""
+def make_ready(image: npt.NDArray[np.uint8], spot: int, calm: float, lamp: float = _BRIGHT) -> Scene:
+    """A picture without its highlights, and smoothed by `calm` pixels.
+
+    Highlights are smaller than `spot` pixels and brighter than the grey `lamp`.
+    """
     opened = _opened(image, spot)
-    bright = (image.astype(np.int16) - opened > _BRIGHTER) & (image > _BRIGHT)
+    bright = (image.astype(np.int16) - opened > _BRIGHTER) & (image > lamp)
     glare = ndimage.maximum_filter(bright, 2 * (spot // 4) + 3)
     filled = np.where(glare, opened, image).astype(np.float32)
     return Scene(np.log(ndimage.gaussian_filter(filled, calm) + np.float32(_DARKEST)), glare.astype(np.float32))
+
+
+def _lamp_level(image: npt.NDArray[np.uint8], pupil: Boundary, limbus: Boundary) -> float:
+    """The grey above which a spot is a lamp: the fibres of a light iris are lighter than the lamps on a dark one."""
+    y, x = np.ogrid[: image.shape[0], : image.shape[1]]
+    outside = (x - pupil.x) ** 2 + (y - pupil.y) ** 2 > (1.1 * pupil.mean_radius) ** 2
+    ring = image[outside & ((x - limbus.x) ** 2 + (y - limbus.y) ** 2 < (0.9 * limbus.mean_radius) ** 2)]
+    if not ring.size:
+        return _BRIGHT
+    return float(np.clip(np.percentile(ring, _FIBRES) + _ABOVE_FIBRES, _BRIGHT, _SATURATED))
 
 
 def _opened(image: npt.NDArray[np.uint8], spot: int) -> npt.NDArray[np.uint8]:
@@ -172,7 +187,8 @@ def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float) -> Segmenta
     left, top = max(0, int(limbus.x - reach)), max(0, int(limbus.y - reach))
     part = (slice(top, int(limbus.y + reach) + 2), slice(left, int(limbus.x + reach) + 2))
     spot = max(9, 2 * int(0.053 * limbus.mean_radius) + 1)
-    scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)))
+    lamp = _lamp_level(image[part], *(_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)))
+    scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)), lamp)
     found = _follow(scene, *(_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)))
     usable: Bools = np.zeros(image.shape, dtype=bool)
     inner, outer = found.pupil.boundary, found.limbus.boundary

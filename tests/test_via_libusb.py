@@ -91,7 +91,7 @@ def test_a_finger_pressed_from_another_terminal_is_what_the_program_reads(
         assert rig.machine.wait() == 0
     sensor = Player(out.read_text(encoding="utf-8").splitlines()).sensor()
     sensor.open()
-    assert (sensor.capture(1.0).image == finger(nb1010_rig.VIEW)).all()
+    assert (sensor.capture(PROCESS_S).image == finger(nb1010_rig.VIEW)).all()
 
 
 @needs_umockdev
