@@ -13,6 +13,7 @@ import numpy.typing as npt
 from models.compiled import NUMBA, compiled
 from models.iris_geometry import Boundary, Floats, spread
 from models.iris_location import Disc
+from models.iris_network import INSIDE_LIMBUS, Chances
 from models.iris_occlusion import Lids
 from models.iris_polar import Image, between_steps, closed_path, curve, sample, slope, smooth
 
@@ -33,6 +34,7 @@ class Scene(NamedTuple):
 
     logs: Image  # logarithm of the grey, so that a step means the same in the dark and in the light
     glare: Image  # 1 where a highlight was
+    chances: Chances | None = None  # what the network says of it
 
 
 class Kind(NamedTuple):
@@ -48,14 +50,17 @@ class Kind(NamedTuple):
     drift: float  # of the radius: how far its centre may be from where it was looked for
     sides: float  # how far both sides must show it, 0..1
     usual: float  # share of the radius that the disc within takes up at most, as a rule
+    hinted: float  # share of what the network says of the limbus in the gain
 
 
-PUPIL = Kind(0.10, 0.25, 1.0, 0.7, (0.25, 0.16), (2, 6), 1.0, 0.35, 0.0, 2.0)
-LIMBUS = Kind(0.045, 0.12, 0.3, 0.05, (0.12, 0.09), (1, 3), 8.0, 0.13, 0.5, 0.55)
+PUPIL = Kind(0.10, 0.25, 1.0, 0.7, (0.25, 0.16), (2, 6), 1.0, 0.35, 0.0, 2.0, 0.0)
+LIMBUS = Kind(0.045, 0.12, 0.3, 0.05, (0.12, 0.09), (1, 3), 8.0, 0.13, 0.5, 0.55, 0.3)
 
 
 _WIDE = 1.5  # how fast evidence is discounted as a pupil fills more of the iris than usual
 _LEFT = (0.7, 1.3)  # of the radii that a curve starts from, between which it stays
+_HINT_REACH = 0.05  # of the radius, inwards and outwards, over which the network's chances fall
+_SEEN = (0.9, 1.5)  # of the network's limbus: what lids hide is seldom in it, so the true one is rather larger
 _AWAY = 5.0  # how fast evidence is discounted with the distance of a circle's centre, in radii, squared
 
 
@@ -76,7 +81,12 @@ def gain_along(scene: Scene, kind: Kind, about: Boundary, offsets: npt.NDArray[n
     step = offsets[1] - offsets[0]
     reach = max(2, round(kind.reach * about.mean_radius / step))
     rise = np.clip(slope(logs, reach), 0, None)
-    return np.where(within & ~glare, rise**2 / (rise**2 + kind.half**2), 0).astype(np.float32)
+    gain = np.where(glare, 0, rise**2 / (rise**2 + kind.half**2))
+    if scene.chances is not None and kind.hinted:
+        wide = max(2, round(_HINT_REACH * about.mean_radius / step))
+        hint = np.clip(-slope(scene.chances.at(INSIDE_LIMBUS, x, y), wide), 0, 1)
+        gain = (1 - kind.hinted) * gain + kind.hinted * hint
+    return np.where(within, gain, 0).astype(np.float32)
 
 
 def _pixel(place: npt.NDArray[np.floating], size: int) -> npt.NDArray[np.intp]:
@@ -204,7 +214,7 @@ def circles_near(scene: Scene, pupil: Disc, limbus: float) -> tuple[Circle, Circ
     """Pupil and limbus where the network has seen them: near a disc, and near a radius about it."""
     inner = best_circle(scene, PUPIL, pupil, sizes_between(0.8 * pupil.radius, 1.25 * pupil.radius, 1.03), 0.0)
     size = inner.boundary.mean_radius
-    sizes = sizes_between(max(0.85 * limbus, 1.2 * size), max(1.18 * limbus, 1.4 * size), 1.03)
+    sizes = sizes_between(max(_SEEN[0] * limbus, 1.2 * size), max(_SEEN[1] * limbus, 1.4 * size), 1.03)
     about = Disc(inner.boundary.x, inner.boundary.y, size, 0.0)
     return inner, best_circle(scene, LIMBUS, about, sizes, 1.15 * size)
 

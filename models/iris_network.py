@@ -12,12 +12,43 @@ import numpy.typing as npt
 from PIL import Image
 
 from models.iris_geometry import Floats
+from models.iris_polar import sample
 from models.manifest import load_card
 from models.session import Session
 
 HEIGHT, WIDTH = 128, 160  # what the network sees
+INSIDE_PUPIL, INSIDE_LIMBUS, USABLE = range(3)  # its maps
 LEAST_PIXELS = 12  # of its picture, inside a pupil
 _SURE = 0.5
+
+
+class Frame(NamedTuple):
+    """How a picture lies in the network's: the network's pixels to one of its own, and where it begins there."""
+
+    scale: float
+    left: float
+    top: float
+
+    def back(self, x: float, y: float) -> tuple[float, float]:
+        """From the network's picture to the other."""
+        return (x + 0.5 - self.left) / self.scale - 0.5, (y + 0.5 - self.top) / self.scale - 0.5
+
+
+class Chances(NamedTuple):
+    """The maps of the network, f32[3, HEIGHT, WIDTH], for any point of a picture."""
+
+    maps: Floats
+    frame: Frame
+
+    def at(self, which: int, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> Floats:
+        """What the map INSIDE_PUPIL, INSIDE_LIMBUS or USABLE says of points, 0 to 1."""
+        scale, left, top = self.frame
+        return sample(self.maps[which], (x + 0.5) * scale - 0.5 + left, (y + 0.5) * scale - 0.5 + top).values
+
+    def of_part(self, left: int, top: int) -> "Chances":
+        """For the part of the picture that begins at a pixel."""
+        scale, across, down = self.frame
+        return Chances(self.maps, Frame(scale, across + left * scale, down + top * scale))
 
 
 class Seen(NamedTuple):
@@ -31,17 +62,7 @@ class Seen(NamedTuple):
     limbus: float
     certainty: float
     usable: float
-
-
-class _Frame(NamedTuple):
-    """How a picture lies in the network's."""
-
-    scale: float
-    left: int
-    top: int
-
-    def back(self, x: float, y: float) -> tuple[float, float]:
-        return (x + 0.5 - self.left) / self.scale - 0.5, (y + 0.5 - self.top) / self.scale - 0.5
+    chances: Chances
 
 
 class _Blob(NamedTuple):
@@ -56,17 +77,17 @@ def _session() -> Session:
     return Session(load_card("iris-segmenter"), 1, {"image": np.zeros((1, 1, HEIGHT, WIDTH), np.float32)})
 
 
-def maps_of(image: npt.NDArray[np.uint8]) -> tuple[Floats, _Frame]:
+def maps_of(image: npt.NDArray[np.uint8]) -> tuple[Floats, Frame]:
     """The maps f32[3, HEIGHT, WIDTH] of an image u8[h, w], and how it lies in them. ModelError: no network."""
     height, width = image.shape
     scale = min(HEIGHT / height, WIDTH / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(image)
     small = picture.resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR)
-    frame = _Frame(scale, (WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2)
+    frame = Frame(scale, (WIDTH - size[0]) // 2, (HEIGHT - size[1]) // 2)
     pixels = np.asarray(small)
     framed = np.full((1, 1, HEIGHT, WIDTH), float(np.median(pixels)), np.float32)
-    framed[0, 0, frame.top : frame.top + size[1], frame.left : frame.left + size[0]] = pixels
+    framed[0, 0, frame.top :, frame.left :][: size[1], : size[0]] = pixels
     return _session().run_named({"image": framed})[0][0], frame
 
 
@@ -82,7 +103,7 @@ def see(image: npt.NDArray[np.uint8]) -> Seen | None:
     limbus_x, limbus_y = frame.back(limbus.x, limbus.y)
     certainty = min(pupil.certainty, limbus.certainty)
     radii = (pupil.radius / frame.scale, limbus.radius / frame.scale)
-    return Seen(x, y, radii[0], limbus_x, limbus_y, radii[1], certainty, shown)
+    return Seen(x, y, radii[0], limbus_x, limbus_y, radii[1], certainty, shown, Chances(maps, frame))
 
 
 def _blob(chances: Floats) -> _Blob | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from models.iris_geometry import Bools, Boundary, Floats, spread
+from models.iris_network import USABLE, Chances
 from models.iris_polar import Image, best_path, sample
 
 GRID = 72  # points along each side of the square about the limbus in which lids are sought
@@ -20,6 +21,7 @@ _UNLIKE = 2.5  # standard deviations that look half unlike
 _TOLERATED = 0.45  # unlikeness of what is still iris
 _LASH = 4.0  # standard deviations darker than the iris near a lid: a lash; crypts are less dark
 _SKIN = 8.0  # standard deviations brighter than the iris: lid or highlight; the collarette is less bright
+_HINTED = 1.0  # weight of the network beside that
 _BEND = 0.15  # cost of a step up or down from column to column
 
 
@@ -83,7 +85,7 @@ def strangeness(logs: Floats, depths: Floats, look: Look) -> Floats:
     return np.asarray((rim * (logs - expected) + (1 - rim) * within_pupil) / look.varies, dtype=np.float32)
 
 
-def find_lids(logs: Image, pupil: Boundary, limbus: Boundary, look: Look) -> Lids:
+def find_lids(logs: Image, pupil: Boundary, limbus: Boundary, look: Look, chances: Chances | None = None) -> Lids:
     """Both lids over the disc within the limbus; where one hides nothing, it is at the disc's edge."""
     size = 1.04 * float(limbus.radii.max())
     x, y = limbus.x + np.linspace(-size, size, GRID), limbus.y + np.linspace(-size, size, GRID)
@@ -93,6 +95,8 @@ def find_lids(logs: Image, pupil: Boundary, limbus: Boundary, look: Look) -> Lid
     strange = strangeness(values, depths, look)
     unlike = strange**2 / (strange**2 + _UNLIKE**2)
     hidden = np.where((depths < 1) & within, unlike - _TOLERATED, 0).astype(np.float32)
+    if chances is not None:
+        hidden += np.where(depths < 1, _HINTED * (0.5 - chances.at(USABLE, across, down)), 0).astype(np.float32)
     hidden[(depths < 1) & ~within] = 1 - _TOLERATED
     middle = GRID // 2 + int(0.25 * GRID)
     upper = best_path(np.cumsum(hidden[:middle], axis=0).T.copy(), _BEND)

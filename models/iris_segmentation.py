@@ -26,7 +26,7 @@ from models.iris_boundary import (
     pupil_circle,
     refine,
 )
-from models.iris_geometry import Bools, Boundary, Segmentation
+from models.iris_geometry import Bools, Boundary, Segmentation, spread
 from models.iris_location import Disc, find_discs, reduced
 from models.iris_network import Seen, see
 from models.iris_occlusion import Lids, Look, find_lids, look_of, usable_pixels
@@ -39,8 +39,8 @@ SMALLEST = 48  # pixels: no iris in less can be read
 _PUPILS = 4  # of the discs, about which a limbus is sought
 _SMALLEST_LIMBUS = 0.09  # of the shorter side
 _BRIGHT, _BRIGHTER = 150, 35  # grey of a highlight, and by how much it is above what is around it
-_FIBRES, _ABOVE_FIBRES = 95, 12.0  # percentile of the iris' grey, and how far above it a lamp is at the least
-_SATURATED = 235.0  # what is brighter is a lamp in any iris
+_FIBRES, _ABOVE_FIBRES = 90, 25  # percentile of the iris' grey, and how far above it a lamp is at the least
+_RIM = 1.05  # of the radius of the pupil: further out is iris
 _ROUGH_SPOT = 11  # pixels: highlights are smaller
 _SURROUNDING = 1.3  # radii about the middle of the limbus that are worked at full resolution
 _DARKEST = 12.0  # grey added before the logarithm: noise of the darkest pixels counts little
@@ -64,12 +64,13 @@ def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
     """The iris in an image u8[h, w]; None when no eye can be seen. models.iris_quality says why, and what to do."""
     if min(image.shape) < SMALLEST:
         return None
-    eyes = find_eyes(image)
+    seen = see(image)
+    eyes = find_eyes(image, seen)
     if not eyes or eyes[0].evidence < LEAST:
         return None
     best = eyes[0]
     apart = [eye.evidence for eye in eyes[1:] if _another(best.limbus.boundary, eye.limbus.boundary)]
-    return _in_detail(image, best, max(apart, default=0.0))
+    return _in_detail(image, best, max(apart, default=0.0), seen)
 
 
 def warm_up() -> None:
@@ -79,13 +80,12 @@ def warm_up() -> None:
     segment(np.select([away < 25, away < 60], [20, 90], 200).astype(np.uint8))
 
 
-def find_eyes(image: npt.NDArray[np.uint8], longest: int = ROUGH) -> list[Eye]:
-    """What may be eyes in an image u8[h, w], in its pixels, the most likely first; sought at `longest` pixels."""
-    small, side = reduced(image, longest)
+def find_eyes(image: npt.NDArray[np.uint8], seen: Seen | None = None) -> list[Eye]:
+    """What may be eyes in an image u8[h, w], in its pixels, the most likely first: where the network has seen one."""
+    small, side = reduced(image, ROUGH)
     rough = np.rint(small).astype(np.uint8)
     scene = make_ready(rough, _ROUGH_SPOT, 1.2)
     smallest = _SMALLEST_LIMBUS * min(rough.shape)
-    seen = see(image)
     if seen is not None and seen.certainty >= SURE:
         return [_enlarged(_seen_eye(scene, seen, side), side)]
     return [_enlarged(eye, side) for eye in _eyes(scene, find_discs(rough), smallest)]
@@ -98,7 +98,9 @@ def _seen_eye(scene: Scene, seen: Seen, side: int) -> Eye:
     return Eye(*circles_near(scene, disc, seen.limbus / side), seen.certainty)
 
 
-def make_ready(image: npt.NDArray[np.uint8], spot: int, calm: float, lamp: float = _BRIGHT) -> Scene:
+def make_ready(
+    image: npt.NDArray[np.uint8], spot: int, calm: float, lamp: npt.NDArray[np.uint8] | int = _BRIGHT
+) -> Scene:
     """A picture without its highlights, and smoothed by `calm` pixels.
 
     Highlights are smaller than `spot` pixels and brighter than the grey `lamp`.
@@ -110,14 +112,21 @@ def make_ready(image: npt.NDArray[np.uint8], spot: int, calm: float, lamp: float
     return Scene(np.log(ndimage.gaussian_filter(filled, calm) + np.float32(_DARKEST)), glare.astype(np.float32))
 
 
-def _lamp_level(image: npt.NDArray[np.uint8], pupil: Boundary, limbus: Boundary) -> float:
-    """The grey above which a spot is a lamp: the fibres of a light iris are lighter than the lamps on a dark one."""
-    y, x = np.ogrid[: image.shape[0], : image.shape[1]]
-    outside = (x - pupil.x) ** 2 + (y - pupil.y) ** 2 > (1.1 * pupil.mean_radius) ** 2
-    ring = image[outside & ((x - limbus.x) ** 2 + (y - limbus.y) ** 2 < (0.9 * limbus.mean_radius) ** 2)]
-    if not ring.size:
-        return _BRIGHT
-    return float(np.clip(np.percentile(ring, _FIBRES) + _ABOVE_FIBRES, _BRIGHT, _SATURATED))
+def _lamp_level(image: npt.NDArray[np.uint8], pupil: Boundary, limbus: Boundary) -> npt.NDArray[np.uint8]:
+    """[h, w]: the grey above which small spots are highlights: on the iris it depends on how bright its texture is.
+
+    In strong light an iris is brighter than a highlight elsewhere, and its fibres stand out as much.
+    """
+    angles = spread(96)
+    angles = angles[(np.sin(angles) > -0.35) & (np.sin(angles) < 0.8)]
+    shares = np.linspace(0.15, 0.85, 12)[:, None, None]
+    points = np.rint(pupil.at(angles) * (1 - shares) + limbus.at(angles) * shares).astype(np.intp)
+    x, y = points[..., 0], points[..., 1]
+    shown = (x >= 0) & (x < image.shape[1]) & (y >= 0) & (y < image.shape[0])
+    bright = np.percentile(image[y[shown], x[shown]], _FIBRES) + _ABOVE_FIBRES if shown.any() else 0.0
+    down, across = np.ogrid[: image.shape[0], : image.shape[1]]
+    within = (across - pupil.x) ** 2 + (down - pupil.y) ** 2 < (_RIM * pupil.mean_radius) ** 2
+    return np.where(within, np.uint8(_BRIGHT), np.uint8(np.clip(bright, _BRIGHT, 255)))
 
 
 def _opened(image: npt.NDArray[np.uint8], spot: int) -> npt.NDArray[np.uint8]:
@@ -181,15 +190,18 @@ class _Detail(NamedTuple):
     look: Look
 
 
-def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float) -> Segmentation:
+def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float, seen: Seen | None) -> Segmentation:
     limbus = eye.limbus.boundary
     reach = _SURROUNDING * limbus.mean_radius
     left, top = max(0, int(limbus.x - reach)), max(0, int(limbus.y - reach))
     part = (slice(top, int(limbus.y + reach) + 2), slice(left, int(limbus.x + reach) + 2))
     spot = max(9, 2 * int(0.053 * limbus.mean_radius) + 1)
-    lamp = _lamp_level(image[part], *(_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)))
+    circles = [_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)]
+    lamp = _lamp_level(image[part], *circles)
     scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)), lamp)
-    found = _follow(scene, *(_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)))
+    if eye.certainty and seen is not None:
+        scene = scene._replace(chances=seen.chances.of_part(left, top))
+    found = _follow(scene, *circles)
     usable: Bools = np.zeros(image.shape, dtype=bool)
     inner, outer = found.pupil.boundary, found.limbus.boundary
     usable[part] = usable_pixels(scene.logs, scene.glare, inner, outer, found.lids, found.look)
@@ -201,10 +213,10 @@ def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float) -> Segmenta
 def _follow(scene: Scene, pupil: Boundary, limbus: Boundary) -> _Detail:
     inner = refine(scene, PUPIL, pupil)
     look = look_of(scene.logs, scene.glare, inner.boundary, limbus)
-    lids = find_lids(scene.logs, inner.boundary, limbus, look)
+    lids = find_lids(scene.logs, inner.boundary, limbus, look, scene.chances)
     outer = refine(scene, LIMBUS, limbus, lids)
     look = look_of(scene.logs, scene.glare, inner.boundary, outer.boundary)
-    return _Detail(inner, outer, find_lids(scene.logs, inner.boundary, outer.boundary, look), look)
+    return _Detail(inner, outer, find_lids(scene.logs, inner.boundary, outer.boundary, look, scene.chances), look)
 
 
 def _glare(scene: Scene, found: _Detail) -> float:
