@@ -1,11 +1,11 @@
 """The candidate list: what a search yields and a decision reads."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.event import Category
 from drivers.sample import Position
+from models.calibration import any_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,4 @@ class CandidateList:
 
     def false_positive_identification_rate(self, candidate: Candidate) -> float:
         """The rate at which somebody not on a list of this size gets a candidate like this one."""
-        if candidate.false_match_rate >= 1.0:
-            return 1.0
-        # 1 - (1 - rate) ** references, exact for rates far below the spacing of numbers near one.
-        return -math.expm1(self.references * math.log1p(-candidate.false_match_rate))
+        return any_of(candidate.false_match_rate, self.references)

@@ -7,6 +7,7 @@ which is not encrypted yet.
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ from agent.event import Category, ListConfirmed, ListState
 from agent.schema import open_store, reading, writing
 from drivers.sample import Position
 from models import gallery_class
-from models.calibration import fuse, load_calibration
+from models.calibration import any_of, fuse, load_calibration
 from models.encoder import Entry, Gallery
 from models.template import Template
 
@@ -198,11 +199,11 @@ class Watchlist:
         """One rate of the probes that the reference has something to compare with.
 
         Of these, one that did not propose the reference speaks against it with rate 1; a finger or eye that the
-        reference does not have says nothing.
+        reference does not have says nothing. A probe that is compared with several templates has as many chances.
         """
         kinds = self._kinds[key]
-        compared = [p for p, probe in probes.items() if p in rates or _comparable(p, probe.format, kinds)]
-        return fuse([rates.get(position, 1.0) for position in compared])
+        counts = {p: _comparable(p, probe.format, kinds) for p, probe in probes.items()}
+        return fuse([any_of(rates.get(position, 1.0), count) for position, count in counts.items() if count])
 
     def _propose(self, probe: Template, position: Position) -> Iterable[tuple[str, float]]:
         gallery = self._galleries.get(probe.format)
@@ -258,16 +259,21 @@ class AgreementInfo:
     recipients: frozenset[str]
 
 
-Kinds = frozenset[tuple[Position, str]]  # what a reference can be compared with: positions and template formats
+Kinds = Counter[tuple[Position, str]]  # how many templates a reference has of each position and format
 
 
 def _kinds(reference: Reference) -> Kinds:
-    return frozenset((position, template.format) for position, template in reference.templates)
+    return Counter((position, template.format) for position, template in reference.templates)
 
 
-def _comparable(position: Position, template_format: str, kinds: Kinds) -> bool:
-    """Whether a search with such a probe compares it with any of these, as the galleries do."""
-    return any(f == template_format and (p is position or Position.UNKNOWN in (p, position)) for p, f in kinds)
+def _comparable(position: Position, template_format: str, kinds: Kinds) -> int:
+    """With how many of these a search compares such a probe, as the galleries do."""
+    fitting = (
+        n
+        for (p, f), n in kinds.items()
+        if f == template_format and (p is position or Position.UNKNOWN in (p, position))
+    )
+    return sum(fitting)
 
 
 def _by_format(references: Iterable[Reference]) -> dict[str, list[Entry]]:

@@ -1,8 +1,9 @@
 """From a comparison score to an error rate: the only place where that is done, so that policy speaks of rates alone.
 
-The false match rate of a score is the share of comparisons of different fingers that reach it. Up to the level of
-`tail_from` it is what was counted, interpolated between the `scores` and `rates` of the manifest. Beyond, where counts
-are few, it falls by a factor of e for each `tail_scale` of score, and never below `floor`: the data cannot say more.
+The false match rate of a score is the share of comparisons of different fingers, or different eyes, that reach it. Up
+to the last of the `scores` of the manifest it is what was counted, interpolated between the `rates`. Beyond, where
+counts are few, it falls by a factor of e for each `tail_scale` of score, and never below `floor`: the data cannot say
+more.
 """
 
 import functools
@@ -26,7 +27,7 @@ class Calibration:
     floor: float
 
     def false_match_rate(self, score: float) -> float:
-        """The probability that a comparison of different fingers scores this much or more. Falls as the score rises."""
+        """The probability that a false comparison scores this much or more. Falls as the score rises."""
         if math.isnan(score):
             raise ValueError("a comparison score is a number")
         if score <= self.scores[-1]:
@@ -59,12 +60,22 @@ def _check(calibration: Calibration, where: str) -> None:
         raise ModelError(f"{where}: rates, floor or tail_scale out of range")
 
 
+def any_of(rate: float, chances: int) -> float:
+    """The probability that the best of several false comparisons comes out like this one, whose rate is `rate`.
+
+    1 - (1 - rate) ** chances, exact for rates far below the spacing of numbers near one.
+    """
+    return 1.0 if rate >= 1.0 else -math.expm1(chances * math.log1p(-rate))
+
+
 def fuse(rates: Sequence[float]) -> float:
     """One false match rate of several independent probes against one reference (Fisher's method in closed form).
 
     The probability that so many false comparisons have a product of rates this small: with p the product of k rates,
     p * sum over i < k of (-ln p)^i / i!. Of one rate the rate itself; of none 1.
     """
+    if min(rates, default=1.0) <= 0:
+        raise ValueError("a false match rate is above 0: what has never been seen may still happen")
     log_product = math.fsum(math.log(rate) for rate in rates)
     terms = [1.0]
     for i in range(1, len(rates)):

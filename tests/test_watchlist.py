@@ -70,6 +70,20 @@ def test_two_fingers_count_together(watchlist: Watchlist, clock: FakeClock) -> N
     assert two.false_match_rate < one.false_match_rate
 
 
+def test_every_template_that_a_probe_is_compared_with_is_one_more_chance_of_a_false_match(
+    watchlist: Watchlist, clock: FakeClock
+) -> None:
+    """A search returns the best of them: that one of ten is so alike says less than that the only one is."""
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    strangers = tuple((INDEX, template_of(seed, 0, INDEX)) for seed in range(200, 209))
+    mine = ((INDEX, template_of(ALICE, 0, INDEX)), *strangers)
+    watchlist.add(Reference("ten", "agreement-1", Category.WANTED, clock.now() + timedelta(1), mine), AGREEMENT)
+    one, ten = watchlist.search({INDEX: template_of(ALICE, 1)}, 5).candidates
+    assert (one.reference_id, ten.reference_id) == ("r101", "ten")
+    assert ten.scores == one.scores
+    assert ten.false_match_rate == pytest.approx(10 * one.false_match_rate, rel=0.01)
+
+
 def test_a_finger_that_a_reference_does_not_have_says_nothing(watchlist: Watchlist, clock: FakeClock) -> None:
     """Whoever gives more fingers than are on the list is found as if only those on the list had been asked for."""
     watchlist.add(reference(clock, ALICE), AGREEMENT)
