@@ -89,11 +89,16 @@ def capture(
     option: Annotated[list[str] | None, typer.Option(help="key=value for the driver; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the sample here (PNG); delete it after use.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the person.")] = 20.0,
+    *,
+    any_frame: Annotated[
+        bool, typer.Option("--any-frame", help="Of a camera the next frame, whether an eye is in it or not.")
+    ] = False,
 ) -> None:
     """Take one sample and show its quality and timing. Opens the device itself."""
-    from agent.probe import capture_one
+    from agent.probe import Wanted, capture_one
 
-    console.captured(capture_one(driver, url, _options(option or []), timeout, out), out)
+    wanted = Wanted(driver, url, _options(option or []), timeout, out, any_frame)
+    console.captured(capture_one(wanted, console.told), out)
 
 
 @app.command("record")

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from agent.config import Config
 from agent.screen import Announcement
+from drivers.sample import sized
 
 if TYPE_CHECKING:
     from agent.probe import Capture
@@ -89,10 +90,8 @@ def captured(capture: "Capture", path: Path | None) -> None:
     height, width = sample.image.shape
     flaw = f", {quality.flaw}" if quality.flaw else ""
     info = capture.info
-    out.print(
-        f"{escape(info.model or info.driver)}: "
-        f"{width}x{height} at {sample.pixels_per_inch:g} ppi, {sample.depth_bits} bit"
-    )
+    size = sized(width, height, sample.pixels_per_inch)
+    out.print(f"{escape(info.model or info.driver)}: {size}, {sample.depth_bits} bit")
     out.print(f"quality {quality.score} of 100{flaw}")
     out.print(f"{capture.waited_s:.2f} s until the sample was here, {capture.assess_s * 1000:.0f} ms to assess it")
     if path is not None:

@@ -48,7 +48,8 @@ class ControlClient:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
             try:
                 end.connect(str(self._path))
-                end.sendall(encode_line({"do": name, "with": arguments or {}}))
+                with suppress(BrokenPipeError):  # who is refused at once reads below why
+                    end.sendall(encode_line({"do": name, "with": arguments or {}}))
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 raise NoDaemon(f"{self._path}: no daemon listens here; start it: kiosk-agent run") from error
             except OSError as error:

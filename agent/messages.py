@@ -68,14 +68,15 @@ ENGLISH_EYES: dict[str, str] = {
 }
 
 
-def say(key: str, position: Position = Position.UNKNOWN) -> str:
-    """The words of a message key."""
-    words = ENGLISH_EYES.get(key) if position.modality is Modality.IRIS else None
-    return (words or ENGLISH[key]).format(position=_part(position))
+def say(key: str, position: Position = Position.UNKNOWN, modality: Modality = Modality.FINGER) -> str:
+    """The words of a message key. `modality` is that of the sensor; where the position is known it says more."""
+    asked = position.modality or modality
+    words = ENGLISH_EYES.get(key) if asked is Modality.IRIS else None
+    return (words or ENGLISH[key]).format(position=_part(position, asked))
 
 
-def _part(position: Position) -> str:
+def _part(position: Position, modality: Modality) -> str:
     if position is Position.UNKNOWN:
-        return "finger"
+        return "eye" if modality is Modality.IRIS else "finger"
     words = position.replace("_", " ")
     return words if words.endswith(("thumb", "eye")) else f"{words} finger"

@@ -1,7 +1,7 @@
 """Look at sensors for a technician: whether one answers, and what one sample of it is like."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from agent.errors import AgentError, ConfigError
 from agent.kiosk import make_sensor
 from agent.messages import say
 from agent.own_file import in_the_way, own_file
+from agent.viewer import Viewer
 from drivers import open_sensor
 from drivers.errors import CaptureRetry, DeviceTaken, SensorError
-from drivers.sample import Sample
-from drivers.sensor import DeviceInfo
+from drivers.sample import Modality, Sample, sized
+from drivers.sensor import DeviceInfo, Sensor
 from models import load_encoder
 from models.encoder import Quality
+from models.glance import load_glance
 
 SIZE_UNKNOWN = "size known after the first image"
 
@@ -54,30 +56,48 @@ def _probe(config: Config, name: str) -> dict[str, Any]:
 def described(info: DeviceInfo) -> str:
     """What a sensor says of itself, in a line."""
     known = asdict(info)
-    size = f"{info.width}x{info.height} at {info.pixels_per_inch:g} ppi" if info.width else SIZE_UNKNOWN
+    size = sized(info.width, info.height, info.pixels_per_inch) if info.width else SIZE_UNKNOWN
     return f"{info.model or info.driver}, {size}, {info.depth_bits} bit" + "".join(
         f", {key} {known[key]}" for key in ("serial", "firmware") if known[key]
     )
 
 
-def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: float, out: Path | None) -> Capture:
-    """Open a device, wait for one presentation, assess it, and write it to `out` where that is asked for.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a technician wants of a device: one sample within `timeout` seconds, written to `out` where that is given.
 
-    AgentError says why there is no sample; `out` must not exist yet, and only its owner may read it.
+    `any_frame`: of a camera the next frame, whether an eye is in it or not.
     """
+
+    driver: str
+    url: str
+    options: Mapping[str, str]
+    timeout: float
+    out: Path | None = None
+    any_frame: bool = False
+
+
+def capture_one(wanted: Wanted, tell: Callable[[str], None]) -> Capture:
+    """Open a device, wait for one presentation, assess it, and write it where that is asked for.
+
+    `tell` takes what a traveller would be told while a camera looks for an eye. AgentError says why there is no sample;
+    the file must not exist yet, and only its owner may read it.
+    """
+    out = wanted.out
     if out is not None and out.exists():  # before anybody is asked to touch the sensor
         raise in_the_way(out)
     try:
-        sensor = open_sensor(driver, url, options)
+        sensor = open_sensor(wanted.driver, wanted.url, wanted.options)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     try:
         info = sensor.open()
+        looked_through = sensor if wanted.any_frame or not sensor.streams else _viewer(sensor, tell)
         start = time.perf_counter()
-        sample = sensor.capture(timeout)
+        sample = looked_through.capture(wanted.timeout)
         waited = time.perf_counter() - start
     except (CaptureRetry, SensorError) as error:
-        raise AgentError(explained(error)) from error
+        raise AgentError(explained(error, sensor.modality)) from error
     finally:
         sensor.close()
     encoder = load_encoder(sample.modality, 2)
@@ -89,16 +109,22 @@ def capture_one(driver: str, url: str, options: Mapping[str, str], timeout: floa
     return Capture(info, sample, quality, waited, assessed)
 
 
-def explained(error: CaptureRetry | SensorError) -> str:
+def _viewer(camera: Sensor, tell: Callable[[str], None]) -> Viewer:
+    """As the daemon looks through a camera: the best frame of an eye."""
+    modality = camera.modality
+    return Viewer(camera, load_glance(modality), lambda flaw, position: tell(say(flaw, position, modality)))
+
+
+def explained(error: CaptureRetry | SensorError, modality: Modality = Modality.FINGER) -> str:
     """Why there is no sample, and what to do, for a technician."""
     if isinstance(error, CaptureRetry):
-        return f"no sample: {error} - the traveller would be told: {say(error.reason)}"
+        return f"no sample: {error} - the traveller would be told: {say(error.reason, modality=modality)}"
     if isinstance(error, DeviceTaken):
         return f"{error}: if the daemon does (see `kiosk-agent status`), stop the daemon first"
     return str(error)  # of Forbidden too: it names the commands that give permission
 
 
 def _write(sample: Sample, out: Path) -> None:
-    resolution = (sample.pixels_per_inch, sample.pixels_per_inch)
+    known = {"dpi": (sample.pixels_per_inch, sample.pixels_per_inch)} if sample.pixels_per_inch else {}
     with own_file(out) as file:
-        Image.fromarray(sample.image).save(file, format="PNG", dpi=resolution)
+        Image.fromarray(sample.image).save(file, format="PNG", **known)

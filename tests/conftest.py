@@ -1,6 +1,7 @@
 """Rigs that several tests share."""
 
 import functools
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,12 @@ from simulators.people import Condition, Person
 
 # Real samples and recordings lie beside the project where they lie at all; tests that need them are marked `shared`.
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    """Ctrl-C is tested too: whoever runs the tests in the background has it ignored, and children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

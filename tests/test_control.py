@@ -7,7 +7,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,9 @@ def raw(path: Path, data: bytes) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX) as end:
         end.settimeout(10)
         end.connect(str(path))
-        end.sendall(data)
-        end.shutdown(socket.SHUT_WR)
+        with suppress(BrokenPipeError):  # refused before it could ask
+            end.sendall(data)
+            end.shutdown(socket.SHUT_WR)
         with end.makefile("rb") as lines:
             answer = json.loads(lines.readline())
     assert isinstance(answer, dict)

@@ -11,11 +11,15 @@ from PIL import Image
 
 from agent import console
 from agent.errors import AgentError
-from agent.probe import Capture, capture_one, described, explained
+from agent.probe import Capture, Wanted, capture_one, described, explained
+from agent.viewer import USABLE
 from drivers import open_sensor
 from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden
+from models.encoder import Flaw
 from simulators.ef01_commands import Ef01Settings
 from simulators.ef01_rig import Ef01Rig
+from simulators.uvc_descriptors import UvcSettings
+from simulators.uvc_rig import UvcRig
 from tests.conftest import touch
 
 
@@ -27,7 +31,12 @@ def _sensor(tmp_path: Path) -> Iterator[Ef01Rig]:
 
 def capture(sensor: Ef01Rig, out: Path | None, timeout: float = 10) -> Capture:
     url = f"serial:{sensor.server.link}?baud={sensor.settings.baud}"
-    return capture_one("ef01", url, {"model": "R307", "poll_s": "0.01"}, timeout, out)
+    return capture_one(Wanted("ef01", url, {"model": "R307", "poll_s": "0.01"}, timeout, out), no_words)
+
+
+def no_words(_: str) -> None:
+    """A reader of fingers says nothing while it waits."""
+    raise AssertionError
 
 
 @pytest.fixture(name="widest_umask")
@@ -83,9 +92,30 @@ def test_without_a_touch_the_technician_hears_what_the_traveller_would(sensor: E
         capture(sensor, None, timeout=0.2)
 
 
+@pytest.fixture(name="camera")
+def _camera(tmp_path: Path) -> Iterator[UvcRig]:
+    with UvcRig(UvcSettings(), tmp_path / "camera") as rig:
+        yield rig
+
+
+def test_a_camera_is_looked_through_until_an_eye_is_there(camera: UvcRig, capsys: pytest.CaptureFixture[str]) -> None:
+    camera.look(person=5)
+    console.captured(capture_one(Wanted("uvc", camera.url, {}, 20), lambda _: None), None)
+    size, quality = capsys.readouterr().out.splitlines()[:2]
+    assert size.endswith("640x480, 8 bit")
+    assert int(quality.split()[1]) >= USABLE
+
+
+def test_without_an_eye_the_technician_hears_so_and_can_have_any_frame_to_adjust_the_camera(camera: UvcRig) -> None:
+    with pytest.raises(AgentError, match="told: Please look into the camera with your eye"):
+        capture_one(Wanted("uvc", camera.url, {}, 0.5), no_words)
+    capture = capture_one(Wanted("uvc", camera.url, {}, 10, any_frame=True), no_words)
+    assert (capture.quality.score, capture.quality.flaw) == (0, Flaw.EMPTY)
+
+
 def test_a_driver_that_is_not_there_is_named() -> None:
     with pytest.raises(AgentError, match="ef99"):
-        capture_one("ef99", "serial:/dev/null", {}, 1, None)
+        capture_one(Wanted("ef99", "serial:/dev/null", {}, 1), no_words)
 
 
 def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
@@ -96,7 +126,7 @@ def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
     opened = open_sensor("ef01", url)
     assert described(opened.open()) == "ef01, size known after the first image, 4 bit"
     opened.close()
-    console.captured(capture_one("ef01", url, {}, 10, None), None)
+    console.captured(capture_one(Wanted("ef01", url, {}, 10), no_words), None)
     assert capsys.readouterr().out.startswith("ef01: 256x288 at 500 ppi, 4 bit\n")
 
 
