@@ -25,8 +25,10 @@ setup: .venv/ready
 demo: setup
 	@$(BIN)/kiosk-sim demo $(if $(SENSOR),--sensor $(SENSOR)) $(if $(ONCE),--once)
 
+# Two processes: half of the time is waiting for brokers, daemons and kernels.
+JOBS ?= 2
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 # Writes build/bench/table.txt, figures.json and bench.png. Accuracy where there are public sets; MILLION=1 takes 2 GB.
 BENCH_IMAGES ?= $(wildcard ../shared/data/fingerprint)
