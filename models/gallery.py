@@ -1,7 +1,8 @@
 """A gallery of fingerprints: many references in contiguous memory, searched in three steps by several threads.
 
-1. models/prefilter.py ranks every entry of a fitting position, in whole numbers.
-2. models/rerank.py puts the best of them, SHORT_SHARE of the gallery, in order by local likeness over LANES cylinders.
+1. models/prefilter.py ranks every entry of a fitting position, in whole numbers. The short list are the best of them
+   in that order: SHORT_SHARE of the fitting entries, and more where those are entries of too few keys.
+2. models/rerank.py puts the short list in order by local likeness over LANES cylinders.
 3. models/compare.py scores what is returned, over all cylinders and with its geometry.
 
 Each step treats an entry by itself and ties fall in the order of the gallery: the result is the same for any number of
@@ -13,7 +14,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +27,19 @@ from models.encoder import Entry, Gallery, Scored
 from models.minutiae import FORMAT, unpack
 from models.packed import Words
 from models.prefilter import Ranks
-from models.search_threads import allowed
+from models.search_threads import granted
 from models.template import Template, TemplateError
 
-SHORT_LIST = 64  # keys that are re-ranked, at the least
 SHORT_SHARE = 0.01  # of the entries of a fitting position that are re-ranked: where 99.5 % of the mates are
+SHORT_KEYS = 64  # of which the entries that are re-ranked are, at the least, if there are as many
 MOST_OF_A_KEY = 3  # entries of one key that are scored
 _DIGITS = 9  # to which scores of step 2 count, so that rounding does not order them
 _PIECE = 128  # entries that a thread re-ranks at a time
+_SCORED_PIECE = 8  # entries that a thread scores at a time
 _POSITIONS = {position: number for number, position in enumerate(Position)}
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,16 +77,35 @@ class FingerGallery:
         Entries of another known position than a known `position` are passed over. TemplateError: the probe.
         """
         own = Probe.of(rows_of(unpack(probe)))
-        listed = self._promising(own, position, limit)
-        ordered = self._reranked(own, listed)
-        scored = [
-            Scored(self._key(entry), score(own.cylinders, self._cylinders(entry)))
-            for entry in sorted(self._best(ordered, limit))
-        ]
+        return self.best_of(own, self.short_list(own, position, limit), limit)
+
+    def short_list(self, probe: Probe, position: Position, limit: int) -> list[int]:
+        """Step 1: the entries that may be among the best `limit` keys, in the order of the gallery.
+
+        The shortest beginning of the entries in the order of their ranks that has SHORT_SHARE of those of a fitting
+        position, and entries of SHORT_KEYS and of twice `limit` keys: a person of many fingers is one key.
+        """
+        ranks = self.ranks(probe.words, position)
+        fitting = int((ranks >= 0).sum())
+        share, keys = int(np.ceil(SHORT_SHARE * fitting)), max(SHORT_KEYS, 2 * limit)
+        taken = max(share, keys)
+        while (length := self._reaching(keys, listed := best_ranked(ranks, taken))) is None and taken < fitting:
+            taken *= 2
+        return sorted(listed[: max(share, length or taken)])
+
+    def best_of(self, probe: Probe, listed: Sequence[int], limit: int) -> list[Scored]:
+        """Steps 2 and 3: the best `limit` keys of a short list, scored."""
+        chosen = sorted(self._best(self._reranked(probe, listed), limit))
+        pieces = [chosen[at : at + _SCORED_PIECE] for at in range(0, len(chosen), _SCORED_PIECE)]
+        parts = self._each(lambda piece: self.scored(probe, piece), pieces)
         best: dict[str, Scored] = {}
-        for one in sorted(scored, key=lambda one: -one.score):
+        for one in sorted(itertools.chain.from_iterable(parts), key=lambda one: -one.score):
             best.setdefault(one.key, one)
         return list(best.values())[:limit]
+
+    def scored(self, probe: Probe, entries: Sequence[int]) -> list[Scored]:
+        """Step 3: the exact score of each of these entries."""
+        return [Scored(self._key(entry), score(probe.cylinders, self._cylinders(entry))) for entry in entries]
 
     def ranks(self, words: Words, position: Position) -> Ranks:
         """Step 1: the rank of every entry, -1 of those of another position."""
@@ -89,18 +113,14 @@ class FingerGallery:
         parts = self._each(lambda block: block.ranks(words, number, unknown), self.blocks)
         return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
-    def _promising(self, probe: Probe, position: Position, limit: int) -> list[int]:
-        """The entries to re-rank, in the order of the gallery."""
-        ranks = self.ranks(probe.words, position)
-        allowed = int((ranks >= 0).sum())
-        wanted = max(SHORT_LIST, 2 * limit, int(np.ceil(SHORT_SHARE * allowed)))
-        taken = wanted
-        while True:
-            listed = best_ranked(ranks, taken)
-            keys = {self._key(entry) for entry in listed}
-            if len(keys) >= wanted or len(listed) >= allowed:
-                return sorted(listed)
-            taken *= 2  # some keys have several entries among the best
+    def _reaching(self, keys: int, listed: Sequence[int]) -> int | None:
+        """How many of the first entries it takes for so many keys; None when they are not that many."""
+        seen: set[str] = set()
+        for count, entry in enumerate(listed, 1):
+            seen.add(self._key(entry))
+            if len(seen) == keys:
+                return count
+        return None
 
     def _reranked(self, probe: Probe, listed: Sequence[int]) -> list[int]:
         """Step 2: the same entries, best first."""
@@ -142,9 +162,9 @@ class FingerGallery:
         block, inside = self._locate(entry)
         return block.cylinders(inside)
 
-    def _each(self, work: Callable[[Any], NDArray[Any]], parts: Sequence[Any]) -> list[NDArray[Any]]:
+    def _each(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
         """Some work for each part, by as many threads as there may be, in the order of the parts."""
-        threads = self.threads or allowed()
+        threads = self.threads or granted()
         if threads == 1 or len(parts) < 2:
             return [work(part) for part in parts]
         with ThreadPoolExecutor(threads) as pool:
@@ -155,13 +175,14 @@ _: type[Gallery] = FingerGallery
 
 
 def best_ranked(ranks: Ranks, wanted: int) -> list[int]:
-    """The `wanted` entries of highest rank, of equals the first ones; none below 0."""
-    allowed = np.flatnonzero(ranks >= 0)
-    if wanted >= len(allowed):
-        return [int(entry) for entry in allowed]
-    level = np.partition(ranks[allowed], len(allowed) - wanted)[len(allowed) - wanted]
-    above, equal = np.flatnonzero(ranks > level), np.flatnonzero(ranks == level)
-    return [int(entry) for entry in (*above, *equal[: wanted - len(above)])]
+    """The `wanted` entries of highest rank, best first, of equals the first ones; none below 0."""
+    fitting = np.flatnonzero(ranks >= 0)
+    if wanted < len(fitting):
+        level = np.partition(ranks[fitting], len(fitting) - wanted)[len(fitting) - wanted]
+        above, equal = np.flatnonzero(ranks > level), np.flatnonzero(ranks == level)
+        fitting = np.concatenate([above, equal[: wanted - len(above)]])
+    best: list[int] = fitting[np.argsort(-ranks[fitting], kind="stable")].tolist()
+    return best
 
 
 def warm_up() -> None:

@@ -20,7 +20,7 @@ from models.encoder import Entry, Gallery, Scored
 from models.iris_code import FORMAT, WORDS, IrisCode, Words, nothing_known, unpack
 from models.iris_compare import scores
 from models.iris_kernel import HEAD, STOPPED, TAIL, Likenesses, Turned, search, split, together
-from models.search_threads import allowed
+from models.search_threads import granted
 from models.template import Template, TemplateError
 
 BLOCK = 4096  # entries: 4 MB; a change copies as much, and a search has enough blocks to share among threads
@@ -118,7 +118,7 @@ class IrisGallery:
     def likenesses(self, probe: Turned, position: Position) -> Likenesses:
         """Of every entry, as models/iris_kernel.py has it."""
         number = _POSITIONS[position]
-        threads = self.threads or allowed()
+        threads = self.threads or granted()
         if threads == 1 or len(self.blocks) < 2:
             parts = [block.search(probe, number) for block in self.blocks]
         else:

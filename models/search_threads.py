@@ -2,15 +2,15 @@
 
 import os
 
-_allowed = os.cpu_count() or 1
+_granted = os.cpu_count() or 1
 
 
 def allow(threads: int) -> None:
     """From now on, in every gallery that was not given a number of its own."""
-    global _allowed  # noqa: PLW0603 - a setting of the process
-    _allowed = threads
+    global _granted  # noqa: PLW0603 - a setting of the process
+    _granted = threads
 
 
-def allowed() -> int:
+def granted() -> int:
     """At most so many at once."""
-    return _allowed
+    return _granted

@@ -3,7 +3,7 @@
 The gallery is synthesised at the level of minutiae (simulators/minutiae_synthesis.py) and put on disk in a plain
 layout, one file for each array, from which it is opened as a map. Real people can be hidden in it: of a folder of
 FINGER_IMPRESSION pictures the first impression of each finger, F fingers a person in the order of their names; the
-other impressions are the probes.
+other impressions are the probes. A traveller is found who alone is the most likely: who shares the first place is not.
 """
 
 import functools
@@ -11,51 +11,40 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import numpy as np
 import typer
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from drivers.sample import Modality, Position, Sample
+from drivers.sample import Position
 from models.block import BLOCK, Probe
 from models.calibration import fuse, load_calibration
-from models.cylinders import Rows, rows_of
-from models.finger import FingerEncoder
-from models.gallery import SHORT_SHARE, FingerGallery, best_ranked, warm_up
+from models.cylinders import Rows
+from models.gallery import SHORT_SHARE, FingerGallery, warm_up
 from models.minutiae import FORMAT, PIXELS_PER_INCH, no_minutiae, pack
 from models.prefilter import rank_plain
 from models.template import Template
 from simulators.bench_gallery import POSITIONS, Crowd, Writer, opened
+from simulators.bench_mates import Traveller, people_of, spread
+from simulators.images import PPI_RANGE, ImageFileError
 from simulators.minutiae_synthesis import HEIGHT, WIDTH, again
 
 LIMIT = 50  # candidates a probe, as in agent/watchlist.py
 SYNTHETIC_PROBES = 20
 MOST_TIMED = 20  # probes of each kind of measurement
 PLAIN_ENTRIES = 2048  # for the yardstick
-SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})
 
 T = TypeVar("T")
 
 out = Console(highlight=False, soft_wrap=True, stderr=True)
 search = typer.Typer(name="search", help="One traveller among many.", no_args_is_help=True, add_completion=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Traveller:
-    """A person in the gallery, and probes of the same fingers."""
-
-    number: int
-    references: tuple[Rows, ...]
-    probes: tuple[tuple[Rows, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +56,9 @@ class SearchFigures:
     threads: int
     prefilter_per_s_core: float
     yardstick_ratio: float
-    rerank_us: float
+    rerank_us: float  # of an entry of the short list on one thread, the exact scores of the best of them included
+    exact_us: float  # of one exact score, cylinders of the reference made anew
+    short_list: int  # entries of a finger
     search_s: float
     search_longest_s: float
     open_s: float
@@ -92,11 +83,16 @@ def finger(
     mates: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder of FINGER_IMPRESSION.png to hide.")
     ] = None,
-    source_ppi: Annotated[float, typer.Option(help="Resolution of those pictures.")] = PIXELS_PER_INCH,
+    source_ppi: Annotated[
+        float, typer.Option(min=PPI_RANGE[0], max=PPI_RANGE[1], help="Resolution of those pictures.")
+    ] = PIXELS_PER_INCH,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Search fingers in a synthetic gallery, real mates hidden in it where given."""
-    hidden = list(people_of(mates, fingers_each, source_ppi, size)) if mates else []
+    try:
+        hidden = list(people_of(mates, fingers_each, source_ppi, size)) if mates else []
+    except (ImageFileError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
     figures = measure(size, fingers_each, threads, hidden)
     table = Table("figure", "value", box=None)
     for name, value in asdict(figures).items():
@@ -116,42 +112,14 @@ def measure(size: int, fingers_each: int, threads: int, hidden: Sequence[Travell
         return _measure(gallery, size, fingers_each, hidden or found, open_s, start_s, real=bool(hidden))
 
 
-def people_of(folder: Path, fingers_each: int, source_ppi: float, size: int) -> Iterator[Traveller]:
-    """The people of a folder: the first impression of each finger is the reference."""
-    encoder = FingerEncoder(threads=os.cpu_count() or 1)
-    touches: dict[str, dict[int, Rows]] = {}
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    for path in track(files, "encoding", console=out):
-        name, _, impression = path.stem.rpartition("_")
-        if not name or not impression.isdigit():
-            raise typer.BadParameter(f"{path.name}: a picture is named FINGER_IMPRESSION.png, as 101_1.png")
-        touches.setdefault(name, {})[int(impression)] = rows_of(encoder.minutiae(_sample(path, source_ppi)))
-    people = [tuple(group) for group in _groups(list(touches.values()), fingers_each)]
-    if not people or len(people) > size:
-        raise typer.BadParameter(f"{folder}: {len(people)} persons of {fingers_each} fingers; the gallery has {size}")
-    for person, number in zip(people, np.linspace(0, size - 1, len(people)).astype(int).tolist(), strict=True):
-        common = sorted(set.intersection(*(set(one) for one in person)))
-        probes = tuple(tuple(one[impression] for one in person) for impression in common[1:])
-        yield Traveller(number, tuple(one[common[0]] for one in person), probes)
-
-
-def _groups(items: Sequence[dict[int, Rows]], size: int) -> Iterator[Sequence[dict[int, Rows]]]:
-    return (items[at : at + size] for at in range(0, len(items) - size + 1, size))
-
-
-def _sample(path: Path, source_ppi: float) -> Sample:
-    with Image.open(path) as picture:
-        image = np.array(picture.convert("L"))
-    return Sample(Modality.FINGER, Position.UNKNOWN, image, 8, source_ppi, datetime.now(UTC), "file")
-
-
 def _make(
     folder: Path, rng: np.random.Generator, size: int, fingers_each: int, hidden: Sequence[Traveller], threads: int
 ) -> list[Traveller]:
     """Write the gallery; returns synthetic travellers who are in it."""
     total = size * fingers_each
     instead = {t.number * fingers_each + f: rows for t in hidden for f, rows in enumerate(t.references)}
-    wanted = {n * fingers_each + f for n in range(min(SYNTHETIC_PROBES, size)) for f in range(fingers_each)}
+    travellers = spread(size, min(SYNTHETIC_PROBES, size))
+    wanted = {n * fingers_each + f for n in travellers for f in range(fingers_each)}
     kept: dict[int, Rows] = {}
     with Writer(folder, fingers_each) as writer, ThreadPoolExecutor(threads) as pool:
         crowd = Crowd(size)
@@ -162,7 +130,7 @@ def _make(
             for (at, count), part in zip(group, made, strict=True):
                 writer.write(at, part)
                 kept |= {at + i: part.fingers.one(i) for i in range(count) if at + i in wanted}
-    return [_synthetic(rng, n, fingers_each, kept) for n in range(min(SYNTHETIC_PROBES, size))]
+    return [_synthetic(rng, n, fingers_each, kept) for n in travellers]
 
 
 def _synthetic(rng: np.random.Generator, number: int, fingers_each: int, kept: dict[int, Rows]) -> Traveller:
@@ -191,13 +159,16 @@ def _measure(
     alone = FingerGallery(gallery.blocks, threads=1)
     few = [probe[0] for _, probe in probes[:MOST_TIMED]]
     per_s, ratio = _prefilter_speed(alone, few)
+    rerank = _reranking(alone, few)
     return SearchFigures(
         persons=size,
         fingers=fingers_each,
         threads=gallery.threads,
         prefilter_per_s_core=round(per_s),
         yardstick_ratio=round(ratio, 1),
-        rerank_us=round(_rerank_us(gallery, few), 1),
+        rerank_us=round(rerank.each_us, 1),
+        exact_us=round(rerank.exact_us, 1),
+        short_list=rerank.listed,
         search_s=round(float(np.median(seconds)), 4),
         search_longest_s=round(max(seconds), 4),
         open_s=round(open_s, 3),
@@ -205,20 +176,24 @@ def _measure(
         start_s=round(start_s, 2),
         bytes_per_template=round(sum(block.nbytes for block in gallery.blocks) / len(gallery), 1),
         outside_top1_pct=round(100 * float(np.mean(outside)), 3) if real else None,
-        found_pct=round(100 * float(np.mean([str(n) == best for n, _, best in results])), 3) if real else None,
+        found_pct=round(100 * float(np.mean([found(str(n), rates) for n, _, rates in results])), 3) if real else None,
         probes=len(probes),
     )
 
 
-def identify(gallery: FingerGallery, probe: Sequence[Rows]) -> str:
-    """The person whose fingers are most like the probe's, fused as agent/watchlist.py does."""
+def identify(gallery: FingerGallery, probe: Sequence[Rows]) -> dict[str, float]:
+    """The false match rate of each candidate, of all fingers fused as agent/watchlist.py does."""
     rate = load_calibration(FORMAT).false_match_rate
     rates: dict[str, dict[int, float]] = {}
     for number, rows in enumerate(probe):
         for key, score in gallery.search(template_of(rows), POSITIONS[number], LIMIT):
             rates.setdefault(key, {})[number] = rate(score)
-    fused = {key: fuse([one.get(n, 1.0) for n in range(len(probe))]) for key, one in rates.items()}
-    return min(fused, key=lambda key: (fused[key], key))
+    return {key: fuse([one.get(n, 1.0) for n in range(len(probe))]) for key, one in rates.items()}
+
+
+def found(key: str, rates: Mapping[str, float]) -> bool:
+    """Whether a person alone is the most likely of the candidates."""
+    return key in rates and all(rates[key] < rate for other, rate in rates.items() if other != key)
 
 
 def template_of(rows: Rows) -> Template:
@@ -257,13 +232,25 @@ def _prefilter_speed(alone: FingerGallery, probes: Sequence[Rows]) -> tuple[floa
     return float(np.median(ours)), float(np.median(np.array(ours) / np.array(plain)))
 
 
-def _rerank_us(gallery: FingerGallery, probes: Sequence[Rows]) -> float:
-    """Microseconds a candidate on one thread, of those that the prefilter proposes in the first block."""
-    block, times = gallery.blocks[0], []
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """Of steps 2 and 3 of a search, on one thread."""
+
+    each_us: float  # of both, by entries of the short list
+    exact_us: float  # of step 3, by scored entry
+    listed: int
+
+
+def _reranking(alone: FingerGallery, probes: Sequence[Rows]) -> Reranking:
+    """Medians over the probes, each of a finger of the first position."""
+    each, exact, listed = [], [], []
     for rows in probes:
         probe = Probe.of(rows)
-        ranks = block.ranks(probe.words, 0, 0)
-        listed = np.array(sorted(best_ranked(ranks, 256)), np.int64)
-        seconds, _ = _timed(functools.partial(block.rerank, probe, listed))
-        times.append(1e6 * seconds / len(listed))
-    return float(np.median(times))
+        short = alone.short_list(probe, POSITIONS[0], LIMIT)
+        both_s, _ = _timed(functools.partial(alone.best_of, probe, short, LIMIT))
+        some = short[:LIMIT]
+        exact_s, _ = _timed(functools.partial(alone.scored, probe, some))
+        each.append(1e6 * both_s / len(short))
+        exact.append(1e6 * exact_s / len(some))
+        listed.append(len(short))
+    return Reranking(float(np.median(each)), float(np.median(exact)), int(np.median(listed)))

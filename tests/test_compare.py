@@ -13,7 +13,7 @@ from models.calibration import load_calibration
 from models.compare import compare
 from models.cylinders import PLACES, Cylinders, cylinders
 from models.encoder import Entry
-from models.gallery import SHORT_LIST, FingerGallery
+from models.gallery import SHORT_KEYS, FingerGallery
 from models.likeness import pair_similarity
 from models.minutiae import FORMAT, Minutiae, no_minutiae, pack, unpack
 from models.template import Template, TemplateError
@@ -241,7 +241,7 @@ def test_a_search_gives_the_scores_of_compare(gallery: FingerGallery) -> None:
 
 
 def test_a_limit_beyond_the_short_list_is_kept(gallery: FingerGallery) -> None:
-    assert len(gallery.search(_probe_of(5), Position.UNKNOWN, 2 * SHORT_LIST)) == 2 * SHORT_LIST
+    assert len(gallery.search(_probe_of(5), Position.UNKNOWN, 2 * SHORT_KEYS)) == 2 * SHORT_KEYS
     assert len(gallery.search(_probe_of(5), Position.UNKNOWN, 1000)) == 300
 
 
@@ -265,7 +265,7 @@ def test_a_key_with_several_fingers_appears_once_with_its_best() -> None:
 
 
 def test_a_key_with_many_fingers_does_not_crowd_out_others() -> None:
-    crowd = [Entry("crowd", Position.UNKNOWN, _probe_of(1))] * (SHORT_LIST + 30)
+    crowd = [Entry("crowd", Position.UNKNOWN, _probe_of(1))] * (SHORT_KEYS + 30)
     gallery = FingerGallery.build([*crowd, *_entries([1], Position.UNKNOWN)])
     assert {one.key for one in gallery.search(_probe_of(1), Position.UNKNOWN, 2)} == {"crowd", "ref-1"}
 

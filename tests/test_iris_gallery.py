@@ -162,7 +162,7 @@ def test_a_search_takes_no_more_threads_than_the_configuration_allows(
             super().__init__(threads)
 
     monkeypatch.setattr(iris_gallery, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(search_threads, "_allowed", 3)
+    monkeypatch.setattr(search_threads, "_granted", 3)
     IrisGallery(pieces).likenesses(Turned.of(CODES[0]), Position.UNKNOWN)
     assert made == [3]
 

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from typer.testing import CliRunner
 
 from drivers.sample import Position
@@ -16,19 +18,20 @@ from models.block import BLOCK, Block, Probe, joined
 from models.compare import compare
 from models.compare_kernel import evidence
 from models.compiled import NUMBA, PLAIN
-from models.cylinder_kernel import described, described_block, fill
+from models.cylinder_kernel import described, described_block, fill, fill_block
 from models.cylinders import Rows, of_rows, rows_of
 from models.encoder import Entry
-from models.gallery import FingerGallery, best_ranked, warm_up
+from models.gallery import SHORT_KEYS, FingerGallery, best_ranked, warm_up
 from models.likeness import local_likeness
 from models.minutiae import unpack
 from models.packed import LANES, packed, unpacked
 from models.prefilter import rank, rank_compiled, rank_plain
 from models.rerank import rerank_compiled
 from simulators.bench import app
-from simulators.bench_search import people_of, template_of
+from simulators.bench_mates import people_of, spread
+from simulators.bench_search import found, template_of
 from simulators.minutiae_synthesis import again, fingers
-from tests.conftest import SHARED
+from tests.conftest import SHARED, touch
 from tests.conftest import template_of as real_template_of
 
 FINGERS = fingers(np.random.default_rng(3), 400)
@@ -130,9 +133,46 @@ def _rows_of(seed: int, impression: int) -> Rows:
 
 def test_the_best_ranked_are_the_first_of_equals_and_never_those_below_zero() -> None:
     ranks = np.array([5, -1, 7, 5, 0, 5], np.int32)
-    assert sorted(best_ranked(ranks, 2)) == [0, 2]
-    assert sorted(best_ranked(ranks, 3)) == [0, 2, 3]
-    assert sorted(best_ranked(ranks, 99)) == [0, 2, 3, 4, 5]
+    assert best_ranked(ranks, 2) == [2, 0]
+    assert best_ranked(ranks, 3) == [2, 0, 3]
+    assert best_ranked(ranks, 99) == [2, 0, 3, 5, 4]
+
+
+def _short_list(keys: list[str], limit: int) -> list[int]:
+    """Of the fingers of these persons, one after another."""
+    gallery = FingerGallery(
+        tuple(
+            Block.of(tuple(keys[at : at + 70]), np.zeros(len(keys[at : at + 70]), np.uint8), ROWS[at : at + 70])
+            for at in range(0, len(keys), 70)
+        )
+    )
+    return gallery.short_list(Probe.of(_again(3)), Position.UNKNOWN, limit)
+
+
+def _in_order_of_ranks(count: int) -> list[int]:
+    ranks = _block(ROWS).ranks(Probe.of(_again(3)).words, 0, 0)
+    return best_ranked(ranks, count)
+
+
+def test_the_short_list_has_as_many_entries_as_persons_where_each_has_one() -> None:
+    assert _short_list([str(n) for n in range(400)], 5) == sorted(_in_order_of_ranks(SHORT_KEYS))
+    assert _short_list([str(n) for n in range(400)], 50) == sorted(_in_order_of_ranks(100))
+
+
+def test_the_short_list_goes_on_until_it_has_enough_persons_and_no_further() -> None:
+    """Ten fingers a person, position unknown: forty persons, of whom the list is to have all but few."""
+    persons = [n // 10 for n in range(400)]
+    wanted = _in_order_of_ranks(400)
+    assert _short_list([str(n) for n in persons], 5) == list(range(400))  # fewer persons than there are to be
+    three_each = [n // 3 for n in range(400)]
+    seen = [len({three_each[entry] for entry in wanted[:count]}) for count in range(401)]
+    assert _short_list([str(n) for n in three_each], 5) == sorted(wanted[: seen.index(SHORT_KEYS)])
+
+
+def test_the_short_list_has_a_share_of_the_entries_not_of_the_persons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.gallery.SHORT_SHARE", 0.5)
+    for each in (1, 2):
+        assert _short_list([str(n // each) for n in range(400)], 5) == sorted(_in_order_of_ranks(200))
 
 
 # --- the whole search --------------------------------------------------------------------------------------
@@ -166,8 +206,8 @@ def test_a_search_without_machine_code_gives_the_same() -> None:
 
 def test_what_is_returned_has_the_score_of_compare_over_all_cylinders(gallery: FingerGallery) -> None:
     probe = template_of(_again(9))
-    for key, found in gallery.search(probe, Position.RIGHT_INDEX, 9):
-        assert found == compare(probe, template_of(ROWS[int(key.removeprefix("ref-"))]))
+    for key, value in gallery.search(probe, Position.RIGHT_INDEX, 9):
+        assert value == compare(probe, template_of(ROWS[int(key.removeprefix("ref-"))]))
 
 
 def test_growing_and_shrinking_share_what_does_not_change() -> None:
@@ -198,16 +238,24 @@ def test_after_any_changes_a_gallery_is_as_if_newly_built(changes: list[tuple[in
 def test_the_first_traveller_waits_for_no_compiler(gallery: FingerGallery) -> None:
     """Whatever a gallery went through, its arrays are of the types that the warm-up compiled for."""
     warm_up()
-    kernels = [rank_compiled, rerank_compiled, fill, evidence]
+    kernels = [rank_compiled, rerank_compiled, fill, fill_block, evidence]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     changed = gallery.changed(_entries(range(3)), frozenset({"ref-5"}))
     changed.search(template_of(_again(2)), Position.RIGHT_INDEX, 3)
     changed.search(real_template_of(1, 1), Position.UNKNOWN, 3)
-    assert [len(kernel.signatures) for kernel in kernels] == before == [1, 1, 1, 1]  # type: ignore[attr-defined]
+    assert [len(kernel.signatures) for kernel in kernels] == before == [1] * len(kernels)  # type: ignore[attr-defined]
 
 
-def test_a_hundred_thousand_fingers_take_at_most_2_kb_each(gallery: FingerGallery) -> None:
-    assert sum(block.nbytes for block in gallery.blocks) / len(gallery) < 2048
+def test_a_finger_of_40_to_60_minutiae_takes_at_most_2_kb_with_its_key() -> None:
+    """Two fingers a person, whose key is as long as those that an enrolment makes and kept once."""
+    most = np.concatenate(ROWS[:2])
+    rows = [most[: 40 + n % 21] for n in range(210)]
+    keys = tuple(key for _ in range(105) for key in [uuid.uuid4().hex] * 2)
+    gallery = FingerGallery((Block.of(keys, np.zeros(len(keys), np.uint8), rows),))
+    names = sum(sys.getsizeof(key) for key in {id(key): key for key in keys}.values()) + sys.getsizeof(keys)
+    assert np.mean([len(one) for one in rows]) == 50
+    assert len(most) >= 60
+    assert sum(block.nbytes for block in gallery.blocks) + names <= 2048 * len(gallery)
 
 
 # --- the bench ---------------------------------------------------------------------------------------------
@@ -224,6 +272,72 @@ def test_the_bench_reports_what_the_issue_asks_for(tmp_path: Path) -> None:
     assert figures.keys() >= wanted | {"found_pct", "yardstick_ratio"}
     assert figures["found_pct"] is None
     assert figures["yardstick_ratio"] > 1 or NUMBA is None
+    assert figures["short_list"] == 60  # of sixty persons none is left out
+    assert figures["rerank_us"] > figures["exact_us"] / 2  # most of the sixty are scored exactly
+
+
+def test_who_shares_the_first_place_is_not_found() -> None:
+    assert found("a", {"a": 1e-7, "b": 1e-6})
+    assert not found("a", {"a": 1e-7, "b": 1e-7})
+    assert not found("a", {"a": 1e-6, "b": 1e-7})
+    assert not found("a", {"b": 1.0})
+    assert not found("a", {})
+
+
+def test_travellers_stand_in_the_middle_of_equal_parts_of_the_gallery() -> None:
+    assert spread(100, 2) == [25, 75]
+    assert spread(3, 3) == [0, 1, 2]
+
+
+def _picture(path: Path, seed: int, impression: int) -> None:
+    Image.fromarray(touch(seed, impression)).save(path)
+
+
+def test_real_people_are_hidden_and_found_whatever_the_depth_of_their_pictures(tmp_path: Path) -> None:
+    _picture(tmp_path / "a_1.png", 1, 1)
+    deep = touch(1, 2).astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "a_2.png")
+    _picture(tmp_path / "b_1.png", 2, 1)  # of whom there is nothing to search with
+    file = tmp_path / "figures.json"
+    options = ["--size", "80", "--mates", str(tmp_path), "--json", str(file)]
+    done = CliRunner().invoke(app, ["search", "finger", *options])
+    assert done.exit_code == 0, done.output
+    figures = json.loads(file.read_text())
+    assert (figures["probes"], figures["found_pct"], figures["outside_top1_pct"]) == (1, 100, 0)
+    people = list(people_of(tmp_path, 1, 500.0, 80))
+    assert [(one.number, len(one.probes)) for one in people] == [(20, 1), (60, 0)]
+    shallow = tmp_path / "shallow"
+    shallow.mkdir()
+    _picture(shallow / "a_1.png", 1, 1)
+    _picture(shallow / "a_2.png", 1, 2)
+    (same,) = people_of(shallow, 1, 500.0, 80)
+    assert (same.probes[0][0] == people[0].probes[0][0]).all()
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "complaint"),
+    [
+        ([], [], "holds no picture FINGER_IMPRESSION.png"),
+        (["thumb.png"], [], "thumb.png: a picture is named FINGER_IMPRESSION.png"),
+        (["a_1.png", "a_01.png"], [], "a_1.png and a_01.png are the same impression"),
+        (["a_1.png", "b_1.png"], [], "nobody has a second impression"),
+        (["a_1.png", "b_2.png"], ["--fingers", "2"], "a and b make a person, and have no impression of the same"),
+        (["a_1.png", "a_2.png"], ["--fingers", "2"], "has 0 persons of 2 fingers"),
+        (["a_1.png", "a_2.png", "text_1.png"], [], "text_1.png is no picture that can be read"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_named_with_what_is_expected(
+    tmp_path: Path, names: list[str], options: list[str], complaint: str
+) -> None:
+    for name in names:
+        if name.startswith("text"):
+            (tmp_path / name).write_text("not a picture")
+        else:
+            _picture(tmp_path / name, 1, 1)
+    arguments = ["search", "finger", "--size", "9", "--mates", str(tmp_path), *options]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "400"})
+    assert done.exit_code == 2
+    assert complaint in done.output
 
 
 @pytest.mark.shared
