@@ -3,6 +3,9 @@
 Big-endian. A record has a header of 24 bytes; for each finger view a header of 4 bytes, 6 bytes a minutia, and a block
 of extended data, which we write empty and pass over. What the format cannot hold is lost on the way out: directions
 finer than 1/256 turn, coordinates beyond 16383, the size of each view (the record has one size for all).
+
+A quality is 0 to 100; of a minutia 0 says that none is reported. Writers that know later editions put 254 (not
+reported) or 255 (could not be computed) in its place, which is read as 0.
 """
 
 import struct
@@ -13,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from models.minutiae import PIXELS_PER_INCH, TURN, Kind, Minutiae, pack, unpack
+from models.minutiae import MAX_QUALITY, PIXELS_PER_INCH, TURN, Kind, Minutiae, pack, unpack
 from models.record_reader import Reader
 from models.template import Template, TemplateError
 
@@ -29,6 +32,7 @@ _RESOLUTION = round(PIXELS_PER_INCH / _CM_PER_INCH)  # 197 pixels per cm, which 
 _COORDINATE_MASK = 0x3FFF  # 14 bits; above them two bits of kind
 _ANGLE_STEP = TURN // 256
 _MAX_VIEWS = 255
+_UNKNOWN_QUALITIES = (254, 255)
 _IMPRESSION_LIVE_PLAIN = 0
 # Table 2 of the standard; the order of Position is that of the table.
 _POSITIONS = [p for p in Position if p.modality is None or p.modality.value == "finger"]
@@ -135,13 +139,22 @@ def _minutiae(rows: NDArray[np.void], frame: _Frame, quality: int) -> Minutiae:
     return Minutiae(
         width=int(width),
         height=int(height),
-        quality=quality,
+        quality=int(_known(np.uint8(quality), "finger quality")),
         x=np.minimum(_scaled(x, frame.x_factor), width - 1).astype(np.uint16),
         y=np.minimum(_scaled(y, frame.y_factor), height - 1).astype(np.uint16),
         direction=rows["angle"].astype(np.uint16) * np.uint16(_ANGLE_STEP),
         kind=kind.astype(np.uint8),
-        qualities=rows["quality"].copy(),
+        qualities=_known(rows["quality"], "minutia quality"),
     )
+
+
+def _known(quality: NDArray[np.uint8] | np.uint8, what: str) -> NDArray[np.uint8]:
+    """With 0 for what later editions say of an unknown one. TemplateError names the field that has another value."""
+    known = np.where(np.isin(quality, _UNKNOWN_QUALITIES), 0, quality).astype(np.uint8)
+    if np.any(known > MAX_QUALITY):
+        unknown = " or ".join(map(str, _UNKNOWN_QUALITIES))
+        raise TemplateError(f"{_NAME}: a {what} is not 0 to {MAX_QUALITY}, nor {unknown} for one that is not known")
+    return known
 
 
 def _scaled(pixels: int | NDArray[np.integer], factor: float) -> NDArray[np.float64]:

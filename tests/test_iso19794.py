@@ -125,6 +125,17 @@ def test_what_500_ppi_rounds_to_is_500_ppi(resolution: int) -> None:
     assert list(unpack(view.template).x) == [100, 255]
 
 
+@pytest.mark.parametrize("unknown", [254, 255])
+def test_a_quality_that_later_editions_call_unknown_is_none(unknown: int) -> None:
+    record = bytearray(GOLDEN)
+    for at in (26, 33):  # of the finger, of its first minutia
+        record[at] = unknown
+    (view, _) = from_record(bytes(record))
+    finger = unpack(view.template)
+    assert (finger.quality, list(finger.qualities)) == (0, [0, 0])
+    assert list(finger.x) == [100, 255]
+
+
 @pytest.mark.parametrize(
     ("at", "replacement", "complaint"),
     [
@@ -136,11 +147,13 @@ def test_what_500_ppi_rounds_to_is_500_ppi(resolution: int) -> None:
         (22, b"\1", "bytes follow the last view"),
         (22, b"\3", "ends within the finger view header that begins at byte 57"),
         (24, b"\x0b", "position 11"),
-        (26, b"\x65", "quality is out of range"),
+        (26, b"\x65", "a finger quality is not 0 to 100"),
+        (26, b"\xfd", "a finger quality is not 0 to 100"),
         (27, b"\x20", "ends within the minutiae"),
         (28, b"\xc0", "reserved type 3"),
         (28, b"\x41\x00", "outside of the image"),
-        (33, b"\x65", "minutia quality is out of range"),
+        (33, b"\x65", "a minutia quality is not 0 to 100"),
+        (39, b"\xfd", "a minutia quality is not 0 to 100"),
         (52, b"\x00\x04", "ends within the extended data"),
     ],
 )
