@@ -1,4 +1,4 @@
-"""Machine code for the search, where numba is there; without it the plain numpy of compare.py and cylinders.py serves.
+"""Machine code for searches and comparisons, where numba is there; without it the plain numpy that it repeats serves.
 
 Compiled functions release the interpreter, so that threads share one gallery, and are kept on disk for the next start.
 Where no folder can be written, they are compiled anew at each start: gallery.warm_up does that before any traveller.

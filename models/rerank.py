@@ -1,7 +1,7 @@
-"""The second step of a search: local_likeness() of models/compare.py over the LANES best cylinders of each entry.
+"""The second step of a search: models.likeness.local_likeness() over the LANES best cylinders of each entry.
 
 The same arithmetic in machine code, so that a short list of thousands can be put in order; equal to it within rounding.
-What a search returns is then scored by models.compare itself, over all cylinders and with its geometry.
+What a search returns is then scored by models/compare.py, over all cylinders and with its geometry.
 """
 
 import math
@@ -47,7 +47,7 @@ def unpack_lanes(words: Values, fields: Values) -> int:
 
 @compiled
 def similarities(a: Values, b: Values, i: int, turned: Values, out: Values) -> None:
-    """Of cylinder i of `a` with each of `b`: step 1 of models/compare.py. `turned`: how far apart they point."""
+    """Of cylinder i of `a` with each of `b`: models.likeness.pair_similarity(). `turned`: how far apart they point."""
     for k in range(LANES):
         even, odd = a[6, i] & b[6, k], a[7, i] & b[7, k]
         left = count_bits(a[0, i] & even) + count_bits(a[1, i] & even) + count_bits(a[2, i] & even)
@@ -65,7 +65,7 @@ def similarities(a: Values, b: Values, i: int, turned: Values, out: Values) -> N
 
 @compiled
 def first_of(a_count: int, a_places: Values, b_count: int, b_places: Values) -> bool:
-    """Whether a comes first in the order of models/compare.py."""
+    """Whether a comes first: models.likeness.in_order()."""
     if a_count != b_count:
         return a_count < b_count
     for column in (2, 0, 1):
