@@ -3,6 +3,7 @@
 This file opens and captures; nb1010_tables.py says what the bytes mean.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -36,12 +37,17 @@ from drivers.transport import Attachment, parse_usb_url
 from drivers.usb_link import UsbLink
 from drivers.usb_url import AnyUsbUrl, UsbUrl
 
+log = logging.getLogger(__name__)
+
 MATCHES = (UsbMatch(0x298D, 0x1010, "NEXT Biometrics NB-1010-U", "usb"),)
 
 DEPTH_BITS = 8
 OUT, IN = 0x02, 0x83
 ANSWER_S = 0.5  # the longest that the sensor takes for one message
 QUIET_S = 0.1  # nothing for so long: what it still had to say is said
+LATE_S = 3.0  # so late may come what the sensor owes after it kept us waiting: a bus that was asleep, a busy hub
+ASKED_AGAIN = 4  # times that a look for a finger is taken once more, where its answer was none
+ORDER_TRIES = 3
 DRAIN_S = 5.0  # a sensor that talks for longer without being asked is none
 
 
@@ -86,9 +92,7 @@ class Nb1010:
             self._drain(self._link)
             deadline = self._link.now() + timeout
             self._await_lift(self._link, deadline)
-            self._await_finger(self._link, deadline)
-            captured_at = datetime.now(UTC)
-            image = self._take_image(self._link)
+            image, captured_at = self._image_of_a_finger(self._link, deadline)
             self._lift_first = True
             return Sample(self.modality, position, image, DEPTH_BITS, self._options.ppi, captured_at, device=self._name)
 
@@ -129,14 +133,7 @@ class Nb1010:
         """Hear one sound answer; what was left unread, by us or an earlier owner, comes before it."""
         self._seen_at = None
         self._drain(link)
-        try:
-            level = self._contact(link)
-        except TransferTimeout:
-            raise
-        except ProtocolError:
-            self._drain(link)
-            level = self._contact(link)
-        if level > self._options.contact:
+        if self._contact(link) > self._options.contact:
             self._seen_at = link.now()
 
     def _ask(self, link: UsbLink, command: Command) -> bytes:
@@ -152,20 +149,54 @@ class Nb1010:
         return answer
 
     def _contact(self, link: UsbLink) -> int:
-        """How much of the sensor is touched, 0 to 255."""
+        """How much of the sensor is touched, 0 to 255.
+
+        The question changes nothing in the sensor, so it is put again where the answer was damaged or late.
+        """
+        try:
+            return self._level(link)
+        except ProtocolError as error:
+            return self._contact_after(link, error)
+
+    def _contact_after(self, link: UsbLink, error: ProtocolError) -> int:
+        """The same after an answer that was none.
+
+        What is still on its way is let by, and from the second time on waited for: an answer that comes late would be
+        taken for that to the next question.
+        """
+        late_until = link.now() + LATE_S
+        for number in range(ASKED_AGAIN):
+            log.debug("%s: asks again: %s", self._name, error)
+            self._drain(link, max(late_until - link.now(), QUIET_S) if number else QUIET_S)
+            try:
+                level = self._level(link)
+            except ProtocolError as again:
+                error = again
+                continue
+            self._unread = True
+            if not self._drain(link):  # else it may have been the answer to the question before
+                return level
+        raise error
+
+    def _level(self, link: UsbLink) -> int:
         return self._ask(link, FINGER_CHECK)[CONTACT_AT]
 
-    def _drain(self, link: UsbLink) -> None:
-        """Let the sensor finish what a cancelled, damaged or stalled transfer has left on its way."""
-        deadline = link.now() + DRAIN_S
+    def _drain(self, link: UsbLink, patience: float = QUIET_S) -> bool:
+        """Let the sensor finish what a cancelled, damaged or stalled transfer has left on its way.
+
+        So many seconds of `patience` are had with the first of it. Whether anything came.
+        """
+        deadline, came = link.now() + DRAIN_S, False
         while self._unread:
             try:
                 with self._halts_cleared(link):
-                    link.read(IN, IMAGE_BYTES, QUIET_S)
+                    link.read(IN, IMAGE_BYTES, QUIET_S if came else patience)
+                came = True
             except TransferTimeout:
                 self._unread = False
             if self._unread and link.now() > deadline:
                 raise ProtocolError(f"{self._name}: talks without end; unplug it and plug it in again")
+        return came
 
     @contextmanager
     def _halts_cleared(self, link: UsbLink) -> Iterator[None]:
@@ -200,6 +231,23 @@ class Nb1010:
         if left <= 0:
             raise CaptureRetry(reason)
         link.pause(min(self._options.poll_s, left))
+
+    def _image_of_a_finger(self, link: UsbLink, deadline: float) -> tuple[NDArray[np.uint8], datetime]:
+        """Wait for a finger and take its image; all of it again where an order had another order's answer.
+
+        A message that came twice puts every later answer behind by one: the finger may then be one that has left.
+        """
+        for _ in range(ORDER_TRIES - 1):
+            self._await_finger(link, deadline)
+            captured_at = datetime.now(UTC)
+            try:
+                return self._take_image(link), captured_at
+            except ProtocolError as error:
+                log.debug("%s: begins again: %s", self._name, error)
+                self._drain(link)
+        self._await_finger(link, deadline)
+        captured_at = datetime.now(UTC)
+        return self._take_image(link), captured_at
 
     def _take_image(self, link: UsbLink) -> NDArray[np.uint8]:
         """The image that comes after the two orders, in 90 messages of two lines."""

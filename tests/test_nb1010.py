@@ -159,6 +159,49 @@ def test_an_image_that_never_comes_is_asked_for_again(model: Nb1010Model, sensor
     assert (sensor.capture(1.0).image == expected).all()
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.55, 1.0, 2.9])
+def test_an_answer_that_comes_late_is_let_by_and_the_question_put_again(
+    model: Nb1010Model, sensor: Nb1010, seconds: float
+) -> None:
+    expected = press(model, 4)
+    model.inject("late", at="data", packet=0, seconds=seconds)
+    assert (sensor.capture(1.0).image == expected).all()
+    model.lift()
+    with pytest.raises(CaptureRetry) as caught:
+        sensor.capture(0.0)
+    assert caught.value.reason is Retry.NOTHING_PRESENTED
+
+
+@pytest.mark.parametrize("fault", ["garbage", "drop", "double", "flip", "lost", "stall", "duplicate"])
+def test_a_damaged_look_for_a_finger_is_taken_again(model: Nb1010Model, sensor: Nb1010, fault: str) -> None:
+    expected = press(model, 4)
+    model.faults.random.seed(2)
+    model.inject(fault, packet=0)
+    assert (sensor.capture(1.0).image == expected).all()
+    assert model.commands[0x12] == 1
+
+
+def test_an_answer_that_came_twice_is_not_taken_for_that_to_the_next_order(model: Nb1010Model, sensor: Nb1010) -> None:
+    with pytest.raises(CaptureRetry):
+        sensor.capture(0.0)
+    model.inject("duplicate", packet=0)
+    expected = press(model, 5)
+    assert (sensor.capture(1.0).image == expected).all()
+
+
+def test_a_finger_that_only_an_answer_of_before_tells_of_is_none(
+    usb: VirtualUsb, model: Nb1010Model, sensor: Nb1010
+) -> None:
+    """Every answer is one behind: the look says that a finger is there when it has just left."""
+    model.inject("duplicate", packet=0)
+    usb.time.later(0.12, lambda: press(model, 4))
+    usb.time.later(0.16, model.lift)
+    with pytest.raises(CaptureRetry) as caught:
+        sensor.capture(1.0)
+    assert caught.value.reason is Retry.NOTHING_PRESENTED
+    assert model.commands[0x12] == 0
+
+
 def test_what_another_program_left_unread_is_passed_over(usb: VirtualUsb, model: Nb1010Model) -> None:
     link = usb.open_link()
     link.write(0x02, CAPTURE.message, 1.0)

@@ -35,6 +35,7 @@ CARRY_ON = 0.7  # of the scripts whose sensor is well at the end: it is not open
 LATENESS_S = (0.05, 0.4, 1.0, 3.0)
 LATEST_S = max(LATENESS_S) + 2.0  # after so long everything that was late has arrived
 STORY_S = 6.0  # events of a round happen within so long
+GONE_S = 0.1  # no finger leaves between two looks of a sensor that has to be asked: they are at most 0.05 s apart
 
 
 class Hang(BaseException):
@@ -269,8 +270,9 @@ class Script:
         return self._image is not None and bool(np.sum(sample.image != self._image) <= self._target.may_differ)
 
     def _see_nobody(self) -> None:
-        """The finger of an earlier sample has been lifted."""
+        """The finger of an earlier sample has been lifted, and not in this very moment."""
         target = self._target
+        target.time.run(lambda: False, GONE_S)
         ended = self._call("capture of nobody", lambda: target.sensor.capture(0.0), target.capture_s)
         if ended != "CaptureRetry":
             self._problem(f"the capture of nobody after all was mended ended with {ended}")
