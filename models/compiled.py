@@ -5,8 +5,11 @@ Where no folder can be written, they are compiled anew at each start: gallery.wa
 """
 
 import functools
+import hashlib
 import os
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -39,11 +42,39 @@ def compiled(function: F, *, inline: bool = False, exact: bool = False) -> F:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set() if exact else {"contract"}}
     if inline:
         options["inline"] = "always"
+    made: F
     try:
-        made: F = NUMBA.njit(cache=True, **options)(function)
+        made = NUMBA.njit(cache=True, **options)(function)
     except RuntimeError:  # nowhere to keep it
         made = NUMBA.njit(**options)(function)
+    else:
+        _stamp_all(made, Path(function.__code__.co_filename))
     return made
+
+
+def _stamp_all(made: Any, module: Path) -> None:  # noqa: ANN401 - what numba makes of a function
+    """Compile it anew when any module has changed that its own imports: it may hold constants and functions of others.
+
+    Numba by itself looks only at the file of the function.
+    """
+    made._cache._cache_file._source_stamp = _stamp(module)  # noqa: SLF001 - numba has no other place for it
+
+
+@functools.cache
+def _stamp(module: Path) -> str:
+    """Of the sources of a module and of all beside it that it imports, or these do."""
+    sources: dict[Path, bytes] = {}
+    left = [module]
+    while left:
+        path = left.pop()
+        sources[path] = path.read_bytes()
+        named = re.findall(r"\w+", " ".join(_IMPORTS.findall(sources[path].decode())))
+        beside = (module.with_name(f"{name}.py") for name in dict.fromkeys(named))
+        left += [other for other in beside if other not in sources and other.exists()]
+    return hashlib.sha256(b"".join(sources[path] for path in sorted(sources))).hexdigest()
+
+
+_IMPORTS = re.compile(r"^\s*(?:from|import) .*", re.MULTILINE)
 
 
 def _count_bits() -> Callable[[Any], Any]:

@@ -19,7 +19,7 @@ from models.iris_compare import GAIN, counts, likeness
 
 HEAD = 8  # words: 512 bits
 TAIL = WORDS - HEAD
-STOP_OF, STOP = 100, 41  # a turn is given up when STOP_OF * differing >= STOP * compared, in the head
+STOP_OF, STOP = 100, 42  # a turn is given up when STOP_OF * differing >= STOP * compared, in the head
 STOPPED = -1.0  # below every likeness, which is -0.5 to 0.5
 NOT_ALLOWED = -2.0
 LANES = 8  # words of a vector

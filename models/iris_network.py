@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from scipy import ndimage
 
-from models.iris_geometry import Floats
+from models.iris_geometry import Bools, Floats
 from models.iris_polar import sample
 from models.manifest import load_card
 from models.session import Session
@@ -20,6 +21,7 @@ HEIGHT, WIDTH = 128, 160  # what the network sees
 INSIDE_PUPIL, INSIDE_LIMBUS, USABLE = range(3)  # its maps
 LEAST_PIXELS = 12  # of its picture, inside a pupil
 _SURE = 0.5
+_LIKE = 0.3  # of the area of the largest pupil: a second eye's is seldom smaller, stray patches are
 
 
 class Frame(NamedTuple):
@@ -70,6 +72,7 @@ class _Blob(NamedTuple):
     y: float
     radius: float
     certainty: float
+    pixels: Bools
 
 
 @functools.cache
@@ -91,30 +94,41 @@ def maps_of(image: npt.NDArray[np.uint8]) -> tuple[Floats, Frame]:
     return _session().run_named({"image": framed})[0][0], frame
 
 
-def see(image: npt.NDArray[np.uint8]) -> Seen | None:
-    """The eye in an image u8[h, w]; None where the network sees none."""
+def see(image: npt.NDArray[np.uint8]) -> tuple[Seen, ...]:
+    """The eyes in an image u8[h, w], the surest first; none where the network sees none."""
     maps, frame = maps_of(image)
-    pupil, limbus = _blob(maps[0]), _blob(maps[1])
-    if pupil is None or limbus is None or pupil.radius >= limbus.radius:
+    irises = _discs(maps[INSIDE_LIMBUS])
+    found = (_seen(pupil, irises, Chances(maps, frame)) for pupil in _discs(maps[INSIDE_PUPIL]))
+    return tuple(sorted((seen for seen in found if seen is not None), key=lambda seen: -seen.certainty))
+
+
+def _seen(pupil: _Blob, irises: list[_Blob], chances: Chances) -> Seen | None:
+    """The eye of a pupil; None where no limbus is about it."""
+    about = [iris for iris in irises if iris.pixels[round(pupil.y), round(pupil.x)] and iris.radius > pupil.radius]
+    if not about:
         return None
-    ring = maps[1] > _SURE
-    shown = float(maps[2][ring].mean()) if ring.any() else 0.0
+    limbus, frame = about[0], chances.frame
     x, y = frame.back(pupil.x, pupil.y)
     limbus_x, limbus_y = frame.back(limbus.x, limbus.y)
     certainty = min(pupil.certainty, limbus.certainty)
+    usable = float(chances.maps[USABLE][limbus.pixels].mean())
     radii = (pupil.radius / frame.scale, limbus.radius / frame.scale)
-    return Seen(x, y, radii[0], limbus_x, limbus_y, radii[1], certainty, shown, Chances(maps, frame))
+    return Seen(x, y, radii[0], limbus_x, limbus_y, radii[1], certainty, usable, chances)
 
 
-def _blob(chances: Floats) -> _Blob | None:
-    """The disc that a map shows: its middle, its radius by its area, and how much of a disc it is."""
-    sure = chances > _SURE
-    area = int(sure.sum())
-    if area < LEAST_PIXELS:
-        return None
-    rows, columns = np.nonzero(sure)
+def _discs(chances: Floats) -> list[_Blob]:
+    """The patches that a map shows, the largest first; none much smaller than that."""
+    parts, _ = ndimage.label(chances > _SURE)
+    areas = np.bincount(parts.ravel())[1:]
+    least = max(LEAST_PIXELS, _LIKE * areas.max(initial=0))
+    return [_disc(chances, parts == 1 + part) for part in np.argsort(-areas, kind="stable") if areas[part] >= least]
+
+
+def _disc(chances: Floats, pixels: Bools) -> _Blob:
+    """A patch as a disc: its middle, its radius by its area, and how much of a disc it is."""
+    rows, columns = np.nonzero(pixels)
     y, x = float(rows.mean()), float(columns.mean())
-    radius = float(np.sqrt(area / np.pi))
+    radius = float(np.sqrt(len(rows) / np.pi))
     within = (np.arange(HEIGHT)[:, None] - y) ** 2 + (np.arange(WIDTH)[None, :] - x) ** 2 < radius**2
-    share = float((within & sure).sum()) / max(int((within | sure).sum()), 1)
-    return _Blob(x, y, radius, share * float(chances[sure].mean()))
+    share = float((within & pixels).sum()) / max(int((within | pixels).sum()), 1)
+    return _Blob(x, y, radius, share * float(chances[pixels].mean()), pixels)

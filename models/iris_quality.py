@@ -5,6 +5,7 @@ The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to
 the product: one hopeless property spoils a sample however good the others are. `glance` is the quick answer.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ _ANGLES = spread(64)
 _ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
 _GLIMPSED = 0.8  # evidence of an eye in a glance: lashes of closed eyes have up to that, of open ones few less
 _BLACK = 25  # grey below which 99 % of a picture of nothing stay
+_FLAWED = 0.7  # share of a measure below which it is told
+# Of the shorter side of the picture, by the iris, from which on a flaw is that it has no room.
+_FILLED = {Flaw.PARTIAL: 0.8, Flaw.TOO_FEW_FEATURES: 0.95}
 _GLARING = 0.08  # share of the iris that reflections may hide; a lamp alone hides less
 
 
@@ -61,6 +65,7 @@ RAMPS = (
 
 # Of what the network shows at a glance: the same flaws, where they can be seen so soon.
 GLANCE_RAMPS = (
+    Ramp("rivals", 1, 0, Flaw.SEVERAL),
     Ramp("certainty", 0.5, 0.8, Flaw.TOO_FEW_FEATURES),
     Ramp("diameter", 50, 100, Flaw.TOO_FAR),
     Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
@@ -74,25 +79,32 @@ def judge(image: Pixels, found: Segmentation | None) -> Quality:
     """The quality of an image u8[h, w] in which `segment` has found this."""
     if found is None:
         return Quality(0, _nothing(image), {})
-    measures = measure(image, found)
-    shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in RAMPS}
-    worst = min(RAMPS, key=lambda ramp: shares[ramp])
-    flaw = worst.flaw if shares[worst] < 0.7 else None
-    if flaw in {Flaw.EYE_CLOSED, Flaw.TOO_FEW_FEATURES} and measures["glare"] > _GLARING:
-        flaw = Flaw.GLARE
-    return Quality(round(100 * float(np.prod(list(shares.values())))), flaw, measures)
+    return _weighed(RAMPS, measure(image, found))
 
 
 def glance(image: Pixels) -> Quality:
     """A quick answer for one frame u8[h, w]: whether an open eye is there, large enough, within the picture, sharp."""
-    seen = see(image) if min(image.shape) >= SMALLEST else None
-    if seen is None or seen.certainty < _SEEN:
+    seen = [one for one in see(image) if one.certainty >= _SEEN] if min(image.shape) >= SMALLEST else []
+    if not seen:
         return Quality(0, Flaw.EMPTY, {})
-    measures = _glanced(image, seen)
-    shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in GLANCE_RAMPS}
-    worst = min(shares, key=lambda ramp: shares[ramp])
-    score = round(100 * float(np.prod(list(shares.values()))))
-    return Quality(score, worst.flaw if shares[worst] < 0.7 else None, measures)
+    return _weighed(GLANCE_RAMPS, _glanced(image, seen[0]) | {"rivals": float(len(seen) - 1)})
+
+
+def _weighed(ramps: Sequence[Ramp], measures: dict[str, float]) -> Quality:
+    """The product of all shares, and the flaw of the smallest."""
+    shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in ramps}
+    worst = min(ramps, key=lambda ramp: shares[ramp])
+    flaw = _in_other_words(worst.flaw, measures) if shares[worst] < _FLAWED else None
+    return Quality(round(100 * float(np.prod(list(shares.values())))), flaw, measures)
+
+
+def _in_other_words(flaw: Flaw, measures: dict[str, float]) -> Flaw:
+    """The same flaw by its cause, where a measure betrays it."""
+    if flaw in {Flaw.EYE_CLOSED, Flaw.TOO_FEW_FEATURES} and measures.get("glare", 0.0) > _GLARING:
+        return Flaw.GLARE
+    if measures["filled"] > _FILLED.get(flaw, np.inf):
+        return Flaw.TOO_CLOSE
+    return flaw
 
 
 def _glanced(image: Pixels, seen: Seen) -> dict[str, float]:
@@ -101,6 +113,7 @@ def _glanced(image: Pixels, seen: Seen) -> dict[str, float]:
     return {
         "certainty": seen.certainty,
         "diameter": 2 * seen.limbus,
+        "filled": 2 * seen.limbus / min(image.shape),
         "in_picture": _in_picture(image, limbus),
         "seen": seen.usable,
         "blur": _blur(image, pupil, seen.limbus),
@@ -123,6 +136,7 @@ def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
         "certainty": found.certainty,
         "rivalry": found.measures.get("rival", 0.0) / max(found.measures.get("evidence", 1.0), 0.1),
         "diameter": 2 * limbus.mean_radius,
+        "filled": 2 * limbus.mean_radius / min(image.shape),
         "in_picture": _in_picture(image, limbus),
         "usable": float(found.usable.sum()) / max(_area(limbus) - _area(pupil), 1.0),
         "blur": _blur(image, pupil, limbus.mean_radius),

@@ -9,6 +9,7 @@
 Steps 1 and 2 work on a picture of at most ROUGH pixels a side.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from models.iris_boundary import (
 )
 from models.iris_geometry import Bools, Boundary, Segmentation, spread
 from models.iris_location import Disc, find_discs, reduced
-from models.iris_network import Seen, see
+from models.iris_network import Chances, Seen, see
 from models.iris_occlusion import Lids, Look, find_lids, look_of, usable_pixels
 from models.iris_polar import sample
 
@@ -70,7 +71,7 @@ def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
         return None
     best = eyes[0]
     apart = [eye.evidence for eye in eyes[1:] if _another(best.limbus.boundary, eye.limbus.boundary)]
-    return _in_detail(image, best, max(apart, default=0.0), seen)
+    return _in_detail(image, best, max(apart, default=0.0), seen[0].chances if seen else None)
 
 
 def warm_up() -> None:
@@ -80,14 +81,14 @@ def warm_up() -> None:
     segment(np.select([away < 25, away < 60], [20, 90], 200).astype(np.uint8))
 
 
-def find_eyes(image: npt.NDArray[np.uint8], seen: Seen | None = None) -> list[Eye]:
+def find_eyes(image: npt.NDArray[np.uint8], seen: Sequence[Seen] = ()) -> list[Eye]:
     """What may be eyes in an image u8[h, w], in its pixels, the most likely first: where the network has seen one."""
     small, side = reduced(image, ROUGH)
     rough = np.rint(small).astype(np.uint8)
     scene = make_ready(rough, _ROUGH_SPOT, 1.2)
     smallest = _SMALLEST_LIMBUS * min(rough.shape)
-    if seen is not None and seen.certainty >= SURE:
-        return [_enlarged(_seen_eye(scene, seen, side), side)]
+    if seen and seen[0].certainty >= SURE:
+        return [_enlarged(_seen_eye(scene, one, side), side) for one in seen if one.certainty >= SURE]
     return [_enlarged(eye, side) for eye in _eyes(scene, find_discs(rough), smallest)]
 
 
@@ -190,7 +191,7 @@ class _Detail(NamedTuple):
     look: Look
 
 
-def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float, seen: Seen | None) -> Segmentation:
+def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float, chances: Chances | None) -> Segmentation:
     limbus = eye.limbus.boundary
     reach = _SURROUNDING * limbus.mean_radius
     left, top = max(0, int(limbus.x - reach)), max(0, int(limbus.y - reach))
@@ -199,8 +200,8 @@ def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float, seen: Seen 
     circles = [_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)]
     lamp = _lamp_level(image[part], *circles)
     scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)), lamp)
-    if eye.certainty and seen is not None:
-        scene = scene._replace(chances=seen.chances.of_part(left, top))
+    if eye.certainty and chances is not None:
+        scene = scene._replace(chances=chances.of_part(left, top))
     found = _follow(scene, *circles)
     usable: Bools = np.zeros(image.shape, dtype=bool)
     inner, outer = found.pupil.boundary, found.limbus.boundary

@@ -210,11 +210,15 @@ def _orientation(rng: Generator, grid: Grid, layout: Layout) -> Field:
     return np.asarray(field + wander, dtype=np.float32)
 
 
+_FARTHEST = 4.0  # standard deviations: no ridge of a finger is narrower or wider still
+
+
 def _period(rng: Generator, grid: Grid, layout: Layout, mean: float) -> Field:
     """Ridges are wider apart towards the joint than at the fingertip, and vary from place to place."""
     foot = min((y for _, y in layout.deltas), default=-3.0)
     below = 1.0 - _rise(grid.y, foot, 1.5)
-    return np.asarray(mean * (0.97 + 0.16 * below + 0.05 * smooth_noise(rng, grid.shape, 1.8 / grid.pitch)), np.float32)
+    wander = np.clip(smooth_noise(rng, grid.shape, 1.8 / grid.pitch), -_FARTHEST, _FARTHEST)
+    return np.asarray(mean * (0.97 + 0.16 * below + 0.05 * wander), np.float32)
 
 
 def draw_flow(rng: Generator, grid: Grid, pattern: Pattern, mean_period: float) -> Flow:

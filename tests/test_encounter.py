@@ -343,7 +343,7 @@ def test_a_finger_left_on_after_a_poor_sample_is_told_to_lift_and_waited_for(mak
 def test_a_finger_that_is_never_lifted_ends_with_the_step(make: Make) -> None:
     kiosk = make(step_timeout_s=0.2)
     kiosk.enlist(LISTED)
-    kiosk.one.play(BLANK, *[CaptureRetry(Retry.LIFT_FINGER)] * 100_000)
+    kiosk.one.play(BLANK, *(CaptureRetry(Retry.LIFT_FINGER) for _ in range(100_000)))
     assert kiosk.until_decided()[0].reason.code is ReasonCode.ABANDONED
 
 

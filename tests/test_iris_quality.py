@@ -63,6 +63,23 @@ def test_two_eyes_are_one_too_many() -> None:
     assert answer.flaw is Flaw.SEVERAL
 
 
+def test_two_eyes_are_one_too_many_at_a_glance_too() -> None:
+    """Whoever is taken for nobody hears nothing: this traveller must."""
+    small = picture(21, EyeCondition.NORMAL)[::2, ::2]
+    answer = glance(np.concatenate([small, small[:, ::-1]], axis=1))
+    assert (answer.score, answer.flaw) == (0, Flaw.SEVERAL)
+
+
+def test_an_eye_that_does_not_fit_is_asked_to_move_back() -> None:
+    image = picture(21, EyeCondition.NORMAL)
+    found = segment(image)
+    assert found is not None
+    x, y, reach = int(found.pupil.x), int(found.pupil.y), int(0.75 * found.limbus.mean_radius)
+    near = np.ascontiguousarray(image[y - reach : y + reach, x - reach : x + reach])
+    assert glance(near).flaw is Flaw.TOO_CLOSE
+    assert quality(near).flaw is Flaw.TOO_CLOSE
+
+
 def test_a_picture_that_is_too_small_is_not_judged_by_its_noise() -> None:
     assert quality(np.zeros((20, 20), np.uint8)) == Quality(0, Flaw.EMPTY)
     assert quality(np.zeros((0, 0), np.uint8)).score == 0
