@@ -26,6 +26,7 @@ from urllib.parse import quote
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, Stalled, TransferTimeout
 from drivers.transport import SerialUrl, SocketUrl, Transport, Url
+from drivers.usb_configuration import WantedInterface
 from drivers.usb_link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbLink
 from drivers.usb_url import AnyUsbUrl
 
@@ -97,7 +98,7 @@ class Recorder:
             self._file.write(f"{Line(self._clock() - self._start, call, answer, error)}\n")
             self.lines += 1
 
-    def connect(self, url: Url | AnyUsbUrl, *interface: int) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, see below
+    def connect(self, url: Url | AnyUsbUrl, *interface: WantedInterface) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, see below
         """Open the device and listen to it: what a driver takes as `connect`."""
         if isinstance(url, SerialUrl | SocketUrl):
             return self.transport(self._opened(url.open))

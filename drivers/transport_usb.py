@@ -19,6 +19,7 @@ from drivers.errors import (
     TransferTimeout,
 )
 from drivers.libusb import BULK, CONTROL, NO_DEVICE, Events, Flight, Functions
+from drivers.usb_configuration import WantedInterface, endpoint_types, number_of
 from drivers.usb_link import Inbox, PendingRead, UsbIdentity, UsbLink
 from drivers.usb_sysfs import PluggedIn, plugged_in, raw_configuration
 from drivers.usb_transfers import TAKE_BACK_S, Link, Outcome, Signals, Transfer
@@ -50,8 +51,11 @@ def find_usb() -> list[UsbIdentity]:
     return [device.identity for device in plugged_in()]
 
 
-def open_usb(url: UsbUrl, interface: int = 0) -> UsbLink:
-    """Find the device and claim one of its interfaces. LinkLost (DeviceTaken and Forbidden are) says why not."""
+def open_usb(url: UsbUrl, interface: WantedInterface = 0) -> UsbLink:
+    """Find the device and claim one of its interfaces. LinkLost (DeviceTaken and Forbidden are) says why not.
+
+    ProtocolError: it has no such interface.
+    """
     device = _choose(url, [device for device in plugged_in() if _is_kind(device, url)])
     backend = _backend()
     try:
@@ -116,25 +120,24 @@ def _lost(device: PluggedIn, error: USBError) -> LinkLost:
 class _LibusbWire(Signals):
     """The transfers of one claimed interface."""
 
-    def __init__(self, backend: Backend, handle: Handle, device: PluggedIn, interface: int) -> None:
+    def __init__(self, backend: Backend, handle: Handle, device: PluggedIn, interface: WantedInterface) -> None:
         super().__init__()
         self._backend = backend
         self._handle = handle
-        self._interface = interface
         self._node = device.node
         self._detached = False
         self._flying = set[Flight]()
         self._lock = threading.Lock()
         self.identity = device.identity
         try:
-            value = self._configure()
+            self.configuration = raw_configuration(device.identity.port, self._configure())
+            self._interface = self._numbered(interface)
             self._claim()
         except BaseException:
             backend.close_device(handle)
             raise
         _events().hold()
-        self.configuration = raw_configuration(device.identity.port, value)
-        self._types = _endpoint_types(self.configuration)
+        self._types = endpoint_types(self.configuration)
 
     def _configure(self) -> int:
         """The active configuration; the first is set where there is none. A recording refuses to be asked: no harm."""
@@ -144,6 +147,12 @@ class _LibusbWire(Signals):
                 return active
             self._backend.set_configuration(self._handle, 1)
         return 1
+
+    def _numbered(self, wanted: WantedInterface) -> int:
+        number = number_of(self.configuration, wanted)
+        if number is None:
+            raise ProtocolError(f"{self.identity}: has no interface of class {wanted}; is it what its id says?")
+        return number
 
     def _claim(self) -> None:
         with suppress(USBError):  # where the kernel has none, or cannot say
@@ -205,13 +214,3 @@ class _LibusbWire(Signals):
                 self._backend.attach_kernel_driver(self._handle, self._interface)
         self._backend.close_device(self._handle)
         _events().release()
-
-
-def _endpoint_types(configuration: bytes) -> dict[int, int]:
-    """Address -> type of transfer of each endpoint."""
-    types, place = {}, 0
-    while place + 4 <= len(configuration) and configuration[place] >= 2:
-        if configuration[place + 1] == 5:
-            types[configuration[place + 2]] = configuration[place + 3] & 3
-        place += configuration[place]
-    return types

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from drivers.errors import LinkLost, ProtocolError
+from drivers.usb_configuration import WantedInterface
 from drivers.usb_link import UsbIdentity, UsbLink
 from drivers.usb_transfers import IN, Link, Outcome, Signals, Transfer
 from drivers.usb_url import UsbIpUrl
@@ -41,7 +42,7 @@ LONGEST_CONFIGURATION = 0xFFFF
 LONGEST_STRING = 255
 
 
-def open_usbip(url: UsbIpUrl, interface: int) -> UsbLink:
+def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
     """Import the device; every interface of it is then ours. LinkLost (DeviceTaken is one) says why not."""
     link = begin_usbip(url, interface)
     try:
@@ -52,7 +53,7 @@ def open_usbip(url: UsbIpUrl, interface: int) -> UsbLink:
     return link
 
 
-def begin_usbip(url: UsbIpUrl, interface: int) -> "UsbIpLink":
+def begin_usbip(url: UsbIpUrl, interface: WantedInterface) -> "UsbIpLink":
     """Begin to import the device. What comes of it shows in the first use of the link, which cancel() can end."""
     del interface
     return UsbIpLink(UsbIpWire(url))

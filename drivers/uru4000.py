@@ -7,7 +7,7 @@ uru4000_cipher.py make the picture, uru4000_tables.py says what the bytes mean.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -22,13 +22,14 @@ from drivers.uru4000_options import Uru4000Options
 from drivers.uru4000_tables import (
     MODEL_OF_IDS,
     MODELS,
+    READER_INTERFACE,
     VERSIONS,
     Interrupt,
     Mode,
     Model,
 )
 from drivers.usb_link import UsbLink
-from drivers.usb_url import AnyUsbUrl, UsbUrl
+from drivers.usb_url import OpenInterface, UsbUrl
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ MATCHES = tuple(model.match for model in MODELS)
 DEPTH_BITS = 8
 IMAGE_TRIES = 3  # while the finger lies there
 ANSWER_S = 0.2  # the reader's own time to say whether a finger is there; not the person's
+LATE_S = 3.0  # so long after a wait for a finger may the message come that would have ended it
+LATE_MESSAGES = 2  # that may come of such waits
 ASK_AGAIN_S = 2.0  # a message of a lifted finger may have been lost
 
 
@@ -47,7 +50,11 @@ class Uru4000:
     streams = False
 
     def __init__(
-        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.begin()
+        self,
+        url: str,
+        options: Options,
+        *,
+        connect: OpenInterface = lambda url, interface: url.begin(interface),
     ) -> None:
         self._options = parse_options(Uru4000Options, "uru4000", options)
         self._url = parse_usb_url(url)
@@ -59,17 +66,18 @@ class Uru4000:
         self._link: Uru4000Link | None = None
         self._upside_down = False
         self._lift_first = False
+        self._doubt_until = 0.0  # a message of a finger may be of one that has left
 
     def open(self) -> DeviceInfo:
         """Claim the reader and bring it to scan power."""
         self.close()
         with self._attachment.attempt(), self._closed_on_failure():
-            usb = self._connect(self._url)
+            usb = self._connect(self._url, READER_INTERFACE)
             self._attachment.attach(usb)
             model = self._model_of(usb)
             self._link = Uru4000Link(usb, model, self._name, self._options.seed)
             self._link.power_up()
-            self._upside_down, self._lift_first = model.upside_down, False
+            self._upside_down, self._lift_first, self._doubt_until = model.upside_down, False, 0.0
             return self._info(model, usb.identity.serial, self._link.device_info())
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
@@ -124,6 +132,7 @@ class Uru4000:
         except (CaptureRetry, Cancelled) as ended:
             if not self._lift_first or isinstance(ended, Cancelled):
                 link.switch_off()
+                self._doubt_until = link.now() + LATE_S
             raise
 
     # Opening
@@ -165,6 +174,14 @@ class Uru4000:
                 raise CaptureRetry(Retry.LIFT_FINGER)
 
     def _await_finger(self, link: Uru4000Link, deadline: float) -> None:
+        """Wait until a finger is told; told late of one that may have left, the reader is asked once more."""
+        self._ask_for_finger(link, deadline)
+        for _ in range(LATE_MESSAGES):
+            if link.now() < self._doubt_until:
+                self._ask_for_finger(link, deadline)
+
+    def _ask_for_finger(self, link: Uru4000Link, deadline: float) -> None:
+        """The reader tells at once of a finger that lies there already."""
         link.forget_messages()
         link.set_mode(Mode.AWAIT_FINGER_ON)
         if not link.await_message(Interrupt.FINGER_ON, max(deadline - link.now(), ANSWER_S)):

@@ -38,6 +38,7 @@ MODELS = (
 )
 MODEL_OF_IDS = {(model.vendor, model.product): model for model in MODELS}
 
+READER_INTERFACE = (0xFF, 0xFF, 0xFF)  # in a keyboard the keys have others, number 0 among them
 INTERRUPT_ENDPOINT, INTERRUPT_BYTES = 0x81, 64
 IMAGE_ENDPOINT = 0x82
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlsplit
 
+from drivers.usb_configuration import WantedInterface
 from drivers.usb_link import UsbLink
 
 PORT = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
@@ -33,13 +34,13 @@ class UsbUrl:
         where = f"?port={self.port}" if self.port else f"?serial={quote(self.serial)}" if self.serial else ""
         return f"usb:{self.vendor:04x}:{self.product:04x}{where}"
 
-    def open(self, interface: int = 0) -> UsbLink:
+    def open(self, interface: WantedInterface = 0) -> UsbLink:
         """Find the device and claim one of its interfaces. LinkLost (DeviceTaken is one) says why not."""
         from drivers.transport_usb import open_usb  # noqa: PLC0415 - a kiosk without USB sensors needs no libusb
 
         return open_usb(self, interface)
 
-    def begin(self, interface: int = 0) -> UsbLink:
+    def begin(self, interface: WantedInterface = 0) -> UsbLink:
         """As open(), which takes no time here."""
         return self.open(interface)
 
@@ -57,13 +58,13 @@ class UsbIpUrl:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"usbip://{host}:{self.port}/{self.busid}"
 
-    def open(self, interface: int = 0) -> UsbLink:
+    def open(self, interface: WantedInterface = 0) -> UsbLink:
         """Import the device and claim one of its interfaces. LinkLost (DeviceTaken is one) says why not."""
         from drivers.transport_usbip import open_usbip  # noqa: PLC0415 - as above
 
         return open_usbip(self, interface)
 
-    def begin(self, interface: int = 0) -> UsbLink:
+    def begin(self, interface: WantedInterface = 0) -> UsbLink:
         """The same at once: what comes of it shows in the first use of the link, which cancel() can end."""
         from drivers.transport_usbip import begin_usbip  # noqa: PLC0415 - as above
 
@@ -71,6 +72,8 @@ class UsbIpUrl:
 
 
 AnyUsbUrl = UsbUrl | UsbIpUrl
+OpenInterface = Callable[[AnyUsbUrl, WantedInterface], UsbLink]
+"""Opens a device and claims one of its interfaces."""
 
 
 def parse_usb(url: str) -> UsbUrl:

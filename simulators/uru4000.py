@@ -15,7 +15,6 @@ from simulators.uru4000_image import HEIGHT, WIDTH, Block, image
 from simulators.uru4000_units import (
     ALIVE,
     CHALLENGES,
-    CONFIGURATION,
     DEVICE_INFO,
     HUNG,
     LOW_POWER,
@@ -103,8 +102,9 @@ class Uru4000Model:
         if (width, height) != (WIDTH, HEIGHT) or len(pixels) != WIDTH * HEIGHT:
             raise ValueError(f"this sensor needs {WIDTH}x{HEIGHT} pixels, not {len(pixels)} as {width}x{height}")
         with self._lock:
+            comes = self._finger is None
             self._finger, self._lift_asked = bytes(pixels), False
-            if self._state.mode == AWAIT_ON:
+            if comes and self._state.mode == AWAIT_ON:
                 self._say(FINGER_ON)
 
     def lift(self) -> None:
@@ -157,7 +157,7 @@ class Uru4000Model:
             reader.name,
             self.settings.serial,
             (0, 0, 0),
-            CONFIGURATION,
+            reader.configuration,
         )
 
     def attach(self, wire: UsbWire, now: float) -> None:  # noqa: ARG002 - the contract of all devices
@@ -235,7 +235,7 @@ class Uru4000Model:
         late = self.faults.take("late_power_on")
         start = self.settings.power_on_s + (float(late["seconds"]) if late else 0.0)
         for after in self.settings.power_on_messages:
-            self._say(POWER_ON, start + after)
+            self._say_later(POWER_ON, start + after)
 
     def _take_response(self, data: bytes) -> None:
         state = self._state
@@ -272,9 +272,15 @@ class Uru4000Model:
         if not self.faults.strikes("no_finger_off"):
             self._say(FINGER_OFF)
 
-    def _say(self, message: int, after: float = 0.0) -> None:
+    def _say_later(self, message: int, after: float) -> None:
+        """A finger that comes until then is told before."""
         if self._wire:
-            self._wire.send(INTERRUPT, message.to_bytes(2).ljust(MESSAGE_BYTES, b"\x00"), after)
+            self._wire.later(after, lambda: self._say(message))
+
+    def _say(self, message: int) -> None:
+        with self._lock:
+            if self._wire:
+                self._wire.send(INTERRUPT, message.to_bytes(2).ljust(MESSAGE_BYTES, b"\x00"))
 
     def _send_image(self) -> None:
         if self.faults.strikes("fault_report"):

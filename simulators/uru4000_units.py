@@ -6,6 +6,7 @@ Written from ../shared/facts/usb-fingerprint.md, sections 1 to 4. Standard libra
 from dataclasses import dataclass
 
 from simulators.uru4000_image import Block
+from simulators.usb_standard import configuration_descriptor, endpoint_descriptor, interface_descriptor
 
 ALIVE, WRONG, LOW_POWER = 0x01, 0x04, 0x80
 HUNG = WRONG | LOW_POWER
@@ -14,6 +15,18 @@ DEVICE_INFO = bytes.fromhex("1a0a1a0a01150000002000108b211130")  # of a real 450
 
 # One vendor interface, an interrupt and a bulk endpoint: that of a real 4500, which names no strings in it.
 CONFIGURATION = bytes.fromhex("0902200001010080640904000002ffffff000705810340000807058202400000")
+
+# A keyboard has its keys too. How a real one numbers its interfaces was not recorded; keys are usually the first.
+HID_DESCRIPTOR = bytes.fromhex("092111010001224100")
+KEYBOARD_CONFIGURATION = configuration_descriptor(
+    interface_descriptor(0, 0, 1, (3, 1, 1)),
+    HID_DESCRIPTOR,
+    endpoint_descriptor(0x83, 3, 8, 10),
+    interface_descriptor(1, 0, 2, (0xFF, 0xFF, 0xFF)),
+    endpoint_descriptor(0x81, 3, 64, 8),
+    endpoint_descriptor(0x82, 2, 64),
+    interfaces=2,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,12 @@ class Reader:
     name: str
     upside_down: bool = False
     challenges: bool = False  # it wakes up only for a host that knows the key
+    keys: bool = False  # it is a part of a keyboard
+
+    @property
+    def configuration(self) -> bytes:
+        """Its whole configuration descriptor."""
+        return KEYBOARD_CONFIGURATION if self.keys else CONFIGURATION
 
 
 # Challenges and their AES-128 under the key of the facts, as OpenSSL has them: the model needs no cipher.
@@ -38,8 +57,8 @@ CHALLENGES = (
 READERS = {
     "4500": Reader(0x05BA, 0x000A, "DigitalPersona, Inc.", "U.are.U 4500 Fingerprint Reader", upside_down=True),
     "4000": Reader(0x05BA, 0x0007, "DigitalPersona, Inc.", "U.are.U 4000 Fingerprint Reader"),
-    "keyboard": Reader(0x05BA, 0x0008, "DigitalPersona, Inc.", "U.are.U Fingerprint Keyboard"),
-    "ms-keyboard": Reader(0x045E, 0x00BB, "Microsoft", "Keyboard with Fingerprint Reader"),
+    "keyboard": Reader(0x05BA, 0x0008, "DigitalPersona, Inc.", "U.are.U Fingerprint Keyboard", keys=True),
+    "ms-keyboard": Reader(0x045E, 0x00BB, "Microsoft", "Keyboard with Fingerprint Reader", keys=True),
     "ms-mouse": Reader(0x045E, 0x00BC, "Microsoft", "Wireless IntelliMouse with Fingerprint Reader"),
     "ms-reader": Reader(0x045E, 0x00BD, "Microsoft", "Fingerprint Reader"),
     "ms-reader-v2": Reader(0x045E, 0x00CA, "Microsoft", "Fingerprint Reader", challenges=True),

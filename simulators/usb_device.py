@@ -8,6 +8,7 @@ Standard library only: Debian's own Python runs it too.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,11 +59,14 @@ class UsbWire(Protocol):
         """Seconds, monotonic."""
 
     def send(self, endpoint: int, data: bytes, after: float = 0.0) -> None:
-        """Send ONE transfer, `after` seconds from now.
+        """Send ONE transfer, `after` seconds from now, behind all that was sent on this endpoint before.
 
         It completes the oldest pending transfer (cut at its length; the rest is the next transfer's unless a short
         packet ended it) or waits for one.
         """
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """A timer of the device: do it then, unless the cable is out. Whatever is sent meanwhile goes first."""
 
     def stall(self, endpoint: int) -> None:
         """Refuse transfers until the host clears the halt."""

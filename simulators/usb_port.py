@@ -227,6 +227,10 @@ class UsbPort:
                 drops = self._drops[endpoint]
             self._schedule(due - self.now(), partial(self._arrive, endpoint, drops))
 
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do what the device does of itself after a time, unless it was unplugged by then."""
+        self._schedule(seconds, action)
+
     def stall(self, endpoint: int) -> None:
         """Refuse transfers until the host clears the halt; those in flight end."""
         with self._lock:
@@ -316,6 +320,11 @@ class _Wire:
         """Send one transfer."""
         if self._alive():
             self._port.send(endpoint, bytes(data), after)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """A timer of the device."""
+        if self._alive():
+            self._port.later(seconds, action)
 
     def stall(self, endpoint: int) -> None:
         """Refuse transfers until the host clears the halt."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from simulators.usb_device import IN, Setup
 from simulators.usb_port import End, HostTransfer, UsbPort
+from simulators.usb_standard import descriptors
 
 SETINTERFACE, SETCONFIGURATION, GETDRIVER, CLEAR_HALT = 0x80085504, 0x80045505, 0x41045508, 0x80045515
 SUBMITURB, DISCARDURB, REAPURB, REAPURBNDELAY = 0x8038550A, 0x550B, 0x4008550C, 0x4008550D
@@ -23,6 +24,9 @@ ENOENT, EAGAIN, EBUSY, ENODEV, EINVAL, ENOTTY, ENODATA = 2, 11, 16, 19, 22, 25, 
 URB_BYTES = 56
 STATUS_AT, BUFFER_AT, ACTUAL_AT = 4, 16, 28
 CONTROL_URB = 2
+GETDRIVER_BYTES = 260  # number of the interface, name of its driver
+INTERFACE, HID = 4, 3  # type of a descriptor, class of an interface
+KEYS = b"usbhid\0"  # the driver that Linux gives to every keyboard and mouse
 SETUP_BYTES = 8
 URB_STATUS = {End.DONE: 0, End.STALLED: -32, End.GONE: -108}  # EPIPE, ESHUTDOWN
 DISCARDED = -2  # ENOENT
@@ -81,9 +85,9 @@ class Usbfs:
     def __init__(self, port: UsbPort, configuration: bytes, scheduler: Scheduler) -> None:
         self._port = port
         self._plugs = port.plugs
-        self._configuration = configuration
         self._scheduler = scheduler
         self._claims: dict[int, object] = {}
+        self._with_kernel = {d[2] for d in descriptors(configuration) if d[1] == INTERFACE and d[5] == HID}
         self._flying: dict[bytes, _Urb] = {}
         self._ended: deque[_Urb] = deque()
         self._reaping: dict[object, tuple[Argument, Reply]] = {}
@@ -98,7 +102,7 @@ class Usbfs:
             CLEAR_HALT: self._clear_halt,
             RESETEP: self._clear_halt,
             GET_CAPABILITIES: self._capabilities,
-            GETDRIVER: lambda _caller, _argument, reply: reply(-1, ENODATA),
+            GETDRIVER: self._driver,
             SETCONFIGURATION: lambda _caller, _argument, reply: reply(0, 0),
             RESET: lambda _caller, _argument, reply: reply(0, 0),
             SETINTERFACE: self._set_interface,
@@ -133,7 +137,7 @@ class Usbfs:
 
     def _claim(self, caller: object, argument: Argument, reply: Reply) -> None:
         number = self._number(argument)
-        if self._claims.setdefault(number, caller) is caller:
+        if number not in self._with_kernel and self._claims.setdefault(number, caller) is caller:
             reply(0, 0)
         else:
             reply(-1, EBUSY)
@@ -149,6 +153,16 @@ class Usbfs:
     def _number(self, argument: Argument) -> int:
         memory = argument.resolve(0, 4)
         return int.from_bytes(memory.retrieve()[:4], "little") if memory else 0
+
+    def _driver(self, _caller: object, argument: Argument, reply: Reply) -> None:
+        """The driver of the kernel that serves an interface. Here it cannot be taken off it."""
+        if self._number(argument) not in self._with_kernel:
+            reply(-1, ENODATA)
+            return
+        memory = argument.resolve(0, GETDRIVER_BYTES)
+        if memory:
+            memory.update(4, KEYS)
+        reply(0, 0)
 
     def _clear_halt(self, _caller: object, argument: Argument, reply: Reply) -> None:
         self._port.clear_halt(self._number(argument))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ class Wire:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.sent = list[tuple[int, bytes, float]]()
+        self.timers = list[float]()
         self.dropped = 0
 
     def now(self) -> float:
@@ -27,6 +29,10 @@ class Wire:
 
     def send(self, endpoint: int, data: bytes, after: float = 0.0) -> None:
         self.sent.append((endpoint, data, after))
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        self.timers.append(seconds)
+        action()
 
     def stall(self, _endpoint: int) -> None:
         raise AssertionError
@@ -124,6 +130,7 @@ def test_the_recorded_power_up_gives_three_messages() -> None:
     desk.write(7, "01")
     assert desk.read(7, 1) == "01"
     assert desk.wire.messages() == ["56aa"] * 3
+    assert desk.wire.timers == pytest.approx([0.0003, 0.0093, 0.0173])
 
 
 def test_a_reader_that_is_awake_says_nothing_when_it_is_woken() -> None:

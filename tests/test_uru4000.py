@@ -224,6 +224,34 @@ def test_nobody_coming_switches_the_reader_off(desk: Desk) -> None:
     assert desk.said() == ["w4e 10", "w4e 70"]
 
 
+def test_a_finger_is_told_before_a_message_of_power_on_that_is_late() -> None:
+    desk = Desk()
+    desk.model.inject("late_power_on", seconds=3.0)
+    desk.sensor.open()
+    desk.press(noise(4))
+    assert (desk.captured(0.5) == as_captured(noise(4))).all()
+    assert desk.usb.time.now() < 2.0
+
+
+@pytest.mark.parametrize("slow_s", [0.4, 0.7])
+def test_a_finger_that_is_told_late_and_has_left_is_none(desk: Desk, slow_s: float) -> None:
+    desk.model.inject("slow", seconds=slow_s)
+    desk.press(noise(4))
+    assert desk.retry() is Retry.NOTHING_PRESENTED
+    desk.model.clear_faults()
+    desk.model.lift()
+    assert desk.retry(1.0) is Retry.NOTHING_PRESENTED
+    assert desk.model.counters().images_sent == 0
+
+
+def test_a_finger_that_comes_just_after_a_wait_for_nobody_is_asked_for_again_and_taken(desk: Desk) -> None:
+    assert desk.retry() is Retry.NOTHING_PRESENTED
+    desk.later(0.5, noise(6))
+    desk.said()
+    assert (desk.captured() == as_captured(noise(6))).all()
+    assert desk.said().count("w4e 10") == 3
+
+
 def test_a_finger_that_stays_must_be_lifted(desk: Desk) -> None:
     desk.press(noise(5))
     desk.captured()

@@ -4,6 +4,7 @@ Each runs in a child process under umockdev: no USB in the kernel, no root. What
 """
 
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from PIL import Image
 from drivers.sample import Position
 from simulators.people import Condition, Person
 from simulators.remote import RemoteError, SensorRemote
+from simulators.touch_bench import SETTINGS_VARIABLE, TouchSettings
 from simulators.uru4000 import HEIGHT, WIDTH
+from simulators.uru4000_units import USUAL_BLOCKS
 from simulators.waiting import wait_until
 from tests.conftest import SHARED
 from tests.uru4000_rig import as_captured
@@ -35,7 +38,7 @@ OUR_CLIENT = """
 import sys, time
 from pathlib import Path
 from drivers import open_sensor
-sensor = open_sensor("uru4000", "usb:05ba:000a", {"seed": "0x51ea2124"})
+sensor = open_sensor("uru4000", sys.argv[2] if sys.argv[2:] else "usb:05ba:000a", {"seed": "0x51ea2124"})
 sensor.open()
 sample = sensor.capture(20.0)
 sensor.close()
@@ -81,8 +84,9 @@ def answers(remote: SensorRemote) -> bool:
 
 
 @contextmanager
-def machine(folder: Path, *command: str) -> Iterator[SensorRemote]:
+def machine(folder: Path, *command: str, reader: str = "4500") -> Iterator[SensorRemote]:
     """`command` on a machine with a simulated 4500 that has a finger on it, and the control socket."""
+    environment = os.environ | {SETTINGS_VARIABLE: str(TouchSettings(reader=reader))}
     pixels, remote = folder / "finger", SensorRemote(control=folder / "control")
     pixels.write_bytes(finger().tobytes())
     bench = ["-m", "simulators.umockdev_binding", "simulators.touch_bench:uru4000", "--control", str(remote.control)]
@@ -91,7 +95,11 @@ def machine(folder: Path, *command: str) -> Iterator[SensorRemote]:
     with (
         said.open("wb") as output,
         subprocess.Popen(
-            ["umockdev-wrapper", DEBIAN_PYTHON, *bench, "--", *command], cwd=ROOT, stdout=output, stderr=output
+            ["umockdev-wrapper", DEBIAN_PYTHON, *bench, "--", *command],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
         ) as process,
     ):
         try:
@@ -120,6 +128,16 @@ def test_our_driver_reads_the_simulated_4500_through_libusb(tmp_path: Path) -> N
     with machine(tmp_path, sys.executable, "-c", OUR_CLIENT, str(out)):
         pass
     assert (read_picture(out) == as_captured(finger())).all()
+
+
+def test_the_reader_of_a_keyboard_is_read_and_its_keys_are_left_to_the_kernel(tmp_path: Path) -> None:
+    """The simulated kernel's driver serves interface 0 and does not let go of it: whoever claims that is refused."""
+    need("UMockdev:1.0")
+    out = tmp_path / "out"
+    with machine(tmp_path, sys.executable, "-c", OUR_CLIENT, str(out), "usb:05ba:0008", reader="keyboard"):
+        pass
+    image = read_picture(out)
+    assert np.count_nonzero((image != finger()).any(axis=1)) <= 1 + len(USUAL_BLOCKS)
 
 
 def test_libfprint_reads_the_simulated_4500(tmp_path: Path) -> None:
