@@ -18,7 +18,7 @@ from drivers.matches import ClassMatch, Match, UsbMatch
 from drivers.sensor import DeviceInfo
 from drivers.transport_serial import open_serial
 from drivers.udev import matches
-from drivers.usb_sysfs import DEVICES, PluggedIn, plugged_in
+from drivers.usb_sysfs import DEVICES, PluggedIn, described_interfaces, plugged_in
 
 MENDS_TAKEN = "if the daemon has it (`kiosk-agent status`), stop the daemon first; else stop the program that does"
 LASTING = ("kiosk/port", "serial/by-path")  # folders of links to ttys, by the USB socket: best first
@@ -82,7 +82,17 @@ def attached(machine: Machine | None = None) -> list[Attached]:
 def _fits(match: Match, device: PluggedIn, machine: Machine) -> bool:
     if isinstance(match, UsbMatch):
         return (match.vendor, match.product) == (device.identity.vendor, device.identity.product)
-    return any(_classes(folder) == _wanted(match) for folder in machine.devices.glob(f"{device.identity.port}:*"))
+    return _wanted(match) in _all_classes(device, machine)
+
+
+def _all_classes(device: PluggedIn, machine: Machine) -> list[tuple[str, str]]:
+    """Class and subclass of every interface: those that the kernel has, else those that the device describes.
+
+    The kernel has none of a device without a configuration, and none on a simulated machine.
+    """
+    shown = [_classes(folder) for folder in machine.devices.glob(f"{device.identity.port}:*")]
+    described = described_interfaces(device.identity.port, machine.devices)
+    return shown or [(f"{kind[0]:02x}", f"{kind[1]:02x}") for kind in (interface.kind for interface in described)]
 
 
 def _wanted(match: ClassMatch) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from drivers.usb_configuration import Interface, interfaces
 from drivers.usb_link import UsbIdentity
 
 DEVICES = Path("/sys/bus/usb/devices")
@@ -58,15 +59,25 @@ def _text(folder: Path, name: str) -> str:
         return ""
 
 
+def described_interfaces(port: str, devices: Path = DEVICES) -> tuple[Interface, ...]:
+    """The interfaces that a device describes, those of all its configurations; empty: unknown."""
+    return tuple(interfaces(_configurations(port, devices)))
+
+
 def raw_configuration(port: str, value: int, devices: Path = DEVICES) -> bytes:
     """The configuration descriptor whose bConfigurationValue is `value`, class descriptors included; empty: unknown."""
-    try:
-        blob = (devices / port / "descriptors").read_bytes()[DEVICE_DESCRIPTOR:]
-    except OSError:
-        return b""
+    blob = _configurations(port, devices)
     while len(blob) >= 9:
         length = int.from_bytes(blob[2:4], "little")
         if blob[5] == value and length >= 9:
             return blob[:length]
         blob = blob[max(length, 9) :]
     return b""
+
+
+def _configurations(port: str, devices: Path) -> bytes:
+    """Every configuration descriptor of a device, one behind the other; empty: unknown."""
+    try:
+        return (devices / port / "descriptors").read_bytes()[DEVICE_DESCRIPTOR:]
+    except OSError:
+        return b""

@@ -11,6 +11,7 @@ import pytest
 from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden, ProtocolError
 from drivers.inventory import Attached, Machine, Standing, attached
 from drivers.sensor import DeviceInfo
+from simulators.uvc_descriptors import UvcSettings, configuration
 
 RULES = Path(__file__).parent.parent / "systemd" / "60-kiosk-sensors.rules"
 READER = DeviceInfo("uru4000", "U.are.U 4500", "", "0a1a.2110", 384, 290, 512.0, 8)
@@ -46,6 +47,9 @@ class Sysfs:
         self.write(folder / "bInterfaceClass", classes[0])
         self.write(folder / "bInterfaceSubClass", classes[1])
         folder.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+
+    def describe(self, port: str, configuration: bytes) -> None:
+        (self._folder / "sys" / port / "descriptors").write_bytes(bytes(18) + configuration)
 
     def bind(self, port: str, driver: str) -> None:
         (self._folder / "sys" / f"{port}:1.0" / "driver").symlink_to(f"../../bus/usb/drivers/{driver}")
@@ -198,6 +202,26 @@ def test_a_camera_is_found_by_its_class_and_not_opened(sysfs: Sysfs) -> None:
     assert (found.drivers, found.standing) == (("uvc",), Standing.FREE)
     assert "kiosk-agent capture uvc usb:349c:3307?port=1-5" in found.mend
     assert sysfs.asked == []
+
+
+def test_a_camera_without_interfaces_of_the_kernel_is_found_by_its_descriptors(sysfs: Sysfs) -> None:
+    sysfs.plug("1-5", "349c:3307")
+    sysfs.describe("1-5", configuration(UvcSettings()))
+    (found,) = sysfs.look()
+    assert (found.drivers, found.standing) == (("uvc",), Standing.FREE)
+
+
+def test_what_the_kernel_shows_of_interfaces_goes_before_what_the_device_describes(sysfs: Sysfs) -> None:
+    sysfs.plug("1-5", "349c:3307")
+    sysfs.describe("1-5", configuration(UvcSettings()))
+    sysfs.interface("1-5", ("03", "01"))
+    assert sysfs.look() == []
+
+
+def test_descriptors_that_are_cut_short_are_no_camera(sysfs: Sysfs) -> None:
+    sysfs.plug("1-5", "349c:3307")
+    sysfs.describe("1-5", configuration(UvcSettings())[:12])
+    assert sysfs.look() == []
 
 
 def test_a_camera_that_the_kernel_serves_is_a_video_node_and_left_alone(sysfs: Sysfs, tmp_path: Path) -> None:
