@@ -4,6 +4,7 @@ Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
 """
 
 import logging
+import math
 import secrets
 from contextlib import suppress
 
@@ -21,6 +22,7 @@ from drivers.uru4000_tables import (
     POLL_S,
     POLLS,
     POWER_ON_S,
+    POWER_UP_S,
     POWER_UPS,
     READ,
     REGISTER_REQUEST,
@@ -54,6 +56,7 @@ class Uru4000Link:
         self._model = model
         self._name = name
         self._seed = seed
+        self._up_by = math.inf
         self._unread = False  # the image pipe may hold the rest of an image
         self._inbox = usb.listen(INTERRUPT_ENDPOINT, INTERRUPT_BYTES)
 
@@ -107,12 +110,15 @@ class Uru4000Link:
         return self.read(Register.STATUS, 1)[0]
 
     def _set_status(self, status: int) -> None:
+        if self.now() > self._up_by:
+            raise ProtocolError(f"{self._name}: answers too slowly to be started; check cable and hub")
         self.write(Register.STATUS, bytes([status]))
 
     # Power
 
     def power_up(self) -> None:
         """Bring it to scan power, from whatever state. ProtocolError: it does not come up."""
+        self._up_by = self.now() + POWER_UP_S
         for attempt in range(POWER_UPS):
             status = self._awake_again(self._status())
             if not status & Status.LOW_POWER:

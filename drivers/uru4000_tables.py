@@ -99,3 +99,4 @@ POLL_S = 0.01  # between two looks at the status
 POLLS = 100
 POWER_ON_S = 0.3  # within which the message of power-on comes
 POWER_UPS = 3
+POWER_UP_S = 15.0  # for all of them; where every register takes its time they would go on for a minute

@@ -203,6 +203,16 @@ def test_three_power_ups_are_tried(times: int, opens: bool) -> None:  # noqa: FB
     assert desk.orders.count("w07 81") == min(times + 1, 3)
 
 
+def test_a_reader_that_takes_seconds_for_every_register_is_given_up_within_half_a_minute() -> None:
+    desk = Desk(Uru4000Settings(naps=3))
+    desk.model.inject("slow", seconds=3.0)
+    desk.model.inject("no_power_on", times=3)
+    with pytest.raises(ProtocolError, match="too slowly"):
+        desk.sensor.open()
+    assert desk.usb.time.now() < 25.0
+    assert desk.usb.links == 0
+
+
 def test_messages_of_power_on_that_come_during_a_capture_are_nothing() -> None:
     desk = opened(replace(Uru4000Settings(), power_on_messages=tuple(n / 10 for n in range(30))))
     desk.later(1.0, noise(3))
