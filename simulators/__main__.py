@@ -1,6 +1,7 @@
 """kiosk-sim: one row a command; a command's module is imported only when it is asked for."""
 
 import importlib
+import shlex
 import sys
 
 import typer
@@ -25,9 +26,26 @@ COMMANDS = {
 }
 
 
+SENSORS = ("ef01", "nb1010", "sfm", "uru4000", "uvc")
+ORDERS = ("press", "lift", "look", "away", "status", "fault")
+
+
+def misplaced(arguments: list[str]) -> str:
+    """What to type in place of `SENSOR ORDER …`; empty: it is none."""
+    if len(arguments) < 2 or arguments[0] not in SENSORS or arguments[1] not in ORDERS:
+        return ""
+    order = shlex.join(arguments[1:])
+    return (
+        f"error: {arguments[1]} is a command of its own, for a sensor that runs:  kiosk-sim {order}\n"
+        f"To start one in another terminal:  kiosk-sim {arguments[0]}   (--link PATH names it, in both)"
+    )
+
+
 def main() -> None:
     """Run the command named first on the command line; without one, show them all."""
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    if instead := misplaced(sys.argv[1:]):
+        sys.exit(instead)
     app = typer.Typer(
         name="kiosk-sim",
         help="The other side of every wire: sensors, people, broker and hub, without hardware.",

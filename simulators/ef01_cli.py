@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from simulators.bindings import check_serial
 from simulators.ef01_commands import BAUD_UNIT, PACKET_SIZES, Ef01Settings
 from simulators.ef01_rig import Ef01Rig
 from simulators.remote import default_link
@@ -15,6 +16,7 @@ from simulators.sensor_cli import (
     Link,
     PersonSeed,
     Picture,
+    SerialVia,
     Skin,
     SourcePpi,
     plainly,
@@ -58,9 +60,11 @@ def ef01(
     ppi: Annotated[int | None, typer.Option(help="Resolution. Default: 508 for 192x192, else 500")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the faults' randomness")] = 0,
     control: Control = None,
+    via: SerialVia = "pty",
 ) -> None:
     """Run a simulated EF01 fingerprint sensor (R305, R307, R503, AS608 ...) until Ctrl-C."""
     with plainly():
+        check_serial(via)
         settings = _settings(size, ppi, baud, packet_size)
         rig = Ef01Rig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=say)
         shown = shown_by(image, source_ppi, person, finger, impression, condition)

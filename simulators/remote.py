@@ -16,6 +16,8 @@ from typing import Any, Self, TypedDict, Unpack
 
 DEFAULT_LINK = Path("/tmp/kiosk-ef01")  # noqa: S108 - a link that the technician knows, not a file with contents
 LINK_VARIABLE = "KIOSK_SIM_LINK"
+TOUCH = ("ef01", "sfm", "nb1010", "uru4000")
+SENSORS_FOR = {"press": TOUCH, "load": TOUCH, "lift": TOUCH, "look": ("uvc",), "away": ("uvc",)}  # else any
 ANSWER_S = 10.0  # making a synthetic impression takes a second or so
 LONGEST_LINE = 65536
 LONGEST_PATH = 107  # bytes of a Unix socket's path
@@ -95,12 +97,12 @@ class SensorRemote:
 
     def ask(self, do: str, **details: object) -> Answer:
         """One request, one answer without its "ok"."""
-        answer = self._exchange(json.dumps({"do": do, **details}).encode() + b"\n")
+        answer = self._exchange(do, json.dumps({"do": do, **details}).encode() + b"\n")
         if not answer.pop("ok", False):
             raise RemoteError(str(answer.get("error", "the sensor refused without a reason")))
         return answer
 
-    def _exchange(self, request: bytes) -> Answer:
+    def _exchange(self, do: str, request: bytes) -> Answer:
         try:
             with socket.socket(socket.AF_UNIX) as wire:
                 wire.settimeout(ANSWER_S)
@@ -108,7 +110,7 @@ class SensorRemote:
                 wire.sendall(request)
                 line = _read_line(wire)
         except (FileNotFoundError, ConnectionRefusedError):
-            raise RemoteError(_nobody_there(self.link, self.control)) from None
+            raise RemoteError(_nobody_there(do, self.link, self.control)) from None
         except TimeoutError:
             raise RemoteError(f"the sensor at {self.link} did not answer within {ANSWER_S:g} s: restart it") from None
         except OSError as error:
@@ -126,10 +128,12 @@ def _read_line(wire: socket.socket) -> bytes:
         return lines.readline(LONGEST_LINE)
 
 
-def _nobody_there(link: Path, control: Path) -> str:
+def _nobody_there(do: str, link: Path, control: Path) -> str:
+    first, *others = SENSORS_FOR.get(do, (*TOUCH, "uvc"))
+    choice = f"   (or {', '.join(others)} in place of {first})" if others else ""
     return (
         f"no simulated sensor answers at {control}.\n"
-        f"Start one in another terminal:  kiosk-sim ef01 --link {link}\n"
+        f"Start one in another terminal:  kiosk-sim {first} --link {link}{choice}\n"
         f"or name the one that runs:      --link PATH   (or set {LINK_VARIABLE}=PATH)"
     )
 

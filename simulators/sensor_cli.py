@@ -42,6 +42,7 @@ Skin = Annotated[
     str | None,
     typer.Option(help="normal, dry, wet, partial, light, heavy or unreadable. Default: what people usually have"),
 ]
+SerialVia = Annotated[str, typer.Option(help="pty: a pseudo-terminal, the one wire that a serial sensor has")]
 
 
 def say(line: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from simulators import nb1010_rig, uru4000_rig
+from simulators.bindings import check_serial, on_a_machine
 from simulators.libusb_rig import LibusbRig, Unit
 from simulators.machine import require, run_program, say_aside
 from simulators.remote import Shown, default_link
@@ -18,6 +19,7 @@ from simulators.sensor_cli import (
     Link,
     PersonSeed,
     Picture,
+    SerialVia,
     Skin,
     SourcePpi,
     plainly,
@@ -36,7 +38,6 @@ Pace = Annotated[bool, typer.Option("--pace", help="Bytes take the time that the
 Seed = Annotated[int, typer.Option(help="Seed of the faults' randomness")]
 Via = Annotated[str, typer.Option(help="usbip, or libusb: on a simulated machine, for PROGRAM alone")]
 Program = Annotated[list[str] | None, typer.Argument(help="With --via libusb: what runs there, behind --")]
-BINDINGS = ("usbip", "libusb")
 Port = Annotated[int, typer.Option(help="TCP port of this machine to export the device on; 0: any that is free")]
 
 
@@ -55,9 +56,11 @@ def sfm(
     terminal: Annotated[int | None, typer.Option(help="Its number on an RS-485 network; none: alone on a line")] = None,
     seed: Seed = 0,
     control: Control = None,
+    via: SerialVia = "pty",
 ) -> None:
     """Run a simulated Suprema SFM fingerprint module until Ctrl-C."""
     with plainly():
+        check_serial(via)
         settings = SfmSettings(baud=baud, terminal=terminal)
         rig = SfmRig(settings, link or default_link(), pace=pace, control=control, seed=seed, say=say)
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
@@ -84,7 +87,7 @@ def nb1010(
     """Run a simulated NEXT Biometrics NB-1010-U: over USB/IP until Ctrl-C, or via libusb until PROGRAM ends."""
     with plainly():
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
-        if _on_a_machine(via, program, port):
+        if on_a_machine(via, program, port):
             settings = TouchSettings(seed=seed, pace=pace)
             unit = Unit("nb1010", nb1010_rig.KIND, nb1010_rig.VIEW, "usb:298d:1010", settings)
             raise typer.Exit(run_unit(unit, program or [], shown, link, control, pressed=pressed))
@@ -115,7 +118,7 @@ def uru4000(
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
         if reader not in READERS:
             raise ValueError(f"there is no reader {reader!r}; choose one of {', '.join(READERS)}")
-        if _on_a_machine(via, program, port):
+        if on_a_machine(via, program, port):
             known = READERS[reader]
             url = f"usb:{known.vendor:04x}:{known.product:04x}"
             one = TouchSettings(seed=seed, pace=pace, reader=reader)
@@ -125,19 +128,6 @@ def uru4000(
         place = link or default_link()
         rig = uru4000_rig.Uru4000Rig(settings, place, port=port, pace=pace, control=control, seed=seed, say=say)
         _run(rig, shown, {"image sent": "images_sent", "woken": "wakings"}, pressed=pressed)
-
-
-def _on_a_machine(via: str, program: list[str] | None, port: int) -> bool:
-    """Whether the device is to be behind the libusb of a program. ValueError: what does not go together."""
-    if via not in BINDINGS:
-        raise ValueError(f"--via is {' or '.join(BINDINGS)}, not {via!r}")
-    if via == "libusb" and not program:
-        raise ValueError("--via libusb needs a program, as in: --via libusb -- kiosk-agent sensors")
-    if via == "usbip" and program:
-        raise ValueError(f"a program ({program[0]}) runs only with --via libusb; to others the device is exported")
-    if via == "libusb" and port:
-        raise ValueError("--port is of --via usbip: behind libusb nothing is exported")
-    return via == "libusb"
 
 
 def run_unit(

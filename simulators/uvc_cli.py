@@ -6,17 +6,16 @@ from typing import Annotated
 
 import typer
 
-from simulators.machine import SimulatedMachine, require, run_program
+from simulators.bindings import on_a_machine
+from simulators.machine import require, run_program, say_aside
 from simulators.remote import SensorRemote, default_link
 from simulators.sensor_cli import Control, Link, PersonSeed, plainly, say, stop_signal
-from simulators.uvc_bench import FRAMES_VARIABLE, SETTINGS_VARIABLE, settings_text, write_frames
 from simulators.uvc_descriptors import FORMATS, PLACES, VERSIONS, UvcSettings
+from simulators.uvc_libusb import LibusbCamera
 from simulators.uvc_rig import UvcRig
-from simulators.uvc_scene import EYES, Look, frames_of, nobody, on_the_wire
+from simulators.uvc_scene import EYES, Look
 
 WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
-LIBUSB_LOOKS = 4  # drawn before the program starts, which cannot be shown more
-BINDINGS = ("usbip", "libusb")
 
 Picture = Annotated[Path | None, typer.Option(help="A picture of an eye (PNG, JPEG, BMP, TIFF)", metavar="FILE")]
 EyeName = Annotated[str, typer.Option(help=f"Which eye of the person: {' or '.join(EYES)}", metavar="EYE")]
@@ -82,10 +81,8 @@ def uvc(
     with plainly():
         settings = _settings(size, kind, fps, version, descriptors, payload)
         look = _look(image, person, eye, condition)
-        if via not in BINDINGS or bool(program) != (via == "libusb"):
-            raise ValueError("--via is usbip, without a PROGRAM, or libusb, with one behind --")
-        if program:
-            raise typer.Exit(_on_a_machine(settings, look, control, program))
+        if on_a_machine(via, program, port):
+            raise typer.Exit(_run_on_a_machine(settings, look, link or default_link(), control, program or []))
         rig = UvcRig(settings, link or default_link(), port=port, control=control, seed=seed, say=say)
         _serve(rig, look)
 
@@ -114,20 +111,13 @@ def _serve(rig: UvcRig, look: Look) -> None:
     say("sensor stopped")
 
 
-def _on_a_machine(settings: UvcSettings, look: Look, control: Path | None, program: list[str]) -> int:
+def _run_on_a_machine(settings: UvcSettings, look: Look, link: Path, control: Path | None, program: list[str]) -> int:
     """Run a program on a simulated machine with the camera, under the real libusb; its exit status."""
     require()
-    width, height = settings.sizes[0]
-    greys = [nobody(width, height)]
-    if look:
-        greys = [grey for grey, _ in zip(frames_of(look, width, height), range(LIBUSB_LOOKS), strict=False)]
-
-    def environment(folder: Path) -> dict[str, str]:
-        write_frames(folder / "frames", [on_the_wire(settings.formats[0], grey) for grey in greys])
-        return {SETTINGS_VARIABLE: settings_text(settings), FRAMES_VARIABLE: str(folder / "frames")}
-
-    machine = SimulatedMachine("simulators.uvc_bench:usual", program, environment, control)
-    return run_program(machine, machine)
+    camera = LibusbCamera(settings, look, program, link, control)
+    say_aside(f"simulated UVC camera, at {camera.url} for {Path(program[0]).name}")
+    say_aside(f"look into it from another terminal:  kiosk-sim look --link {link} --person 7 --eye left")
+    return run_program(camera.machine, camera)
 
 
 def look(

@@ -1,28 +1,33 @@
 """A simulated camera ready for use, exported over USB/IP: device, wire, control socket and who looks into it."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 
 from simulators.faults import Value
 from simulators.images import Grey
-from simulators.remote import Answer, RemoteControl, control_path
+from simulators.remote import Answer, RemoteControl, RemoteError, control_path
 from simulators.usbip_binding import UsbIpServer
 from simulators.uvc import UvcCamera
 from simulators.uvc_descriptors import UvcSettings
 from simulators.uvc_frames import looping
-from simulators.uvc_scene import Look, describe, frames_of, nobody, on_the_wire
+from simulators.uvc_scene import RING, Look, describe, frames_of, nobody, on_the_wire
+
+SHOWN_AGAIN = (2, 4, 8, 16, RING)  # so many frames of a look have been drawn: from now on they are shown
 
 
 class Projector:
-    """Lets a camera see one thing after another. The first frame of a look is shown at once, the others as drawn."""
+    """Lets a camera see one thing after another. The first frame of a look is shown at once, the others as drawn.
 
-    def __init__(self, camera: UvcCamera) -> None:
-        self._camera = camera
-        self._kind, self._size = camera.settings.formats[0], camera.settings.sizes[0]
+    `show` puts frames, as the camera sends them, before it: again and again, from the next frame on.
+    """
+
+    def __init__(self, settings: UvcSettings, show: Callable[[Sequence[bytes]], None]) -> None:
+        self._show = show
+        self._kind, self._size = settings.formats[0], settings.sizes[0]
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -30,7 +35,7 @@ class Projector:
         """From the next frame on; what was shown before ends."""
         self.stop()
         seen = [on_the_wire(self._kind, next(frames))]
-        self._camera.show(looping(seen))
+        self._show(tuple(seen))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._draw, args=(frames, seen), name="projector", daemon=True)
         self._thread.start()
@@ -40,6 +45,9 @@ class Projector:
             if self._stopping.is_set():
                 return
             seen.append(on_the_wire(self._kind, grey))
+            if len(seen) in SHOWN_AGAIN:
+                with suppress(RemoteError):  # a simulated machine may just have ended
+                    self._show(tuple(seen))
 
     def away(self) -> None:
         """Nobody is there."""
@@ -74,7 +82,7 @@ class UvcRig:
         self.control = control_path(link) if control is None else control
         self.camera = UvcCamera(settings, seed=seed)
         self.server = UsbIpServer(self.camera, port)
-        self._projector = Projector(self.camera)
+        self._projector = Projector(settings, lambda frames: self.camera.show(looping(frames)))
         self._say = say
         self._seen = ""
         self._stack = ExitStack()

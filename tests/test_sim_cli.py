@@ -17,7 +17,8 @@ import serial
 import typer
 
 from drivers.sample import Position
-from simulators import ef01_cli, sensor_cli
+from simulators import ef01_cli, sensor_cli, touch_cli
+from simulators.__main__ import COMMANDS, ORDERS, SENSORS, main, misplaced
 from simulators.ef01 import EF01_FAULTS, Ef01Module
 from simulators.ef01_commands import Ef01Settings, pack
 from simulators.ef01_rig import Ef01Rig
@@ -78,7 +79,7 @@ def rig(link: Path) -> Iterator[Ef01Rig]:
 def test_a_person_who_is_pressed_from_the_start_is_what_the_host_reads(link: Path, tmp_path: Path) -> None:
     image = Person(7).finger(Position.RIGHT_INDEX).impression(0)
     expected = acknowledge(0) + acknowledge(0) + b"".join(image_packets(pack(image)))
-    with sensor(link, "--person", "7", "--pressed") as process:
+    with sensor(link, "--person", "7", "--pressed", "--via", "pty") as process:
         wait_for_line(process, "finger on the sensor")
         with serial.Serial(str(link), 57600) as port:
             wake(port)
@@ -319,6 +320,31 @@ def test_without_a_sensor_a_command_says_how_to_start_one(
     with pytest.raises(typer.Exit):
         command(link=link)
     assert f"Start one in another terminal:  kiosk-sim ef01 --link {link}" in capsys.readouterr().err
+
+
+def test_a_serial_sensor_has_the_one_wire_and_says_so(link: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (ef01_cli.ef01, touch_cli.sfm):
+        for via in ("usbip", "libusb"):
+            with pytest.raises(typer.Exit):
+                command(link=link, via=via)
+            assert f"--via is pty, not {via!r}: this sensor is on a serial line" in capsys.readouterr().err
+
+
+ORDER = "press is a command of its own, for a sensor that runs:  kiosk-sim press --person 7"
+
+
+def test_an_order_behind_the_name_of_a_sensor_is_answered_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    for sensor in FAULT_SETS:
+        monkeypatch.setattr(sys, "argv", ["kiosk-sim", sensor, "press", "--person", "7"])
+        with pytest.raises(SystemExit, match=ORDER) as ended:
+            main()
+        assert f"kiosk-sim {sensor}   (" in str(ended.value.code)
+
+
+def test_every_sensor_and_order_of_the_hint_is_a_command() -> None:
+    assert set(SENSORS) == set(FAULT_SETS)
+    assert set(ORDERS) <= set(COMMANDS)
+    assert misplaced(["uru4000", "--person", "7"]) == misplaced(["demo", "press"]) == ""
 
 
 def test_whatever_goes_wrong_in_an_order_the_next_one_is_served(link: Path) -> None:

@@ -47,6 +47,9 @@ class Wire:
         assert endpoint == 0x81
         self.sent.append((data, self.seconds + after))
 
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        raise AssertionError(seconds, action)
+
     def stall(self, endpoint: int) -> None:
         raise AssertionError(endpoint)
 
@@ -289,10 +292,14 @@ BAD_COMMANDS: list[tuple[Callable[[], None], str]] = [
     (lambda: uvc_cli.uvc(size="large"), "--size is like 640x480"),
     (lambda: uvc_cli.uvc(kind="h264"), "no camera has formats = ('h264',)"),
     (lambda: uvc_cli.uvc(version="2.0"), "--uvc is one of 1.0, 1.1, 1.5"),
-    (lambda: uvc_cli.uvc(via="libusb"), "with one behind --"),
+    (lambda: uvc_cli.uvc(via="libusb"), "needs a program behind --"),
     (lambda: uvc_cli.uvc(condition="closed"), "give --person SEED too"),
     (lambda: uvc_cli.look(link=Path("nowhere")), "who looks? give --person SEED"),
     (lambda: uvc_cli.away(link=Path("nowhere")), "no simulated sensor answers"),
+    (lambda: uvc_cli.away(link=Path("nowhere")), "Start one in another terminal:  kiosk-sim uvc --link nowhere\n"),
+    (lambda: uvc_cli.look(link=Path("nowhere"), person=7), "kiosk-sim uvc --link nowhere\n"),
+    (lambda: uvc_cli.uvc(via="pty"), "--via is usbip or libusb, not 'pty': this sensor is on USB; ef01 and sfm are"),
+    (lambda: uvc_cli.uvc(program=["look"]), "a program (look) runs only with --via libusb"),
 ]
 
 
@@ -343,9 +350,50 @@ sensor.close()
 """
 
 
+def behind_libusb(link: Path, program: str) -> list[str]:
+    camera = [sys.executable, "-m", "simulators", "uvc", "--link", str(link), "--via", "libusb", "--size", "64x48"]
+    return [*camera, "--", sys.executable, "-c", program]
+
+
 @needs_umockdev
-def test_a_program_sees_the_camera_through_the_real_libusb() -> None:
-    camera = [sys.executable, "-m", "simulators", "uvc", "--via", "libusb", "--size", "64x48", "--", sys.executable]
-    done = subprocess.run([*camera, "-c", CAPTURE], capture_output=True, text=True, timeout=60, check=False)
+def test_a_program_sees_the_camera_through_the_real_libusb(tmp_path: Path) -> None:
+    command = behind_libusb(tmp_path / "eye", CAPTURE)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "1209:0001 y8 30 fps True\n"
     assert done.returncode == 0
+
+
+WATCH = """
+from drivers.uvc import Uvc
+sensor = Uvc("usb:1209:0001", {})
+sensor.open()
+for somebody in (False, True, False):
+    while (sensor.capture(1.0).image.max() >= 60) != somebody:
+        pass
+    print("somebody" if somebody else "nobody", flush=True)
+sensor.close()
+"""
+
+
+@needs_umockdev
+def test_who_looks_from_another_terminal_is_what_a_program_behind_libusb_sees(tmp_path: Path) -> None:
+    Image.fromarray(noise(9)).save(tmp_path / "eye.png")
+    link = tmp_path / "eye"
+    remote = SensorRemote(link)
+    orders: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("nobody", lambda: uvc_cli.look(link=link, image=tmp_path / "eye.png")),
+        ("somebody", lambda: uvc_cli.away(link=link)),
+        ("nobody", lambda: None),
+    )
+    with subprocess.Popen(behind_libusb(link, WATCH), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for seen, order in orders:
+            assert process.stdout.readline() == f"{seen}\n"
+            if seen == "somebody":
+                status = remote.status()
+                assert (status["seen"], status["plugged"]) == (str(tmp_path / "eye.png"), True)
+                assert status["frames_sent"] > 0
+                remote.fault("error_bit", times=3)
+            order()
+        assert process.wait(DEADLINE_S) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["eye.png"]
