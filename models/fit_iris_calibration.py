@@ -23,6 +23,7 @@ from models.fit_calibration import SUFFIXES, fit, table
 from models.iris_code import FORMAT, IrisCode
 from models.iris_encoder import IrisEncoder
 from models.iris_kernel import Turned, search_whole, split
+from models.witness import of_irises
 
 PROCESSES = 2
 PIXELS_PER_INCH = 500.0  # nothing depends on it
@@ -48,6 +49,7 @@ def main() -> None:
         sys.stdout.write(f"# {line}\n")
     for line in table(FORMAT, fit(compared.impostors), len(compared.impostors), chosen.sets):
         sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{of_irises().line()}\n")
 
 
 def pictures(folder: Path) -> Iterator[Picture]:

@@ -42,7 +42,7 @@ DEVICE_MODELS = (
 # The simulated hub reads only the published schemas.
 HUB = ("hub.py", "hub_keys.py", "hub_print.py", "hub_rules.py", "hub_store.py")
 
-TRAINING = ("models/fit_calibration.py", "models/training/eye_pictures.py")  # may learn from synthetic people
+TRAINING = ("models/witness.py", "models/training/eye_pictures.py")  # may learn from synthetic people
 
 
 def imports(path: Path) -> Iterator[str]:
