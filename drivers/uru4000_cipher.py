@@ -5,8 +5,9 @@ windows of one bit sequence s, in which key number t is s[t : t + 32], lowest bi
 
     s[t + 32] = XOR of s[t + tap] for every tap
 
-Over GF(2) the square of that recurrence is the same with every distance doubled, which lets numpy make the sequence in
-ever longer runs in place of a Python loop of a step a pixel.
+So 32 bits in a row follow from the 32 before them by one matrix of bits. Over GF(2) the square of the recurrence is the
+same with every distance doubled: the same matrix makes 32 runs of 2, 4, 8 ... bits from the 32 runs before them, which
+lets numpy make the sequence in place of a Python loop of a step a pixel.
 """
 
 import numpy as np
@@ -18,7 +19,23 @@ MASK_TAPS = (4, 8, 11, 14, 18, 21, 24, 29)  # bits of the key that become bits 0
 
 _TAPS = tuple(bit for bit in range(KEY_BITS) if STEP_TAPS >> bit & 1)
 
+RUN = 128  # columns of one product: of larger ones BLAS makes threads, which wait for one another on a busy machine
+
 Bytes = NDArray[np.uint8]
+
+
+def _next_bits() -> NDArray[np.float32]:
+    """[new bit, old bit] f32: which of 32 bits in a row are summed up in each of the next 32."""
+    sums = [1 << bit for bit in range(KEY_BITS)]
+    for step in range(KEY_BITS):
+        new = 0
+        for tap in _TAPS:
+            new ^= sums[step + tap]
+        sums.append(new)
+    return np.array([[row >> bit & 1 for bit in range(KEY_BITS)] for row in sums[KEY_BITS:]], np.float32)
+
+
+_NEXT_BITS = _next_bits()
 
 
 class KeyStream:
@@ -26,7 +43,6 @@ class KeyStream:
 
     def __init__(self, key: int) -> None:
         self._position = 0
-        self._stride = 1  # the distances of the recurrence are those of a step times this
         self._bits = np.array([key >> bit & 1 for bit in range(KEY_BITS)], np.uint8)
 
     def take(self, count: int) -> Bytes:
@@ -45,12 +61,9 @@ class KeyStream:
         self._position += count
 
     def _double(self) -> None:
-        """Twice as many bits: as many runs as the key has bits, each as long as the shortest distance looks back."""
-        stride, known = self._stride, self._bits.size
-        bits = np.empty(2 * known, np.uint8)
-        bits[:known] = self._bits
-        for start in range(known, 2 * known, stride):
-            behind = start - KEY_BITS * stride
-            taps = [bits[behind + tap * stride : behind + (tap + 1) * stride] for tap in _TAPS]
-            np.bitwise_xor.reduce(taps, axis=0, out=bits[start : start + stride])
-        self._bits, self._stride = bits, 2 * stride
+        """Twice as many bits: of the 32 runs that are known the next 32 of the same length."""
+        run = min(self._bits.size // KEY_BITS, RUN)
+        known = self._bits.reshape(KEY_BITS, -1, run).swapaxes(0, 1)
+        sums = _NEXT_BITS @ known.astype(np.float32)  # at most 32: exact
+        new = sums.astype(np.uint8) & np.uint8(1)
+        self._bits = np.concatenate([self._bits, new.swapaxes(0, 1).reshape(-1)])

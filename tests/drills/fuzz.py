@@ -66,14 +66,13 @@ class Found:
 def run(name: str, frames: int, seed: int) -> Found:
     """So many frames into one parser."""
     fuzz, started = _Fuzz(name, seed), time.monotonic()
-    frames = max(1, round(frames * PARSERS[name].share))
     try:
         fuzz.feed(min(frames, BATCH))  # warm
         before = _resident()
         while fuzz.found.frames < frames:
             fuzz.feed(min(BATCH, frames - fuzz.found.frames))
         fuzz.found.grown_resident = _resident() - before
-        fuzz.trace(round(min(TRACED * PARSERS[name].share, frames)))
+        fuzz.trace(min(TRACED, frames))
     except Hang:
         fuzz.problem(f"hangs: {fuzz.last.hex()}\n{traceback.format_exc(limit=-3)}")
     fuzz.found.seconds = time.monotonic() - started

@@ -42,7 +42,6 @@ class Parser:
     frames: tuple[bytes, ...]
     fresh: Callable[[], Feed]
     families: tuple[type[Exception], ...] = ()
-    share: float = 1.0  # of the frames asked for, where one costs milliseconds
 
 
 def _ef01_stream() -> Feed:
@@ -266,7 +265,7 @@ PARSERS: dict[str, Parser] = {
     "sfm-record": Parser(_records(), _sfm_record, (BadRecord, ProtocolError)),
     "nb1010-message": Parser((status(1, 3), reply(2), *image_messages(bytes(512 * 2))[:2]), _nb1010),
     "uru4000-header": Parser(_reader_images(), _uru4000_header, (CaptureRetry,)),
-    "uru4000-blocks": Parser(_reader_images(), _uru4000_blocks, (CaptureRetry,), share=0.05),
+    "uru4000-blocks": Parser(_reader_images(), _uru4000_blocks, (CaptureRetry,)),
     "usbip-import": Parser(_imports(), _usbip_import, (LinkLost, OSError)),
     "recording": Parser(_recordings(), _recording, (ValueError,)),
     "usb-configuration": Parser((configuration(UvcSettings()),), _configuration_file),
