@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from models.iris_filters import calmed, opened
+
 Image = npt.NDArray[np.float32]
 WORKING_SIZE = 200  # pixels along the longer side of the picture in which discs are sought, at most
 _SMALLEST = 3.0  # pixels there
@@ -38,14 +40,14 @@ def reduced(image: npt.NDArray[np.uint8], longest: int) -> tuple[Image, int]:
 
 def without_highlights(image: Image, size: int) -> Image:
     """Bright spots smaller than `size` replaced by what is around them."""
-    opened: Image = ndimage.grey_opening(image, size=(size, size))
-    return np.where(image > opened + 25, opened, image)
+    base = opened(image, size)
+    return np.where(image > base + 25, base, image)
 
 
 def find_discs(image: npt.NDArray[np.uint8]) -> list[Disc]:
     """The most likely pupils, best first; empty when there are no edges."""
     small, side = reduced(image, WORKING_SIZE)
-    calm = ndimage.gaussian_filter(without_highlights(small, 5), 1.0)
+    calm = calmed(without_highlights(small, 5), 1.0)
     edges = _edges(np.log(calm + 12.0))
     if edges is None:
         return []

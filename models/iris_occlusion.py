@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from models.iris_filters import grown
 from models.iris_geometry import Bools, Boundary, Floats, spread
 from models.iris_network import USABLE, Chances
 from models.iris_polar import Image, best_path, sample
@@ -79,7 +80,9 @@ def look_of(logs: Image, glare: Image, pupil: Boundary, limbus: Boundary) -> Loo
 
 def strangeness(logs: Floats, depths: Floats, look: Look) -> Floats:
     """How many standard deviations points are brighter (negative: darker) than the iris there, or than the pupil."""
-    expected = np.interp(depths, (np.arange(_RINGS) + 0.5) / _RINGS, look.rings)
+    steps = np.clip(depths * _RINGS - 0.5, 0, _RINGS - 1)
+    ring = np.minimum(steps.astype(np.int32), _RINGS - 2)
+    expected = look.rings[ring] + (steps - ring) * np.diff(look.rings)[ring]
     rim = np.clip(depths / 0.08 + 0.5, 0, 1)
     within_pupil = np.maximum(logs - np.maximum(look.pupil, look.rings[0]), 0)
     return np.asarray((rim * (logs - expected) + (1 - rim) * within_pupil) / look.varies, dtype=np.float32)
@@ -116,7 +119,7 @@ def usable_pixels(logs: Image, glare: Image, pupil: Boundary, limbus: Boundary, 
     top, bottom = max(0, int(limbus.y - size)), min(height, int(limbus.y + size) + 2)
     if left >= right or top >= bottom:
         return usable
-    across, down = np.meshgrid(np.arange(left, right, dtype=np.float32), np.arange(top, bottom, dtype=np.float32))
+    across, down = np.arange(left, right, dtype=np.float32)[None, :], np.arange(top, bottom, dtype=np.float32)[:, None]
     part = (slice(top, bottom), slice(left, right))
     depths = depth(across, down, pupil, limbus)
     margin = 0.02 * limbus.mean_radius
@@ -130,5 +133,4 @@ def _lashes(strange: Floats, down: Floats, across: Floats, lids: Lids, radius: f
     """What is far darker than the iris and near the upper lid."""
     near = down < np.interp(across, lids.x, lids.upper) + 0.6 * radius
     dark = (strange < -_LASH) & near
-    grown: Bools = ndimage.maximum_filter(dark, 3)
-    return grown
+    return grown(dark, 3)

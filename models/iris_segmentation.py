@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from models.iris_boundary import (
     LIMBUS,
@@ -27,6 +26,7 @@ from models.iris_boundary import (
     pupil_circle,
     refine,
 )
+from models.iris_filters import calmed, grown, opened
 from models.iris_geometry import Bools, Boundary, Segmentation, spread
 from models.iris_location import Disc, find_discs, reduced
 from models.iris_network import Chances, Seen, see
@@ -106,11 +106,11 @@ def make_ready(
 
     Highlights are smaller than `spot` pixels and brighter than the grey `lamp`.
     """
-    opened = _opened(image, spot)
-    bright = (image.astype(np.int16) - opened > _BRIGHTER) & (image > lamp)
-    glare = ndimage.maximum_filter(bright, 2 * (spot // 4) + 3)
-    filled = np.where(glare, opened, image).astype(np.float32)
-    return Scene(np.log(ndimage.gaussian_filter(filled, calm) + np.float32(_DARKEST)), glare.astype(np.float32))
+    base = _without_spots(image, spot)
+    bright = (image - base > _BRIGHTER) & (image > lamp)
+    glare = grown(bright, 2 * (spot // 4) + 3)
+    filled = np.where(glare, base, image).astype(np.float32)
+    return Scene(np.log(calmed(filled, calm) + np.float32(_DARKEST)), glare.astype(np.float32))
 
 
 def _lamp_level(image: npt.NDArray[np.uint8], pupil: Boundary, limbus: Boundary) -> npt.NDArray[np.uint8]:
@@ -130,16 +130,16 @@ def _lamp_level(image: npt.NDArray[np.uint8], pupil: Boundary, limbus: Boundary)
     return np.where(within, np.uint8(_BRIGHT), np.uint8(np.clip(bright, _BRIGHT, 255)))
 
 
-def _opened(image: npt.NDArray[np.uint8], spot: int) -> npt.NDArray[np.uint8]:
+def _without_spots(image: npt.NDArray[np.uint8], spot: int) -> npt.NDArray[np.uint8]:
     """Without bright spots smaller than `spot`; for large ones the darkest of each four pixels says enough."""
     if spot <= _ROUGH_SPOT:
-        return np.asarray(ndimage.grey_opening(image, size=(spot, spot)))
+        return opened(image, spot)
     height, width = image.shape
     padded = np.pad(image, ((0, height % 2), (0, width % 2)), mode="edge")
     quarter = np.minimum(
         np.minimum(padded[::2, ::2], padded[1::2, ::2]), np.minimum(padded[::2, 1::2], padded[1::2, 1::2])
     )
-    small = ndimage.grey_opening(quarter, size=(spot // 2, spot // 2))
+    small = opened(quarter, spot // 2)
     return np.asarray(small.repeat(2, 0).repeat(2, 1)[:height, :width])
 
 
