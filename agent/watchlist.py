@@ -5,13 +5,15 @@ log is emptied, so that an expired reference is gone and not only unlisted. Gall
 which is not encrypted yet.
 """
 
+import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database
 
@@ -22,15 +24,17 @@ from agent.errors import StoreError
 from agent.event import Category, ListConfirmed, ListState
 from agent.schema import open_store, reading, writing
 from drivers.sample import Position
-from models import gallery_class
+from models import gallery_class, imported
 from models.calibration import any_of, fuse, load_calibration
 from models.encoder import Entry, Gallery
-from models.template import Template
+from models.template import Template, TemplateError
 
 log = logging.getLogger(__name__)
 
 # How many candidates each probe proposes before they are fused per reference.
 SHORT_LIST = 50
+# How many templates are read from disk at a time, so that a long list is in memory once.
+PART = 4096
 
 
 def _create(db: Database) -> None:
@@ -51,7 +55,15 @@ def _create(db: Database) -> None:
     db.execute("INSERT INTO list (id, revision) VALUES (1, 0)")
 
 
-MIGRATIONS = (_create,)
+def _bring_fingers_up_to_date(db: Database) -> None:
+    """Templates that a list keeps since "finger-minutiae/2" have what a search needs, so that opening only copies."""
+    query = "SELECT rowid, reference, format, data FROM template WHERE format = 'finger-minutiae/1'"
+    for row, reference, name, data in db.execute(query).fetchall():
+        made = _imported(reference, Template(name, data))
+        db.execute("UPDATE template SET format = ?, data = ? WHERE rowid = ?", [made.format, made.data, row])
+
+
+MIGRATIONS = (_create, _bring_fingers_up_to_date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +131,9 @@ class Watchlist:
             raise StoreError(f"reference {twice} is already on the list: remove it first, or choose another id")
         if not references:
             return
-        galleries = self._galleries_with(references)  # an unreadable template is refused before anything is stored
+        # An unreadable template is refused before anything is stored.
+        references = [_as_kept(reference) for reference in references]
+        galleries = self._galleries_with(_by_format(_entries(references)))
         with writing(self._db) as db:
             for name in dict.fromkeys(reference.agreement for reference in references):
                 self._agree(_agreement_row(name, agreement))
@@ -209,9 +223,9 @@ class Watchlist:
         gallery = self._galleries.get(probe.format)
         return gallery.search(probe, position, SHORT_LIST) if gallery else ()
 
-    def _galleries_with(self, references: Iterable[Reference]) -> dict[str, Gallery]:
+    def _galleries_with(self, added: Mapping[str, Sequence[Entry]]) -> dict[str, Gallery]:
         galleries = dict(self._galleries)
-        for template_format, entries in _by_format(references).items():
+        for template_format, entries in added.items():
             old = galleries.get(template_format)
             galleries[template_format] = (
                 gallery_class(template_format).build(entries) if old is None else old.changed(entries, frozenset())
@@ -242,14 +256,15 @@ class Watchlist:
     def _load(self) -> None:
         for row in self._db.table("agreement").rows:
             self._agreements[row["id"]] = AgreementInfo(frozenset(json.loads(row["recipients"])))
-        templates: dict[str, list[tuple[Position, Template]]] = {}
-        for row in self._db.table("template").rows:
-            template = Template(row["format"], row["data"])
-            templates.setdefault(row["reference"], []).append((Position(row["position"]), template))
-        loaded = [_reference(row, templates.get(row["id"], [])) for row in self._db.table("reference").rows]
-        self._references = {r.reference_id: _info(r) for r in loaded}
-        self._kinds = {r.reference_id: _kinds(r) for r in loaded}
-        self._galleries = {f: gallery_class(f).build(entries) for f, entries in _by_format(loaded).items()}
+        loaded = {row["id"]: row for row in self._db.table("reference").rows}
+        kinds: dict[str, list[tuple[Position, str]]] = {name: [] for name in loaded}
+        stored = (_entry(row, loaded) for row in self._db.table("template").rows)
+        for part in iter(lambda: list(itertools.islice(stored, PART)), []):
+            for entry in part:
+                kinds[entry.key].append((entry.position, entry.template.format))
+            self._galleries = self._galleries_with(_by_format(part))
+        self._kinds = {name: Counter(several) for name, several in kinds.items()}
+        self._references = {name: _stored_info(row, kinds[name]) for name, row in loaded.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +291,23 @@ def _comparable(position: Position, template_format: str, kinds: Kinds) -> int:
     return sum(fitting)
 
 
-def _by_format(references: Iterable[Reference]) -> dict[str, list[Entry]]:
-    entries: dict[str, list[Entry]] = {}
+def _entries(references: Iterable[Reference]) -> Iterator[Entry]:
     for reference in references:
         for position, template in reference.templates:
-            entries.setdefault(template.format, []).append(Entry(reference.reference_id, position, template))
-    return entries
+            yield Entry(reference.reference_id, position, template)
+
+
+def _entry(row: Mapping[str, Any], references: Mapping[str, Mapping[str, str]]) -> Entry:
+    """Of a stored template. All entries of a reference share the text of its id."""
+    reference_id = references[row["reference"]]["id"]
+    return Entry(reference_id, Position(row["position"]), Template(row["format"], row["data"]))
+
+
+def _by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(entry.template.format, []).append(entry)
+    return found
 
 
 def _info(reference: Reference) -> ReferenceInfo:
@@ -291,9 +317,23 @@ def _info(reference: Reference) -> ReferenceInfo:
     )
 
 
-def _reference(row: Mapping[str, str], templates: Sequence[tuple[Position, Template]]) -> Reference:
+def _stored_info(row: Mapping[str, str], kinds: Sequence[tuple[Position, str]]) -> ReferenceInfo:
     expires_at = datetime.fromisoformat(row["expires_at"])
-    return Reference(row["id"], row["agreement"], Category(row["category"]), expires_at, tuple(templates))
+    positions = tuple(position for position, _ in kinds)
+    return ReferenceInfo(row["id"], row["agreement"], Category(row["category"]), expires_at, positions)
+
+
+def _imported(reference_id: str, template: Template) -> Template:
+    """As the list keeps it. TemplateError names the reference."""
+    try:
+        return imported(template)
+    except TemplateError as error:
+        raise TemplateError(f"{reference_id}: {error}") from error
+
+
+def _as_kept(reference: Reference) -> Reference:
+    kept = tuple((position, _imported(reference.reference_id, template)) for position, template in reference.templates)
+    return replace(reference, templates=kept)
 
 
 def _agreement_row(name: str, agreement: AgreementConfig) -> dict[str, str]:

@@ -8,6 +8,7 @@ from models.manifest import ModelError
 
 if TYPE_CHECKING:
     from models.encoder import Encoder, Gallery
+    from models.template import Template
 
 # Where the encoder of a modality is; imported when first asked for, because onnxruntime takes its time.
 ENCODERS = {
@@ -17,9 +18,22 @@ ENCODERS = {
 
 # Where the gallery of a template format is.
 GALLERIES = {
-    "finger-minutiae/1": "models.gallery:FingerGallery",
+    "finger-minutiae/2": "models.gallery:FingerGallery",
     "iris-code/1": "models.iris_gallery:IrisGallery",
 }
+
+# What makes the current version of a template from elsewhere, where there is one: also of versions that are not written
+# any more. Everything that follows from something else in it is made anew.
+IMPORTS = {
+    "finger-minutiae/1": "models.finger_template:current",
+    "finger-minutiae/2": "models.finger_template:current",
+}
+
+
+def imported(template: "Template") -> "Template":
+    """What is kept of a template from elsewhere, for its gallery. TemplateError when it cannot be read."""
+    target = IMPORTS.get(template.format)
+    return template if target is None else _resolve(target)(template)  # type: ignore[operator]
 
 
 def load_encoder(modality: Modality, threads: int = 1) -> "Encoder":

@@ -21,8 +21,8 @@ from models.compare_kernel import compared
 from models.compiled import NUMBA
 from models.cylinder_kernel import described
 from models.cylinders import Cylinders, rows_of
+from models.finger_template import unpack
 from models.likeness import DIGITS, in_order, supported
-from models.minutiae import unpack
 from models.template import Template
 
 # Fitted by logistic regression on the even fingers of real sets and of harder variants of them (models/README.md).

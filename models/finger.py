@@ -20,8 +20,9 @@ from drivers.sample import Modality, Sample
 from models.encoder import Encoder, Quality
 from models.finger_image import Image, Mask, Prepared, prepare
 from models.finger_quality import judge, look
+from models.finger_template import FORMAT, pack
 from models.manifest import ModelCard, load_card
-from models.minutiae import FORMAT, MAX_MINUTIAE, TURN, Kind, Minutiae, no_minutiae, pack
+from models.minutiae import MAX_MINUTIAE, TURN, Kind, Minutiae, no_minutiae
 from models.session import Session
 from models.template import Template
 

@@ -24,7 +24,8 @@ from models.compare import score
 from models.cylinders import Cylinders, cylinders
 from models.evidence import Comparisons, Scores, calibration_lines, quality_lines
 from models.finger import FingerEncoder
-from models.minutiae import FORMAT, PIXELS_PER_INCH
+from models.finger_template import FORMAT
+from models.minutiae import PIXELS_PER_INCH
 
 LEVELS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # counted; beyond the last the tail is fitted
 EXTRAPOLATION = 100  # times below one in all comparisons is as far as the tail is believed

@@ -24,7 +24,7 @@ from models.block import BLOCK, Block, Probe, joined
 from models.compare import score
 from models.cylinders import Cylinders, rows_of
 from models.encoder import Entry, Gallery, Scored
-from models.minutiae import FORMAT, unpack
+from models.finger_template import FORMAT, Described, described, unpack
 from models.packed import Words
 from models.prefilter import Ranks
 from models.search_threads import granted
@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FingerGallery:
-    """The gallery of "finger-minutiae/1". Immutable, so that searches run while the next one is made."""
+    """The gallery of "finger-minutiae/2". Immutable, so that searches run while the next one is made."""
 
     template_format = FORMAT
 
@@ -201,17 +201,29 @@ _warm = False
 
 
 def _blocks_of(entries: Iterable[Entry]) -> tuple[Block, ...]:
-    listed = list(entries)
-    rows = [_read(entry) for entry in listed]
-    positions = np.array([_POSITIONS[entry.position] for entry in listed], np.uint8)
-    return tuple(
-        Block.of(tuple(e.key for e in listed[at : at + BLOCK]), positions[at : at + BLOCK], rows[at : at + BLOCK])
-        for at in range(0, len(listed), BLOCK)
-    )
+    """Part by part, so that a long list need never be there at once."""
+    left = iter(entries)
+    parts = iter(lambda: list(itertools.islice(left, BLOCK)), [])
+    return tuple(_block_of(part) for part in parts)
 
 
-def _read(entry: Entry) -> NDArray[np.uint16]:
+def _block_of(entries: Sequence[Entry]) -> Block:
+    read = _read(entries)
+    positions = np.array([_POSITIONS[entry.position] for entry in entries], np.uint8)
+    return Block(tuple(entry.key for entry in entries), positions, read.starts, read.rows, read.words, read.which)
+
+
+def _read(entries: Sequence[Entry]) -> Described:
     try:
-        return rows_of(unpack(entry.template))
+        return described([entry.template for entry in entries])
+    except TemplateError:
+        for entry in entries:
+            _check(entry)
+        raise
+
+
+def _check(entry: Entry) -> None:
+    try:
+        described([entry.template])
     except TemplateError as error:
         raise TemplateError(f"{entry.key}: {error}") from error

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from models.minutiae import MAX_QUALITY, PIXELS_PER_INCH, TURN, Kind, Minutiae, pack, unpack
+from models.finger_template import pack, unpack
+from models.minutiae import MAX_QUALITY, PIXELS_PER_INCH, TURN, Kind, Minutiae
 from models.record_reader import Reader
 from models.template import Template, TemplateError
 

@@ -24,7 +24,8 @@ from rich.progress import track
 from drivers.sample import Modality, Position, Sample
 from models.compare import ready, score
 from models.finger import FingerEncoder
-from models.minutiae import PIXELS_PER_INCH, unpack
+from models.finger_template import unpack
+from models.minutiae import PIXELS_PER_INCH
 from models.template import Template
 from simulators.images import ImageFileError, read_grey
 

@@ -27,8 +27,9 @@ from drivers.sample import Position
 from models.block import BLOCK, Probe
 from models.calibration import fuse, load_calibration
 from models.cylinders import Rows
+from models.finger_template import FORMAT, pack
 from models.gallery import SHORT_SHARE, FingerGallery, warm_up
-from models.minutiae import FORMAT, PIXELS_PER_INCH, no_minutiae, pack
+from models.minutiae import PIXELS_PER_INCH, no_minutiae
 from models.prefilter import rank_plain
 from models.template import Template
 from simulators.bench_gallery import POSITIONS, Crowd, Writer, opened

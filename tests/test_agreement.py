@@ -17,9 +17,10 @@ from models.compare_kernel import compared
 from models.cylinder_kernel import described
 from models.cylinders import Rows
 from models.encoder import Entry
+from models.finger_template import FORMAT
 from models.gallery import FingerGallery
 from models.likeness import in_order, local_likeness
-from models.minutiae import FORMAT, TURN
+from models.minutiae import TURN
 from simulators.bench_search import template_of
 from simulators.minutiae_synthesis import again, fingers
 

@@ -13,9 +13,10 @@ from models.calibration import load_calibration
 from models.compare import compare
 from models.cylinders import PLACES, Cylinders, cylinders
 from models.encoder import Entry
+from models.finger_template import FORMAT, pack, unpack
 from models.gallery import SHORT_KEYS, FingerGallery
 from models.likeness import pair_similarity
-from models.minutiae import FORMAT, Minutiae, no_minutiae, pack, unpack
+from models.minutiae import Minutiae, no_minutiae
 from models.template import Template, TemplateError
 from tests.conftest import template_of
 

@@ -15,8 +15,8 @@ from models.evidence import (
     observe,
     quality_lines,
 )
+from models.finger_template import unpack
 from models.fit_calibration import Impression, comparisons, fit
-from models.minutiae import unpack
 from tests.conftest import template_of
 
 FINGERS, EACH = 60, 6

@@ -18,7 +18,8 @@ from models.compare import compare
 from models.encoder import Flaw, Quality
 from models.finger import FingerEncoder, pad
 from models.finger_image import MAX_SIDE, at_500_ppi, foreground, prepare
-from models.minutiae import FORMAT, MAX_MINUTIAE, Kind, Minutiae, no_minutiae, pack, unpack
+from models.finger_template import FORMAT, pack, unpack
+from models.minutiae import MAX_MINUTIAE, Kind, Minutiae, no_minutiae
 from models.session import Session
 from models.template import Template, TemplateError
 from simulators.people import Condition
@@ -345,8 +346,8 @@ def _fields(minutiae: Minutiae) -> list[object]:
 @given(minutiae_of())
 def test_what_is_packed_comes_back(minutiae: Minutiae) -> None:
     template = pack(minutiae)
-    assert len(template.data) == 10 + 8 * len(minutiae)
-    assert _fields(unpack(template)) == _fields(minutiae)
+    assert len(template.data) == 1578 + 8 * len(minutiae)
+    assert _fields(unpack(template)) == _fields(minutiae.best(len(minutiae)))
 
 
 def test_of_more_than_255_minutiae_the_best_are_kept() -> None:
@@ -373,12 +374,17 @@ def test_of_more_than_255_minutiae_the_best_are_kept() -> None:
         lambda data: data[:0],
         lambda data: data[:9],
         lambda data: b"XXX" + data[3:],
-        lambda data: data[:3] + b"\2" + data[4:],  # version
+        lambda data: data[:3] + b"\1" + data[4:],  # version
         lambda data: data[:4] + b"\1\0" + data[6:],  # a width that the minutiae exceed
         lambda data: data[:8] + b"\x65" + data[9:],  # quality 101
         lambda data: data[:9] + b"\xff" + data[10:],  # count
-        lambda data: data[:16] + b"\3" + data[17:],  # kind 3
-        lambda data: data[:17] + b"\x65" + data[18:],  # minutia quality 101
+        lambda data: data[:1584] + b"\3" + data[1585:],  # kind 3
+        lambda data: data[:1585] + b"\x65" + data[1586:],  # minutia quality 101
+        lambda data: data[:1585] + b"\0" + data[1586:],  # the first minutia is worse than the second
+        lambda data: data[:10] + b"\xff" + data[11:],  # a descriptor of a minutia that is not there
+        lambda data: data[:10] + data[11:12] + data[11:],  # two descriptors of one minutia
+        lambda data: data[:1582] + bytes([data[1582] ^ 1]) + data[1583:],  # a descriptor that points elsewhere
+        lambda data: data[:42] + bytes(1536) + data[1578:],  # of which minutiae the descriptors are, but none
     ],
 )
 def test_a_damaged_template_is_refused(damage: Callable[[bytes], bytes]) -> None:
@@ -401,4 +407,4 @@ def test_bytes_that_are_no_template_never_raise_anything_else(data: bytes) -> No
 def test_no_repr_shows_a_minutia() -> None:
     minutiae = _encode(touch(1, 1))
     assert repr(minutiae) == f"<Minutiae {len(minutiae)} in 256x288>"
-    assert repr(pack(minutiae)) == f"<Template {FORMAT} {10 + 8 * len(minutiae)} bytes>"
+    assert repr(pack(minutiae)) == f"<Template {FORMAT} {1578 + 8 * len(minutiae)} bytes>"

@@ -18,8 +18,8 @@ from drivers.sample import Modality
 from models import ENCODERS, GALLERIES, gallery_class, load_encoder
 from models.build_leader import phases
 from models.calibration import Calibration, fuse, load_calibration
+from models.finger_template import FORMAT
 from models.manifest import MANIFEST, ModelCard, ModelError, calibration_table, load_card
-from models.minutiae import FORMAT
 from models.session import Session
 
 # Four synthetic impressions and what the official network (PyPI pyfing 0.7.3, run by Keras 3 on JAX) finds in them at

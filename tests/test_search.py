@@ -21,9 +21,9 @@ from models.compiled import NUMBA, PLAIN
 from models.cylinder_kernel import described, described_block, fill, fill_block
 from models.cylinders import Rows, of_rows, rows_of
 from models.encoder import Entry
+from models.finger_template import unpack
 from models.gallery import SHORT_KEYS, FingerGallery, best_ranked, warm_up
 from models.likeness import local_likeness
-from models.minutiae import unpack
 from models.packed import LANES, packed, unpacked
 from models.prefilter import rank, rank_compiled, rank_plain
 from models.rerank import rerank_compiled

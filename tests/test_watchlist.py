@@ -1,6 +1,8 @@
 """The watchlist: found when there, gone when removed or expired (from the disk too), the same after a restart."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from agent.config import AgreementConfig
 from agent.errors import StoreError
 from agent.event import Category
-from agent.watchlist import Reference, Watchlist
+from agent.schema import open_store
+from agent.watchlist import MIGRATIONS, Reference, Watchlist
 from drivers.sample import Position
 from models.template import Template, TemplateError
 from tests.conftest import FakeClock, template_of
@@ -170,6 +173,66 @@ def test_an_unreadable_template_is_refused_and_nothing_is_stored(watchlist: Watc
         )
     assert watchlist.references() == ()
     assert watchlist.state.revision == 0
+
+
+def _of_version_1(template: Template) -> Template:
+    """As earlier releases stored it: the same header and minutiae without what lies between them."""
+    data = template.data
+    return Template("finger-minutiae/1", data[:3] + b"\1" + data[4:10] + data[1578:])
+
+
+def _stored_by_an_earlier_release(path: Path, clock: FakeClock, templates: Mapping[str, Template]) -> None:
+    with closing(open_store(path, "watchlist", MIGRATIONS[:1])) as db:
+        terms = dict.fromkeys(("provider", "purpose", "legal_basis"), "x") | {"recipients": '["hub"]'}
+        db.table("agreement").insert({"id": "agreement-1", **terms})
+        for name, template in templates.items():
+            expires_at = (clock.now() + timedelta(days=1)).isoformat()
+            row = {"agreement": "agreement-1", "category": "wanted", "expires_at": expires_at, "revision": 1}
+            db.table("reference").insert({"id": name, **row})
+            stored = {"position": str(INDEX), "format": template.format, "data": template.data}
+            db.table("template").insert({"reference": name, **stored})
+
+
+def test_a_list_of_an_earlier_release_is_brought_up_to_date_once(path: Path, clock: FakeClock) -> None:
+    old = {f"r{seed}": _of_version_1(template_of(seed, 0)) for seed in (ALICE, BOB)}
+    _stored_by_an_earlier_release(path, clock, old)
+    for _ in range(2):
+        with closing(Watchlist(path, clock)) as watchlist:
+            assert found(watchlist, ALICE) == ["r101"]
+            assert found(watchlist, BOB) == ["r102"]
+            assert watchlist.state.revision == 0  # nobody came or went
+        assert on_disk(path, template_of(ALICE, 0).data)
+
+
+def test_a_template_of_an_earlier_release_that_cannot_be_read_is_named(path: Path, clock: FakeClock) -> None:
+    _stored_by_an_earlier_release(path, clock, {"r101": Template("finger-minutiae/1", b"rubbish")})
+    with pytest.raises(TemplateError, match="r101: finger-minutiae/1"):
+        Watchlist(path, clock)
+
+
+@pytest.mark.parametrize("change", [_of_version_1, lambda t: Template(t.format, t.data[:42] + b"\xff" + t.data[43:])])
+def test_a_template_from_elsewhere_is_kept_as_this_release_makes_it(
+    path: Path, watchlist: Watchlist, clock: FakeClock, change: Callable[[Template], Template]
+) -> None:
+    whole = reference(clock, ALICE)
+    elsewhere = tuple((position, change(template)) for position, template in whole.templates)
+    watchlist.add(replace(whole, templates=elsewhere), AGREEMENT)
+    assert on_disk(path, template_of(ALICE, 0).data)
+    assert found(watchlist, ALICE) == ["r101"]
+
+
+def test_a_long_list_is_read_in_parts_and_searched_like_a_short_one(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Watchlist(path, clock)) as watchlist:
+        watchlist.add_all([reference(clock, seed, position=INDEX) for seed in (ALICE, BOB)], AGREEMENT)
+        watchlist.add_all([reference(clock, CAROL, position=THUMB)], AGREEMENT)
+        wanted = watchlist.search({INDEX: template_of(BOB, 1)}, 5)
+        shown = watchlist.references()
+    monkeypatch.setattr("agent.watchlist.PART", 1)
+    with closing(Watchlist(path, clock)) as watchlist:
+        assert watchlist.search({INDEX: template_of(BOB, 1)}, 5) == wanted
+        assert watchlist.references() == shown
 
 
 def on_disk(path: Path, needle: bytes) -> bool:

@@ -1,0 +1,141 @@
+"""The stored form of fingers: descriptors and minutiae in one piece, made again of whatever comes from elsewhere."""
+
+import hashlib
+import struct
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Position
+from models import imported
+from models.block import Block
+from models.cylinder_kernel import described_block
+from models.encoder import Entry
+from models.finger_template import FORMAT, OUTDATED, Described, current, described, pack, unpack
+from models.gallery import FingerGallery
+from models.iso19794 import FingerView, from_record, to_record
+from models.minutiae import Minutiae, no_minutiae
+from models.template import Template, TemplateError
+from simulators.bench_search import template_of
+from simulators.minutiae_synthesis import again, fingers
+
+FINGERS = fingers(np.random.default_rng(8), 120)
+ROWS = [FINGERS.one(n) for n in range(120)]
+TEMPLATES = [template_of(rows) for rows in ROWS]
+END_OF_DESCRIPTORS = 1578
+
+
+def _of_version_1(minutiae: Minutiae) -> Template:
+    """As it was written then: a header and the minutiae in any order."""
+    columns = (minutiae.x, minutiae.y, minutiae.direction, minutiae.kind, minutiae.qualities)
+    rows = b"".join(struct.pack("<HHHBB", *row) for row in zip(*columns, strict=True))
+    size = (minutiae.width, minutiae.height, minutiae.quality, len(minutiae))
+    return Template(OUTDATED, struct.pack("<3sBHHBB", b"KFM", 1, *size) + rows)
+
+
+def _shuffled(template: Template, seed: int = 0) -> Minutiae:
+    minutiae = unpack(template)
+    return minutiae.take(np.random.default_rng(seed).permutation(len(minutiae)))
+
+
+def _same(one: Described, other: Described) -> bool:
+    return all(np.array_equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+
+
+def test_the_bytes_are_those_that_the_version_stands_for() -> None:
+    """Whoever changes these changes the version: kiosks have such templates on disk."""
+    digest = hashlib.sha256(b"".join(template.data for template in TEMPLATES)).hexdigest()
+    assert digest == "977455fdc402e7b2420e9004c8adfe468880aa074d122b44cb7ee189ffd339f6"
+
+
+def test_a_template_has_the_descriptors_of_its_minutiae() -> None:
+    starts = np.cumsum([0, *(len(rows) for rows in ROWS)])
+    made = Described(starts, np.concatenate(ROWS), *described_block(np.concatenate(ROWS), starts))
+    assert _same(described(TEMPLATES), made)
+
+
+def test_several_templates_are_read_as_each_by_itself() -> None:
+    some = [TEMPLATES[0], pack(no_minutiae(256, 288)), TEMPLATES[1]]
+    together, alone = described(some), [described([one]) for one in some]
+    assert together.starts.tolist() == [0, len(ROWS[0]), len(ROWS[0]), len(ROWS[0]) + len(ROWS[1])]
+    for name in ("rows", "words", "which"):
+        assert np.array_equal(getattr(together, name), np.concatenate([getattr(one, name) for one in alone]))
+    assert len(described([]).words) == 0
+
+
+def test_a_gallery_of_templates_finds_what_one_of_minutiae_finds() -> None:
+    keys = tuple(str(n) for n in range(120))
+    gallery = FingerGallery.build([Entry(k, Position.UNKNOWN, t) for k, t in zip(keys, TEMPLATES, strict=True)])
+    plain = FingerGallery((Block.of(keys, np.zeros(120, np.uint8), ROWS),))
+    for number in (3, 40, 119):
+        probe = template_of(again(np.random.default_rng(number), ROWS[number]))
+        found = gallery.search(probe, Position.UNKNOWN, 20)
+        assert found[0].key == str(number)
+        assert found == plain.search(probe, Position.UNKNOWN, 20)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_version_1_is_brought_up_to_date_and_found_like_any_other(number: int) -> None:
+    old = _of_version_1(unpack(TEMPLATES[number]))
+    assert imported(old) == TEMPLATES[number]
+    shuffled = imported(_of_version_1(_shuffled(TEMPLATES[number])))
+    assert shuffled.format == FORMAT
+    assert sorted(unpack(shuffled).x) == sorted(ROWS[number][:, 0])
+    with pytest.raises(TemplateError, match=f"'{OUTDATED}', expected '{FORMAT}'"):
+        unpack(old)
+
+
+def test_an_iso_record_is_searchable() -> None:
+    (view,) = from_record(to_record([FingerView(Position.LEFT_THUMB, TEMPLATES[7])]))
+    others = [Entry(str(n), Position.UNKNOWN, template) for n, template in enumerate(TEMPLATES[:7])]
+    gallery = FingerGallery.build([*others, Entry("iso", view.position, view.template)])
+    assert gallery.search(TEMPLATES[7], Position.LEFT_THUMB, 1)[0].key == "iso"
+
+
+def test_descriptors_from_elsewhere_are_not_believed() -> None:
+    """Those of another bit pattern would hide a person from the search, or show him to everybody."""
+    data = bytearray(TEMPLATES[0].data)
+    data[42] ^= 0xFF
+    forged = Template(FORMAT, bytes(data))
+    assert np.array_equal(described([forged]).rows, ROWS[0])  # nothing is wrong with it but that
+    assert imported(forged) == TEMPLATES[0]
+
+
+def test_what_no_format_knows_is_left_to_the_gallery() -> None:
+    unknown = Template("finger-minutiae/3", b"")
+    assert imported(unknown) is unknown
+
+
+@given(st.binary(max_size=60), st.integers(0, 2200), st.sampled_from([FORMAT, OUTDATED]))
+@settings(max_examples=60, deadline=None)
+def test_bytes_written_over_a_template_are_refused_or_harmless(changed: bytes, at: int, template_format: str) -> None:
+    whole = TEMPLATES[5] if template_format == FORMAT else _of_version_1(unpack(TEMPLATES[5]))
+    at %= len(whole.data)
+    broken = Template(template_format, whole.data[:at] + changed + whole.data[at + len(changed) :])
+    try:
+        made = current(broken)
+    except TemplateError as error:
+        assert template_format in str(error)  # noqa: PT017 - either outcome is right
+        return
+    assert current(made) == made
+    gallery = FingerGallery.build([Entry("broken", Position.UNKNOWN, made)])
+    assert 0 <= gallery.search(TEMPLATES[5], Position.UNKNOWN, 1)[0].score <= 1
+
+
+@given(st.lists(st.tuples(st.integers(10, END_OF_DESCRIPTORS - 1), st.integers(0, 255)), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_descriptors_written_over_on_disk_change_no_score(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(TEMPLATES[6].data)
+    for at, value in changes:
+        data[at] = value
+    broken = Entry("broken", Position.UNKNOWN, Template(FORMAT, bytes(data)))
+    try:
+        gallery = FingerGallery.build([broken])
+    except TemplateError as error:
+        assert "broken: finger-minutiae/2" in str(error)  # noqa: PT017 - either outcome is right
+        return
+    whole = FingerGallery.build([Entry("broken", Position.UNKNOWN, TEMPLATES[6])])
+    assert gallery.search(TEMPLATES[6], Position.UNKNOWN, 1) == whole.search(TEMPLATES[6], Position.UNKNOWN, 1)
