@@ -26,6 +26,7 @@ from models.evidence import Comparisons, Scores, calibration_lines, quality_line
 from models.finger import FingerEncoder
 from models.finger_template import FORMAT
 from models.minutiae import PIXELS_PER_INCH
+from models.witness import of_fingers
 
 LEVELS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # counted; beyond the last the tail is fitted
 EXTRAPOLATION = 100  # times below one in all comparisons is as far as the tail is believed
@@ -57,6 +58,7 @@ def main() -> None:
     fitted = fit(compared.impostors, compared.weights(~compared.genuine))
     for line in table(FORMAT, fitted, len(compared.impostors), sets):
         sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{of_fingers().line()}\n")
 
 
 def comparisons(impressions: Sequence[Impression]) -> Comparisons:

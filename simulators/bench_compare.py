@@ -146,14 +146,23 @@ def mapper(processes: int) -> Iterator[Mapper]:
         yield executor.map
 
 
-def measure(kind: Kind, root: Path, pairs: Sequence[Pair], processes: int = PROCESSES) -> list[float | None]:
-    """The score of each pair, None where an image cannot be used. Each image is encoded once."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The score of each pair, None where an image cannot be used; the template of each image, None likewise."""
+
+    scores: list[float | None]
+    templates: dict[Picture, Template | None]
+
+
+def measure(kind: Kind, root: Path, pairs: Sequence[Pair], processes: int = PROCESSES) -> Measured:
+    """Encode each image once and compare the pairs."""
     pictures = list(dict.fromkeys(picture for pair in pairs for picture in (pair.probe, pair.reference)))
     with mapper(processes) as across:
         encoded = track(across(functools.partial(kind.encode, root), pictures), "encoding", len(pictures), console=out)
         templates = dict(zip(pictures, encoded, strict=True))
         _name(picture for picture, template in templates.items() if template is None)
-        return _scores(kind, across, [(templates[pair.probe], templates[pair.reference]) for pair in pairs])
+        scores = _scores(kind, across, [(templates[pair.probe], templates[pair.reference]) for pair in pairs])
+    return Measured(scores, templates)
 
 
 def _scores(kind: Kind, across: Mapper, pairs: Sequence[tuple[Template | None, Template | None]]) -> list[float | None]:
@@ -199,7 +208,7 @@ def finger(
     """Fingerprint images, as the kiosk encodes and compares them."""
     try:
         listed = read_pairs(pairs)
-        found = measure(FINGER, root, listed, processes)
+        found = measure(FINGER, root, listed, processes).scores
         write_scores(scores, listed, found)
     except (PairsError, OSError) as error:
         raise typer.BadParameter(str(error)) from error

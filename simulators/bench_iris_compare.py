@@ -2,7 +2,8 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +24,8 @@ from models.template import Template
 from simulators.bench_compare import (
     PROCESSES,
     Kind,
-    Pair,
     PairsError,
     Picture,
-    mapper,
     measure,
     out,
     read_pairs,
@@ -88,31 +87,26 @@ def compare_eyes(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
 IRIS = Kind(encode_eye, compare_eyes)
 
 
-def worst(root: Path, pairs: Iterable[Pair], count: int, processes: int) -> list[Seen]:
-    """The pictures of lowest quality, worst first."""
-    pictures = list(dict.fromkeys(picture for pair in pairs for picture in (pair.probe, pair.reference)))
-    with mapper(processes) as across:
-        qualities = list(across(functools.partial(quality_of, root), pictures))
-    seen = [Seen(quality, picture) for quality, picture in zip(qualities, pictures, strict=True) if quality is not None]
+def worst(templates: Mapping[Picture, Template | None], count: int) -> list[Seen]:
+    """The pictures of lowest quality, worst first; those without a template before all others."""
+    seen = (Seen(unpack(known).quality if known else 0, picture) for picture, known in templates.items())
     return sorted(seen)[:count]
 
 
-def quality_of(root: Path, picture: Picture) -> int | None:
-    """None when it cannot be read."""
-    try:
-        return _encoder().assess(sample_of(read_grey(root / picture.path))).score
-    except (ImageFileError, OSError):
-        return None
-
-
-def sheet(root: Path, seen: Sequence[Seen]) -> Image.Image:
+def sheet(root: Path, seen: Iterable[Seen]) -> Image.Image:
     """A picture of pictures, with the boundaries that were found and what is not used of the iris darkened."""
-    rows = -(-len(seen) // SHEET_COLUMNS)
+    cells = list(_cells(root, seen))
+    rows = -(-len(cells) // SHEET_COLUMNS)
     whole = Image.new("RGB", (SHEET_COLUMNS * CELL[0], max(1, rows) * CELL[1]))
-    for number, one in enumerate(seen):
-        cell = _cell(read_grey(root / one.picture.path), one)
+    for number, cell in enumerate(cells):
         whole.paste(cell, (number % SHEET_COLUMNS * CELL[0], number // SHEET_COLUMNS * CELL[1]))
     return whole
+
+
+def _cells(root: Path, seen: Iterable[Seen]) -> Iterator[Image.Image]:
+    for one in seen:
+        with suppress(ImageFileError, OSError):  # it has been named as unusable
+            yield _cell(read_grey(root / one.picture.path), one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +152,11 @@ def iris(
     """Pictures of eyes, as the kiosk encodes and compares them."""
     try:
         listed = read_pairs(pairs)
-        found = measure(IRIS, root, listed, processes)
+        measured = measure(IRIS, root, listed, processes)
+        found = measured.scores
         write_scores(scores_file, listed, found)
         if worst_file is not None:
-            sheet(root, worst(root, listed, SHEET_COLUMNS * SHEET_ROWS, processes)).save(worst_file)
+            sheet(root, worst(measured.templates, SHEET_COLUMNS * SHEET_ROWS)).save(worst_file)
     except (PairsError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     out.print(f"{len(found)} comparisons, {found.count(None)} without a score: {scores_file}", markup=False)

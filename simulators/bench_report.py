@@ -86,7 +86,7 @@ def _compared(root: Path, sets: Iterable[str], processes: int) -> list[Accuracy]
         except (OSError, ValueError) as error:
             raise typer.BadParameter(f"{one}: {error}") from error
     pairs = [pair for own in listed.values() for pair in own]
-    scores = dict(zip(pairs, measure(FINGER, root, pairs, processes), strict=True))
+    scores = dict(zip(pairs, measure(FINGER, root, pairs, processes).scores, strict=True))
     pooled = [pair for name, own in listed.items() if name in FOUR for pair in own]
     groups = {"all": pooled, **listed} if listed.keys() >= FOUR else listed
     return [Accuracy(name, own, [scores[pair] for pair in own]) for name, own in groups.items()]

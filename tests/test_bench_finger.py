@@ -83,7 +83,7 @@ def test_each_image_is_encoded_once_for_each_resolution(root: Path) -> None:
     pictures = [Picture("x", 500.0), Picture("y", 500.0), Picture("x", 569.0)]
     pairs = [Pair(one, other, "genuine") for one in pictures for other in pictures]
     kind = bench_compare.Kind(encode, bench_compare.compare_fingers)
-    assert bench_compare.measure(kind, root, pairs, 1) == [None] * 9
+    assert bench_compare.measure(kind, root, pairs, 1).scores == [None] * 9
     assert asked == pictures
 
 

@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 
 from drivers.sample import Modality
 from models.calibration import any_of, fuse
+from models.finger_template import FORMAT as FINGER
 from models.iris_code import FORMAT as IRIS
 from models.manifest import calibration_table
 from models.witness import WITNESSES
 
-FORMATS = {Modality.IRIS: IRIS}
+FORMATS = {Modality.FINGER: FINGER, Modality.IRIS: IRIS}
 NEAR = 0.002  # other processors round differently; what moved a calibration was 0.004 and more
 
 rates = st.floats(1e-12, 1.0)
