@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sqlite_utils import Database
 
@@ -35,6 +34,7 @@ log = logging.getLogger(__name__)
 SHORT_LIST = 50
 # How many templates are read from disk at a time, so that a long list is in memory once.
 PART = 4096
+POSITIONS = {str(position): position for position in Position}
 
 
 def _create(db: Database) -> None:
@@ -258,7 +258,9 @@ class Watchlist:
             self._agreements[row["id"]] = AgreementInfo(frozenset(json.loads(row["recipients"])))
         loaded = {row["id"]: row for row in self._db.table("reference").rows}
         kinds: dict[str, list[tuple[Position, str]]] = {name: [] for name in loaded}
-        stored = (_entry(row, loaded) for row in self._db.table("template").rows)
+        rows = self._db.execute("SELECT reference, position, format, data FROM template")
+        # All entries of a reference share the text of its id.
+        stored = (Entry(loaded[r]["id"], POSITIONS[p], Template(f, d)) for r, p, f, d in rows)
         for part in iter(lambda: list(itertools.islice(stored, PART)), []):
             for entry in part:
                 kinds[entry.key].append((entry.position, entry.template.format))
@@ -297,12 +299,6 @@ def _entries(references: Iterable[Reference]) -> Iterator[Entry]:
             yield Entry(reference.reference_id, position, template)
 
 
-def _entry(row: Mapping[str, Any], references: Mapping[str, Mapping[str, str]]) -> Entry:
-    """Of a stored template. All entries of a reference share the text of its id."""
-    reference_id = references[row["reference"]]["id"]
-    return Entry(reference_id, Position(row["position"]), Template(row["format"], row["data"]))
-
-
 def _by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -319,7 +315,7 @@ def _info(reference: Reference) -> ReferenceInfo:
 
 def _stored_info(row: Mapping[str, str], kinds: Sequence[tuple[Position, str]]) -> ReferenceInfo:
     expires_at = datetime.fromisoformat(row["expires_at"])
-    positions = tuple(position for position, _ in kinds)
+    positions, _ = zip(*kinds, strict=True) if kinds else ((), ())
     return ReferenceInfo(row["id"], row["agreement"], Category(row["category"]), expires_at, positions)
 
 
