@@ -69,6 +69,7 @@ class Nb1010:
         self._attachment = Attachment()
         self._link: UsbLink | None = None
         self._unread = False  # something may be on its way that nobody waits for any more
+        self._owed = 0  # answers that were asked for and have not come
         self._lift_first = False
         self._seen_at: float | None = None  # when the greeting met a finger; nothing is asked twice
 
@@ -103,7 +104,7 @@ class Nb1010:
     def close(self) -> None:
         """Give the sensor back."""
         # A message that came twice would be taken for the next answer, and so on for ever.
-        self._unread = self._unread or self._link is not None
+        self._unread, self._owed = self._unread or self._link is not None, 0
         self._link = None
         self._attachment.detach()
 
@@ -141,7 +142,9 @@ class Nb1010:
         unread, self._unread = self._unread, True
         with self._halts_cleared(link):
             link.write(OUT, command.message, ANSWER_S)
+            self._owed += 1
             answer = link.read(IN, ANSWER_BYTES, ANSWER_S)
+            self._owed = 0
         fault = fault_of(answer, command.answer, ANSWER_BYTES)
         if fault:
             raise ProtocolError(f"{self._name}: {command.name}: {fault}; is this an NB-1010-U?")
@@ -159,41 +162,40 @@ class Nb1010:
             return self._contact_after(link, error)
 
     def _contact_after(self, link: UsbLink, error: ProtocolError) -> int:
-        """The same after an answer that was none.
-
-        What is still on its way is let by, and from the second time on waited for: an answer that comes late would be
-        taken for that to the next question.
-        """
-        late_until = link.now() + LATE_S
-        for number in range(ASKED_AGAIN):
+        """The same after an answer that was none."""
+        for _ in range(ASKED_AGAIN):
             log.debug("%s: asks again: %s", self._name, error)
-            self._drain(link, max(late_until - link.now(), QUIET_S) if number else QUIET_S)
+            came = self._drain(link)
+            silent = isinstance(error, TransferTimeout) and not came
             try:
                 level = self._level(link)
             except ProtocolError as again:
+                if silent and isinstance(again, TransferTimeout):
+                    raise
                 error = again
                 continue
             self._unread = True
-            if not self._drain(link):  # else it may have been the answer to the question before
+            if not self._drain(link):
                 return level
+            error = ProtocolError(f"{self._name}: answers more often than it is asked")  # which was to this question?
         raise error
 
     def _level(self, link: UsbLink) -> int:
         return self._ask(link, FINGER_CHECK)[CONTACT_AT]
 
-    def _drain(self, link: UsbLink, patience: float = QUIET_S) -> bool:
+    def _drain(self, link: UsbLink) -> bool:
         """Let the sensor finish what a cancelled, damaged or stalled transfer has left on its way.
 
-        So many seconds of `patience` are had with the first of it. Whether anything came.
+        Whether anything came. An answer that it owes is waited for: it would be taken for that to the next question, and so on for ever.
         """
         deadline, came = link.now() + DRAIN_S, False
         while self._unread:
             try:
                 with self._halts_cleared(link):
-                    link.read(IN, IMAGE_BYTES, QUIET_S if came else patience)
-                came = True
+                    link.read(IN, IMAGE_BYTES, LATE_S if self._owed else QUIET_S)
+                came, self._owed = True, max(self._owed - 1, 0)
             except TransferTimeout:
-                self._unread = False
+                self._unread, self._owed = False, 0
             if self._unread and link.now() > deadline:
                 raise ProtocolError(f"{self._name}: talks without end; unplug it and plug it in again")
         return came
@@ -232,22 +234,23 @@ class Nb1010:
             raise CaptureRetry(reason)
         link.pause(min(self._options.poll_s, left))
 
-    def _image_of_a_finger(self, link: UsbLink, deadline: float) -> tuple[NDArray[np.uint8], datetime]:
+    def _image_of_a_finger(
+        self, link: UsbLink, deadline: float, tries: int = ORDER_TRIES
+    ) -> tuple[NDArray[np.uint8], datetime]:
         """Wait for a finger and take its image; all of it again where an order had another order's answer.
 
         A message that came twice puts every later answer behind by one: the finger may then be one that has left.
         """
-        for _ in range(ORDER_TRIES - 1):
-            self._await_finger(link, deadline)
-            captured_at = datetime.now(UTC)
-            try:
-                return self._take_image(link), captured_at
-            except ProtocolError as error:
-                log.debug("%s: begins again: %s", self._name, error)
-                self._drain(link)
         self._await_finger(link, deadline)
         captured_at = datetime.now(UTC)
-        return self._take_image(link), captured_at
+        try:
+            return self._take_image(link), captured_at
+        except ProtocolError as error:
+            if tries == 1:
+                raise
+            log.debug("%s: begins again: %s", self._name, error)
+        self._drain(link)
+        return self._image_of_a_finger(link, deadline, tries - 1)
 
     def _take_image(self, link: UsbLink) -> NDArray[np.uint8]:
         """The image that comes after the two orders, in 90 messages of two lines."""
