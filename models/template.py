@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`format` names the layout and its version (say "finger-minutiae/1"); `data` is opaque outside its encoder."""
+    """`format` names the layout and its version (say "finger-minutiae/2"); `data` is opaque outside its encoder."""
 
     format: str
     data: bytes
