@@ -186,7 +186,8 @@ class Nb1010:
     def _drain(self, link: UsbLink) -> bool:
         """Let the sensor finish what a cancelled, damaged or stalled transfer has left on its way.
 
-        Whether anything came. An answer that it owes is waited for: it would be taken for that to the next question, and so on for ever.
+        Whether anything came. An answer that it owes is waited for: it would be taken for that to the next question,
+        and so on for ever.
         """
         deadline, came = link.now() + DRAIN_S, False
         while self._unread:
