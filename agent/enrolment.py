@@ -20,6 +20,7 @@ from agent.outbox import Outbox
 from agent.same_source import false_match_rate
 from agent.watchlist import Reference, Watchlist
 from drivers.sample import Modality, Position
+from models import exported
 from models.template import Template
 
 Seal = Callable[[bytes], str]
@@ -126,6 +127,7 @@ class Enroller:
     def _payload(
         self, reference: Reference, agreement: AgreementConfig, quality: dict[Position, int], *, searchable: bool
     ) -> Enrolment:
+        sent = [(position, exported(template)) for position, template in reference.templates]
         return Enrolment(
             reference_id=reference.reference_id,
             agreement=reference.agreement,
@@ -136,10 +138,10 @@ class Enroller:
             expires_at=reference.expires_at,
             category=reference.category,
             positions=tuple(quality),
-            template_formats=tuple(dict.fromkeys(t.format for _, t in reference.templates)),
+            template_formats=tuple(dict.fromkeys(template.format for _, template in sent)),
             quality=quality,
             searchable_here=searchable,
-            sealed=self.seal(_packed(reference.templates)) if self.seal else None,
+            sealed=self.seal(_packed(sent)) if self.seal else None,
         )
 
 

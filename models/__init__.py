@@ -1,5 +1,6 @@
 """Sample to template, template to score."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,22 @@ IMPORTS = {
 }
 
 
+# What makes of a template what is sent to others, where that is not the same: without what follows from the rest.
+EXPORTS = {"finger-minutiae/2": "models.finger_template:bare"}
+
+
 def imported(template: "Template") -> "Template":
     """What is kept of a template from elsewhere, for its gallery. TemplateError when it cannot be read."""
-    target = IMPORTS.get(template.format)
+    return _made_by(IMPORTS, template)
+
+
+def exported(template: "Template") -> "Template":
+    """What is sent to others of a template of ours. TemplateError when it cannot be read."""
+    return _made_by(EXPORTS, template)
+
+
+def _made_by(makers: Mapping[str, str], template: "Template") -> "Template":
+    target = makers.get(template.format)
     return template if target is None else _resolve(target)(template)  # type: ignore[operator]
 
 

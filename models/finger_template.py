@@ -12,8 +12,8 @@ One piece of little-endian bytes:
 be searched, and a gallery only copies them. They decide who is looked at, never a score. A change of cylinders.py or
 packed.py that gives other descriptors is another version of this format.
 
-Version 1 had the minutiae alone, in any order, from byte 10 on. current() makes this version of it; nothing else reads
-it.
+Version 1 has the minutiae alone, in any order, from byte 10 on: 10 + 8 n bytes, for exchange. current() makes version
+2 of it and bare() the other way round; nothing else reads it.
 """
 
 import struct
@@ -31,7 +31,7 @@ from models.packed import DIRECTION_WORD, LANES, WORDS, Words
 from models.template import Template, TemplateError
 
 FORMAT = "finger-minutiae/2"
-OUTDATED = "finger-minutiae/1"
+BARE = "finger-minutiae/1"
 
 _MAGIC = b"KFM"
 _HEADER = struct.Struct("<3sBHHBB")
@@ -52,7 +52,7 @@ class _Layout:
 
 
 _CURRENT = _Layout(FORMAT, 2, _END_OF_WORDS)
-_OLD = _Layout(OUTDATED, 1, _HEADER.size)
+_BARE = _Layout(BARE, 1, _HEADER.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +100,14 @@ def unpack(template: Template) -> Minutiae:
 
 def current(template: Template) -> Template:
     """What is kept of a template from elsewhere: this version, its descriptors made anew. TemplateError as unpack()."""
-    return pack(_minutiae(template, _OLD if template.format == OUTDATED else _CURRENT))
+    return pack(_minutiae(template, _BARE if template.format == BARE else _CURRENT))
+
+
+def bare(template: Template) -> Template:
+    """What leaves the kiosk: version 1, a quarter of the bytes; its reader makes the descriptors. TemplateError."""
+    data = template.data
+    unpack(template)
+    return Template(BARE, _MAGIC + bytes([_BARE.version]) + data[len(_MAGIC) + 1 : _HEADER.size] + data[_END_OF_WORDS:])
 
 
 def described(templates: Sequence[Template]) -> Described:
