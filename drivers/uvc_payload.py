@@ -7,10 +7,11 @@ offset  size  field (multi-byte fields are little endian)
 2       ...   the fields that the bits name, then the pixels
 
 A payload is one bulk transfer. A frame ends with the end bit or where the frame id changes. One is whole when nothing
-says that it is not: no error bit, one time of presentation throughout, the exact size or, for MJPEG, both its markers.
+says that it is not: no error bit, no two times of presentation (some cameras give one in the first payload of a frame
+only), the exact size or, for MJPEG, both its markers.
 
-What cannot be seen: of a camera that gives no times of presentation, the loss of the end of one frame, of all of the
-next and of as much of the one after it; and payloads lost inside an MJPEG picture that its decoder bears with.
+What cannot be seen: of a camera that does not give a time in every payload, the loss of the end of one frame, of all
+of the next and of as much of the one after it; and payloads lost inside an MJPEG picture that its decoder bears with.
 """
 
 import struct
@@ -145,6 +146,7 @@ class Assembler:
                 return  # nothing but a header between two frames
             frame = self._frame = _Frame(header.frame_id, at, header.time)
         frame.damage = frame.damage or self._damage(frame, header, len(body))
+        frame.time = header.time if frame.time is None else frame.time
         if not frame.damage:
             frame.parts.append(body)
             frame.size += len(body)
@@ -153,7 +155,7 @@ class Assembler:
         """Why a payload cannot belong to a whole frame, or nothing."""
         if header.flags & ERROR:
             return "the camera marked an error"
-        if header.time != frame.time:
+        if _differ(header.time, frame.time):
             return "payloads of two frames under one frame id"
         return "more bytes than a frame has" if frame.size + more > self._limit else ""
 
@@ -170,7 +172,7 @@ class Assembler:
         end = Header.of(payload[-tail:])
         if end is None or end.length != tail or not end.ends_frame:
             return False
-        if (end.frame_id, end.time) != (header.frame_id, header.time):
+        if end.frame_id != header.frame_id or _differ(end.time, frame.time):
             return False
         cut = [*frame.parts[:-1], frame.parts[-1][:-tail]]
         if self._sound(b"".join(cut)):
@@ -192,3 +194,8 @@ class Assembler:
     def _count_damage(self, why: str) -> None:
         self.tally.damaged += 1
         self.tally.last_damage = why
+
+
+def _differ(time: int | None, other: int | None) -> bool:
+    """Whether two times are of two frames. A payload without one is of any."""
+    return None not in (time, other) and time != other

@@ -265,7 +265,7 @@ class UvcCamera:
         state.next_due = due + mode.seconds
         if not self.faults.strikes("frame_id_stuck"):
             state.frame_id ^= FRAME_ID
-        flags = END_OF_HEADER | state.frame_id | (HAS_TIME | HAS_CLOCK if self.settings.times else 0)
+        flags = END_OF_HEADER | state.frame_id
         self._counters.frames_begun += 1
         self._begun.notify_all()
         frame = _Sending(self._source(state.number, mode), due, flags, int(due * CLOCK_HZ) & 0xFFFFFFFF)
@@ -294,9 +294,10 @@ class UvcCamera:
         flags = frame.flags & ~END if hide_end else frame.flags
         if frame.bad_part:
             flags, frame.bad_part = flags | ERROR, False
-        if not self.settings.times:
+        first, frame.parts_sent = not frame.parts_sent, frame.parts_sent + 1
+        if not self.settings.times or (self.settings.times_once and not first):
             return bytes([2, flags])
-        return struct.pack("<BBIIH", 12, flags, frame.time, frame.time, 0)
+        return struct.pack("<BBIIH", 12, flags | HAS_TIME | HAS_CLOCK, frame.time, frame.time, 0)
 
 
 LONGEST_BLOCK = max(BLOCK_BYTES.values())

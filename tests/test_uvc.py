@@ -73,7 +73,17 @@ def test_every_frame_comes_in_order_and_at_the_rate_of_the_camera() -> None:
 
 @pytest.mark.parametrize("version", [0x0100, 0x0110, 0x0150])
 @pytest.mark.parametrize("place", ["interface", "endpoint"])
-@pytest.mark.parametrize("quirk", [{}, {"glued_end": True}, {"times": False}, {"glued_end": True, "max_payload": 3084}])
+@pytest.mark.parametrize(
+    "quirk",
+    [
+        {},
+        {"glued_end": True},
+        {"times": False},
+        {"times_once": True},
+        {"times_once": True, "glued_end": True, "max_payload": 3084},
+        {"glued_end": True, "max_payload": 3084},
+    ],
+)
 def test_cameras_of_every_version_and_with_every_quirk_stream(
     version: int, place: str, quirk: dict[str, object]
 ) -> None:

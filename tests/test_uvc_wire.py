@@ -308,6 +308,24 @@ def test_transfers_cut_anywhere_and_noise_between_them_never_raise(cuts: list[li
     fed(assembler(), spoiled)
 
 
+@given(Cuts)
+def test_a_time_in_the_first_payload_only_is_enough(cuts: list[list[int]]) -> None:
+    sent = list[bytes]()
+    for number, cut in enumerate(cuts):
+        first, *others = payloads_of(number, [*cut, 0])  # the first is nothing but a header: a habit of cameras too
+        sent += [first, *(bytes([2, other[1] & ~0x04]) + other[6:] for other in others)]
+    target = assembler()
+    assert [frame.data for frame in fed(target, sent)] == [frame_of(number) for number in range(len(cuts))]
+    assert target.tally.damaged == 0
+
+
+def test_two_times_under_one_frame_id_are_two_frames_wherever_the_times_stand() -> None:
+    sent = [b"\x02\x80" + frame_of(0)[:10], header(0) + frame_of(0)[10:20], header(2, end=True) + frame_of(2)[20:]]
+    target = assembler()
+    assert fed(target, sent) == []
+    assert target.tally.last_damage == "payloads of two frames under one frame id"
+
+
 @pytest.mark.parametrize("times", [True, False])
 def test_a_frame_without_an_end_bit_ends_where_the_frame_id_changes(times: bool) -> None:  # noqa: FBT001 - one case
     sent = [header(number, times=times) + frame_of(number) for number in range(3)]
