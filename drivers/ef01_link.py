@@ -17,6 +17,7 @@ from drivers.transport import Transport
 
 ACKNOWLEDGE_S = 2.0  # a module that takes longer to answer counts as silent
 GREETING_S = 0.3  # the same for the first contact: after power-on up to 0.25 s of commands are lost, so ask again soon
+LATE_S = 3.0  # so late may come what an exchange that was cut short still owes
 GAP_S = 0.5  # longest silence inside an image
 SENDINGS = 3  # of one command whose answer was damaged, before the device is called unwell
 BITS_PER_BYTE = 10  # 8N1
@@ -118,7 +119,8 @@ class Ef01Link:
                 raise ProtocolError(f"{self._name}: an image of more than {MAX_IMAGE_BYTES} bytes")
         if not last and self._clock() >= deadline:
             raise ProtocolError(f"{self._name}: the image did not end in {self._image_s:.1f} s")
-        self._debt = _Debt.NOTHING
+        if last:  # else the rest may only be late
+            self._debt = _Debt.NOTHING
         if not parts and not damage:
             raise ProtocolError(f"{self._name}: no image follows the acknowledge")
         return Upload(b"".join(parts), damage or ("" if last else f"silence after {size} bytes"))
@@ -163,7 +165,7 @@ class Ef01Link:
         """Let by what an exchange that was cut short still has to bring; a module always sends an image to its end."""
         if self._debt is _Debt.NOTHING:
             return
-        deadline, silence = self._clock() + self._image_s, ACKNOWLEDGE_S
+        deadline, silence = self._clock() + self._image_s + LATE_S, LATE_S
         while (frame := self._next(deadline, silence)) is not None and not self._pays(frame):
             silence = GAP_S
         if frame is None and self._clock() >= deadline:

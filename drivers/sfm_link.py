@@ -25,6 +25,7 @@ from drivers.sfm_tables import (
 from drivers.transport import Transport
 
 ANSWER_S = 2.0  # a module that takes longer to answer counts as silent
+LATE_S = 3.0  # the same where the answer before it is still to come: an exchange was cut short, and not by the module
 GREETING_S = 0.3  # the same for the first contact: after power-on nothing is heard, so ask again soon
 GAP_S = 0.5  # longest silence inside an image
 SURPLUS_S = 0.02  # after the end of a plain image: bytes that arrive so soon are too many
@@ -103,6 +104,7 @@ class SfmLink:
         self._unframer = Unframer(terminal)
         self._sent = Packet(0)
         self._image_s = 0.0
+        self._owed = False  # the answer to what was sent last: it may come late
         self.running = False  # a scan or a transfer may be under way in the module
         self.oddity = ""  # what was heard in place of an answer, for messages
 
@@ -146,10 +148,11 @@ class SfmLink:
         for _ in range(SENDINGS):
             if command.code == self._sent.command and command is not STATUS:
                 self.ask(STATUS)  # or a second copy of the last answer would be taken for this one's
+            patience = LATE_S if self._owed else ANSWER_S
             self._send(command, value, parameter)
-            answer = self._response(command, ANSWER_S, ANSWER_S + self._image_s)
+            answer = self._response(command, patience, patience + self._image_s)
             if answer is None and not self.oddity:
-                raise NoAnswer(f"{self._name}: no answer to {command.name} in {ANSWER_S:g} s")
+                raise NoAnswer(f"{self._name}: no answer to {command.name} in {patience:g} s")
             if answer is not None and answer.result.then is not Next.SEND_AGAIN:
                 return answer
         raise NoAnswer(f"{self._name}: no whole answer to {command.name} in {SENDINGS} tries{self.oddity}")
@@ -232,10 +235,12 @@ class SfmLink:
         self._unframer.clear()
         self._sent = Packet(command.code, 0, size, flag, self._terminal)
         self._transport.write(self._sent.to_bytes())
+        self._owed = True
 
     def _response(self, command: Command, silence: float, within: float) -> Response | None:
         """The answer to `command`. None: none came before `silence`, or all the time something else."""
         found = self._packet(command, silence, self._clock() + within)
+        self._owed = self._owed and found is None
         skipped = self._unframer.skipped
         self.oddity = f" ({skipped} bytes that are no packet of it)" if skipped else ""
         return None if found is None else Response(result(found.flag), found.param, found.size)

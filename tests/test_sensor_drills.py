@@ -26,6 +26,19 @@ def test_whatever_goes_wrong_only_the_families_come_out_and_the_next_capture_wor
     assert len(tally.ended) > 6  # they did go wrong
 
 
+ONCE_FAILED = {
+    "ef01": (440, 950, 5089, 5415, 5663), "nb1010": (3, 7, 31, 37, 90, 148, 392), "sfm": (5835,),
+    "uru4000": (28, 94, 7389),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("driver", ONCE_FAILED)
+def test_scripts_that_once_found_something_find_nothing_any_more(driver: str) -> None:
+    assert {seed: sensors.play(driver, seed).problems for seed in ONCE_FAILED[driver]} == {
+        seed: [] for seed in ONCE_FAILED[driver]
+    }
+
+
 @pytest.mark.parametrize("driver", TARGETS)
 def test_a_script_is_told_by_its_seed(driver: str) -> None:
     assert sensors.play(driver, 5).story == sensors.play(driver, 5).story != sensors.play(driver, 6).story
