@@ -69,7 +69,7 @@ class Uvc:
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:  # noqa: ARG002 - see below
         """The newest whole frame that began after this call.
 
-        Nobody is waited for, so `timeout` bounds nothing; a frame has a deadline of its own.
+        Nobody is waited for, so `timeout` bounds nothing; a frame has a deadline of its own, of seven seconds at most.
         """
         with self._attachment.attempt(), self._named():
             if self._reader is None or self._choice is None:
@@ -127,7 +127,7 @@ class Uvc:
 
     def _next_image(self, reader: FrameReader, choice: Choice) -> Grey:
         moment = reader.link.now()
-        deadline = moment + START_S + 4 * choice.seconds
+        deadline = moment + START_S + choice.late_s
         while True:
             frame = reader.frame_after(moment, deadline)
             try:

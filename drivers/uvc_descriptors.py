@@ -20,6 +20,8 @@ BULK = 0x02
 TRANSFER_TYPE = 0x03  # of an endpoint's attributes
 LONGEST_FRAME_SIDE = 16_384  # pixels; no sensor is larger, and a wild number must not become an allocation
 TICKS_PER_S = 10_000_000  # intervals are counted in 100 ns
+USUAL_INTERVAL = 333_333  # thirty frames a second, where a camera's own default is noise
+LONGEST_INTERVAL = 0xFFFFFFFF  # that the request has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,26 @@ class FrameRow:
     continuous: bool = False
 
     def interval_for(self, fps: float | None) -> int:
-        """The interval nearest to `fps`; the camera's own default without one."""
-        if not fps or not self.intervals:
+        """The offered interval nearest to `fps`; without one the camera's own default, if it offers that itself."""
+        if not fps and self._offers(self.default_interval):
             return self.default_interval
-        wanted = round(TICKS_PER_S / fps)
+        return self._nearest(round(TICKS_PER_S / fps) if fps else USUAL_INTERVAL)
+
+    def _offers(self, interval: int) -> bool:
         if not self.continuous:
-            return min(self.intervals, key=lambda interval: abs(interval - wanted))
+            return interval > 0 and interval in self.intervals
+        least, most, _ = self.intervals
+        return 0 < least <= interval <= most
+
+    def _nearest(self, wanted: int) -> int:
+        """Of what is offered, as far as it is no noise; else `wanted` itself: the camera then chooses."""
+        wanted = min(wanted, LONGEST_INTERVAL)
+        if not self.continuous:
+            offered = [interval for interval in self.intervals if interval]
+            return min(offered, key=lambda interval: abs(interval - wanted), default=wanted)
         least, most, step = self.intervals
+        if not 0 < least <= most:
+            return wanted
         near = min(max(wanted, least), most)
         return least + (near - least) // max(step, 1) * max(step, 1)
 

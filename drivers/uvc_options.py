@@ -14,6 +14,7 @@ from drivers.uvc_formats import FORMAT_NAMED, PREFERENCE, PixelFormat
 from drivers.uvc_probe import StreamSettings
 
 USUAL_SIZE = (640, 480)  # an eye that fills it has some 200 pixels across the iris
+LATE_MOST_S = 4.0  # a descriptor may say that a frame takes minutes: nobody waits for such a one
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,11 @@ class UvcOptions(CameraOptions):
     led: Annotated[Led, BeforeValidator(_led)] | None = None
 
 
+def overdue(seconds: float) -> float:
+    """How long to wait for a frame of a camera that sends one in so many seconds: four frames' time, within reason."""
+    return min(4 * seconds, LATE_MOST_S)
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One size of one format of one streaming interface, and how often."""
@@ -93,6 +99,11 @@ class Choice:
     def seconds(self) -> float:
         """From one frame to the next; a tenth of a second where the camera does not say."""
         return self.interval / TICKS_PER_S or 0.1
+
+    @property
+    def late_s(self) -> float:
+        """A frame that has not come for so long is overdue."""
+        return overdue(self.seconds)
 
     def frame_limit(self, promised: int) -> int:
         """The most bytes of a frame: what it must have, or was promised, or the descriptor says, or cannot exceed."""

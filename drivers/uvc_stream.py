@@ -16,7 +16,7 @@ from drivers.uvc_payload import Assembler, RawFrame, Tally, exactly, whole_jpeg
 from drivers.uvc_probe import CONTROL_S, SET_CUR, TO_INTERFACE, negotiate
 
 START_S = 3.0  # a sensor that is switched on takes so long at most until its first frame
-SILENT_S = 1.0  # a stream that brings nothing for so long has stopped; slow ones get four frames' time
+SILENT_S = 1.0  # a stream that brings nothing for so long has stopped; slow ones have until a frame is overdue
 USELESS_S = 3.0  # as long without one whole frame
 STALLS_IN_A_ROW = 5
 USUAL_PAYLOAD = 16_384  # read at once from a camera that does not say how much it sends at once
@@ -85,10 +85,10 @@ class Stream:
 
     def _judge(self, frames: list[RawFrame]) -> None:
         now = self.link.now()
-        self._patience = max(SILENT_S, 4 * self.choice.seconds)
+        self._patience = max(SILENT_S, self.choice.late_s)
         if frames:
             self._stalls, self._alive_at = 0, now
-        elif now - self._alive_at > max(USELESS_S, 4 * self.choice.seconds):
+        elif now - self._alive_at > max(USELESS_S, self.choice.late_s):
             raise ProtocolError(f"the camera sends no whole frame{self._damage()}")
 
     def _damage(self) -> str:

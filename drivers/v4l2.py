@@ -20,7 +20,7 @@ from drivers.sensor import DeviceInfo, Sensor
 from drivers.transport import Attachment, parse_video_url
 from drivers.uvc_descriptors import STREAMING, VIDEO
 from drivers.uvc_formats import BadFrame, Grey, PixelFormat
-from drivers.uvc_options import CameraOptions
+from drivers.uvc_options import CameraOptions, overdue
 from drivers.v4l2_abi import Capability, Picture
 from drivers.v4l2_device import BUFFERS, VideoDevice, VideoFrame
 from drivers.v4l2_kernel import Kernel, LinuxKernel
@@ -113,7 +113,7 @@ class V4l2:
 
     def _next_image(self, live: _Live) -> Grey:
         called = self._kernel.now()
-        deadline = called + FRAME_S + 4 * live.device.interval
+        deadline = called + FRAME_S + overdue(live.device.interval)
         unstamped = 0
         while True:
             frame = live.device.next_frame(live.picture, deadline)

@@ -156,6 +156,15 @@ def test_a_stream_that_stops_is_a_protocol_error_soon(fault: str, times: int) ->
     assert bench.link.now() - before < 1.5
 
 
+def test_a_camera_that_says_it_takes_minutes_for_a_frame_is_not_waited_for() -> None:
+    bench = Bench(rates=(0.01,))
+    bench.frames(1)
+    before = bench.link.now()
+    with pytest.raises(ProtocolError, match="sent nothing for 4 s"):
+        bench.frames(1)
+    assert bench.link.now() - before < 4.5
+
+
 def test_a_stream_of_damaged_frames_is_a_protocol_error_that_says_so() -> None:
     bench = Bench()
     bench.camera.inject("error_bit", times=0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from drivers.errors import ProtocolError
-from drivers.uvc_descriptors import Stream, streams
+from drivers.uvc_descriptors import FrameRow, Stream, streams
 from drivers.uvc_formats import (
     FORMAT_NAMED,
     FORMAT_OF_GUID,
@@ -142,6 +142,8 @@ def read(configuration_bytes: bytes) -> tuple[Stream, ...]:
             chosen = choose(found, UvcOptions())
             assert chosen.frame_limit(0) > 0
             assert chosen.seconds > 0
+            assert 0 < chosen.late_s <= 4
+            chosen.wish.to_bytes(26)
         return found
     return ()
 
@@ -187,6 +189,54 @@ def test_options_choose_what_to_stream(
 ) -> None:
     choice = choose(stream_of(**CAMERA), UvcOptions.model_validate(options))
     assert (choice.pixels.name, (choice.frame.width, choice.frame.height), choice.interval) == (name, size, interval)
+
+
+USUAL = 333_333
+
+
+@pytest.mark.parametrize(
+    ("default", "intervals", "fps", "chosen"),
+    [
+        (400_000, (333_333, 400_000), None, 400_000),
+        (0xFFFFFFFF, (1_000_000, 400_000), None, 400_000),  # not among those listed: noise
+        (0, (666_667,), None, 666_667),
+        (0, (0,), None, USUAL),  # nothing that makes sense: the camera chooses what is near to it
+        (0, (0, 500_000), 30, 500_000),
+        (0xFFFFFFFF, (0xFFFFFFFF,), None, 0xFFFFFFFF),
+    ],
+)
+def test_an_interval_is_one_that_is_offered(
+    default: int, intervals: tuple[int, ...], fps: float | None, chosen: int
+) -> None:
+    assert FrameRow(1, 640, 480, 307_200, default, intervals).interval_for(fps) == chosen
+
+
+@pytest.mark.parametrize(
+    ("default", "span", "fps", "chosen"),
+    [
+        (250_000, (100_000, 1_000_000, 0), None, 250_000),
+        (0xFFFFFFFF, (400_000, 1_000_000, 0), None, 400_000),
+        (333_333, (10, 5, 3), 25, 400_000),  # from more to less: noise
+        (0, (0, 0, 0), None, USUAL),
+        (0, (100_000, 1_000_000, 50_000), 40, 250_000),
+    ],
+)
+def test_an_interval_is_within_the_span_that_is_offered(
+    default: int, span: tuple[int, int, int], fps: float | None, chosen: int
+) -> None:
+    assert FrameRow(1, 640, 480, 307_200, default, span, continuous=True).interval_for(fps) == chosen
+
+
+@given(st.integers(0, 0xFFFFFFFF), st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 3), st.booleans(), st.floats(1e-12, 1000))
+def test_any_interval_fits_the_request(
+    default: int,
+    intervals: tuple[int, ...],
+    continuous: bool,  # noqa: FBT001 - hypothesis
+    fps: float,
+) -> None:
+    row = FrameRow(1, 640, 480, 307_200, default, intervals, continuous)
+    for asked in (None, fps):
+        assert 0 < row.interval_for(asked) <= 0xFFFFFFFF
 
 
 def test_a_camera_of_small_pictures_gives_its_largest() -> None:
