@@ -61,6 +61,7 @@ _WIDE = 1.5  # how fast evidence is discounted as a pupil fills more of the iris
 _LEFT = (0.7, 1.3)  # of the radii that a curve starts from, between which it stays
 _HINT_REACH = 0.05  # of the radius, inwards and outwards, over which the network's chances fall
 _SEEN = (0.9, 1.5)  # of the network's limbus: what lids hide is seldom in it, so the true one is rather larger
+_UNLIKE, _LIKE = 4.0, 0.25  # how fast with what a circle is larger than seen, in logarithms; up to here lids explain it
 _AWAY = 5.0  # how fast evidence is discounted with the distance of a circle's centre, in radii, squared
 
 
@@ -100,8 +101,10 @@ class Circle(NamedTuple):
     evidence: float
 
 
-def best_circle(scene: Scene, kind: Kind, disc: Disc, sizes: Floats, clear: float) -> Circle:
-    """The circle of one of the sizes near a disc along which it gets brightest.
+def best_circle(
+    scene: Scene, kind: Kind, disc: Disc, sizes: Floats, clear: float, expected: float | None = None
+) -> Circle:
+    """The circle of one of the sizes near a disc along which it gets brightest; `expected` is the radius that was seen.
 
     `clear`: within this distance of the disc's centre, in pixels, nothing counts.
     """
@@ -113,15 +116,15 @@ def best_circle(scene: Scene, kind: Kind, disc: Disc, sizes: Floats, clear: floa
     shifts = np.linspace(-kind.drift, kind.drift, 7)
     across, down, size = (part.ravel() for part in np.meshgrid(shifts, shifts, sizes, indexing="ij"))
     rough = np.stack([across * size, down * size, size], axis=1).astype(np.float32)
-    best, _ = _search(gain, kind, disc.radius, offsets, rough)
+    best, _ = _search(gain, kind, (disc.radius, expected), offsets, rough)
     finer = np.linspace(-kind.drift / 5, kind.drift / 5, 5) * best[2]
     near = best + np.stack([part.ravel() for part in np.meshgrid(finer, finer, finer)], axis=1)
-    best, evidence = _search(gain, kind, disc.radius, offsets, near.astype(np.float32))
+    best, evidence = _search(gain, kind, (disc.radius, expected), offsets, near.astype(np.float32))
     return Circle(Boundary.circle(x + float(best[0]), y + float(best[1]), float(best[2]), ANGLES), evidence)
 
 
 def _search(
-    gain: Floats, kind: Kind, inner: float, offsets: npt.NDArray[np.floating], circles: Floats
+    gain: Floats, kind: Kind, known: tuple[float, float | None], offsets: npt.NDArray[np.floating], circles: Floats
 ) -> tuple[Floats, float]:
     rows = gain[::2]
     angles = spread(len(rows))
@@ -131,7 +134,10 @@ def _search(
     gathered = gather(rows, weights, np.cos(angles), np.sin(angles), circles, first, step)
     sides = np.sqrt(gathered[:, 1] * gathered[:, 2])
     across, down, size = circles.T
+    inner, expected = known
     against = _AWAY * (across**2 + down**2) / size**2 + _WIDE * np.maximum(inner / size - kind.usual, 0)
+    if expected is not None:
+        against = against + _UNLIKE * np.maximum(np.log(size / expected) - _LIKE, 0)
     scores = (1 - kind.sides) * gathered[:, 0] + kind.sides * sides - against
     best = int(scores.argmax())
     return circles[best], float(scores[best])
@@ -216,7 +222,7 @@ def circles_near(scene: Scene, pupil: Disc, limbus: float) -> tuple[Circle, Circ
     size = inner.boundary.mean_radius
     sizes = sizes_between(max(_SEEN[0] * limbus, 1.2 * size), max(_SEEN[1] * limbus, 1.4 * size), 1.03)
     about = Disc(inner.boundary.x, inner.boundary.y, size, 0.0)
-    return inner, best_circle(scene, LIMBUS, about, sizes, 1.15 * size)
+    return inner, best_circle(scene, LIMBUS, about, sizes, 1.15 * size, limbus)
 
 
 def limbus_circle(scene: Scene, pupil: Boundary, smallest: float) -> Circle:

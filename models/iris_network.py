@@ -21,7 +21,8 @@ HEIGHT, WIDTH = 128, 160  # what the network sees
 INSIDE_PUPIL, INSIDE_LIMBUS, USABLE = range(3)  # its maps
 LEAST_PIXELS = 12  # of its picture, inside a pupil
 _SURE = 0.5
-_LIKE = 0.3  # of the area of the largest pupil: a second eye's is seldom smaller, stray patches are
+_LIKE = 0.1  # of the area of the largest iris: stray patches are smaller than a second eye
+GLIMPSED = 0.5  # certainty below which nobody is seen
 
 
 class Frame(NamedTuple):
@@ -64,6 +65,7 @@ class Seen(NamedTuple):
     limbus: float
     certainty: float
     usable: float
+    roundness: float  # of the pupil: its shorter axis as a share of the longer
     chances: Chances
 
 
@@ -72,6 +74,7 @@ class _Blob(NamedTuple):
     y: float
     radius: float
     certainty: float
+    roundness: float
     pixels: Bools
 
 
@@ -97,38 +100,40 @@ def maps_of(image: npt.NDArray[np.uint8]) -> tuple[Floats, Frame]:
 def see(image: npt.NDArray[np.uint8]) -> tuple[Seen, ...]:
     """The eyes in an image u8[h, w], the surest first; none where the network sees none."""
     maps, frame = maps_of(image)
-    irises = _discs(maps[INSIDE_LIMBUS])
-    found = (_seen(pupil, irises, Chances(maps, frame)) for pupil in _discs(maps[INSIDE_PUPIL]))
+    pupils = _discs(maps[INSIDE_PUPIL], 0.0)
+    found = (_seen(limbus, pupils, Chances(maps, frame)) for limbus in _discs(maps[INSIDE_LIMBUS], _LIKE))
     return tuple(sorted((seen for seen in found if seen is not None), key=lambda seen: -seen.certainty))
 
 
-def _seen(pupil: _Blob, irises: list[_Blob], chances: Chances) -> Seen | None:
-    """The eye of a pupil; None where no limbus is about it."""
-    about = [iris for iris in irises if iris.pixels[round(pupil.y), round(pupil.x)] and iris.radius > pupil.radius]
-    if not about:
+def _seen(limbus: _Blob, pupils: list[_Blob], chances: Chances) -> Seen | None:
+    """The eye of a limbus; None where no pupil is within."""
+    within = [one for one in pupils if limbus.pixels[round(one.y), round(one.x)] and one.radius < limbus.radius]
+    if not within:
         return None
-    limbus, frame = about[0], chances.frame
+    pupil, frame = within[0], chances.frame
     x, y = frame.back(pupil.x, pupil.y)
     limbus_x, limbus_y = frame.back(limbus.x, limbus.y)
     certainty = min(pupil.certainty, limbus.certainty)
     usable = float(chances.maps[USABLE][limbus.pixels].mean())
     radii = (pupil.radius / frame.scale, limbus.radius / frame.scale)
-    return Seen(x, y, radii[0], limbus_x, limbus_y, radii[1], certainty, usable, chances)
+    return Seen(x, y, radii[0], limbus_x, limbus_y, radii[1], certainty, usable, pupil.roundness, chances)
 
 
-def _discs(chances: Floats) -> list[_Blob]:
-    """The patches that a map shows, the largest first; none much smaller than that."""
+def _discs(chances: Floats, like: float) -> list[_Blob]:
+    """The patches that a map shows, the largest first; those of less than `like` of its area left out."""
     parts, _ = ndimage.label(chances > _SURE)
     areas = np.bincount(parts.ravel())[1:]
-    least = max(LEAST_PIXELS, _LIKE * areas.max(initial=0))
+    least = max(LEAST_PIXELS, like * areas.max(initial=0))
     return [_disc(chances, parts == 1 + part) for part in np.argsort(-areas, kind="stable") if areas[part] >= least]
 
 
 def _disc(chances: Floats, pixels: Bools) -> _Blob:
-    """A patch as a disc: its middle, its radius by its area, and how much of a disc it is."""
+    """A patch as a disc: its middle, its radius by its area, how much of a disc it is, and how round."""
     rows, columns = np.nonzero(pixels)
     y, x = float(rows.mean()), float(columns.mean())
     radius = float(np.sqrt(len(rows) / np.pi))
     within = (np.arange(HEIGHT)[:, None] - y) ** 2 + (np.arange(WIDTH)[None, :] - x) ** 2 < radius**2
     share = float((within & pixels).sum()) / max(int((within | pixels).sum()), 1)
-    return _Blob(x, y, radius, share * float(chances[pixels].mean()), pixels)
+    axes = np.linalg.eigvalsh(np.cov(np.stack([rows, columns])))
+    roundness = float(np.sqrt(max(axes[0], 0.0) / max(axes[1], 1e-9)))
+    return _Blob(x, y, radius, share * float(chances[pixels].mean()), roundness, pixels)

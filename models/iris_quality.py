@@ -14,13 +14,12 @@ from scipy import ndimage
 
 from models.encoder import Flaw, Quality
 from models.iris_geometry import Boundary, Floats, Segmentation, spread
-from models.iris_network import Seen, see
+from models.iris_network import GLIMPSED, Seen, see
 from models.iris_polar import sample, waves
-from models.iris_segmentation import SMALLEST
+from models.iris_segmentation import readable
 
 Pixels = npt.NDArray[np.uint8]
 
-_SEEN = 0.5  # certainty of the network below which a glance sees nobody
 _ANGLES = spread(64)
 _ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
 _GLIMPSED = 0.8  # evidence of an eye in a glance: lashes of closed eyes have up to that, of open ones few less
@@ -46,6 +45,9 @@ class Ramp(NamedTuple):
 
 # The first of those that cost most is the main flaw.
 RAMPS = (
+    Ramp("rivals", 1, 0, Flaw.SEVERAL),
+    # Grey levels: living irises have up to 10, the dots of a print 30 and more.
+    Ramp("grain", 28, 18, Flaw.NO_EYE),
     Ramp("rivalry", 0.97, 0.85, Flaw.SEVERAL),
     Ramp("evidence", 0.6, 0.95, Flaw.TOO_FEW_FEATURES),
     Ramp("pupil_rise", 0.35, 0.65, Flaw.TOO_FEW_FEATURES),
@@ -58,19 +60,20 @@ RAMPS = (
     Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
     Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
     Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
-    # Grey levels: living irises have up to 10, the dots of a print 30 and more.
-    Ramp("grain", 28, 18, Flaw.NO_EYE),
 )
 
 
 # Of what the network shows at a glance: the same flaws, where they can be seen so soon.
 GLANCE_RAMPS = (
     Ramp("rivals", 1, 0, Flaw.SEVERAL),
+    Ramp("grain", 28, 18, Flaw.NO_EYE),
     Ramp("certainty", 0.5, 0.8, Flaw.TOO_FEW_FEATURES),
     Ramp("diameter", 50, 100, Flaw.TOO_FAR),
     Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
     Ramp("seen", 0.15, 0.45, Flaw.EYE_CLOSED),
     Ramp("blur", 0.12, 0.07, Flaw.BLURRED),
+    Ramp("pupil_contrast", 5, 25, Flaw.TOO_FEW_FEATURES),
+    Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
     Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
 )
 
@@ -84,7 +87,7 @@ def judge(image: Pixels, found: Segmentation | None) -> Quality:
 
 def glance(image: Pixels) -> Quality:
     """A quick answer for one frame u8[h, w]: whether an open eye is there, large enough, within the picture, sharp."""
-    seen = [one for one in see(image) if one.certainty >= _SEEN] if min(image.shape) >= SMALLEST else []
+    seen = [one for one in see(image) if one.certainty >= GLIMPSED] if readable(image) else []
     if not seen:
         return Quality(0, Flaw.EMPTY, {})
     return _weighed(GLANCE_RAMPS, _glanced(image, seen[0]) | {"rivals": float(len(seen) - 1)})
@@ -117,6 +120,9 @@ def _glanced(image: Pixels, seen: Seen) -> dict[str, float]:
         "in_picture": _in_picture(image, limbus),
         "seen": seen.usable,
         "blur": _blur(image, pupil, seen.limbus),
+        "pupil_contrast": _pupil_contrast(*_greys(image, pupil, limbus)[:2]),
+        "roundness": seen.roundness,
+        "grain": _grain_beside(image, pupil, limbus),
         "dilation": seen.pupil / seen.limbus,
     }
 
@@ -132,23 +138,27 @@ def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
     pupil, limbus = found.pupil, found.limbus
     inner, iris, outer = _greys(image, pupil, limbus)
     texture = image[found.usable]
-    return found.measures | {
-        "certainty": found.certainty,
-        "rivalry": found.measures.get("rival", 0.0) / max(found.measures.get("evidence", 1.0), 0.1),
-        "diameter": 2 * limbus.mean_radius,
-        "filled": 2 * limbus.mean_radius / min(image.shape),
-        "in_picture": _in_picture(image, limbus),
-        "usable": float(found.usable.sum()) / max(_area(limbus) - _area(pupil), 1.0),
-        "blur": _blur(image, pupil, limbus.mean_radius),
-        "pupil_contrast": _pupil_contrast(inner, iris),
-        "sclera_contrast": 100 * abs(outer - iris) / max(outer + iris - 2 * inner, 1.0),
-        "roundness": _roundness(pupil),
-        "dilation": pupil.mean_radius / limbus.mean_radius,
-        "off_centre": float(np.hypot(pupil.x - limbus.x, pupil.y - limbus.y)) / limbus.mean_radius,
-        "grey_spread": float(np.subtract(*np.percentile(texture, (90, 10)))) if texture.size else 0.0,
-        "glare": found.measures.get("glare", 0.0),
-        "grain": _grain(image, found.usable),
-    }
+    return (
+        {"rivals": 0.0}
+        | found.measures
+        | {
+            "certainty": found.certainty,
+            "rivalry": found.measures.get("rival", 0.0) / max(found.measures.get("evidence", 1.0), 0.1),
+            "diameter": 2 * limbus.mean_radius,
+            "filled": 2 * limbus.mean_radius / min(image.shape),
+            "in_picture": _in_picture(image, limbus),
+            "usable": float(found.usable.sum()) / max(_area(limbus) - _area(pupil), 1.0),
+            "blur": _blur(image, pupil, limbus.mean_radius),
+            "pupil_contrast": _pupil_contrast(inner, iris),
+            "sclera_contrast": 100 * abs(outer - iris) / max(outer + iris - 2 * inner, 1.0),
+            "roundness": _roundness(pupil),
+            "dilation": pupil.mean_radius / limbus.mean_radius,
+            "off_centre": float(np.hypot(pupil.x - limbus.x, pupil.y - limbus.y)) / limbus.mean_radius,
+            "grey_spread": float(np.subtract(*np.percentile(texture, (90, 10)))) if texture.size else 0.0,
+            "glare": found.measures.get("glare", 0.0),
+            "grain": _grain(image, found.usable),
+        }
+    )
 
 
 def _grain(image: Pixels, usable: npt.NDArray[np.bool_]) -> float:
@@ -159,6 +169,15 @@ def _grain(image: Pixels, usable: npt.NDArray[np.bool_]) -> float:
     part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     grey = image[part].astype(np.float32)
     return float((grey - ndimage.uniform_filter(grey, 5))[usable[part]].std())
+
+
+def _grain_beside(image: Pixels, pupil: Boundary, limbus: Boundary) -> float:
+    """The same of two squares of the iris, left and right of the pupil."""
+    half = max(3, int(0.3 * (limbus.mean_radius - pupil.mean_radius)))
+    places = [np.mean([pupil.at(np.array([turn])), limbus.at(np.array([turn]))], axis=0)[0] for turn in (0.0, np.pi)]
+    squares = [image[max(0, int(y) - half) : int(y) + half, max(0, int(x) - half) : int(x) + half] for x, y in places]
+    grains = [_grain(square, np.ones(square.shape, bool)) for square in squares if square.size]
+    return min(grains, default=0.0)  # a lamp may lie in one of them
 
 
 def _pupil_contrast(pupil: float, iris: float) -> float:

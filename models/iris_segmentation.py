@@ -29,13 +29,14 @@ from models.iris_boundary import (
 from models.iris_filters import calmed, grown, opened
 from models.iris_geometry import Bools, Boundary, Segmentation, spread
 from models.iris_location import Disc, find_discs, reduced
-from models.iris_network import Chances, Seen, see
+from models.iris_network import GLIMPSED, Seen, see
 from models.iris_occlusion import Lids, Look, find_lids, look_of, usable_pixels
 from models.iris_polar import sample
 
 ROUGH = 320  # pixels along the longer side of the picture in which the eye is looked for, at most
 SURE = 0.7  # certainty of the network from which on nothing else is looked for
 LEAST = 0.6  # evidence of both edges together below which there is no eye
+_LONGEST = 8  # times as long as wide
 SMALLEST = 48  # pixels: no iris in less can be read
 _PUPILS = 4  # of the discs, about which a limbus is sought
 _SMALLEST_LIMBUS = 0.09  # of the shorter side
@@ -63,7 +64,7 @@ class Eye(NamedTuple):
 
 def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
     """The iris in an image u8[h, w]; None when no eye can be seen. models.iris_quality says why, and what to do."""
-    if min(image.shape) < SMALLEST:
+    if not readable(image):
         return None
     seen = see(image)
     eyes = find_eyes(image, seen)
@@ -71,7 +72,13 @@ def segment(image: npt.NDArray[np.uint8]) -> Segmentation | None:
         return None
     best = eyes[0]
     apart = [eye.evidence for eye in eyes[1:] if _another(best.limbus.boundary, eye.limbus.boundary)]
-    return _in_detail(image, best, max(apart, default=0.0), seen[0].chances if seen else None)
+    return _in_detail(image, best, max(apart, default=0.0), seen)
+
+
+def readable(image: npt.NDArray[np.uint8]) -> bool:
+    """Whether a picture u8[h, w] is of a size and shape that an eye can be in."""
+    shorter, longer = min(image.shape), max(image.shape)
+    return bool(shorter >= SMALLEST and longer <= _LONGEST * shorter)
 
 
 def warm_up() -> None:
@@ -191,7 +198,7 @@ class _Detail(NamedTuple):
     look: Look
 
 
-def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float, chances: Chances | None) -> Segmentation:
+def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float, seen: Sequence[Seen]) -> Segmentation:
     limbus = eye.limbus.boundary
     reach = _SURROUNDING * limbus.mean_radius
     left, top = max(0, int(limbus.x - reach)), max(0, int(limbus.y - reach))
@@ -200,13 +207,14 @@ def _in_detail(image: npt.NDArray[np.uint8], eye: Eye, rival: float, chances: Ch
     circles = [_moved(circle.boundary, 1, -left, -top) for circle in (eye.pupil, eye.limbus)]
     lamp = _lamp_level(image[part], *circles)
     scene = make_ready(image[part], spot, float(np.clip(0.012 * limbus.mean_radius, 1.0, 2.5)), lamp)
-    if eye.certainty and chances is not None:
-        scene = scene._replace(chances=chances.of_part(left, top))
+    if eye.certainty:
+        scene = scene._replace(chances=seen[0].chances.of_part(left, top))
     found = _follow(scene, *circles)
     usable: Bools = np.zeros(image.shape, dtype=bool)
     inner, outer = found.pupil.boundary, found.limbus.boundary
     usable[part] = usable_pixels(scene.logs, scene.glare, inner, outer, found.lids, found.look)
-    measures = _measures(scene, found) | {"evidence": eye.evidence, "rival": rival}
+    rivals = max(0, sum(one.certainty >= GLIMPSED for one in seen) - 1)
+    measures = _measures(scene, found) | {"evidence": eye.evidence, "rival": rival, "rivals": rivals}
     certainty = float(np.sqrt(found.pupil.rise * found.limbus.rise))
     return Segmentation(_moved(inner, 1, left, top), _moved(outer, 1, left, top), usable, certainty, measures)
 

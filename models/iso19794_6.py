@@ -45,6 +45,7 @@ _PNG_FIRST = b"\0\0\0\rIHDR"  # length and name of the first chunk of every PNG 
 _PNG_SIZE = struct.Struct(">II")  # width and height, which it begins with
 _UNKNOWN_WHEN = b"\xff" * _WHEN.size
 _NO_YEAR = 0xFFFF
+_NO_TIME = 0xFF  # of hour, minute or second
 _NO_SCORE = 101  # and above: not computed, or failed
 _RAW, _PNG = 2, 14
 _FORMATS = {_RAW: "raw", _PNG: "PNG"}
@@ -160,6 +161,8 @@ def _check_size(kind: Kind, width: int, height: int) -> None:
 def _when_bytes(when: datetime | None) -> bytes:
     if when is None:
         return _UNKNOWN_WHEN
+    if when.utcoffset() is None:
+        raise TemplateError(f"{_NAME}: captured_at must be an aware datetime")
     at = when.astimezone(UTC)
     return _WHEN.pack(at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond // 1000)
 
@@ -185,8 +188,8 @@ def _read_view(reader: Reader) -> IrisView:
 
 def _read_when(reader: Reader) -> datetime | None:
     year, month, day, hour, minute, second, millisecond = reader.take(_WHEN, "date and time")
-    if year == _NO_YEAR:
-        return None
+    if year == _NO_YEAR or _NO_TIME in {hour, minute, second} or millisecond == _NO_YEAR:
+        return None  # a day without a time of day says less than the field means
     try:
         return datetime(year, month, day, hour, minute, second, 1000 * millisecond, UTC)
     except ValueError as error:

@@ -27,6 +27,7 @@ from models.finger import FingerEncoder
 from models.finger_template import unpack
 from models.minutiae import PIXELS_PER_INCH
 from models.template import Template
+from simulators.bench_files import writable
 from simulators.images import ImageFileError, read_grey
 
 COLUMNS = ("probe", "reference", "label")
@@ -202,7 +203,7 @@ def _several() -> None:
 def finger(
     root: Annotated[Path, typer.Option(help="Folder below which the images lie.", exists=True, file_okay=False)],
     pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label, ppi_probe, ppi_reference.")],
-    scores: Annotated[Path, typer.Option("--out", help="CSV to write: probe, reference, label, score.")],
+    scores: Annotated[Path, typer.Option("--out", callback=writable, help="CSV to write, with score.")],
     processes: Annotated[int, typer.Option(min=1, help="How many at a time.")] = PROCESSES,
 ) -> None:
     """Fingerprint images, as the kiosk encodes and compares them."""

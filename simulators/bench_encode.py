@@ -23,6 +23,7 @@ from drivers.sample import Modality, Position, Sample
 from models.finger import FingerEncoder, pad
 from models.manifest import ModelCard, ModelError, load_card
 from models.session import Session
+from simulators.bench_files import writable
 from simulators.bench_yardstick import DISTRIBUTION, SIZES, cache_folder, reference_card
 from simulators.images import ImageFileError, load_image
 from simulators.people import Person
@@ -136,7 +137,7 @@ def _several() -> None:
 @app.command()
 def finger(
     images: Annotated[Path | None, typer.Option(help="Folder of pictures; default: synthetic people.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each image is encoded.")] = ROUNDS,
     cache: Annotated[Path | None, typer.Option(help="Where the yardstick is kept; default: your cache folder.")] = None,
     *,

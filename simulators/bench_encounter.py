@@ -39,6 +39,7 @@ from models import load_encoder
 from models.encoder import Encoder
 from models.iris_code import pack as pack_iris
 from models.template import Template
+from simulators.bench_files import writable
 from simulators.bench_search import template_of
 from simulators.iris_synthesis import code_of, irises
 from simulators.minutiae_synthesis import fingers
@@ -275,7 +276,7 @@ def encounter(
     size: Annotated[int, typer.Option(min=2, help="People on the list.")] = 100_000,
     encounters: Annotated[int, typer.Option(min=1, help="Of each kind: the last sample a finger, or an eye.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="As models.threads of the configuration.")] = 2,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
 ) -> None:
     """Two fingers and two eyes of a listed traveller: how long after the last sample the kiosk answers."""
     figures = measure(size, encounters, threads)

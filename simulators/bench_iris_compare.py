@@ -31,6 +31,7 @@ from simulators.bench_compare import (
     read_pairs,
     write_scores,
 )
+from simulators.bench_files import picture, writable
 from simulators.images import ImageFileError, read_grey
 
 PIXELS_PER_INCH = 500.0  # nothing depends on it: an iris is measured in its own radii
@@ -143,9 +144,10 @@ def _shaded(image: NDArray[np.uint8], found: Segmentation | None) -> NDArray[np.
 def iris(
     root: Annotated[Path, typer.Option(help="Folder below which the images lie.", exists=True, file_okay=False)],
     pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label.")],
-    scores_file: Annotated[Path, typer.Option("--out", help="CSV to write: probe, reference, label, score.")],
+    scores_file: Annotated[Path, typer.Option("--out", callback=writable, help="CSV to write, with score.")],
     worst_file: Annotated[
-        Path | None, typer.Option("--worst", help="Write a sheet of the pictures of lowest quality here: FILE.png.")
+        Path | None,
+        typer.Option("--worst", callback=picture, help="Sheet of the lowest quality: FILE.png."),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="How many at a time.")] = PROCESSES,
 ) -> None:

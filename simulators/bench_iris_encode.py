@@ -28,6 +28,7 @@ from models.manifest import ModelCard, ModelError
 from models.session import Session
 from simulators import bench_encode
 from simulators.bench_encode import ROUNDS, SUFFIXES, out
+from simulators.bench_files import writable
 from simulators.bench_iris_compare import sample_of
 from simulators.bench_iris_search import timed
 from simulators.bench_yardstick import DISTRIBUTION, SIZES, cache_folder, reference_card
@@ -139,7 +140,7 @@ def _seen(turns: Sequence[Image]) -> Iterable[Image]:
 
 def iris(
     images: Annotated[Path | None, typer.Option(help="Folder of pictures; default: synthetic people.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each picture is encoded.")] = ROUNDS,
     cache: Annotated[Path | None, typer.Option(help="Where the yardstick is kept; default: your cache folder.")] = None,
     *,

@@ -30,8 +30,9 @@ from models.iris_encoder import IrisEncoder
 from models.iris_gallery import BLOCK, IrisBlock, IrisGallery, warm_up
 from models.iris_kernel import HEAD, STOPPED, TAIL, Turned, search_whole, split
 from models.iris_kernel import search as search_kernel
+from simulators.bench_files import writable
 from simulators.bench_iris_compare import sample_of
-from simulators.images import read_grey
+from simulators.images import ImageFileError, read_grey
 from simulators.iris_synthesis import VARIANTS, again, code_of, irises, lids, sheets
 
 LIMIT = 50  # candidates a probe, as in agent/watchlist.py
@@ -99,7 +100,7 @@ def iris(
     mates: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder of PERSON, EYE, two digits to hide.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
 ) -> None:
     """Search irises in a synthetic gallery, real mates hidden in it where given."""
     hidden = list(people_of(mates, eyes, size)) if mates else []
@@ -134,10 +135,17 @@ def people_of(folder: Path, eyes: int, size: int) -> Iterator[Traveller]:
         person, eye, picture = match.groups()
         number = 0 if eyes == 1 else LETTERS[eye]
         one = found.setdefault(person + eye if eyes == 1 else person, {})
-        one.setdefault(number, {})[int(picture)] = encoder.code(sample_of(read_grey(path)))
-    people = [[one[eye] for eye in sorted(one)] for one in found.values() if len(one) == eyes]
+        try:
+            image = read_grey(path)
+        except (ImageFileError, OSError) as error:
+            raise typer.BadParameter(str(error)) from error
+        one.setdefault(number, {})[int(picture)] = encoder.code(sample_of(image))
+    known = ([one[eye] for eye in sorted(one)] for one in found.values() if len(one) == eyes)
+    people = [person for person in known if len(set.intersection(*(set(eye) for eye in person))) > 1]
     if not people or len(people) > size:
-        raise typer.BadParameter(f"{folder}: {len(people)} persons of {eyes} eyes; the gallery has {size}")
+        raise typer.BadParameter(
+            f"{folder}: {len(people)} persons with two pictures and more of {eyes} eyes; the gallery has {size}"
+        )
     for person, place in zip(people, np.linspace(0, size - 1, len(people)).astype(int).tolist(), strict=True):
         common = sorted(set.intersection(*(set(one) for one in person)))
         probes = tuple(tuple(one[picture] for one in person) for picture in common[1:])

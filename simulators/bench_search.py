@@ -32,6 +32,7 @@ from models.gallery import SHORT_SHARE, FingerGallery, warm_up
 from models.minutiae import PIXELS_PER_INCH, no_minutiae
 from models.prefilter import rank_plain
 from models.template import Template
+from simulators.bench_files import writable
 from simulators.bench_gallery import POSITIONS, Crowd, Writer, opened
 from simulators.bench_mates import Traveller, people_of, spread
 from simulators.images import PPI_RANGE, ImageFileError
@@ -87,7 +88,7 @@ def finger(
     source_ppi: Annotated[
         float, typer.Option(min=PPI_RANGE[0], max=PPI_RANGE[1], help="Resolution of those pictures.")
     ] = PIXELS_PER_INCH,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
 ) -> None:
     """Search fingers in a synthetic gallery, real mates hidden in it where given."""
     try:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,29 @@ def _run(*arguments: str) -> str:
     done = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "300"})
     assert done.exit_code == 0, done.output
     return done.output
+
+
+def _refused(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "300"})
+    assert done.exit_code == 2, done.output
+    return done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("none/a.json", "one that is not there"), (".", "is a folder"), ("worst.xyz", "FILE.png")]
+)
+def test_a_file_that_cannot_be_written_is_said_before_the_work(root: Path, name: str, said: str) -> None:
+    files = ["--root", str(root), "--pairs", str(root / "none.csv"), "--out", str(root / "scores.csv")]
+    if name.endswith("xyz"):
+        assert said in _refused("compare", "iris", *files, "--worst", str(root / name))
+    else:
+        assert said in _refused("search", "iris", "--size", "100", "--json", str(root / name))
+
+
+def test_mates_that_cannot_be_used_are_named(root: Path, tmp_path: Path) -> None:
+    assert "no.png" in _refused("search", "iris", "--size", "100", "--mates", str(root / "a"))
+    shutil.copy(root / "a" / "1L01.png", tmp_path)
+    assert "0 persons with two pictures" in _refused("search", "iris", "--size", "100", "--mates", str(tmp_path))
 
 
 def test_each_pair_gets_the_score_of_the_kiosk_and_the_worst_are_shown(root: Path, tmp_path: Path) -> None:

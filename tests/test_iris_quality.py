@@ -11,7 +11,7 @@ from drivers.sample import Position
 from models.encoder import Flaw, Quality
 from models.iris_quality import glance, judge
 from models.iris_segmentation import segment
-from simulators.eye_blanks import Blank, blank, printed
+from simulators.eye_blanks import Blank, blank, printed, two_eyes
 from simulators.people import EyeCondition, Person
 
 Pixels = npt.NDArray[np.uint8]
@@ -53,7 +53,9 @@ def test_nothing_is_never_good_and_says_why(kind: Blank) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_printed_eye_is_never_good_and_says_why(seed: int) -> None:
-    assert honest(quality(printed(picture(seed, EyeCondition.NORMAL))))
+    print_of_it = printed(picture(seed, EyeCondition.NORMAL))
+    assert honest(quality(print_of_it))
+    assert (glance(print_of_it).score, glance(print_of_it).flaw) == (0, Flaw.NO_EYE)
 
 
 def test_two_eyes_are_one_too_many() -> None:
@@ -63,11 +65,30 @@ def test_two_eyes_are_one_too_many() -> None:
     assert answer.flaw is Flaw.SEVERAL
 
 
-def test_two_eyes_are_one_too_many_at_a_glance_too() -> None:
-    """Whoever is taken for nobody hears nothing: this traveller must."""
-    small = picture(21, EyeCondition.NORMAL)[::2, ::2]
-    answer = glance(np.concatenate([small, small[:, ::-1]], axis=1))
-    assert (answer.score, answer.flaw) == (0, Flaw.SEVERAL)
+@pytest.mark.parametrize("person", range(700, 720))
+def test_a_traveller_who_shows_both_eyes_hears_so(person: int) -> None:
+    """Also where they look unlike: and at a glance, because whoever is taken for nobody hears nothing."""
+    eyes = Person(person).eye(Position.LEFT_EYE), Person(person).eye(Position.RIGHT_EYE)
+    face = two_eyes(*(eye.frame(0, condition=EyeCondition.NORMAL) for eye in eyes))
+    assert (glance(face).score, glance(face).flaw) == (0, Flaw.SEVERAL)
+    assert (quality(face).score, quality(face).flaw) == (0, Flaw.SEVERAL)
+
+
+@pytest.mark.parametrize("shape", [(48, 4000), (4000, 48), (64, 16_384)])
+def test_a_strip_is_no_picture_of_an_eye(shape: tuple[int, int]) -> None:
+    strip = np.random.default_rng(1).integers(0, 255, shape, np.uint8)
+    assert (quality(strip).score, glance(strip).score) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "condition", [EyeCondition.NORMAL, EyeCondition.BLURRED, EyeCondition.MOVING, EyeCondition.DARK]
+)
+def test_edges_far_outside_what_was_seen_are_not_the_limbus(condition: EyeCondition) -> None:
+    """The lids of this one form a circle that stands out more."""
+    scene = Person(500).eye(Position.LEFT_EYE).scene(1, 640, 480, condition)
+    found = segment(scene.image)
+    assert found is not None
+    assert 2 * found.limbus.mean_radius == pytest.approx(scene.facts["iris_diameter_px"], rel=0.05)
 
 
 def test_an_eye_that_does_not_fit_is_asked_to_move_back() -> None:

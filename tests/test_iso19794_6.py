@@ -137,7 +137,7 @@ def _fixed(at: int, replacement: bytes) -> bytes:
         (_fixed(12, b"\0\2"), "ends within the representation length"),
         (_fixed(19, b"\x45"), "says 69 bytes, it has 68"),
         (_fixed(22, b"\x0d"), "no such date"),
-        (_fixed(27, b"\xff\xff"), "no such date"),
+        (_fixed(27, b"\x27\x10"), "no such date"),
         (_fixed(34, b"\xff"), "ends within the quality block"),
         (_fixed(47, b"\3"), "eye 3"),
         (_fixed(48, b"\4"), "image type 4"),
@@ -163,6 +163,17 @@ def test_what_is_not_assigned_is_not_known() -> None:
     data[62:74] = bytes(12)
     (view,) = from_record(bytes(data))
     assert (view.captured_at, view.quality, view.place) == (None, None, None)
+
+
+@pytest.mark.parametrize("at", [24, 25, 26])
+def test_a_day_whose_time_is_not_assigned_is_no_moment(at: int) -> None:
+    (view,) = from_record(_fixed(at, b"\xff"))
+    assert view.captured_at is None
+
+
+def test_a_moment_without_a_zone_is_refused_where_it_is_made() -> None:
+    with pytest.raises(TemplateError, match="aware"):
+        to_record([_view(captured_at=WHEN.replace(tzinfo=None))])
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:
