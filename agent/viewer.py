@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
-from drivers.sensor import DeviceInfo, Sensor
+from drivers.sensor import DeviceInfo, Looking, Sensor
 from models.encoder import Flaw, Quality
 from models.glance import Glance
 
@@ -180,9 +180,13 @@ class Viewer:
         return self._last.pause if self._last.there else None
 
     def _resumed(self, position: Position) -> _Look:
-        """The look of the slice before, if it is of this position and its eye may still be there."""
+        """The look of the slice before, if it is of this position and its eye may still be there; else a new one."""
         look = self._look
-        return look if look and look.position is position and not look.stale(self._clock()) else _Look(position)
+        if look and look.position is position and not look.stale(self._clock()):
+            return look
+        if isinstance(self._camera, Looking):
+            self._camera.begin_look()  # no frame from before this moment is of it
+        return _Look(position)
 
     def _await_leaving(self, position: Position, until: float) -> None:
         # Whoever waits for no end has nobody to hurry: the last traveller still reads where to go.

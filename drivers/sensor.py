@@ -1,7 +1,7 @@
 """The contract that every driver keeps; tests/test_sensors.py runs it for every row of SENSORS."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from drivers.sample import Modality, Position, Sample
 
@@ -25,9 +25,10 @@ class Sensor(Protocol):
 
     Every method raises only the errors of drivers.errors.
 
-    A sensor that `streams` (a camera) returns a frame at every capture, the newest that began after the call: it cannot
-    know whether anybody is there, and has no presentations, lifts or NOTHING_PRESENTED. That nobody is looking shows in
-    the quality of the frame. All others (`streams` False) wait for a person.
+    A sensor that `streams` (a camera) returns a frame at every capture, the newest that began after the call or, where
+    it has looks (see Looking), the next of the look: it cannot know whether anybody is there, and has no presentations,
+    lifts or NOTHING_PRESENTED. That nobody is looking shows in the quality of the frame. All others (`streams` False)
+    wait for a person.
     """
 
     modality: Modality
@@ -52,3 +53,15 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Give the device back. Never raises; may be called twice and after any error."""
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """A camera that gives one frame after another to calls of one look, though the next has begun before the call.
+
+    Calls go on with a look that follow within a tenth of a second and name the same position. No frame is given twice,
+    and none that began longer than a tenth of a second before the call.
+    """
+
+    def begin_look(self) -> None:
+        """The next capture() begins a look: its frame begins after that call. By the thread that captures."""

@@ -1,7 +1,8 @@
 """USB Video Class cameras on a bulk endpoint, over pyusb: infrared eye cameras, FX3 designs and kin.
 
 A camera streams: it sends frames whether or not anybody looks. capture() returns the newest whole frame that began
-after the call; whether there is an eye on it is for the quality measure to say.
+after the call or, within a look (looks.py), after the last frame that it returned; whether there is an eye on it is for
+the quality measure to say.
 
 This file opens and captures; uvc_stream.py keeps the stream going, uvc_options.py chooses what to stream,
 uvc_probe.py agrees on it, uvc_descriptors.py, uvc_payload.py and uvc_formats.py say what the bytes mean.
@@ -13,10 +14,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from drivers.errors import LinkLost, SensorError
+from drivers.looks import Looks
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
-from drivers.sensor import DeviceInfo, Sensor
+from drivers.sensor import DeviceInfo, Looking, Sensor
 from drivers.transport import Attachment, parse_usb_url
 from drivers.usb_link import UsbLink
 from drivers.usb_url import AnyUsbUrl
@@ -53,6 +55,7 @@ class Uvc:
         self._connect = connect
         self._on_frame = on_frame  # hears every whole frame, in the thread that reads them
         self._attachment = Attachment()
+        self._looks = Looks()
         self._reader: FrameReader | None = None
         self._choice: Choice | None = None
         self._interface = USUAL_INTERFACE if self._options.interface is None else self._options.interface
@@ -64,17 +67,18 @@ class Uvc:
             reader, choice = self._find()
             reader.start(Stream(reader.link, choice, self._options.led))
             self._reader, self._choice = reader, choice
+            self._looks.begin()
             return self._info(reader.link, choice)
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:  # noqa: ARG002 - see below
-        """The newest whole frame that began after this call.
+        """The newest whole frame that began after this call; within a look, after the last one given.
 
         Nobody is waited for, so `timeout` bounds nothing; a frame has a deadline of its own, of seven seconds at most.
         """
         with self._attachment.attempt(), self._named():
             if self._reader is None or self._choice is None:
                 raise LinkLost("not open")
-            image = self._next_image(self._reader, self._choice)
+            image = self._next_image(self._reader, self._choice, position)
             return Sample(
                 self.modality,
                 position,
@@ -84,6 +88,10 @@ class Uvc:
                 datetime.now(UTC),
                 device=self._name,
             )
+
+    def begin_look(self) -> None:
+        """The next capture() begins a look."""
+        self._looks.begin()
 
     def cancel(self) -> None:
         """End the running capture or open, or the next one, with Cancelled."""
@@ -125,16 +133,20 @@ class Uvc:
         self._attachment.attach(reader)
         return reader
 
-    def _next_image(self, reader: FrameReader, choice: Choice) -> Grey:
-        moment = reader.link.now()
-        deadline = moment + START_S + choice.late_s
+    def _next_image(self, reader: FrameReader, choice: Choice, position: Position) -> Grey:
+        called = reader.link.now()
+        deadline = called + START_S + choice.late_s
+        moment = self._looks.begun_after(position, called, choice.seconds)
         while True:
             frame = reader.frame_after(moment, deadline)
             try:
-                return choice.pixels.luma(frame.data, choice.frame.width, choice.frame.height)
+                image = choice.pixels.luma(frame.data, choice.frame.width, choice.frame.height)
             except BadFrame as error:
                 log.debug("%s: frame %d: %s", self._name, frame.number, error)
                 moment = frame.began_at
+            else:
+                self._looks.gave(position, frame.began_at, reader.link.now())
+                return image
 
     def _info(self, link: UsbLink, choice: Choice) -> DeviceInfo:
         identity = link.identity
@@ -151,3 +163,4 @@ class Uvc:
 
 
 _: type[Sensor] = Uvc
+_looking: type[Looking] = Uvc

@@ -2,8 +2,8 @@
 
 NOT TRIED ON HARDWARE. Written from linux/videodev2.h and tried against a kernel made for the tests only.
 
-A camera streams, as with the driver uvc: capture() returns the newest whole frame that began after the call. The kernel
-keeps the frames that came while nobody asked; they are let by.
+A camera streams, as with the driver uvc: capture() returns a whole frame that began after the call or, within a look
+(looks.py), after the last one given. The kernel keeps the frames that came while nobody asked; they are let by.
 """
 
 import logging
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from drivers.errors import LinkLost, SensorError
+from drivers.looks import Looks
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
-from drivers.sensor import DeviceInfo, Sensor
+from drivers.sensor import DeviceInfo, Looking, Sensor
 from drivers.transport import Attachment, parse_video_url
 from drivers.uvc_descriptors import STREAMING, VIDEO
 from drivers.uvc_formats import BadFrame, Grey, PixelFormat
@@ -57,6 +58,7 @@ class V4l2:
         self._name = f"v4l2 at {self._url.path}"
         self._kernel = LinuxKernel() if kernel is None else kernel
         self._attachment = Attachment()
+        self._looks = Looks()
         self._live: _Live | None = None
 
     def open(self) -> DeviceInfo:
@@ -70,21 +72,26 @@ class V4l2:
             device.start()
             device.next_frame(picture, self._kernel.now() + START_S)
             self._live = _Live(device, pixels, picture)
+            self._looks.begin()
             return self._info(capability, self._live)
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:  # noqa: ARG002 - see below
-        """The newest whole frame that began after this call.
+        """A whole frame that began after this call; within a look, the next after the last one given.
 
-        Nobody is waited for, so `timeout` bounds nothing; a frame has a deadline of its own.
+        Nobody is waited for, so `timeout` bounds nothing; a frame has a deadline of its own, of six seconds at most.
         """
         with self._attachment.attempt(), self._named():
             if self._live is None:
                 raise LinkLost("not open")
-            image = self._next_image(self._live)
+            image = self._next_image(self._live, position)
             depth = self._live.pixels.depth_bits
             return Sample(
                 self.modality, position, image, depth, self._options.ppi, datetime.now(UTC), device=self._name
             )
+
+    def begin_look(self) -> None:
+        """The next capture() begins a look."""
+        self._looks.begin()
 
     def cancel(self) -> None:
         """End the running capture or open, or the next one, with Cancelled."""
@@ -111,20 +118,25 @@ class V4l2:
         except SensorError as error:
             raise type(error)(f"{self._name}: {error}") from error
 
-    def _next_image(self, live: _Live) -> Grey:
+    def _next_image(self, live: _Live, position: Position) -> Grey:
         called = self._kernel.now()
         deadline = called + FRAME_S + overdue(live.device.interval)
+        moment = self._looks.begun_after(position, called, live.device.interval)
         unstamped = 0
         while True:
             frame = live.device.next_frame(live.picture, deadline)
             unstamped += frame.began_at is None
             # Of frames without a time: as many as the kernel may have kept, and the one that was under way.
-            if frame.began_at <= called if frame.began_at is not None else unstamped <= BUFFERS + 1:
+            if frame.began_at <= moment if frame.began_at is not None else unstamped <= BUFFERS + 1:
                 continue
             try:
-                return live.image_of(frame)
+                image = live.image_of(frame)
             except BadFrame as error:
                 log.debug("%s: %s", self._name, error)
+                continue
+            if frame.began_at is not None:
+                self._looks.gave(position, frame.began_at, self._kernel.now())
+            return image
 
     def _info(self, capability: Capability, live: _Live) -> DeviceInfo:
         return DeviceInfo(
@@ -140,3 +152,4 @@ class V4l2:
 
 
 _: type[Sensor] = V4l2
+_looking: type[Looking] = V4l2

@@ -46,7 +46,7 @@ class UvcSettings:
     descriptors_on: str = "interface"
     times: bool = True  # each header carries a time of presentation and a source clock
     times_once: bool = False  # or only that of the first payload of a frame does
-    readout: float = 0.0  # share of the interval over which a frame is sent; 0: all at once
+    readout: float = 0.9  # share of the interval over which a frame is sent; 0: all at once
     glued_end: bool = False  # the end of a frame is a header of its own, in the same transfer where a packet was full
     vendor: int = 0x1209  # pid.codes; this product is for tests only
     product: int = 0x0001

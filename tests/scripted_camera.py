@@ -10,7 +10,7 @@ import numpy as np
 from agent.viewer import FRAME_S
 from drivers.errors import Cancelled, CaptureRetry, Retry
 from drivers.sample import Modality, Position, Sample
-from drivers.sensor import DeviceInfo, Sensor
+from drivers.sensor import DeviceInfo, Looking, Sensor
 from models.encoder import Flaw, Quality
 
 PERIOD_S = 0.1
@@ -44,6 +44,7 @@ class ScriptedCamera:
         self.now = 0.0
         self.captures = 0  # with the damaged ones
         self.frames = 0
+        self.looks: list[int] = []  # how many captures there had been when each look began
         self.cancelled = 0
         self._cancel = threading.Event()
         self._taken = threading.Condition()
@@ -68,6 +69,9 @@ class ScriptedCamera:
         image = np.full((4, 4), self.frames % 256, np.uint8)
         self._quality[self.frames % 256] = seen
         return Sample(Modality.IRIS, position, image, 8, 0.0, datetime.now(UTC), "scripted")
+
+    def begin_look(self) -> None:
+        self.looks.append(self.captures)
 
     def skip(self, seconds: float) -> None:
         """Time passes without a frame."""
@@ -94,3 +98,4 @@ class ScriptedCamera:
 
 
 _: type[Sensor] = ScriptedCamera
+_looking: type[Looking] = ScriptedCamera

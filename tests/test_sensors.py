@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import drivers
 from drivers import SENSORS, known_drivers, open_sensor
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.options import Options
 from drivers.sample import Modality, Position
-from drivers.sensor import Sensor
+from drivers.sensor import Looking, Sensor
 from simulators.waiting import wait_until
 from tests.sensor_rigs import RIGS, Rig
 
@@ -74,6 +75,14 @@ def retry_of(sensor: Sensor, timeout: float) -> Retry:
     return caught.value.reason
 
 
+def present(rig: Rig, sensor: Sensor, seed: int) -> NDArray[np.uint8]:
+    """Something else is before the sensor: for one that has looks, another look."""
+    image = rig.present(seed)
+    if isinstance(sensor, Looking):
+        sensor.begin_look()
+    return image
+
+
 def await_removal(rig: Rig, sensor: Sensor) -> None:
     rig.remove()
     assert sensor.streams or retry_of(sensor, 0.0) is Retry.NOTHING_PRESENTED
@@ -110,7 +119,7 @@ def test_making_a_sensor_touches_no_device(driver: str, rig: Rig) -> None:
 
 def test_what_is_presented_comes_out_pixel_by_pixel(driver: str, rig: Rig, sensor: Sensor) -> None:
     for seed in range(3):
-        expected = rig.present(seed)
+        expected = present(rig, sensor, seed)
         sample = sensor.capture(PERSON_S, Position.LEFT_THUMB)
         assert (sample.image == expected).all()
         assert (sample.modality, sample.position) == (sensor.modality, Position.LEFT_THUMB)
@@ -181,7 +190,7 @@ def test_cancel_ends_the_wait_for_a_person_and_the_sensor_stays_usable(rig: Rig,
 def test_cancel_ends_a_transfer_anywhere_and_the_next_capture_is_whole(driver: str, paced_rig: Rig) -> None:
     with attached(driver, paced_rig) as sensor:
         for number, delay in enumerate([0.02, 0.3, 0.6]):
-            expected = paced_rig.present(number)
+            expected = present(paced_rig, sensor, number)
             assert cancel_latency(sensor, delay) < CANCEL_WITHIN_S
             assert (sensor.capture(PERSON_S).image == expected).all()
             await_removal(paced_rig, sensor)
@@ -263,7 +272,7 @@ def test_unplugging_at_any_byte_of_a_transfer_is_a_lost_link_and_replugging_mend
     sensor = open_sensor(driver, rig.url, rig.options)
     sensor.open()
     for place in places:
-        expected = rig.present(place)
+        expected = present(rig, sensor, place)
         rig.unplug_after(place)
         with pytest.raises(LinkLost):
             sensor.capture(PERSON_S)
@@ -292,7 +301,7 @@ def test_a_sensor_opens_again_after_close(rig: Rig, sensor: Sensor) -> None:
     for seed in range(3):
         sensor.close()
         sensor.open()
-        expected = rig.present(seed)
+        expected = present(rig, sensor, seed)
         assert (sensor.capture(PERSON_S).image == expected).all()
         await_removal(rig, sensor)
 

@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 import drivers
 from drivers.errors import Cancelled, LinkLost, ProtocolError
+from drivers.looks import Looks
 from drivers.sample import Modality, Position
 from drivers.usb_link import UsbLink
 from drivers.usb_url import AnyUsbUrl
@@ -158,7 +160,6 @@ def test_a_stream_that_stops_is_a_protocol_error_soon(fault: str, times: int) ->
 
 def test_a_camera_that_says_it_takes_minutes_for_a_frame_is_not_waited_for() -> None:
     bench = Bench(rates=(0.01,))
-    bench.frames(1)
     before = bench.link.now()
     with pytest.raises(ProtocolError, match="sent nothing for 4 s"):
         bench.frames(1)
@@ -274,17 +275,67 @@ def test_open_says_what_was_agreed_on() -> None:
         assert (sample.depth_bits, sample.pixels_per_inch) == (10, 600)
 
 
-def test_each_capture_is_of_a_frame_that_began_after_the_call() -> None:
+def test_a_look_begins_with_a_frame_that_began_after_the_call() -> None:
     with attached() as (camera, sensor):
         sensor.open()
         last = -1
         for _ in range(20):
+            sensor.begin_look()
             begun = camera.counters().frames_begun
             number = int.from_bytes(sensor.capture(1.0).image.tobytes()[:8], "little")
             # The reads in flight may have been given the two next small frames already.
             assert number >= begun - 3
             assert number > last
             last = number
+
+
+def test_no_frame_of_a_look_is_given_twice() -> None:
+    with attached() as (_, sensor):
+        sensor.open()
+        numbers = [int.from_bytes(sensor.capture(1.0).image.tobytes()[:8], "little") for _ in range(30)]
+        assert all(earlier < later for earlier, later in pairwise(numbers))
+
+
+def test_the_next_frame_of_a_look_may_be_under_way_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    clock, reader, sensor = bench.usb.time, FrameReader(bench.link), Uvc("usb:1209:0001", {})
+    asked_for = list[float]()
+
+    def frame_after(moment: float, _deadline: float) -> RawFrame:
+        asked_for.append(moment)
+        began_at, clock.seconds = clock.seconds - 0.007, clock.seconds + 0.023  # thirty times a second, ...
+        return RawFrame(numbered(0, MODE), began_at, 1)
+
+    monkeypatch.setattr(reader, "frame_after", frame_after)
+    clock.seconds = 5.0
+    for _ in range(3):
+        sensor._next_image(reader, bench.stream.choice, Position.LEFT_EYE)
+        clock.seconds += 0.01  # ... and looked at for a third of that
+    sensor.begin_look()
+    sensor._next_image(reader, bench.stream.choice, Position.LEFT_EYE)
+    assert asked_for == pytest.approx([5.0, 4.993, 5.026, 5.099])
+
+
+GIVEN_S, FRAME_S = 7.0, 1 / 30
+
+
+@pytest.mark.parametrize(
+    ("now", "position", "interval", "moment"),
+    [
+        (GIVEN_S + 0.04, Position.LEFT_EYE, FRAME_S, GIVEN_S),
+        (GIVEN_S + 0.08, Position.LEFT_EYE, FRAME_S, GIVEN_S + 0.03),  # the one that waited is let by
+        (GIVEN_S + 0.12, Position.LEFT_EYE, 1.0, GIVEN_S + 0.02),
+        (GIVEN_S + 0.14, Position.LEFT_EYE, FRAME_S, GIVEN_S + 0.14),  # too late for this look
+        (GIVEN_S + 0.04, Position.RIGHT_EYE, FRAME_S, GIVEN_S + 0.04),  # that was the other eye
+    ],
+)
+def test_a_look_goes_on_for_who_asks_again_soon(now: float, position: Position, interval: float, moment: float) -> None:
+    looks = Looks()
+    assert looks.begun_after(Position.LEFT_EYE, GIVEN_S, FRAME_S) == GIVEN_S
+    looks.gave(Position.LEFT_EYE, GIVEN_S, GIVEN_S + 0.03)
+    assert looks.begun_after(position, now, interval) == pytest.approx(moment)
+    looks.begin()
+    assert looks.begun_after(position, now, interval) == now
 
 
 def test_a_picture_that_cannot_be_decoded_is_let_by() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from drivers.errors import DeviceTaken, LinkLost, ProtocolError
+from drivers.looks import FRAMES_OLD
 from drivers.sample import Modality, Position
 from drivers.v4l2 import V4l2
 from drivers.v4l2_abi import Buffer, Capability
@@ -86,11 +87,27 @@ def test_frames_that_the_kernel_kept_from_before_the_call_are_let_by(flags: int)
         camera.news.wait(0.1)  # nobody fetches: the buffers fill up
     sensor.capture(1.0)
     for _ in range(3):
+        sensor.begin_look()
         called = time.monotonic()
         number = int.from_bytes(sensor.capture(1.0).image.tobytes()[:4], "little")
         began = kernel.stream_began() + number / camera.fps
         assert began > called or flags == 0
         assert began > called - 1 / camera.fps
+    sensor.close()
+
+
+def test_a_look_takes_frames_that_the_kernel_has_kept_for_a_moment_and_none_twice() -> None:
+    camera = VideoCamera(frame=numbered, fps=100.0)
+    kernel = FakeKernel(camera)
+    sensor = V4l2(URL, {}, kernel=kernel)
+    sensor.open()
+    last = -1
+    for _ in range(20):
+        called = time.monotonic()
+        number = int.from_bytes(sensor.capture(1.0).image.tobytes()[:4], "little")
+        assert number > last
+        assert kernel.stream_began() + number / camera.fps > called - FRAMES_OLD / camera.fps - 0.002
+        last = number
     sensor.close()
 
 

@@ -73,6 +73,16 @@ def test_a_poor_eye_is_looked_at_until_the_time_is_over_and_then_taken_as_it_is(
     assert look.camera.now == pytest.approx(4.0)
 
 
+def test_a_camera_is_told_where_a_look_begins_and_not_of_its_slices() -> None:
+    look = Look(POOR, *times(4, FAIR), GOOD, FAIR, FAIR, GOOD)
+    look.viewer.expect(2.0)
+    assert look.retry(0.2) is Retry.NOTHING_PRESENTED  # a slice: the next goes on with the look
+    assert look.capture() == 6
+    assert look.camera.looks == [0]
+    assert look.capture(position=Position.LEFT_EYE) == 9
+    assert look.camera.looks == [0, 6]
+
+
 def test_nobody_is_a_retry() -> None:
     assert Look(EMPTY).retry(1.0) is Retry.NOTHING_PRESENTED
 
