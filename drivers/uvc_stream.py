@@ -22,6 +22,7 @@ STALLS_IN_A_ROW = 5
 USUAL_PAYLOAD = 16_384  # read at once from a camera that does not say how much it sends at once
 PUT_OUT_S = 0.5  # close() waits no longer for a camera that does not listen
 READS_IN_FLIGHT = 8  # while one payload is looked at, the next ones have somewhere to go
+LARGEST_READ = 1 << 20  # larger payloads take several: Linux lets all programs have 16 MiB in flight (usbfs_memory_mb)
 LIFE_S = 3600.0  # of a read in flight: result() bounds the wait
 POLL_S = 0.5  # a waiting capture looks at its deadline; frames and errors wake it
 
@@ -57,7 +58,8 @@ class Stream:
         frame = self.choice.frame
         exact = self.choice.pixels.frame_bytes(frame.width, frame.height)
         self._assembler = Assembler(exactly(exact) if exact else whole_jpeg, limit=limit, packet_bytes=packet)
-        self._read_bytes = -(-(agreed.max_payload or USUAL_PAYLOAD) // packet) * packet
+        self._payload_bytes = -(-(agreed.max_payload or USUAL_PAYLOAD) // packet) * packet
+        self._read_bytes = min(self._payload_bytes, LARGEST_READ // packet * packet)
         self._switch(on=True)
         self._alive_at = self.link.now() + START_S - USELESS_S
 
@@ -75,6 +77,16 @@ class Stream:
         return frames
 
     def _next_payload(self) -> bytes:
+        """One payload: it ends with a short read, or where no more can come of it."""
+        payload = self._next_read()
+        while len(payload) < self._payload_bytes and payload and not len(payload) % self._read_bytes:
+            part = self._next_read()
+            payload += part
+            if not part:
+                break
+        return payload
+
+    def _next_read(self) -> bytes:
         while len(self._reads) < READS_IN_FLIGHT:
             self._reads.append(self.link.begin_read(self.choice.stream.endpoint, self._read_bytes, LIFE_S))
         return self._reads.popleft().result(self._patience)

@@ -66,7 +66,8 @@ class _State:
     number: int = -1
     next_due: float = 0.0
     frame_id: int = 0
-    owed: int = 0  # transfers asked for while nothing could be sent
+    owed: int = 0  # transfers asked for while nothing could be sent; below 0: a payload goes on in those to come
+    transfer_bytes: int = 0  # of one; a payload may take several
     lamp: bytes = field(default=b"\0")
 
 
@@ -223,24 +224,26 @@ class UvcCamera:
 
     # The stream
 
-    def asked(self, endpoint: int, length: int) -> None:  # noqa: ARG002 - a payload has its own size
-        """The host can take one payload more."""
+    def asked(self, endpoint: int, length: int) -> None:
+        """The host can take one payload more, or the next part of one."""
         with self._lock:
             if endpoint == self.settings.endpoint:
                 self._state.owed += 1
+                self._state.transfer_bytes = length
                 self._resume()
 
     def _resume(self) -> None:
         with self._lock:
             state = self._state
-            while state.owed and state.mode is not None and state.wire is not None and not self._frozen():
-                state.owed -= 1
-                self._send_payload(state, state.mode, state.wire)
+            while state.owed > 0 and state.mode is not None and state.wire is not None and not self._frozen():
+                sent = self._send_payload(state, state.mode, state.wire)
+                state.owed -= max(1, -(-sent // (state.transfer_bytes or sent)))
 
     def _frozen(self) -> bool:
         return self.faults.strikes("freeze")
 
-    def _send_payload(self, state: _State, mode: Mode, wire: UsbWire) -> None:
+    def _send_payload(self, state: _State, mode: Mode, wire: UsbWire) -> int:
+        """Send the next one; its bytes."""
         now = wire.now()
         if state.frame is not None and now - state.frame.due > LATE_FRAMES * mode.seconds:
             state.frame = None  # overwritten before the host came for it
@@ -255,6 +258,7 @@ class UvcCamera:
             self._counters.frames_sent += 1
             state.frame = None
         wire.send(self.settings.endpoint, payload, max(0.0, frame.due + share * mode.seconds - now))
+        return len(payload)
 
     def _begin(self, state: _State, mode: Mode, now: float) -> _Sending:
         """The next frame: the sensor's, which does not wait."""

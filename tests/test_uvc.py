@@ -17,7 +17,7 @@ import drivers
 from drivers.errors import Cancelled, LinkLost, ProtocolError
 from drivers.looks import Looks
 from drivers.sample import Modality, Position
-from drivers.usb_link import UsbLink
+from drivers.usb_link import PendingRead, UsbLink
 from drivers.usb_url import AnyUsbUrl
 from drivers.uvc import Uvc
 from drivers.uvc_descriptors import streams
@@ -102,6 +102,34 @@ def test_each_format_comes_out_as_the_grey_that_the_camera_saw(name: str) -> Non
     while len(found) < 2:
         found += bench.stream.step()
     assert (bench.stream.choice.pixels.luma(found[1].data, WIDTH, HEIGHT) == grey).all()
+
+
+@pytest.mark.parametrize("max_payload", [1024, 3 << 20, 16 << 20])
+def test_what_is_in_flight_leaves_room_for_other_programs(max_payload: int) -> None:
+    asked = list[int]()
+    bench = Bench(max_payload=max_payload)
+    begin_read = bench.link.begin_read
+
+    def begin(endpoint: int, size: int, timeout: float) -> PendingRead:
+        asked.append(size)
+        return begin_read(endpoint, size, timeout)
+
+    bench.link.begin_read = begin  # type: ignore[method-assign]
+    bench.stream.step()
+    assert len(asked) >= 8
+    assert sum(asked[:8]) <= 8 << 20  # half of what Linux lets all programs have
+
+
+@pytest.mark.parametrize("max_payload", [1 << 18, 1 << 20, 3_000_000, 16 << 20])
+def test_payloads_that_take_several_reads_are_joined(max_payload: int) -> None:
+    size = (1600, 1200)  # 3 840 000 bytes a frame
+    bench = Bench(max_payload=max_payload, sizes=(size,), formats=("y16",))
+    found = list[RawFrame]()
+    while len(found) < 4:
+        found += bench.stream.step()
+    mode = Mode("y16", *size, 333_333)
+    assert [frame.data for frame in found] == [numbered(number, mode) for number in range(4)]
+    assert bench.stream.tally.damaged == 0
 
 
 # One fault each: what it costs, and that the stream goes on.
