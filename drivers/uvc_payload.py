@@ -1,7 +1,7 @@
 """Payloads of a stream in, whole frames out. Never touches a device.
 
 offset  size  field (multi-byte fields are little endian)
-0       1     length of the header, 2 to 12
+0       1     length of the header: 2 to 12, or more where a maker adds fields of his own
 1       1     bits: 0 frame id, toggles with each frame; 1 end of frame; 2 a time of presentation follows (4 bytes);
               3 a source clock follows (6 bytes); 5 still image; 6 error; 7 end of header
 2       ...   the fields that the bits name, then the pixels
@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 
 from drivers.uvc_formats import MJPEG_BEGIN, MJPEG_END
 
-SHORTEST_HEADER, LONGEST_HEADER = 2, 12
+SHORTEST_HEADER, LONGEST_HEADER = 2, 255
 FRAME_ID, END_OF_FRAME, HAS_TIME, HAS_CLOCK, ERROR = 0x01, 0x02, 0x04, 0x08, 0x40
 SLACK_BYTES = 65_536  # how far a compressed frame may exceed what the camera promised before it is given up
+NO_HEADER = "a payload without a sound header"
 
 Sound = Callable[[bytes], str]
 """The bytes of a frame -> what is wrong with them, or nothing."""
@@ -126,8 +127,7 @@ class Assembler:
         """Take one payload that came at `at`; return the frames that it completes: none, one or two."""
         header = Header.of(payload)
         if header is None:
-            if payload and self._frame is not None:
-                self._frame.damage = self._frame.damage or "a payload without a sound header"
+            self._spoil(payload)
             return []
         self.tally.payloads += 1
         done = []
@@ -137,6 +137,15 @@ class Assembler:
         if header.ends_frame or self._ends_inside(header, payload):
             done += self._finish()
         return done
+
+    def _spoil(self, payload: bytes) -> None:
+        """A payload without a sound header spoils its frame, once; where there is none yet it counts for one."""
+        if not payload:
+            return
+        if self._frame is None:
+            self._count_damage(NO_HEADER)
+        else:
+            self._frame.damage = self._frame.damage or NO_HEADER
 
     def _append(self, header: Header, payload: bytes, at: float) -> None:
         body = payload[header.length :]

@@ -376,6 +376,26 @@ def test_two_times_under_one_frame_id_are_two_frames_wherever_the_times_stand() 
     assert target.tally.last_damage == "payloads of two frames under one frame id"
 
 
+@given(Cuts, st.binary(max_size=243))
+def test_a_header_may_carry_fields_of_the_maker(cuts: list[list[int]], more: bytes) -> None:
+    sent = list[bytes]()
+    for number, cut in enumerate(cuts):
+        for payload in payloads_of(number, cut):
+            sent.append(bytes([6 + len(more), payload[1]]) + payload[2:6] + more + payload[6:])
+    target = assembler()
+    assert [frame.data for frame in fed(target, sent)] == [frame_of(number) for number in range(len(cuts))]
+    assert target.tally.damaged == 0
+
+
+def test_payloads_without_a_header_are_counted_and_said() -> None:
+    target = assembler()
+    assert fed(target, [bytes(50), b"", bytes(50)]) == []
+    assert (target.tally.damaged, target.tally.last_damage) == (2, "a payload without a sound header")
+    assert fed(target, [payloads_of(0, [10])[0], bytes(50), payloads_of(0, [10])[1]]) == []
+    assert target.tally.damaged == 3
+    assert fed(target, payloads_of(1, [10])) != []
+
+
 @pytest.mark.parametrize("times", [True, False])
 def test_a_frame_without_an_end_bit_ends_where_the_frame_id_changes(times: bool) -> None:  # noqa: FBT001 - one case
     sent = [header(number, times=times) + frame_of(number) for number in range(3)]
@@ -458,7 +478,7 @@ def test_a_jpeg_ends_in_the_same_transfer_too() -> None:
 @given(st.binary(max_size=20))
 def test_a_header_is_sound_or_none(data: bytes) -> None:
     found = Header.of(data)
-    assert found is None or 2 <= found.length <= min(12, len(data))
+    assert found is None or 2 <= found.length <= len(data)
 
 
 # Pixels
