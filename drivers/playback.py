@@ -211,6 +211,10 @@ class PlayedLink:
         self.by.answer(f"listen {endpoint:02x} {size}")
         return _PlayedInbox(self.by, endpoint)
 
+    def claim(self, interface: int) -> None:
+        """As recorded."""
+        self.by.answer(f"claim {interface}")
+
     def clear_halt(self, endpoint: int) -> None:
         """As recorded."""
         self.by.answer(f"clear_halt {endpoint:02x}")

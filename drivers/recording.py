@@ -250,6 +250,10 @@ class RecordedLink:
         self._to.note(f"listen {endpoint:02x} {size}")
         return _RecordedInbox(self._inner.listen(endpoint, size), self._to, endpoint)
 
+    def claim(self, interface: int) -> None:
+        """As the inner one."""
+        self._to.do(f"claim {interface}", lambda: self._inner.claim(interface))
+
     def clear_halt(self, endpoint: int) -> None:
         """As the inner one."""
         self._to.do(f"clear_halt {endpoint:02x}", lambda: self._inner.clear_halt(endpoint))

@@ -118,22 +118,24 @@ def _lost(device: PluggedIn, error: USBError) -> LinkLost:
 
 
 class _LibusbWire(Signals):
-    """The transfers of one claimed interface."""
+    """The transfers of the claimed interfaces."""
 
     def __init__(self, backend: Backend, handle: Handle, device: PluggedIn, interface: WantedInterface) -> None:
         super().__init__()
         self._backend = backend
         self._handle = handle
+        self._device = device
         self._node = device.node
-        self._detached = False
+        self._claimed: list[int] = []
+        self._detached: list[int] = []  # from a driver of the kernel's
         self._flying = set[Flight]()
         self._lock = threading.Lock()
         self.identity = device.identity
         try:
             self.configuration = raw_configuration(device.identity.port, self._configure())
-            self._interface = self._numbered(interface)
-            self._claim()
+            self._take(self._numbered(interface))
         except BaseException:
+            self._give_back()
             backend.close_device(handle)
             raise
         _events().hold()
@@ -154,12 +156,31 @@ class _LibusbWire(Signals):
             raise ProtocolError(f"{self.identity}: has no interface of class {wanted}; is it what its id says?")
         return number
 
-    def _claim(self) -> None:
+    def claim(self, interface: int) -> None:
+        """One interface more, until close()."""
+        if interface in self._claimed:
+            return
+        try:
+            self._take(interface)
+        except USBError as error:
+            raise _lost(self._device, error) from error
+
+    def _take(self, interface: int) -> None:
         with suppress(USBError):  # where the kernel has none, or cannot say
-            if self._backend.is_kernel_driver_active(self._handle, self._interface):
-                self._backend.detach_kernel_driver(self._handle, self._interface)
-                self._detached = True
-        self._backend.claim_interface(self._handle, self._interface)
+            if self._backend.is_kernel_driver_active(self._handle, interface):
+                self._backend.detach_kernel_driver(self._handle, interface)
+                self._detached.append(interface)
+        self._backend.claim_interface(self._handle, interface)
+        self._claimed.append(interface)
+
+    def _give_back(self) -> None:
+        """All of them before the kernel gets any: a driver of its may want the others too. The last one taken first."""
+        for interface in reversed(self._claimed):
+            with suppress(USBError):
+                self._backend.release_interface(self._handle, interface)
+        for interface in reversed(self._detached):
+            with suppress(USBError):
+                self._backend.attach_kernel_driver(self._handle, interface)
 
     def submit(self, transfer: Transfer) -> None:
         """Put a transfer in flight."""
@@ -204,13 +225,9 @@ class _LibusbWire(Signals):
         return self._node.exists()
 
     def close(self) -> None:
-        """Take back what is in flight and release the interface."""
+        """Take back what is in flight and release the interfaces."""
         self._cancel(lambda _: True)
         self.wait(lambda: not self._flying, TAKE_BACK_S)
-        with suppress(USBError):
-            self._backend.release_interface(self._handle, self._interface)
-        if self._detached:
-            with suppress(USBError):
-                self._backend.attach_kernel_driver(self._handle, self._interface)
+        self._give_back()
         self._backend.close_device(self._handle)
         _events().release()

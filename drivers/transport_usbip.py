@@ -181,6 +181,9 @@ class UsbIpWire(Signals):
                 order = (CMD_UNLINK, self._sequence, self._device_id, 0, 0, numbers[0], 0, 0, 0, 0, b"")
                 self._send(HEADER.pack(*order))
 
+    def claim(self, interface: int) -> None:
+        """Every interface is ours since the device was imported."""
+
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on."""
         transfer = Transfer(0, 0, setup=struct.pack("<BBHHH", 0x02, 1, 0, endpoint, 0))

@@ -1,4 +1,4 @@
-"""One claimed interface of one USB device: all that a driver sees of it. usb_transfers.py keeps the contract."""
+"""The claimed interfaces of one USB device: all that a driver sees of it. usb_transfers.py keeps the contract."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -43,7 +43,10 @@ class Inbox(Protocol):
 
 
 class UsbLink(Protocol):
-    """One claimed interface of one device. One thread uses it; cancel() and now() may come from any thread."""
+    """One claimed interface of one device, and those that claim() adds.
+
+    One thread uses it; cancel() and now() may come from any thread.
+    """
 
     identity: UsbIdentity
     configuration: bytes  # the raw active configuration descriptor, class descriptors included
@@ -81,6 +84,9 @@ class UsbLink(Protocol):
 
     def listen(self, endpoint: int, size: int) -> Inbox:
         """Keep a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
+
+    def claim(self, interface: int) -> None:
+        """One interface more, until close(). LinkLost (DeviceTaken and Forbidden are)."""
 
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on."""

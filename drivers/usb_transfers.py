@@ -74,6 +74,9 @@ class Wire(Protocol):
     def take_back(self, transfer: Transfer) -> None:
         """Ask for the end of a transfer; it ends as TAKEN_BACK, or as it would have if it was faster."""
 
+    def claim(self, interface: int) -> None:
+        """One interface more, until close(). LinkLost (DeviceTaken and Forbidden are)."""
+
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on. LinkLost."""
 
@@ -310,6 +313,11 @@ class Link:
     def listen(self, endpoint: int, size: int) -> Inbox:
         """Keep a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
         return _Inbox(self._engine, endpoint | IN, size)
+
+    def claim(self, interface: int) -> None:
+        """One interface more, until close()."""
+        self._engine.check()
+        self._engine.wire.claim(interface)
 
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on."""

@@ -125,6 +125,10 @@ class Uvc:
         if choice.stream.interface != self._interface:
             self._interface = choice.stream.interface
             reader = self._attach(self._interface)
+        if self._options.led is not None:
+            # The extension unit is of the control interface. While the kernel's driver holds that, the system refuses
+            # what is written to it.
+            reader.link.claim(choice.stream.control_interface)
         return reader, choice
 
     def _attach(self, interface: int) -> FrameReader:

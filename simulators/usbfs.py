@@ -18,6 +18,7 @@ SETINTERFACE, SETCONFIGURATION, GETDRIVER, CLEAR_HALT = 0x80085504, 0x80045505, 
 SUBMITURB, DISCARDURB, REAPURB, REAPURBNDELAY = 0x8038550A, 0x550B, 0x4008550C, 0x4008550D
 CLAIM, RELEASE, RESETEP, RESET = 0x8004550F, 0x80045510, 0x80045503, 0x5514
 GET_CAPABILITIES, DISCONNECT_CLAIM, GET_SPEED = 0x8004551A, 0x8108551B, 0x551F
+OF_DRIVER, DISCONNECT, CONNECT = 0xC0105512, 0x5516, 0x5517  # an order about the kernel's driver of an interface
 SPEEDS = {"low": 1, "full": 2, "high": 3, "super": 5}  # enum usb_device_speed
 
 ENOENT, EAGAIN, EBUSY, ENODEV, EINVAL, ENOTTY, ENODATA = 2, 11, 16, 19, 22, 25, 61
@@ -25,8 +26,10 @@ URB_BYTES = 56
 STATUS_AT, BUFFER_AT, ACTUAL_AT = 4, 16, 28
 CONTROL_URB = 2
 GETDRIVER_BYTES = 260  # number of the interface, name of its driver
-INTERFACE, HID = 4, 3  # type of a descriptor, class of an interface
-KEYS = b"usbhid\0"  # the driver that Linux gives to every keyboard and mouse
+INTERFACE, HID, VIDEO = 4, 3, 14  # type of a descriptor, classes of interfaces
+VIDEO_STREAMING = bytes([VIDEO, 2])  # class and subclass
+DRIVERS = {HID: b"usbhid\0", VIDEO: b"uvcvideo\0"}  # that Linux gives to every keyboard and mouse, and to cameras
+RECIPIENT, TO_INTERFACE, KIND, VENDOR = 0x1F, 0x01, 0x60, 0x40  # of a control request
 SETUP_BYTES = 8
 URB_STATUS = {End.DONE: 0, End.STALLED: -32, End.GONE: -108}  # EPIPE, ESHUTDOWN
 DISCARDED = -2  # ENOENT
@@ -87,7 +90,10 @@ class Usbfs:
         self._plugs = port.plugs
         self._scheduler = scheduler
         self._claims: dict[int, object] = {}
-        self._with_kernel = {d[2] for d in descriptors(configuration) if d[1] == INTERFACE and d[5] == HID}
+        found = [d for d in descriptors(configuration) if d[1] == INTERFACE]
+        self._drivers = {d[2]: DRIVERS[d[5]] for d in found if d[5] in DRIVERS}  # by interface
+        self._with_kernel = set(self._drivers)
+        self._streaming = {d[2] for d in found if d[5:7] == VIDEO_STREAMING}  # its driver takes them with their control
         self._flying: dict[bytes, _Urb] = {}
         self._ended: deque[_Urb] = deque()
         self._reaping: dict[object, tuple[Argument, Reply]] = {}
@@ -103,6 +109,7 @@ class Usbfs:
             RESETEP: self._clear_halt,
             GET_CAPABILITIES: self._capabilities,
             GETDRIVER: self._driver,
+            OF_DRIVER: self._order_driver,
             SETCONFIGURATION: lambda _caller, _argument, reply: reply(0, 0),
             RESET: lambda _caller, _argument, reply: reply(0, 0),
             SETINTERFACE: self._set_interface,
@@ -155,14 +162,38 @@ class Usbfs:
         return int.from_bytes(memory.retrieve()[:4], "little") if memory else 0
 
     def _driver(self, _caller: object, argument: Argument, reply: Reply) -> None:
-        """The driver of the kernel that serves an interface. Here it cannot be taken off it."""
-        if self._number(argument) not in self._with_kernel:
+        """The driver of the kernel that serves an interface."""
+        memory = argument.resolve(0, GETDRIVER_BYTES)  # once: it would not be resolved again to another length
+        number = int.from_bytes(memory.retrieve()[:4], "little") if memory else 0
+        if memory is None or number not in self._with_kernel:
             reply(-1, ENODATA)
             return
-        memory = argument.resolve(0, GETDRIVER_BYTES)
-        if memory:
-            memory.update(4, KEYS)
+        memory.update(4, self._drivers[number])
         reply(0, 0)
+
+    def _order_driver(self, _caller: object, argument: Argument, reply: Reply) -> None:
+        """Take the kernel's driver off an interface, or let it have it again. Here the keys are not given up."""
+        memory = argument.resolve(0, 16)
+        number, order = struct.unpack("<II", memory.retrieve()[:8]) if memory else (0, 0)
+        driver = self._drivers.get(number)
+        if order == DISCONNECT and driver == DRIVERS[VIDEO] and number in self._with_kernel:
+            self._with_kernel.discard(number)
+            reply(0, 0)
+        elif order == CONNECT and driver == DRIVERS[VIDEO] and number not in {*self._claims, *self._streaming}:
+            self._with_kernel |= {number, *self._streaming} - set(self._claims)
+            reply(0, 0)
+        else:
+            reply(-1, EBUSY if number in self._with_kernel else ENODATA)
+
+    def _refused(self, caller: object, setup: Setup) -> bool:
+        """Whether a control request is to an interface that the kernel or another program holds.
+
+        One that nobody holds is claimed by asking. Requests of the maker's own are not looked at.
+        """
+        if setup.request_type & RECIPIENT != TO_INTERFACE or setup.request_type & KIND == VENDOR:
+            return False
+        number = setup.index & 0xFF
+        return number in self._with_kernel or self._claims.setdefault(number, caller) is not caller
 
     def _clear_halt(self, _caller: object, argument: Argument, reply: Reply) -> None:
         self._port.clear_halt(self._number(argument))
@@ -196,6 +227,9 @@ class Usbfs:
         control = fields[0] == CONTROL_URB
         urb = _Urb(caller, address, structure, buffer, SETUP_BYTES if control else 0)
         urb.transfer = self._transfer(urb, fields[1], length, content, control=control)
+        if urb.transfer.setup is not None and self._refused(caller, urb.transfer.setup):
+            reply(-1, EBUSY)
+            return
         self._flying[urb.address] = urb
         reply(0, 0)
         self._port.submit(urb.transfer)

@@ -363,6 +363,37 @@ def test_a_program_sees_the_camera_through_the_real_libusb(tmp_path: Path) -> No
     assert done.returncode == 0
 
 
+LIGHT = """
+import sys
+from pathlib import Path
+import usb.core
+from drivers.uvc import Uvc
+from simulators.remote import SensorRemote
+remote = SensorRemote(Path(sys.argv[1]))
+def say():
+    device = usb.core.find(idVendor=0x1209, idProduct=1)
+    kernel = [device.is_kernel_driver_active(interface) for interface in (0, 1)]
+    print(kernel, remote.status()["lamp"])
+sensor = Uvc("usb:1209:0001", {"led": "3:1:01:00"})
+for _ in range(2):
+    say()
+    sensor.open()
+    sensor.capture(1.0)
+    say()
+    sensor.close()
+say()
+"""
+
+
+@needs_umockdev
+def test_a_light_is_switched_though_the_kernel_serves_the_camera_which_then_gets_it_back(tmp_path: Path) -> None:
+    command = [*behind_libusb(tmp_path / "eye", LIGHT), str(tmp_path / "eye")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr.count("Traceback") == 0, done.stderr
+    kernels, ours = "[True, True] False", "[False, False] True"
+    assert done.stdout.splitlines() == [kernels, ours, kernels, ours, kernels]
+
+
 WATCH = """
 from drivers.uvc import Uvc
 sensor = Uvc("usb:1209:0001", {})

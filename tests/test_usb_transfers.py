@@ -41,6 +41,9 @@ class FakeWire(Signals):
     def take_back(self, transfer: Transfer) -> None:
         """It is dead."""
 
+    def claim(self, interface: int) -> None:
+        """Nothing."""
+
     def clear_halt(self, endpoint: int) -> None:
         """Nothing."""
 

@@ -108,6 +108,9 @@ class _VirtualWire:
         if self._port.unlink(self._flying[transfer]):
             self._finish(transfer, Outcome.TAKEN_BACK, b"")
 
+    def claim(self, interface: int) -> None:
+        """Every interface is the link's."""
+
     def clear_halt(self, endpoint: int) -> None:
         self._port.clear_halt(endpoint)
 
