@@ -105,10 +105,22 @@ class Choice:
         """A frame that has not come for so long is overdue."""
         return overdue(self.seconds)
 
+    @property
+    def exact(self) -> int:
+        """The size of a frame, bytes; 0 when it varies."""
+        return self.pixels.frame_bytes(self.frame.width, self.frame.height)
+
     def frame_limit(self, promised: int) -> int:
-        """The most bytes of a frame: what it must have, or was promised, or the descriptor says, or cannot exceed."""
-        exact = self.pixels.frame_bytes(self.frame.width, self.frame.height)
-        return exact or promised or self.frame.max_bytes or self.frame.width * self.frame.height * 2
+        """The most bytes of a frame: what the camera promised or its descriptor says, as far as that makes sense.
+
+        A raw frame has its own size, or somewhat more where the camera fills it up; a compressed one is no larger than
+        two bytes a pixel, whatever is said of it.
+        """
+        said = promised or self.frame.max_bytes
+        if self.exact:
+            return said if self.exact < said < 2 * self.exact else self.exact
+        most = self.frame.width * self.frame.height * 2
+        return min(said or most, most)
 
 
 def choose(streams: Sequence[Stream], options: UvcOptions) -> Choice:

@@ -8,7 +8,7 @@ offset  size  field (multi-byte fields are little endian)
 
 A payload is one bulk transfer. A frame ends with the end bit or where the frame id changes. One is whole when nothing
 says that it is not: no error bit, no two times of presentation (some cameras give one in the first payload of a frame
-only), the exact size or, for MJPEG, both its markers.
+only), the exact size (or the one that the camera has promised: it fills up) or, for MJPEG, both its markers.
 
 What cannot be seen: of a camera that does not give a time in every payload, the loss of the end of one frame, of all
 of the next and of as much of the one after it; and payloads lost inside an MJPEG picture that its decoder bears with.
@@ -83,9 +83,12 @@ class Tally:
     last_damage: str = ""
 
 
-def exactly(size: int) -> Sound:
-    """Frames of raw pixels have one size."""
-    return lambda data: "" if len(data) == size else f"{len(data)} bytes in place of {size}"
+def exactly(size: int, filled_up: int = 0) -> Sound:
+    """Frames of raw pixels have one size, and with what a camera fills them up one other: that which it promised.
+
+    Any size between would let a frame pass that has lost a part.
+    """
+    return lambda data: "" if len(data) in (size, filled_up) else f"{len(data)} bytes in place of {size}"
 
 
 def whole_jpeg(data: bytes) -> str:
@@ -110,8 +113,10 @@ class _Frame:
 class Assembler:
     """Collects payloads until a frame is whole. What is damaged is counted and dropped; it never raises."""
 
-    def __init__(self, sound: Sound, *, limit: int, packet_bytes: int) -> None:
+    def __init__(self, sound: Sound, *, limit: int, packet_bytes: int, keep: int | None = None) -> None:
+        """`limit`: the most bytes of a frame; `keep`: those of a whole one that are pixels, all by default."""
         self.tally = Tally()
+        self._keep = keep
         self._sound = sound
         self._limit = limit + SLACK_BYTES
         self._packet_bytes = packet_bytes
@@ -198,7 +203,7 @@ class Assembler:
             self._count_damage(damage)
             return []
         self.tally.frames += 1
-        return [RawFrame(data, frame.began_at, self.tally.frames)]
+        return [RawFrame(data[: self._keep], frame.began_at, self.tally.frames)]
 
     def _count_damage(self, why: str) -> None:
         self.tally.damaged += 1

@@ -55,9 +55,9 @@ class Stream:
         interface = self.choice.stream.interface
         agreed = negotiate(self.link, interface, self.choice.stream.version, self.choice.wish)
         limit, packet = self.choice.frame_limit(agreed.max_frame), self.choice.stream.packet_bytes
-        frame = self.choice.frame
-        exact = self.choice.pixels.frame_bytes(frame.width, frame.height)
-        self._assembler = Assembler(exactly(exact) if exact else whole_jpeg, limit=limit, packet_bytes=packet)
+        exact = self.choice.exact
+        sound = exactly(exact, limit) if exact else whole_jpeg
+        self._assembler = Assembler(sound, limit=limit, packet_bytes=packet, keep=exact or None)
         self._payload_bytes = -(-(agreed.max_payload or USUAL_PAYLOAD) // packet) * packet
         self._read_bytes = min(self._payload_bytes, LARGEST_READ // packet * packet)
         self._switch(on=True)

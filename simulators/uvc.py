@@ -272,7 +272,8 @@ class UvcCamera:
         flags = END_OF_HEADER | state.frame_id
         self._counters.frames_begun += 1
         self._begun.notify_all()
-        frame = _Sending(self._source(state.number, mode), due, flags, int(due * CLOCK_HZ) & 0xFFFFFFFF)
+        data = self._source(state.number, mode) + bytes(self.settings.fill_up)
+        frame = _Sending(data, due, flags, int(due * CLOCK_HZ) & 0xFFFFFFFF)
         frame.bad_part = self.faults.strikes("error_bit")
         return frame
 

@@ -47,6 +47,7 @@ class UvcSettings:
     times: bool = True  # each header carries a time of presentation and a source clock
     times_once: bool = False  # or only that of the first payload of a frame does
     readout: float = 0.9  # share of the interval over which a frame is sent; 0: all at once
+    fill_up: int = 0  # bytes behind the pixels of each frame, which the promised size counts in
     glued_end: bool = False  # the end of a frame is a header of its own, in the same transfer where a packet was full
     vendor: int = 0x1209  # pid.codes; this product is for tests only
     product: int = 0x0001
@@ -68,6 +69,7 @@ class UvcSettings:
             "packet_bytes": self.packet_bytes in (8, 16, 32, 64, 512, 1024),
             "endpoint": 0x81 <= self.endpoint <= 0x8F,
             "descriptors_on": self.descriptors_on in PLACES,
+            "fill_up": 0 <= self.fill_up <= 1 << 16,
             "readout": 0 <= self.readout <= 1,
         }
 
@@ -78,7 +80,7 @@ class UvcSettings:
 
     def frame_bytes(self, kind: str, size: tuple[int, int]) -> int:
         """The most bytes of a frame."""
-        return size[0] * size[1] * BITS[kind] // 8
+        return size[0] * size[1] * BITS[kind] // 8 + self.fill_up
 
     def interval(self, rate: float) -> int:
         """From one frame to the next, 100 ns."""

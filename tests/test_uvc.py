@@ -81,6 +81,8 @@ def test_every_frame_comes_in_order_and_at_the_rate_of_the_camera() -> None:
         {},
         {"glued_end": True},
         {"times": False},
+        {"fill_up": 8},
+        {"fill_up": 1000, "times": False, "glued_end": True},
         {"times_once": True},
         {"times_once": True, "glued_end": True, "max_payload": 3084},
         {"glued_end": True, "max_payload": 3084},

@@ -426,6 +426,32 @@ def test_a_frame_remembers_when_its_first_payload_came() -> None:
     assert "40 bytes" in repr(frame)
 
 
+def test_a_camera_may_fill_frames_up_to_what_it_promised_and_to_nothing_else() -> None:
+    target = Assembler(exactly(SIZE, SIZE + 8), limit=SIZE + 8, packet_bytes=64, keep=SIZE)
+    sent = [header(number, end=True) + frame_of(number) + bytes(more) for number, more in enumerate([8, 0, 7, 9, 8])]
+    assert [frame.data for frame in fed(target, sent)] == [frame_of(0), frame_of(1), frame_of(4)]
+    assert target.tally.last_damage == "49 bytes in place of 40"
+
+
+@pytest.mark.parametrize(
+    ("name", "promised", "limit"),
+    [
+        ("y8", 0, 64 * 48),
+        ("y8", 64 * 48 + 8, 64 * 48 + 8),
+        ("y8", 2 * 64 * 48, 64 * 48),  # that of another format: two frames must not pass for one
+        ("y8", 100, 64 * 48),
+        ("y8", 0xFFFFFFFF, 64 * 48),
+        ("mjpeg", 1500, 1500),
+        ("mjpeg", 0, 2 * 64 * 48),
+        ("mjpeg", 0xFFFFFFFF, 2 * 64 * 48),
+    ],
+)
+def test_no_promise_makes_a_frame_larger_than_it_can_be(name: str, promised: int, limit: int) -> None:
+    formats = ("y800", "mjpeg")
+    choice = choose(stream_of(formats=formats, sizes=((64, 48),)), UvcOptions.model_validate({"format": name}))
+    assert choice.frame_limit(promised) == limit
+
+
 def test_a_frame_that_never_ends_is_given_up_without_keeping_it() -> None:
     target = assembler()
     for _ in range(3000):
