@@ -2,17 +2,22 @@
 
 Every descriptor is length, type, body. Class descriptors (type 0x24) follow the interface that they belong to; some
 cameras write them behind its endpoint instead, so what counts is the last interface before them.
+
+What is damaged is an error only where the stream needs it: a camera is not refused for a unit that nobody uses.
 """
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from drivers.errors import ProtocolError
 from drivers.uvc_formats import FORMAT_OF_GUID, MJPEG, PixelFormat
 
-INTERFACE, ENDPOINT, CLASS_INTERFACE = 0x04, 0x05, 0x24
+CONFIGURATION, INTERFACE, ENDPOINT, CLASS_INTERFACE = 0x02, 0x04, 0x05, 0x24
+SUBTYPE = 2  # where a class descriptor tells it
+LONGEST = 255  # bytes of a descriptor
 VIDEO, CONTROL, STREAMING = 0x0E, 0x01, 0x02  # class of both interfaces, and their subclasses
 VC_HEADER, VC_EXTENSION_UNIT = 0x01, 0x06
 VS_INPUT_HEADER, VS_UNCOMPRESSED, VS_UNCOMPRESSED_FRAME, VS_MJPEG, VS_MJPEG_FRAME = 0x01, 0x04, 0x05, 0x06, 0x07
@@ -106,14 +111,26 @@ class _Interface:
 
 
 def descriptors(configuration: bytes) -> Iterator[bytes]:
-    """Cut a configuration descriptor into its descriptors. ProtocolError: one is cut short or too short."""
-    at = 0
-    while at < len(configuration):
+    """Cut a configuration descriptor into its descriptors. ProtocolError: one is cut short or too short.
+
+    A byte left over at the end is none, and neither are zeros or what is behind the length that the first one tells.
+    """
+    at, configuration = 0, configuration[: _whole_length(configuration)]
+    while at + 1 < len(configuration) and any(configuration[at : at + LONGEST]):
         length = configuration[at]
         if length < 2 or at + length > len(configuration):
             raise ProtocolError(f"descriptor at byte {at} of {len(configuration)} has an impossible length {length}")
         yield configuration[at : at + length]
         at += length
+
+
+def _whole_length(configuration: bytes) -> int:
+    """What the configuration's own descriptor says, where there is a sound one."""
+    if len(configuration) >= 4 and configuration[1] == CONFIGURATION:
+        (length,) = struct.unpack_from("<H", configuration, 2)
+        if length >= configuration[0]:
+            return int(length)
+    return len(configuration)
 
 
 def streams(configuration: bytes) -> tuple[Stream, ...]:
@@ -123,10 +140,10 @@ def streams(configuration: bytes) -> tuple[Stream, ...]:
     for descriptor in descriptors(configuration):
         if descriptor[1] == INTERFACE:
             current = _interface(found, descriptor)
-        elif current is not None and descriptor[1] == ENDPOINT:
+        elif current is not None and descriptor[1] == ENDPOINT and current.subclass == STREAMING:
             current.endpoints.append(_unpack("<xxBBH", descriptor, "endpoint"))
-        elif current is not None and descriptor[1] == CLASS_INTERFACE:
-            reader = _READERS.get((current.subclass, _byte(descriptor, 2)))
+        elif current is not None and descriptor[1] == CLASS_INTERFACE and len(descriptor) > SUBTYPE:
+            reader = _READERS.get((current.subclass, descriptor[SUBTYPE]))
             if reader is not None:
                 reader(current, descriptor)
     return tuple(_joined(list(found.values())))
@@ -175,8 +192,10 @@ def _read_header(interface: _Interface, descriptor: bytes) -> None:
 
 
 def _read_extension(interface: _Interface, descriptor: bytes) -> None:
-    unit, guid = _unpack("<xxxB16s", descriptor, "extension unit")
-    interface.extensions.append(ExtensionUnit(unit, guid))
+    """It only tells what there is: one that is cut short is left out."""
+    with suppress(ProtocolError):
+        unit, guid = _unpack("<xxxB16s", descriptor, "extension unit")
+        interface.extensions.append(ExtensionUnit(unit, guid))
 
 
 def _read_input(interface: _Interface, descriptor: bytes) -> None:
@@ -196,19 +215,21 @@ def _read_frame(interface: _Interface, descriptor: bytes) -> None:
     """A size, which belongs to the format before it."""
     if not interface.formats:
         raise ProtocolError("a frame descriptor before any format")
+    last = interface.formats[-1]
+    if last.pixels is None:
+        return  # nobody can choose it
     index, width, height, max_bytes, default, count = _unpack("<xxxBxHHxxxxxxxxIIB", descriptor, "frame")
     continuous, words = count == 0, count or 3
     intervals = _unpack(f"<26x{words}I", descriptor, "frame")
     if not 0 < width <= LONGEST_FRAME_SIDE or not 0 < height <= LONGEST_FRAME_SIDE:
         return  # no size that a sensor has: as if it were not offered
     row = FrameRow(index, width, height, max_bytes, default, intervals, continuous)
-    last = interface.formats[-1]
     interface.formats[-1] = FormatRow(last.index, last.pixels, (*last.frames, row))
 
 
-def _skip_format(interface: _Interface, descriptor: bytes) -> None:
+def _skip_format(interface: _Interface, _: bytes) -> None:
     """A format that we cannot read: kept, so that its frames are not taken for those of the format before it."""
-    interface.formats.append(FormatRow(_byte(descriptor, 3), None))
+    interface.formats.append(FormatRow(0, None))
 
 
 _Reader = Callable[[_Interface, bytes], None]

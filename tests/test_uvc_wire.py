@@ -117,15 +117,41 @@ def test_a_device_without_video_has_no_streams() -> None:
 def test_the_frames_of_a_format_that_we_cannot_read_are_not_taken_for_others() -> None:
     h264 = d("24 13 02 01 00 00 00 00 00 00")
     (stream,) = streams(BEHIND_ENDPOINT + h264 + CLASS_DESCRIPTORS[-1])
-    assert [len(row.frames) for row in stream.formats] == [2, 1]
+    assert [len(row.frames) for row in stream.formats] == [2, 0]
     assert stream.formats[1].pixels is None
 
 
 def test_a_descriptor_that_ends_early_is_a_protocol_error() -> None:
     ends = set(accumulate(map(len, [*BEFORE_STREAMS, ENDPOINT, *CLASS_DESCRIPTORS])))
-    for cut in set(range(1, len(BEHIND_ENDPOINT))) - ends:
+    one_byte = {end + 1 for end in ends}  # no more than a byte that is left over
+    for cut in set(range(2, len(BEHIND_ENDPOINT))) - ends - one_byte:
         with pytest.raises(ProtocolError, match="impossible length"):
             streams(BEHIND_ENDPOINT[:cut])
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"\x07", bytes(300)])
+def test_junk_behind_the_last_descriptor_is_none(behind: bytes) -> None:
+    assert streams(BEHIND_ENDPOINT + behind) == streams(BEHIND_ENDPOINT)
+
+
+def test_what_is_behind_the_length_of_the_configuration_is_not_read() -> None:
+    whole = configuration(UvcSettings())
+    assert streams(whole + bytes([9, 4, 1])) == streams(whole)
+
+
+IRRELEVANT = ["24 06 03 00", "24", "24 02", "24 0d 01", "05 83"]  # of a control interface: units, its own endpoint
+
+
+@pytest.mark.parametrize("descriptor", IRRELEVANT)
+def test_a_descriptor_that_no_stream_needs_may_be_cut_short(descriptor: str) -> None:
+    control, behind = b"".join(BEFORE_STREAMS[:-1]), b"".join([BEFORE_STREAMS[-1], ENDPOINT, *CLASS_DESCRIPTORS])
+    assert streams(control + d(descriptor) + behind) == streams(control + behind)
+
+
+def test_the_frames_of_a_format_that_we_cannot_read_may_be_cut_short() -> None:
+    unknown = d("24 04 02 01" + "00" * 22)
+    (stream,) = streams(BEHIND_ENDPOINT + unknown + d("24 05 01 00 8002"))
+    assert [len(row.frames) for row in stream.formats] == [2, 0]
 
 
 @pytest.mark.parametrize("descriptor", ["04 01", "05 81", "24 06", "24 07 01 00 8002", "24 01"])
