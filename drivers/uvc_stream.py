@@ -129,7 +129,15 @@ class Stream:
         index = self._led.unit << 8 | self.choice.stream.control_interface
         data = self._led.on if on else self._led.off
         timeout = CONTROL_S if on else PUT_OUT_S
-        self.link.control_out(TO_INTERFACE, SET_CUR, self._led.selector << 8, index, data, timeout)
+        try:
+            self.link.control_out(TO_INTERFACE, SET_CUR, self._led.selector << 8, index, data, timeout)
+        except Stalled:
+            raise ProtocolError(f"option 'led': the camera refuses it; {self._units()}") from None
+
+    def _units(self) -> str:
+        """Its extension units, for whoever has to correct the option."""
+        units = ", ".join(str(extension.unit) for extension in self.choice.stream.extensions)
+        return f"its extension units: {units}" if units else "it has no extension unit"
 
 
 def _quietly(action: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """--via: the wires on which a simulated sensor can be served, and what goes with each."""
 
+LAST_PORT = 65_535  # of TCP
 SERIAL, USB = ("pty",), ("usbip", "libusb")
 ELSEWHERE = {
     SERIAL: "this sensor is on a serial line; nb1010, uru4000 and uvc are on USB",
@@ -21,6 +22,8 @@ def on_a_machine(via: str, program: list[str] | None, port: int) -> bool:
         raise ValueError(f"a program ({program[0]}) runs only with --via libusb; to others the device is exported")
     if via == "libusb" and port:
         raise ValueError("--port is of --via usbip: behind libusb nothing is exported")
+    if not 0 <= port <= LAST_PORT:
+        raise ValueError(f"--port is from 0 to {LAST_PORT}, not {port}")
     return via == "libusb"
 
 

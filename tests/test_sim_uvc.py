@@ -293,6 +293,8 @@ BAD_COMMANDS: list[tuple[Callable[[], None], str]] = [
     (lambda: uvc_cli.uvc(kind="h264"), "no camera has formats = ('h264',)"),
     (lambda: uvc_cli.uvc(version="2.0"), "--uvc is one of 1.0, 1.1, 1.5"),
     (lambda: uvc_cli.uvc(via="libusb"), "needs a program behind --"),
+    (lambda: uvc_cli.uvc(port=99_999), "--port is from 0 to 65535, not 99999"),
+    (lambda: uvc_cli.uvc(port=-1), "--port is from 0 to 65535, not -1"),
     (lambda: uvc_cli.uvc(condition="closed"), "give --person SEED too"),
     (lambda: uvc_cli.look(link=Path("nowhere")), "who looks? give --person SEED"),
     (lambda: uvc_cli.away(link=Path("nowhere")), "no simulated sensor answers"),

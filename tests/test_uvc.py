@@ -244,6 +244,12 @@ def test_the_light_is_switched_on_with_the_stream_and_off_after_it() -> None:
     assert not bench.camera.lamp_on
 
 
+@pytest.mark.parametrize("led", ["4:1:01:00", "3:2:01:00", "3:1:0101:0000"])
+def test_a_light_that_the_camera_does_not_have_is_an_error_of_the_option(led: str) -> None:
+    with pytest.raises(ProtocolError, match="option 'led': the camera refuses it; its extension units: 3"):
+        Bench({"led": led})
+
+
 def answering(block: bytes) -> Callable[[bytes], bytes]:
     """A camera that answers every wish with one block."""
 
