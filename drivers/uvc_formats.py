@@ -15,7 +15,8 @@ from PIL import Image
 Grey = NDArray[np.uint8]
 Decode = Callable[[bytes, int, int], Grey]
 
-MJPEG_BEGIN, MJPEG_END = b"\xff\xd8", b"\xff\xd9"
+MJPEG_BEGIN, MJPEG_END, MJPEG_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+AHEAD = bytes(16)  # libjpeg looks eight bytes ahead at most
 _TAIL = bytes.fromhex("00001000800000aa00389b71")  # what follows the four characters in nearly every GUID
 _INFRARED_TAIL = bytes.fromhex("02001000800000aa00389b71")
 
@@ -82,13 +83,26 @@ def _mjpeg(data: bytes, width: int, height: int) -> Grey:
 def _decoded(data: bytes, size: tuple[int, int]) -> Grey:
     """The picture; one of another size is not decoded, and empty here."""
     try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+        with Image.open(io.BytesIO(_endless(data)), formats=["JPEG"]) as picture:
             if picture.size != size:
                 return np.empty((0, 0), np.uint8)
             picture.draft("L", size)  # the decoder then leaves the colours out
             return np.array(picture.convert("L"), np.uint8)
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise of everything at damaged files
         raise BadFrame(f"no readable JPEG ({type(error).__name__})") from None
+
+
+def _endless(data: bytes) -> bytes:
+    """The picture with a few zeros in place of its end.
+
+    At an end that comes too early the decoder paints what is missing grey and says nothing; where the data just stop it
+    says so, and of a picture that has all its lines it needs no more than a few bytes ahead. One of several scans
+    (progressive, which cameras do not send) needs its end, and keeps it.
+    """
+    bare = data.rstrip(b"\0")
+    if not bare.endswith(MJPEG_END) or data.count(MJPEG_SCAN) != 1:
+        return data
+    return bare[: -len(MJPEG_END)] + AHEAD
 
 
 Y8 = PixelFormat("y8", 8, 8, _grey8)

@@ -11,7 +11,7 @@ says that it is not: no error bit, no two times of presentation (some cameras gi
 only), the exact size (or the one that the camera has promised: it fills up) or, for MJPEG, both its markers.
 
 What cannot be seen: of a camera that does not give a time in every payload, the loss of the end of one frame, of all
-of the next and of as much of the one after it; and payloads lost inside an MJPEG picture that its decoder bears with.
+of the next and of as much of the one after it; and payloads lost inside an MJPEG picture that its decoder makes up for.
 """
 
 import struct

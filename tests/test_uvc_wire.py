@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from drivers.errors import ProtocolError
@@ -585,6 +586,61 @@ def test_mjpeg_without_huffman_tables_is_read() -> None:
     bare = kept + picture[at:]
     assert len(bare) < len(picture)
     assert (MJPEG.luma(bare, 64, 48) == MJPEG.luma(picture, 64, 48)).all()
+
+
+NOISY = np.random.default_rng(3).integers(0, 256, (48, 64), np.uint8)
+
+
+def saved(grey: NDArray[np.uint8], mode: str, **how: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(grey).convert(mode).save(stream, "JPEG", **how)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("restart", [0, 8])
+def test_mjpeg_that_ends_early_is_refused_though_it_has_its_end(mode: str, share: float, restart: int) -> None:
+    picture = saved(NOISY, mode, restart_marker_blocks=restart)
+    begin = picture.index(b"\xff\xda")
+    cut = begin + 20 + round(share * (len(picture) - begin - 20))
+    with pytest.raises(BadFrame, match="no readable JPEG"):
+        MJPEG.luma(picture[:cut] + b"\xff\xd9", 64, 48)
+
+
+def test_mjpeg_without_its_middle_is_refused() -> None:
+    picture = saved(NOISY, "L")
+    third = len(picture) // 3
+    with pytest.raises(BadFrame, match="no readable JPEG"):
+        MJPEG.luma(picture[: 2 * third] + picture[-third // 2 :], 64, 48)
+
+
+Ways = st.fixed_dictionaries(
+    {
+        "quality": st.integers(1, 100),
+        "optimize": st.integers(0, 1),
+        "progressive": st.integers(0, 1),
+        "subsampling": st.integers(0, 2),
+        "restart_marker_blocks": st.sampled_from([0, 0, 1, 5]),
+    }
+)
+
+
+@given(
+    st.sampled_from([GREY, NOISY, np.zeros((48, 64), np.uint8), np.full((17, 23), 255, np.uint8)]),
+    st.sampled_from(["L", "RGB"]),
+    Ways,
+    st.integers(0, 5),
+)
+def test_whole_mjpeg_is_never_refused(grey: NDArray[np.uint8], mode: str, how: dict[str, int], zeros: int) -> None:
+    if mode == "L":
+        del how["subsampling"]
+    picture = saved(grey, mode, **how)
+    height, width = grey.shape
+    with Image.open(io.BytesIO(picture)) as opened:
+        opened.draft("L", opened.size)
+        expected = np.asarray(opened.convert("L"))
+    assert (MJPEG.luma(picture + bytes(zeros), width, height) == expected).all()
 
 
 @pytest.mark.parametrize("size", [(32, 48), (64, 64)])
