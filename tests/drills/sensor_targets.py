@@ -300,7 +300,8 @@ def uvc(rng: random.Random) -> Target:
     """A camera with small pictures, at any rate."""
     settings = UvcSettings(
         sizes=((SIDE, SIDE),), rates=(rng.choice([10.0, 30.0, 100.0]),), max_payload=rng.choice([300, 1024, 3000]),
-        glued_end=rng.random() < 0.3, times=rng.random() < 0.7,
+        glued_end=rng.random() < 0.3, times=rng.random() < 0.7, times_once=rng.random() < 0.3,
+        fill_up=rng.choice([0, 0, 8]), readout=rng.choice([0.0, 0.9]),
     )  # fmt: skip
     camera = UvcCamera(settings, seed=rng.getrandbits(32))
     usb = VirtualUsb(camera)
