@@ -143,10 +143,13 @@ class Collector:
         min_quality: int,
         first: "Future[Sample] | None" = None,
         ask: Told | Retry = Told.PRESENT,
+        meanwhile: Callable[[Position, Template], None] = lambda *_: None,
     ) -> None:
         """Run the steps until each is captured or missing.
 
         `first` is the result of the first step, already there; for every other step the traveller is told `ask`.
+        `meanwhile` may work on what is there while another sample is awaited; it is told of a probe
+        again and again.
         """
         waiting: dict[str, deque[Step]] = {}
         for step in steps:
@@ -158,6 +161,7 @@ class Collector:
             )
             first = None
         while running and not self._aborted:
+            self._use_the_wait(into, meanwhile)
             turn = self._next()
             if turn is None or running.get(turn.step.sensor) is not turn:
                 continue  # nothing yet, or an abort
@@ -170,6 +174,12 @@ class Collector:
             else:
                 del running[sensor]
         self._give_up(running, waiting, into)
+
+    def _use_the_wait(self, into: Collection, meanwhile: Callable[[Position, Template], None]) -> None:
+        for position, captured in into.captured.items():
+            if not self._done.empty():
+                return  # a traveller waits for an answer to that
+            meanwhile(position, captured.template)
 
     def _next(self) -> _Turn | None:
         self._beat()

@@ -40,7 +40,9 @@ class EncounterPath:
         watch = Stopwatch(taken.timings_ms)
         self.announce(Started(encounter_id=encounter_id, direction=plan.direction))
 
-        collector.collect(plan.steps, taken, plan.attempts, policy.min_quality, first)  # capture, assess, encode
+        # Capture, assess, encode; and search for a probe while the next one is awaited.
+        ahead = self.watchlist.look_ahead
+        collector.collect(plan.steps, taken, plan.attempts, policy.min_quality, first, meanwhile=ahead)
         candidates, decision = self._search_and_decide(taken)
         while decision.outcome is Outcome.RECAPTURE:
             again, before = (taken.weakest.step,), taken.tries

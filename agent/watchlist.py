@@ -95,12 +95,20 @@ class Watchlist:
         self._clock = clock
         self._db = open_store(path, "watchlist", MIGRATIONS)
         self._galleries: dict[str, Gallery] = {}
+        self._ahead: dict[Position, _Proposed] = {}
         self._agreements: dict[str, AgreementInfo] = {}
         self._references: dict[str, ReferenceInfo] = {}
         self._kinds: dict[str, Kinds] = {}
         with reading(self._db):
             self._load()
         self.expire()
+
+    def look_ahead(self, position: Position, probe: Template) -> None:
+        """Search for one probe while another is awaited: the next search() of it has its candidates already.
+
+        Does nothing where that is done already. What it keeps is forgotten with the next search().
+        """
+        self._ahead[position] = self._proposed(position, probe)
 
     def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
         """The references most similar to all probes together, at most `limit`. Expired ones are removed first."""
@@ -109,9 +117,10 @@ class Watchlist:
         rates: dict[str, dict[Position, float]] = {}
         for position, probe in probes.items():
             calibration = load_calibration(probe.format)
-            for key, score in self._propose(probe, position):
+            for key, score in self._proposed(position, probe).found:
                 scores.setdefault(key, {})[position] = score
                 rates.setdefault(key, {})[position] = calibration.false_match_rate(score)
+        self._ahead.clear()
         fused = {key: self._fused(key, probes, rate) for key, rate in rates.items()}
         ranked = sorted(fused, key=lambda key: (fused[key], key))[:limit]
         found = tuple(self._candidate(key, scores[key], fused[key]) for key in ranked)
@@ -219,9 +228,12 @@ class Watchlist:
         counts = {p: _comparable(p, probe.format, kinds) for p, probe in probes.items()}
         return fuse([any_of(rates.get(position, 1.0), count) for position, count in counts.items() if count])
 
-    def _propose(self, probe: Template, position: Position) -> Iterable[tuple[str, float]]:
+    def _proposed(self, position: Position, probe: Template) -> "_Proposed":
         gallery = self._galleries.get(probe.format)
-        return gallery.search(probe, position, SHORT_LIST) if gallery else ()
+        known = self._ahead.get(position)
+        if known is not None and known.probe == probe and known.gallery is gallery:
+            return known
+        return _Proposed(probe, gallery, tuple(gallery.search(probe, position, SHORT_LIST)) if gallery else ())
 
     def _galleries_with(self, added: Mapping[str, Sequence[Entry]]) -> dict[str, Gallery]:
         galleries = dict(self._galleries)
@@ -267,6 +279,15 @@ class Watchlist:
             self._galleries = self._galleries_with(_by_format(part))
         self._kinds = {name: Counter(several) for name, several in kinds.items()}
         self._references = {name: _stored_info(row, kinds[name]) for name, row in loaded.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposed:
+    """What a gallery found for a probe."""
+
+    probe: Template
+    gallery: Gallery | None
+    found: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 The path is the agent's own, from collector to outbox; its sensors hand out synthetic samples. The list is filled
 with people made at the level of minutiae and codes (minutiae_synthesis.py, iris_synthesis.py) and is on disk as in a
-kiosk. The last sample is held back until everything before it has been judged, as a traveller's next finger would be.
+kiosk. The last sample is held back until everything before it has been judged and the traveller has had time to lift
+the hand and put it down again.
 """
 
 import json
@@ -48,6 +49,7 @@ from simulators.people import Condition, EyeCondition, Person
 FINGERS = (Position.RIGHT_INDEX, Position.LEFT_INDEX)
 EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 TRAVELLER = 7
+PAUSE_S = 0.5  # from one sample to the next, at the least: a finger is lifted and another one laid down
 PART = 1000  # people made at a time
 WAIT_S = 60.0
 CONFIG = """
@@ -119,11 +121,14 @@ class Hand:
 class Bench:
     """The path with a filled list. Each call of run() is one encounter."""
 
-    def __init__(self, config: Config, watchlist: Watchlist, outbox: Outbox, hands: Mapping[str, Hand]) -> None:
+    def __init__(
+        self, config: Config, watchlist: Watchlist, outbox: Outbox, hands: Mapping[str, Hand], pause_s: float
+    ) -> None:
         self._config = config
         self._hands = hands
         self._clock = SystemClock()
         self._judged = 0
+        self._pause_s = pause_s
         self._last: Position | None = None
         encoders = _encoders(config)
         self._path = EncounterPath(config, encoders, watchlist, outbox, self._hear, self._clock)
@@ -159,7 +164,7 @@ class Bench:
         if isinstance(announcement, StepDone):
             self._judged += 1
             if self._judged == len(self._config.plan.steps) - 1 and self._last is not None:
-                self._hands[_sensor_of(self._last)].let_go.set()
+                threading.Timer(self._pause_s, self._hands[_sensor_of(self._last)].let_go.set).start()
 
 
 def _sensor_of(position: Position) -> str:
@@ -215,7 +220,7 @@ def _templates(config: Config) -> tuple[tuple[Position, Template], ...]:
     )
 
 
-def measure(size: int, encounters: int, threads: int) -> EncounterFigures:
+def measure(size: int, encounters: int, threads: int, pause_s: float) -> EncounterFigures:
     """Fill a list, then so many encounters that end with a finger and so many that end with an eye."""
     config = _config(threads)
     with ExitStack() as stack:
@@ -227,7 +232,7 @@ def measure(size: int, encounters: int, threads: int) -> EncounterFigures:
         watchlist.add_all(references, AGREEMENT)
         fill_s = time.perf_counter() - started
         del references
-        bench = stack.enter_context(closing(Bench(config, watchlist, outbox, _hands(2 * encounters + 1))))
+        bench = stack.enter_context(closing(Bench(config, watchlist, outbox, _hands(2 * encounters + 1), pause_s)))
         bench.run(FINGERS[-1])  # the first search reads the gallery from memory that nobody has touched yet
         ends = {last: [bench.run(last) for _ in range(encounters)] for last in (FINGERS[-1], EYES[-1])}
     return _figures(size, threads, encounters, fill_s, ends[FINGERS[-1]], ends[EYES[-1]])
@@ -276,10 +281,11 @@ def encounter(
     size: Annotated[int, typer.Option(min=2, help="People on the list.")] = 100_000,
     encounters: Annotated[int, typer.Option(min=1, help="Of each kind: the last sample a finger, or an eye.")] = 5,
     threads: Annotated[int, typer.Option(min=1, help="As models.threads of the configuration.")] = 2,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds from one sample to the last.")] = PAUSE_S,
     json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
 ) -> None:
     """Two fingers and two eyes of a listed traveller: how long after the last sample the kiosk answers."""
-    figures = measure(size, encounters, threads)
+    figures = measure(size, encounters, threads, pause)
     table = Table("figure", "value", box=None)
     for name, value in asdict(figures).items():
         table.add_row(name.replace("_", " "), str(value))

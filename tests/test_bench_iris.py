@@ -162,3 +162,11 @@ def test_an_encoding_is_timed_without_the_yardstick(root: Path, tmp_path: Path) 
     assert figures["ms_2_threads"] > 0
     assert figures["yardstick_ratio"] is None
     assert (figures["images"], figures["rounds"]) == (1, 1)
+
+
+def test_an_encounter_of_fingers_and_eyes_is_timed_from_its_last_sample(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    _run("encounter", "--size", "30", "--encounters", "1", "--pause", "0", "--threads", "1", "--json", str(path))
+    figures: dict[str, Any] = json.loads(path.read_text())
+    assert (figures["persons"], figures["encounters"], figures["leads"]) == (30, 2, 2)
+    assert 0 < figures["after_last_eye_s"] <= figures["after_last_eye_longest_s"]

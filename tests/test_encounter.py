@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pytest_mock import MockerFixture
 
 from agent import station as station_module
 from agent.clock import SystemClock
@@ -27,6 +28,7 @@ from agent.station import Station
 from agent.watchlist import Reference, ReferenceInfo, Watchlist
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Modality, Position
+from models.template import Template
 from tests.conftest import finger_encoder, template_of, touch
 from tests.scripted import ScriptedSensor
 
@@ -363,6 +365,22 @@ def test_two_fingers_of_one_plan_are_searched_together(make: Make) -> None:
     kiosk.one.play(touch(LISTED, 1), touch(LISTED, 1, Position.RIGHT_THUMB))
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
     assert set(body(kiosk.events()[0])["candidates"][0]["scores"]) == {"right_index", "right_thumb"}
+
+
+def test_a_finger_is_searched_for_while_the_next_is_awaited(make: Make, mocker: MockerFixture) -> None:
+    kiosk = make(TWO_FINGERS)
+    kiosk.enlist(LISTED)
+    asked: list[Position] = []
+
+    def look_ahead(_: Watchlist, position: Position, __: Template) -> None:
+        if not asked:
+            kiosk.one.play(touch(LISTED, 1, Position.RIGHT_THUMB))  # comes only now
+        asked.append(position)
+
+    mocker.patch.object(Watchlist, "look_ahead", autospec=True, side_effect=look_ahead)
+    kiosk.one.play(touch(LISTED, 1))
+    assert kiosk.until_decided()[0].outcome is Outcome.LEAD
+    assert set(asked) == {Position.RIGHT_INDEX}
 
 
 def test_one_finger_shown_as_two_is_asked_for_again(make: Make) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from agent.config import AgreementConfig
 from agent.errors import StoreError
@@ -14,6 +15,7 @@ from agent.event import Category
 from agent.schema import open_store
 from agent.watchlist import MIGRATIONS, Reference, Watchlist
 from drivers.sample import Position
+from models.gallery import FingerGallery
 from models.template import Template, TemplateError
 from tests.conftest import FakeClock, template_of
 
@@ -103,6 +105,35 @@ def test_a_finger_that_differs_speaks_against_a_reference_that_has_it(watchlist:
     one = watchlist.search({INDEX: template_of(ALICE, 1)}, 5).candidates[0]
     two = watchlist.search({INDEX: template_of(ALICE, 1), THUMB: template_of(ALICE, 1, THUMB)}, 5).candidates[0]
     assert two.false_match_rate > one.false_match_rate
+
+
+def test_looking_ahead_changes_no_answer_and_saves_the_search(
+    watchlist: Watchlist, clock: FakeClock, mocker: MockerFixture
+) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    watchlist.add(reference(clock, BOB, position=THUMB), AGREEMENT)
+    probes = {INDEX: template_of(ALICE, 1), THUMB: template_of(BOB, 1, THUMB)}
+    plain = watchlist.search(probes, 5)
+    searched = mocker.spy(FingerGallery, "search")
+    watchlist.look_ahead(INDEX, probes[INDEX])
+    watchlist.look_ahead(INDEX, probes[INDEX])
+    assert searched.call_count == 1
+    assert watchlist.search(probes, 5) == plain
+    assert searched.call_count == 2
+    watchlist.search(probes, 5)
+    assert searched.call_count == 4  # nothing is kept from one search to the next
+
+
+def test_what_has_been_looked_up_ahead_is_of_that_probe_and_that_list(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    watchlist.look_ahead(INDEX, template_of(CAROL, 1))
+    assert found(watchlist, ALICE) == ["r101"]
+    watchlist.look_ahead(INDEX, template_of(BOB, 1))
+    watchlist.add(reference(clock, BOB), AGREEMENT)
+    assert found(watchlist, BOB) == ["r102"]
+    watchlist.look_ahead(INDEX, template_of(BOB, 1))
+    watchlist.remove(["r102"])
+    assert found(watchlist, BOB) == []
 
 
 def test_candidates_come_best_first_and_no_more_than_asked_for(watchlist: Watchlist, clock: FakeClock) -> None:
