@@ -14,6 +14,7 @@ from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Stalled, Trans
 from drivers.playback import PlayedLink, Player
 from drivers.recording import TITLE, Line, Recorder
 from drivers.sensor import Sensor
+from drivers.usb_configuration import WantedInterface
 from drivers.usb_link import UsbIdentity
 from drivers.usb_url import UsbUrl
 from drivers.uvc import Uvc
@@ -114,7 +115,7 @@ class Known(UsbUrl):
     def __init__(self, serial: str) -> None:
         super().__init__(0x298D, 0x1010, serial=serial)
 
-    def open(self, _interface: int = 0) -> PlayedLink:
+    def open(self, _interface: WantedInterface = 0) -> PlayedLink:
         return PlayedLink(Player([TITLE, "driver x", "url y"]), UsbIdentity(0x298D, 0x1010, self.serial), b"\x09\x02")
 
 
