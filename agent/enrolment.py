@@ -17,8 +17,9 @@ from agent.config import AgreementConfig, Config, Step
 from agent.errors import ControlError
 from agent.event import Category, Enrolment, Event
 from agent.outbox import Outbox
+from agent.reference import Reference
 from agent.same_source import false_match_rate
-from agent.watchlist import Reference, Watchlist
+from agent.watchlist import Watchlist
 from drivers.sample import Modality, Position
 from models import exported
 from models.template import Template

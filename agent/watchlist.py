@@ -1,4 +1,4 @@
-"""References on disk and in memory: search, add, remove, expire. The only module that knows the watchlist's store.
+"""References on disk and in memory: search, add, remove, expire. What stands in the store: agent/watchlist_store.py.
 
 One thread owns a Watchlist. Deleted references are overwritten on disk (the stores' secure_delete) and the write-ahead
 log is emptied, so that an expired reference is gone and not only unlisted. Galleries are immutable views of the store,
@@ -9,24 +9,34 @@ import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-
-from sqlite_utils import Database
 
 from agent.candidate import Candidate, CandidateList
 from agent.clock import Clock
 from agent.config import AgreementConfig
 from agent.errors import StoreError
-from agent.event import Category, ListConfirmed, ListState
+from agent.event import ListConfirmed, ListState
+from agent.reference import (
+    Kinds,
+    Reference,
+    ReferenceInfo,
+    as_kept,
+    by_format,
+    comparable,
+    entries_of,
+    info_of,
+    kinds_of,
+)
 from agent.schema import open_store, reading, writing
+from agent.watchlist_store import MIGRATIONS, agreement_row, reference_row, stored_info, template_rows
 from drivers.sample import Position
-from models import gallery_class, imported
+from models import gallery_class
 from models.calibration import any_of, fuse, load_calibration
 from models.encoder import Entry, Gallery
-from models.template import Template, TemplateError
+from models.template import Template
 
 log = logging.getLogger(__name__)
 
@@ -35,57 +45,6 @@ SHORT_LIST = 50
 # How many templates are read from disk at a time, so that a long list is in memory once.
 PART = 4096
 POSITIONS = {str(position): position for position in Position}
-
-
-def _create(db: Database) -> None:
-    db.execute(
-        "CREATE TABLE agreement (id TEXT PRIMARY KEY, provider TEXT NOT NULL, purpose TEXT NOT NULL,"
-        " legal_basis TEXT NOT NULL, recipients TEXT NOT NULL)"
-    )
-    db.execute(
-        "CREATE TABLE reference (id TEXT PRIMARY KEY, agreement TEXT NOT NULL REFERENCES agreement (id),"
-        " category TEXT NOT NULL, expires_at TEXT NOT NULL, revision INTEGER NOT NULL)"
-    )
-    db.execute(
-        "CREATE TABLE template (reference TEXT NOT NULL REFERENCES reference (id) ON DELETE CASCADE,"
-        " position TEXT NOT NULL, format TEXT NOT NULL, data BLOB NOT NULL)"
-    )
-    db.execute("CREATE INDEX template_of ON template (reference)")
-    db.execute("CREATE TABLE list (id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, confirmed_at TEXT)")
-    db.execute("INSERT INTO list (id, revision) VALUES (1, 0)")
-
-
-def _bring_fingers_up_to_date(db: Database) -> None:
-    """Templates that a list keeps since "finger-minutiae/2" have what a search needs, so that opening only copies."""
-    query = "SELECT rowid, reference, format, data FROM template WHERE format = 'finger-minutiae/1'"
-    for row, reference, name, data in db.execute(query).fetchall():
-        made = _imported(reference, Template(name, data))
-        db.execute("UPDATE template SET format = ?, data = ? WHERE rowid = ?", [made.format, made.data, row])
-
-
-MIGRATIONS = (_create, _bring_fingers_up_to_date)
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One person on the list, without a name: templates by position, and the agreement that allows them."""
-
-    reference_id: str
-    agreement: str
-    category: Category
-    expires_at: datetime
-    templates: tuple[tuple[Position, Template], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceInfo:
-    """What may be shown of a reference: no template."""
-
-    reference_id: str
-    agreement: str
-    category: Category
-    expires_at: datetime
-    positions: tuple[Position, ...]
 
 
 class Watchlist:
@@ -141,18 +100,18 @@ class Watchlist:
         if not references:
             return
         # An unreadable template is refused before anything is stored.
-        references = [_as_kept(reference) for reference in references]
-        galleries = self._galleries_with(_by_format(_entries(references)))
+        references = [as_kept(reference) for reference in references]
+        galleries = self._galleries_with(by_format(entries_of(references)))
         with writing(self._db) as db:
             for name in dict.fromkeys(reference.agreement for reference in references):
-                self._agree(_agreement_row(name, agreement))
+                self._agree(agreement_row(name, agreement))
             revision = self._bump(confirmed=True)
-            db.table("reference").insert_all(_reference_row(reference, revision) for reference in references)
-            db.table("template").insert_all(row for reference in references for row in _template_rows(reference))
+            db.table("reference").insert_all(reference_row(reference, revision) for reference in references)
+            db.table("template").insert_all(row for reference in references for row in template_rows(reference))
         for reference in references:
             self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
-            self._references[reference.reference_id] = _info(reference)
-            self._kinds[reference.reference_id] = _kinds(reference)
+            self._references[reference.reference_id] = info_of(reference)
+            self._kinds[reference.reference_id] = kinds_of(reference)
         self._galleries = galleries
 
     def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
@@ -225,7 +184,7 @@ class Watchlist:
         reference does not have says nothing. A probe that is compared with several templates has as many chances.
         """
         kinds = self._kinds[key]
-        counts = {p: _comparable(p, probe.format, kinds) for p, probe in probes.items()}
+        counts = {p: comparable(p, probe.format, kinds) for p, probe in probes.items()}
         return fuse([any_of(rates.get(position, 1.0), count) for position, count in counts.items() if count])
 
     def _proposed(self, position: Position, probe: Template) -> "_Proposed":
@@ -276,9 +235,9 @@ class Watchlist:
         for part in iter(lambda: list(itertools.islice(stored, PART)), []):
             for entry in part:
                 kinds[entry.key].append((entry.position, entry.template.format))
-            self._galleries = self._galleries_with(_by_format(part))
+            self._galleries = self._galleries_with(by_format(part))
         self._kinds = {name: Counter(several) for name, several in kinds.items()}
-        self._references = {name: _stored_info(row, kinds[name]) for name, row in loaded.items()}
+        self._references = {name: stored_info(row, kinds[name]) for name, row in loaded.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,89 +254,3 @@ class AgreementInfo:
     """What a search needs of an agreement."""
 
     recipients: frozenset[str]
-
-
-Kinds = Counter[tuple[Position, str]]  # how many templates a reference has of each position and format
-
-
-def _kinds(reference: Reference) -> Kinds:
-    return Counter((position, template.format) for position, template in reference.templates)
-
-
-def _comparable(position: Position, template_format: str, kinds: Kinds) -> int:
-    """With how many of these a search compares such a probe, as the galleries do."""
-    fitting = (
-        n
-        for (p, f), n in kinds.items()
-        if f == template_format and (p is position or Position.UNKNOWN in (p, position))
-    )
-    return sum(fitting)
-
-
-def _entries(references: Iterable[Reference]) -> Iterator[Entry]:
-    for reference in references:
-        for position, template in reference.templates:
-            yield Entry(reference.reference_id, position, template)
-
-
-def _by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(entry.template.format, []).append(entry)
-    return found
-
-
-def _info(reference: Reference) -> ReferenceInfo:
-    positions = tuple(position for position, _ in reference.templates)
-    return ReferenceInfo(
-        reference.reference_id, reference.agreement, reference.category, reference.expires_at, positions
-    )
-
-
-def _stored_info(row: Mapping[str, str], kinds: Sequence[tuple[Position, str]]) -> ReferenceInfo:
-    expires_at = datetime.fromisoformat(row["expires_at"])
-    positions, _ = zip(*kinds, strict=True) if kinds else ((), ())
-    return ReferenceInfo(row["id"], row["agreement"], Category(row["category"]), expires_at, positions)
-
-
-def _imported(reference_id: str, template: Template) -> Template:
-    """As the list keeps it. TemplateError names the reference."""
-    try:
-        return imported(template)
-    except TemplateError as error:
-        raise TemplateError(f"{reference_id}: {error}") from error
-
-
-def _as_kept(reference: Reference) -> Reference:
-    kept = tuple((position, _imported(reference.reference_id, template)) for position, template in reference.templates)
-    return replace(reference, templates=kept)
-
-
-def _agreement_row(name: str, agreement: AgreementConfig) -> dict[str, str]:
-    return {
-        "id": name,
-        "provider": agreement.provider,
-        "purpose": agreement.purpose,
-        "legal_basis": agreement.legal_basis,
-        "recipients": json.dumps(agreement.recipients),
-    }
-
-
-def _reference_row(reference: Reference, revision: int) -> dict[str, str | int]:
-    return {
-        "id": reference.reference_id,
-        "agreement": reference.agreement,
-        "category": str(reference.category),
-        "expires_at": reference.expires_at.isoformat(),
-        "revision": revision,
-    }
-
-
-def _template_rows(reference: Reference) -> Iterable[dict[str, str | bytes]]:
-    for position, template in reference.templates:
-        yield {
-            "reference": reference.reference_id,
-            "position": str(position),
-            "format": template.format,
-            "data": template.data,
-        }

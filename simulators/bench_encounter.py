@@ -30,9 +30,10 @@ from agent.config import AgreementConfig, Config, OutboxConfig, Step, parse
 from agent.encounter import EncounterPath
 from agent.event import Category
 from agent.outbox import Outbox
+from agent.reference import Reference
 from agent.screen import Announcement, StepDone
 from agent.station import Station
-from agent.watchlist import Reference, Watchlist
+from agent.watchlist import Watchlist
 from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo

@@ -23,9 +23,10 @@ from agent.errors import ControlError, StoreError
 from agent.event import Category, EventClass, Outcome, ReasonCode, StoredEvent
 from agent.lane import Desk, Lane, Stores
 from agent.outbox import Outbox
+from agent.reference import Reference, ReferenceInfo
 from agent.screen import Announcement, Decided, StepDone, TravellerTold
 from agent.station import Station
-from agent.watchlist import Reference, ReferenceInfo, Watchlist
+from agent.watchlist import Watchlist
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Modality, Position
 from models.template import Template

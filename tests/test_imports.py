@@ -27,7 +27,7 @@ OWNED = {
     "gi": {"simulators/umockdev_binding.py"},
     "onnxruntime": {"models/session.py"},
     "sqlite3": {"agent/schema.py", "simulators/hub_store.py"},
-    "sqlite_utils": {"agent/schema.py", "agent/outbox.py", "agent/watchlist.py", "simulators/hub_store.py"},
+    "sqlite_utils": {"agent/schema.py", "agent/outbox.py", "agent/watchlist_store.py", "simulators/hub_store.py"},
 }
 
 # The device's side of a wire knows nothing of the host's: an error of one would otherwise agree with itself.

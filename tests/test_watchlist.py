@@ -12,8 +12,10 @@ from pytest_mock import MockerFixture
 from agent.config import AgreementConfig
 from agent.errors import StoreError
 from agent.event import Category
+from agent.reference import Reference
 from agent.schema import open_store
-from agent.watchlist import MIGRATIONS, Reference, Watchlist
+from agent.watchlist import Watchlist
+from agent.watchlist_store import MIGRATIONS
 from drivers.sample import Position
 from models.gallery import FingerGallery
 from models.template import Template, TemplateError
