@@ -38,8 +38,8 @@ class Picture:
 
 
 def record_bytes(width: int, height: int, form: Format) -> int:
-    """Bytes of a record."""
-    return HEAD_SIZE + width * height * DEPTH_BITS[form] // 8
+    """Bytes of a record. Of an odd number of 4-bit pixels the last byte holds one."""
+    return HEAD_SIZE + (width * height * DEPTH_BITS[form] + 7) // 8
 
 
 def read_record(record: bytes, name: str) -> Picture:
@@ -63,7 +63,8 @@ def read_record(record: bytes, name: str) -> Picture:
     if record_bytes(width, height, Format(form)) != HEAD_SIZE + image_bytes:
         raise BadRecord(f"{image_bytes} bytes are no image of {width} x {height} pixels")
     pixels = np.frombuffer(record, np.uint8, image_bytes, HEAD_SIZE)
-    return Picture(_EXPAND[Format(form)](pixels).reshape(height, width), DEPTH_BITS[Format(form)])
+    levels = _EXPAND[Format(form)](pixels)[: width * height]
+    return Picture(levels.reshape(height, width), DEPTH_BITS[Format(form)])
 
 
 def _expand4(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -72,7 +73,7 @@ def _expand4(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
     levels[:, 0] = pairs >> 4
     levels[:, 1] = pairs & 0x0F
     levels *= 17
-    return levels
+    return levels.reshape(-1)
 
 
 def _copy(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -79,8 +79,8 @@ class SfmSettings:
     def __post_init__(self) -> None:
         if self.baud not in CODE_OF_RATE:
             raise ValueError(f"baud must be one of {tuple(CODE_OF_RATE)}, not {self.baud}")
-        if self.width <= 0 or self.height <= 0 or self.width * self.height % 8:
-            raise ValueError(f"width times height must be a multiple of 8, not {self.width}x{self.height}")
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(f"a sensor has pixels, not {self.width}x{self.height}")
         if self.terminal is not None and not 1 <= self.terminal <= 0xFFFF:
             raise ValueError(f"a terminal has a number from 1 to 65535, not {self.terminal}")
         if len(self.firmware) != 4:
@@ -134,8 +134,11 @@ class Answer:
 
 
 def image_record(settings: SfmSettings, pixels: bytes, image_format: int) -> bytes:
-    """Seven little-endian numbers and the pixels, row by row, the left one of a byte in its upper bits."""
-    packed = _PACK[image_format](pixels)
+    """Seven little-endian numbers and the pixels, row by row, the left one of a byte in its upper bits.
+
+    A last byte that is not full has zeros in its lower bits.
+    """
+    packed = _PACK[image_format](pixels + bytes(-len(pixels) % PIXELS_A_BYTE[image_format]))
     head = (settings.width, settings.height, 0, 0, _FORMAT_IN_RECORD[image_format], len(packed), 0)
     return struct.pack("<7i", *head) + packed
 

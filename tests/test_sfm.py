@@ -1,6 +1,7 @@
 """The SFM driver against the simulated module on a virtual clock: every byte and every second under control."""
 
 import logging
+import random
 import re
 import struct
 from dataclasses import dataclass, field
@@ -455,6 +456,31 @@ def test_four_bits_fill_the_range_left_pixel_first() -> None:
     picture = read_record(data, "sfm")
     assert picture.image[0, :3].tolist() == [255, 17, 0]
     assert picture.depth_bits == 4
+
+
+@given(st.integers(16, 40), st.integers(16, 40), st.sampled_from([0, 2]), st.integers(0, 9), st.randoms())
+def test_an_image_of_any_size_is_read_pixel_by_pixel(
+    width: int, height: int, form: int, template: int, rng: random.Random
+) -> None:
+    pixels = np.frombuffer(rng.randbytes(width * height), np.uint8) // (17 if form else 1)
+    pairs = np.append(pixels, np.zeros(len(pixels) % 2, np.uint8)).reshape(-1, 2) if form else pixels
+    packed = (pairs[:, 0] << 4 | pairs[:, 1] if form else pixels).tobytes()
+    head = struct.pack("<7i", width, height, 0, 0, form, len(packed), template)
+    picture = read_record(head + packed + bytes(template), "sfm")
+    assert (picture.image == (pixels * (17 if form else 1)).reshape(height, width)).all()
+
+
+def test_half_a_byte_less_than_an_odd_number_of_four_bit_pixels_is_damage() -> None:
+    with pytest.raises(BadRecord, match="144 bytes are no image of 17 x 17 pixels"):
+        read_record(record(17, 17, form=2, image=144, pixels=144), "sfm")
+
+
+def test_an_odd_number_of_four_bit_pixels_comes_from_a_module() -> None:
+    bench = Bench(SfmSettings(width=17, height=19, boot_s=0.0))
+    sensor = bench.opened_sensor(grey="4bit")
+    image = SIXTEEN[:19, :17].copy()
+    bench.module.press(image)
+    assert (sensor.capture(1).image == image).all()
 
 
 @pytest.mark.parametrize(

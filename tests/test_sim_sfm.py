@@ -229,7 +229,7 @@ def test_a_request_with_a_wrong_checksum_is_a_data_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"baud": 12345}, {"width": 7, "height": 7}, {"terminal": 0}, {"firmware": "V3"}],
+    "wrong", [{"baud": 12345}, {"width": 0, "height": 7}, {"terminal": 0}, {"firmware": "V3"}],
 )  # fmt: skip
 def test_settings_that_no_module_has_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"must|has"):

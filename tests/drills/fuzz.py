@@ -23,6 +23,7 @@ CHUNK, HANG_S = 200, 60.0  # so many frames take no longer than this, even trace
 TRACED = 6_000  # frames under tracemalloc, at the end, when all is warm
 GROWTH_TRACED = 64 * 1024  # bytes that a parser may hold more after them than before
 GROWTH_RESIDENT = 24 * 1024 * 1024  # bytes that the process may grow by over all frames of one parser
+DRAWN = 0.3  # of the frames, where a parser has a way to draw one
 FRESH = 5_000  # frames after which a new parser takes over
 
 
@@ -113,13 +114,20 @@ class _Fuzz:
         if self.found.frames % FRESH == 0:
             self._feed = self._parser.fresh()
         self.found.frames += 1
-        self.last = mutated(self._rng.choice(self._parser.frames), self._rng)
+        self.last = self._next()
         try:
             self._feed(self.last)
         except self._parser.families as error:
             self.found.raised[type(error).__name__] += 1
         except Exception:  # noqa: BLE001 - the drill's finding
             self.problem(f"frame {self.found.frames}, {self.last.hex()}:\n{traceback.format_exc(limit=-3)}")
+
+    def _next(self) -> bytes:
+        drawn = self._parser.drawn
+        if drawn is None or self._rng.random() > DRAWN:
+            return mutated(self._rng.choice(self._parser.frames), self._rng)
+        frame = drawn(self._rng)
+        return frame if self._rng.random() < DRAWN else mutated(frame, self._rng)
 
     def problem(self, text: str) -> None:
         if len(self.found.problems) < 3:

@@ -1,6 +1,7 @@
 """Every parser of bytes from outside, as drills/fuzz.py feeds it: frames to begin with, and what may come out."""
 
 import io
+import random
 import socket
 import struct
 from collections.abc import Callable
@@ -37,11 +38,16 @@ LINE = 384  # bytes of a line of the U.are.U
 
 @dataclass(frozen=True)
 class Parser:
-    """A row: frames as they should be, a fresh parser, and the errors that it may raise."""
+    """A row: frames as they should be, a fresh parser, and the errors that it may raise.
+
+    `drawn`: one more frame, of numbers that are drawn and fit each other: what mutations, which change one number of
+    several, never reach.
+    """
 
     frames: tuple[bytes, ...]
     fresh: Callable[[], Feed]
     families: tuple[type[Exception], ...] = ()
+    drawn: Callable[[random.Random], bytes] | None = None
 
 
 def _ef01_stream() -> Feed:
@@ -88,7 +94,9 @@ def _sfm_stream() -> Feed:
 
 def _sfm_record() -> Feed:
     def feed(data: bytes) -> None:
-        read_record(data, "fuzz")
+        picture = read_record(data, "fuzz")
+        assert picture.image.shape == struct.unpack_from("<2i", data)[::-1]
+        assert picture.image.dtype == "uint8"
 
     return feed
 
@@ -229,6 +237,15 @@ def _records() -> tuple[bytes, ...]:
     )
 
 
+def _drawn_record(rng: random.Random) -> bytes:
+    """Any size, in a depth of the wire, the number of bytes rounded down or up."""
+    width, height = rng.randint(15, 60), rng.randint(15, 60)
+    form, bits = rng.choice(((0, 8), (1, 1), (2, 4), (3, 8)))
+    image_bytes, template = (width * height * bits + rng.choice((0, 7))) // 8, rng.choice((0, 0, 1, 384))
+    packed = rng.randbytes(image_bytes + template)
+    return struct.pack("<7i", width, height, 0, 0, form, image_bytes, template) + packed
+
+
 def _reader_images() -> tuple[bytes, ...]:
     """Short pictures, for a mutated one is decoded whole."""
     finger = bytes(290 * LINE)
@@ -262,7 +279,7 @@ PARSERS: dict[str, Parser] = {
     "ef01-stream": Parser(_ef01_packets(), _ef01_stream),
     "ef01-packet": Parser(_ef01_packets(), _ef01_packet, (ValueError, ProtocolError)),
     "sfm-stream": Parser(_sfm_packets(), _sfm_stream),
-    "sfm-record": Parser(_records(), _sfm_record, (BadRecord, ProtocolError)),
+    "sfm-record": Parser(_records(), _sfm_record, (BadRecord, ProtocolError), _drawn_record),
     "nb1010-message": Parser((status(1, 3), reply(2), *image_messages(bytes(512 * 2))[:2]), _nb1010),
     "uru4000-header": Parser(_reader_images(), _uru4000_header, (CaptureRetry,)),
     "uru4000-blocks": Parser(_reader_images(), _uru4000_blocks, (CaptureRetry,)),
