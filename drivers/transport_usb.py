@@ -75,9 +75,9 @@ def _choose(url: UsbUrl, found: list[PluggedIn]) -> PluggedIn:
         others = f"; one of its kind is at {', '.join(d.identity.port for d in found)}" if found else ""
         raise LinkLost(f"{url}: not plugged in{others}")
     if len(named) > 1:
-        ports = ", ".join(d.identity.port for d in named)
+        ports = [d.identity.port for d in named]
         raise LinkLost(
-            f"{url}: {len(named)} such devices are plugged in, at {ports}: name one, as in ?port={ports[:3]}"
+            f"{url}: {len(named)} such devices are plugged in, at {', '.join(ports)}: name one, as in ?port={ports[0]}"
         )
     return named[0]
 

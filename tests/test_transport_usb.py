@@ -124,6 +124,19 @@ def test_where_the_name_fits_none_or_two_nothing_is_opened(tmp_path: Path, query
         _choose(url, list(plugged_in(tmp_path)))
 
 
+def test_where_there_are_several_the_advice_names_one_of_their_ports(tmp_path: Path) -> None:
+    for address, port in enumerate(("1-10", "1-4.2", "1-4.2.1"), 7):
+        plug(tmp_path, port, address)
+    url = parse_usb_url("usb:05ba:000a")
+    assert isinstance(url, UsbUrl)
+    devices = list(plugged_in(tmp_path))
+    with pytest.raises(LinkLost) as caught:
+        _choose(url, devices)
+    advised = parse_usb_url(f"usb:05ba:000a{str(caught.value).rpartition(' ')[2]}")
+    assert isinstance(advised, UsbUrl)
+    assert _choose(advised, devices) in devices
+
+
 # The real libusb: tests/libusb_child.py runs inside, a function a test
 
 
