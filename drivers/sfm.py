@@ -59,7 +59,8 @@ class Sfm:
         self._clock = clock
         self._connect = connect
         self._attachment = Attachment()
-        self._link: SfmLink | None = None
+        self._contact: SfmLink | None = None  # to restore by, before open() has ended too
+        self._link: SfmLink | None = None  # open
         self._size = (self._options.height, self._options.width)
         self._transfer = PLAIN if self._options.transfer == "plain" else EXTENDED
         self._before = dict[Parameter, int]()  # what to restore at close
@@ -97,10 +98,10 @@ class Sfm:
 
     def close(self) -> None:
         """Put back what was changed in the module, as far as it answers, and give the port back."""
-        link, self._link = self._link, None
+        link, self._contact, self._link = self._contact, None, None
         if link is not None:
             with suppress(SensorError, Cancelled):
-                self._restore(link)
+                self._restore_all_the_same(link)
         self._before.clear()
         self._attachment.detach()
 
@@ -108,6 +109,8 @@ class Sfm:
     def _closed_on_failure(self) -> Iterator[None]:
         try:
             yield
+        except Cancelled:
+            raise  # at once: what was changed so far is put back by the close() or open() that comes next
         except BaseException:
             self.close()
             raise
@@ -152,6 +155,7 @@ class Sfm:
         baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
         link = SfmLink(transport, self._name, self._options.terminal, baud, self._clock)
         link.expect_images(record_bytes(self._size[1], self._size[0], self._options.format))
+        self._contact = link
         return link
 
     # Setting it up: until power-off only, and back as it was at close
@@ -160,23 +164,24 @@ class Sfm:
         wanted, now = self._options.baud, self._url
         if not isinstance(now, SerialUrl) or wanted is None:
             return link
+        self._note_rate(wanted)
         if wanted == now.baud:
-            return self._note_rate(link)
+            return link
         refusal = self._ask_for_rate(link, wanted)
         if refusal is not None:
+            self._before.pop(Parameter.BAUD, None)
             log.warning("%s: refuses %d baud: %s (0x%02X)", self._name, wanted, refusal.meaning, refusal.code)
             return link
         link = self._find([replace(now, baud=wanted), now])
         if self._url == now:
             log.warning("%s: keeps %d baud", self._name, now.baud)
-        return self._note_rate(link)
-
-    def _note_rate(self, link: SfmLink) -> SfmLink:
-        """Another rate than that of the URL is put back at close."""
-        home, now = self._home, self._url
-        if isinstance(home, SerialUrl) and home != now and home.baud in RATE_CODES:
-            self._before[Parameter.BAUD] = RATE_CODES[home.baud]
         return link
+
+    def _note_rate(self, wanted: int) -> None:
+        """Another rate than that of the URL is put back at close."""
+        home = self._home
+        if isinstance(home, SerialUrl) and home.baud != wanted and home.baud in RATE_CODES:
+            self._before[Parameter.BAUD] = RATE_CODES[home.baud]
 
     def _ask_for_rate(self, link: SfmLink, baud: int) -> Result | None:
         """What the module said against it. None: nothing, or its answer came at the new rate."""
@@ -191,9 +196,16 @@ class Sfm:
         wanted, before = PARAMETER_VALUE[self._options.format], link.read(Parameter.IMAGE_FORMAT)
         if before == wanted:
             return
-        self._accept(link.write(Parameter.IMAGE_FORMAT, wanted), "images in grey")
         if before is not None:
             self._before[Parameter.IMAGE_FORMAT] = before
+        self._accept(link.write(Parameter.IMAGE_FORMAT, wanted), "images in grey")
+
+    def _restore_all_the_same(self, link: SfmLink) -> None:
+        """Restore even if a cancel is still to be spent: the sensor remembers it, and it ends the next capture."""
+        try:
+            self._restore(link)
+        except Cancelled:
+            self._restore(link)
 
     def _restore(self, link: SfmLink) -> None:
         """Undo what was set, the rate last."""

@@ -4,6 +4,7 @@ import logging
 import random
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -610,6 +611,72 @@ def test_cancel_ends_it_anywhere_and_the_next_capture_is_whole(bench: Bench, tra
     assert bench.time.seconds - began == pytest.approx(after, abs=0.01)
     assert bench.wrote[-1][1] == 0x60
     assert (sensor.capture(5).image == GREY).all()
+
+
+@pytest.mark.parametrize("cancels", [1, 2])
+def test_a_cancel_that_ended_nothing_does_not_keep_the_module_from_being_put_back(bench: Bench, cancels: int) -> None:
+    sensor = bench.opened_sensor(baud=921_600)
+    for _ in range(cancels):
+        sensor.cancel()
+    sensor.close()
+    assert (bench.module.baud, bench.module.parameter(FORMAT)) == (115_200, 0x31)
+    with pytest.raises(Cancelled):  # it is remembered all the same
+        sensor.open()
+    sensor.open()
+
+
+@given(st.floats(0.0, 0.5), st.floats(0.0, 0.1))
+def test_a_second_cancel_behind_that_of_a_capture_does_not_either(after: float, later: float) -> None:
+    bench = Bench()
+    sensor = bench.opened_sensor(baud=921_600)
+    bench.time.later(0.3, lambda: bench.module.press(GREY))
+    bench.time.later(after, sensor.cancel)
+    bench.time.later(after + later, sensor.cancel)
+    with suppress(Cancelled):
+        sensor.capture(5)
+    sensor.close()
+    assert (bench.module.baud, bench.module.parameter(FORMAT)) == (115_200, 0x31)
+
+
+@pytest.mark.parametrize("requests", [1, 2, 4, 5, 6, 7, 8, 9, 10])
+def test_a_cancel_in_open_leaves_nothing_changed_after_close(bench: Bench, requests: int) -> None:
+    """Only behind the third request, of the new rate, nobody knows which rate the module has."""
+    sensor = bench.sensor(115_200, baud=921_600)
+    hear = bench.port.hear
+
+    def cancelled(data: bytes) -> None:
+        hear(data)
+        if len(bench.wrote) == requests:
+            sensor.cancel()
+
+    bench.port.hear = cancelled  # type: ignore[method-assign]
+    with pytest.raises(Cancelled):
+        sensor.open()
+    sensor.close()
+    assert (bench.module.baud, bench.module.parameter(FORMAT), bench.port.claims) == (115_200, 0x31, 0)
+
+
+@given(st.floats(0.0, 0.1))
+def test_after_a_cancel_anywhere_in_open_the_next_close_leaves_nothing_changed(after: float) -> None:
+    bench = Bench()
+    sensor = bench.sensor(115_200, baud=921_600)
+    bench.time.later(after, sensor.cancel)
+    with suppress(Cancelled):
+        sensor.open()
+    sensor.close()
+    bench.time.run(lambda: False, 0.1)  # a cancel that came behind all that ends the next
+    with suppress(Cancelled):
+        sensor.open()
+    sensor.open()
+    sensor.close()
+    assert (bench.module.baud, bench.module.parameter(FORMAT), bench.port.claims) == (115_200, 0x31, 0)
+
+
+def test_an_open_that_fails_behind_a_new_rate_puts_it_back(bench: Bench) -> None:
+    flags(bench, 0x01, 0x75, param=FORMAT)
+    with pytest.raises(ProtocolError, match="images in grey refused"):
+        bench.sensor(115_200, baud=921_600).open()
+    assert (bench.module.baud, bench.port.claims) == (115_200, 0)
 
 
 def test_close_is_quick_when_the_module_is_gone(bench: Bench) -> None:
