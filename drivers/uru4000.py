@@ -2,8 +2,8 @@
 
 The reader says by itself when a finger comes and goes; its image is scrambled under a key that it tells.
 
-This file opens and captures, uru4000_link.py knows registers, power and messages, uru4000_image.py and
-uru4000_cipher.py make the picture, uru4000_tables.py says what the bytes mean.
+This file opens and captures, uru4000_touch.py waits for fingers, uru4000_link.py knows registers, power and messages,
+uru4000_image.py and uru4000_cipher.py make the picture, uru4000_tables.py says what the bytes mean.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
+from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
@@ -24,10 +24,9 @@ from drivers.uru4000_tables import (
     MODELS,
     READER_INTERFACE,
     VERSIONS,
-    Interrupt,
-    Mode,
     Model,
 )
+from drivers.uru4000_touch import Touch
 from drivers.usb_link import UsbLink
 from drivers.usb_url import OpenInterface, UsbUrl
 
@@ -37,10 +36,6 @@ MATCHES = tuple(model.match for model in MODELS)
 
 DEPTH_BITS = 8
 IMAGE_TRIES = 3  # while the finger lies there
-ANSWER_S = 0.2  # the reader's own time to say whether a finger is there; not the person's
-LATE_S = 3.0  # so long after a wait for a finger may the message come that would have ended it
-LATE_MESSAGES = 2  # that may come of such waits
-ASK_AGAIN_S = 2.0  # a message of a lifted finger may have been lost
 
 
 class Uru4000:
@@ -64,9 +59,8 @@ class Uru4000:
         self._connect = connect
         self._attachment = Attachment()
         self._link: Uru4000Link | None = None
+        self._touch: Touch | None = None
         self._upside_down = False
-        self._lift_first = False
-        self._doubt_until = 0.0  # a message of a finger may be of one that has left
 
     def open(self) -> DeviceInfo:
         """Claim the reader and bring it to scan power."""
@@ -77,22 +71,21 @@ class Uru4000:
             model = self._model_of(usb)
             self._link = Uru4000Link(usb, model, self._name, self._options.seed)
             self._link.power_up()
-            self._upside_down, self._lift_first, self._doubt_until = model.upside_down, False, 0.0
+            self._touch, self._upside_down = Touch(self._link), model.upside_down
             return self._info(model, usb.identity.serial, self._link.device_info())
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Wait for a finger and return its image."""
         with self._attachment.attempt():
-            if self._link is None:
+            if self._link is None or self._touch is None:
                 raise LinkLost(f"{self._name}: not open")
-            with self._off_when_nothing_came(self._link):
+            with _left_alone_without_a_sample(self._touch):
                 deadline = self._link.now() + timeout
-                self._await_lift(self._link, deadline)
-                self._await_finger(self._link, deadline)
+                self._touch.await_lift(deadline)
+                self._touch.await_finger(deadline)
                 captured_at = datetime.now(UTC)
                 picture = self._take_picture(self._link)
-            self._lift_first = True
-            self._link.set_mode(Mode.AWAIT_FINGER_OFF)
+            self._touch.taken()
             return Sample(
                 self.modality,
                 position,
@@ -124,17 +117,6 @@ class Uru4000:
             self._attachment.detach()
             raise
 
-    @contextmanager
-    def _off_when_nothing_came(self, link: Uru4000Link) -> Iterator[None]:
-        """A reader that nobody waits for is dark, but the lift it goes on watching for; other errors open it afresh."""
-        try:
-            yield
-        except (CaptureRetry, Cancelled) as ended:
-            if not self._lift_first or isinstance(ended, Cancelled):
-                link.switch_off()
-                self._doubt_until = link.now() + LATE_S
-            raise
-
     # Opening
 
     def _model_of(self, usb: UsbLink) -> Model:
@@ -161,32 +143,6 @@ class Uru4000:
 
     # Capturing
 
-    def _await_lift(self, link: Uru4000Link, deadline: float) -> None:
-        """Wait until the finger of the last sample is gone. The reader tells it at once when it is asked again."""
-        if self._lift_first and link.await_message(Interrupt.FINGER_OFF, 0.0):
-            self._lift_first = False
-        while self._lift_first:
-            link.set_mode(Mode.AWAIT_FINGER_OFF)
-            left = max(deadline - link.now(), ANSWER_S)
-            if link.await_message(Interrupt.FINGER_OFF, min(left, ASK_AGAIN_S)):
-                self._lift_first = False
-            elif link.now() >= deadline:
-                raise CaptureRetry(Retry.LIFT_FINGER)
-
-    def _await_finger(self, link: Uru4000Link, deadline: float) -> None:
-        """Wait until a finger is told; told late of one that may have left, the reader is asked once more."""
-        self._ask_for_finger(link, deadline)
-        for _ in range(LATE_MESSAGES):
-            if link.now() < self._doubt_until:
-                self._ask_for_finger(link, deadline)
-
-    def _ask_for_finger(self, link: Uru4000Link, deadline: float) -> None:
-        """The reader tells at once of a finger that lies there already."""
-        link.forget_messages()
-        link.set_mode(Mode.AWAIT_FINGER_ON)
-        if not link.await_message(Interrupt.FINGER_ON, max(deadline - link.now(), ANSWER_S)):
-            raise CaptureRetry(Retry.NOTHING_PRESENTED)
-
     def _take_picture(self, link: Uru4000Link) -> Picture:
         """The finger that lies there."""
         raw, header = self._take_sound_image(link, IMAGE_TRIES)
@@ -205,6 +161,16 @@ class Uru4000:
             if tries == 1:
                 raise
             return self._take_sound_image(link, tries - 1)
+
+
+@contextmanager
+def _left_alone_without_a_sample(touch: Touch) -> Iterator[None]:
+    """After an error of the reader there is nothing to say to it: it is opened afresh."""
+    try:
+        yield
+    except (CaptureRetry, Cancelled) as ended:
+        touch.left_alone(ended)
+        raise
 
 
 def _known_ids() -> str:

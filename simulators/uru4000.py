@@ -19,13 +19,25 @@ from simulators.uru4000_units import (
     HUNG,
     LOW_POWER,
     READERS,
+    TELLS,
     Reader,
     Uru4000Settings,
 )
 from simulators.usb_device import Setup, Stall, UsbDescription, UsbWire
 from simulators.usb_faults import USB_FAULTS
 
-__all__ = ["ALIVE", "CHALLENGES", "HEIGHT", "READERS", "WIDTH", "Block", "Reader", "Uru4000Model", "Uru4000Settings"]
+__all__ = [
+    "ALIVE",
+    "CHALLENGES",
+    "HEIGHT",
+    "READERS",
+    "TELLS",
+    "WIDTH",
+    "Block",
+    "Reader",
+    "Uru4000Model",
+    "Uru4000Settings",
+]
 
 INTERRUPT, BULK = 0x81, 0x82
 MESSAGE_BYTES = 64
@@ -258,15 +270,21 @@ class Uru4000Model:
 
     def _set_mode(self, data: bytes) -> None:
         state = self._state
+        before = state.mode
         state.mode = data[0] if not state.status & LOW_POWER and not state.alive_at else 0
         if state.mode != CAPTURE and self._wire:
             self._wire.drop(BULK)  # a picture that nobody fetched
-        if state.mode == AWAIT_ON and self._finger is not None:
-            self._say(FINGER_ON)
-        elif state.mode == AWAIT_OFF and self._finger is None:
-            self._say_finger_off()
-        elif state.mode == CAPTURE:
+        if state.mode == CAPTURE:
             self._send_image()
+        elif TELLS[self.settings.tells][before == state.mode]:
+            self._tell_what_is()
+
+    def _tell_what_is(self) -> None:
+        """What is waited for is so already."""
+        if self._state.mode == AWAIT_ON and self._finger is not None:
+            self._say(FINGER_ON)
+        elif self._state.mode == AWAIT_OFF and self._finger is None:
+            self._say_finger_off()
 
     def _say_finger_off(self) -> None:
         if not self.faults.strikes("no_finger_off"):

@@ -67,6 +67,11 @@ READERS = {
 # As a real 4500 cuts its picture, short of the gap; the 290th row is never sent.
 USUAL_BLOCKS = (Block(2, 72), Block(0, 1), Block(2, 99), Block(0, 1), Block(2, 116))
 
+# Whether an order to wait for a finger, or for its leaving, is answered at once where that is so already. Nobody wrote
+# down which the real ones do; a host must get on with each. The key is what a unit is like, the value whether it
+# answers a first order and a repeated one.
+TELLS = {"always": (True, True), "afresh": (True, False), "changes": (False, False)}
+
 
 @dataclass(frozen=True, slots=True)
 class Uru4000Settings:
@@ -82,4 +87,5 @@ class Uru4000Settings:
     image_s: float = 0.128
     scrambled: bool = True
     blocks: tuple[Block, ...] = USUAL_BLOCKS
+    tells: str = "always"  # what an order to watch for a finger brings at once; a row of TELLS
     first_key: int = 0  # number of the first image's key; the next image has the next

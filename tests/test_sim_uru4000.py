@@ -199,6 +199,30 @@ def test_a_finger_is_told_when_it_comes_or_is_there_already_and_when_it_goes_or_
     assert desk.wire.messages() == ["0200"]
 
 
+@pytest.mark.parametrize(
+    ("tells", "there", "gone"),
+    [
+        ("always", ["0101", "0101", "0101"], ["0200", "0200", "0200"]),
+        ("afresh", ["0101", "0101"], ["0200", "0200"]),
+        ("changes", [], []),
+    ],
+)
+def test_what_an_order_brings_at_once_is_a_setting(tells: str, there: list[str], gone: list[str]) -> None:
+    desk = Desk(Uru4000Settings(tells=tells))
+    for order in ("12", "12", "70", "12"):
+        desk.write(0x4E, order)
+    assert desk.wire.messages() == gone
+    desk.model.press(DARK)
+    for order in ("10", "10", "70", "10"):
+        desk.write(0x4E, order)
+    assert desk.wire.messages() == there
+    desk.model.lift()
+    desk.model.press(DARK)
+    desk.write(0x4E, "12")
+    desk.model.lift()
+    assert desk.wire.messages() == ["0101", "0200"]
+
+
 def test_a_finger_is_told_in_no_other_mode() -> None:
     desk = Desk()
     desk.write(0x4E, "70")

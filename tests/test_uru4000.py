@@ -13,7 +13,7 @@ from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Ret
 from drivers.options import OptionValue
 from drivers.uru4000 import MATCHES, Uru4000
 from drivers.uru4000_options import Uru4000Options
-from simulators.uru4000 import HEIGHT, READERS, WIDTH, Block, Uru4000Model, Uru4000Settings
+from simulators.uru4000 import HEIGHT, READERS, TELLS, WIDTH, Block, Uru4000Model, Uru4000Settings
 from simulators.usb_device import Setup
 from simulators.usb_port import HostTransfer
 from tests.uru4000_rig import as_captured, noise
@@ -260,6 +260,34 @@ def test_a_finger_that_comes_just_after_a_wait_for_nobody_is_asked_for_again_and
     desk.said()
     assert (desk.captured() == as_captured(noise(6))).all()
     assert desk.said().count("w4e 10") == 3
+    assert desk.usb.time.seconds == pytest.approx(0.2 + 0.5 + 0.13, abs=0.02)
+
+
+@pytest.mark.parametrize("tells", ["afresh", "changes"])
+@pytest.mark.parametrize("after", [0.1, 1.0, 2.9, 4.0])
+def test_a_touch_that_is_told_once_counts_at_any_moment_of_a_wait(tells: str, after: float) -> None:
+    desk = opened(Uru4000Settings(tells=tells))
+    assert desk.retry(1.0) is Retry.NOTHING_PRESENTED
+    desk.later(after, noise(6))
+    assert (desk.captured() == as_captured(noise(6))).all()
+    assert desk.usb.time.seconds <= 1.0 + after + 0.3 + 0.14
+
+
+@pytest.mark.parametrize("tells", ["always", "afresh"])
+@pytest.mark.parametrize("late_s", [0.5, 1.0, 2.5])
+def test_a_late_message_is_found_out_by_what_the_reader_says_when_it_is_asked_for_the_lift(
+    tells: str, late_s: float
+) -> None:
+    desk = opened(Uru4000Settings(tells=tells))
+    desk.model.inject("late", at="answer", seconds=late_s)
+    desk.press(noise(6))
+    assert desk.retry() is Retry.NOTHING_PRESENTED
+    desk.model.lift()
+    desk.later(2.8, noise(7))
+    desk.said()
+    assert (desk.captured() == as_captured(noise(7))).all()
+    assert desk.model.counters().images_sent == 1
+    assert "w4e 12" in desk.said()[:-1]
 
 
 def test_a_finger_that_stays_must_be_lifted(desk: Desk) -> None:
@@ -301,6 +329,50 @@ def test_a_lost_message_of_the_lift_is_asked_for_again(desk: Desk) -> None:
     desk.later(4.0, noise(9))
     assert (desk.captured(9.0) == as_captured(noise(9))).all()
     assert desk.said().count("w4e 12") == 4  # after each image, and twice more
+
+
+@pytest.mark.parametrize("tells", TELLS)
+def test_one_lost_message_of_a_lift_never_locks_a_reader(tells: str) -> None:
+    desk = opened(Uru4000Settings(tells=tells))
+    desk.later(0.5, noise(8))
+    desk.captured()
+    desk.model.inject("no_finger_off")
+    desk.model.lift()
+    desk.later(8.0, noise(9))
+    assert (desk.captured(9.0) == as_captured(noise(9))).all()
+
+
+@pytest.mark.parametrize("tells", TELLS)
+def test_a_finger_that_stays_is_never_a_second_sample_whatever_the_reader_tells(tells: str) -> None:
+    desk = opened(Uru4000Settings(tells=tells))
+    desk.later(0.5, noise(8))
+    desk.captured()
+    reasons = [desk.retry(timeout) for timeout in (0.0, 0.0, 0.0, 7.0, 3.0)]
+    assert reasons[0] is Retry.LIFT_FINGER
+    assert tells == "changes" or set(reasons) == {Retry.LIFT_FINGER}  # it does not say that a finger stays
+    desk.model.lift()
+    desk.later(1.0, noise(9))
+    assert (desk.captured() == as_captured(noise(9))).all()
+
+
+def test_a_finger_that_stays_is_never_a_second_sample_of_a_slow_reader() -> None:
+    desk = opened()
+    desk.press(noise(8))
+    desk.captured()
+    desk.model.inject("slow", seconds=0.7)
+    assert {desk.retry(timeout) for timeout in (0.0, 0.0, 0.0, 0.0)} == {Retry.LIFT_FINGER}
+
+
+def test_a_cancelled_wait_for_a_lift_is_taken_up_again() -> None:
+    desk = opened(Uru4000Settings(tells="afresh"))
+    desk.press(noise(8))
+    desk.captured()
+    desk.usb.time.later(0.5, desk.sensor.cancel)
+    with pytest.raises(Cancelled):
+        desk.captured()
+    desk.model.lift()
+    desk.later(1.0, noise(9))
+    assert (desk.captured() == as_captured(noise(9))).all()
 
 
 def test_an_image_in_the_clear_asks_for_no_key() -> None:

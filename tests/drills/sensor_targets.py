@@ -211,7 +211,7 @@ def uru4000(rng: random.Random) -> Target:
     """A U.are.U of any kind, awake or asleep."""
     settings = Uru4000Settings(
         reader=rng.choice(list(READERS)), status=rng.choice([0x00, 0x80]) | ALIVE, naps=rng.choice([0, 0, 3]),
-        scrambled=rng.random() < 0.8, first_key=rng.getrandbits(8),
+        scrambled=rng.random() < 0.8, first_key=rng.getrandbits(8), tells=rng.choice(["always", "afresh"]),
     )  # fmt: skip
     model = Uru4000Model(settings, seed=rng.getrandbits(32))
     usb = VirtualUsb(model, bytes_per_s=rng.choice([None, FULL_SPEED]))
