@@ -13,6 +13,7 @@ from agent.config import Config, load
 from agent.control import ControlClient, NoDaemon
 from agent.errors import AgentError, ConfigError
 from agent.event import Category
+from drivers.errors import Cancelled
 from drivers.sample import Position
 
 # onnxruntime and paho are imported only by the commands that need them: `status` answers at once.
@@ -23,7 +24,7 @@ DEFAULT_CONFIG = Path("/etc/kiosk-agent/kiosk-agent.toml")
 # Exit statuses of sysexits(3): systemd and scripts tell a wrong configuration from a failure by them.
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
-EXIT_INTERRUPTED = 130  # by Ctrl-C, as of a shell
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as of a shell; or by another signal, in good order
 
 app = typer.Typer(
     name="kiosk-agent",
@@ -98,7 +99,11 @@ def capture(
     from agent.probe import Wanted, capture_one
 
     wanted = Wanted(driver, url, _options(option or []), timeout, out, any_frame)
-    console.captured(capture_one(wanted, console.told), out)
+    try:
+        taken = capture_one(wanted, console.told)
+    except Cancelled:  # by Ctrl-C, SIGTERM or SIGHUP
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    console.captured(taken, out)
 
 
 @app.command("record")

@@ -16,11 +16,17 @@ def own_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             yield file
     except FileExistsError:
-        raise in_the_way(path) from None
+        raise _in_the_way(path) from None
     except OSError as error:
         raise AgentError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def in_the_way(path: Path) -> AgentError:
+def check_place(path: Path) -> None:
+    """AgentError, as of own_file(), where that would not work now. Leaves nothing there."""
+    with own_file(path):
+        path.unlink()
+
+
+def _in_the_way(path: Path) -> AgentError:
     """Others may read or hold open a file that is there already, or it is a sample still needed."""
     return AgentError(f"{path}: is there already: delete it, or name another file")

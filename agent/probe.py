@@ -10,9 +10,10 @@ from PIL import Image
 
 from agent.config import Config
 from agent.errors import AgentError, ConfigError
+from agent.interrupt import cancelled_by_signals
 from agent.kiosk import make_sensor
 from agent.messages import say
-from agent.own_file import in_the_way, own_file
+from agent.own_file import check_place, own_file
 from agent.viewer import Viewer
 from drivers import open_sensor
 from drivers.errors import CaptureRetry, DeviceTaken, SensorError
@@ -81,25 +82,16 @@ def capture_one(wanted: Wanted, tell: Callable[[str], None]) -> Capture:
     """Open a device, wait for one presentation, assess it, and write it where that is asked for.
 
     `tell` takes what a traveller would be told while a camera looks for an eye. AgentError says why there is no sample;
-    the file must not exist yet, and only its owner may read it.
+    the file must not exist yet, and only its owner may read it. Cancelled: by a signal; the device is closed.
     """
     out = wanted.out
-    if out is not None and out.exists():  # before anybody is asked to touch the sensor
-        raise in_the_way(out)
+    if out is not None:
+        check_place(out)  # before anybody is asked to touch the sensor
     try:
         sensor = open_sensor(wanted.driver, wanted.url, wanted.options)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    try:
-        info = sensor.open()
-        looked_through = sensor if wanted.any_frame or not sensor.streams else _viewer(sensor, tell)
-        start = time.perf_counter()
-        sample = looked_through.capture(wanted.timeout)
-        waited = time.perf_counter() - start
-    except (CaptureRetry, SensorError) as error:
-        raise AgentError(explained(error, sensor.modality)) from error
-    finally:
-        sensor.close()
+    info, sample, waited = _take(sensor if wanted.any_frame or not sensor.streams else _viewer(sensor, tell), wanted)
     encoder = load_encoder(sample.modality, 2)
     start = time.perf_counter()
     quality = encoder.assess(sample)
@@ -107,6 +99,20 @@ def capture_one(wanted: Wanted, tell: Callable[[str], None]) -> Capture:
     if out is not None:
         _write(sample, out)
     return Capture(info, sample, quality, waited, assessed)
+
+
+def _take(sensor: Sensor, wanted: Wanted) -> tuple[DeviceInfo, Sample, float]:
+    """What the device says of itself, one sample of it, and the seconds until that."""
+    with cancelled_by_signals(sensor):
+        try:
+            info = sensor.open()
+            start = time.perf_counter()
+            sample = sensor.capture(wanted.timeout)
+            return info, sample, time.perf_counter() - start
+        except (CaptureRetry, SensorError) as error:
+            raise AgentError(explained(error, sensor.modality)) from error
+        finally:
+            sensor.close()
 
 
 def _viewer(camera: Sensor, tell: Callable[[str], None]) -> Viewer:

@@ -2,14 +2,12 @@
 
 import io
 import secrets
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import AgentError, ConfigError
+from agent.interrupt import cancelled_by_signals
 from agent.own_file import own_file
 from agent.probe import explained
 from drivers import open_sensor
@@ -19,7 +17,6 @@ from drivers.sample import Sample
 from drivers.sensor import Sensor
 
 SEED_OPTION = "seed"  # of a driver that draws something at random: a recording plays back only with the same
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 WARNING = "from now on the file holds a real finger or eye: let only somebody touch the sensor who agrees to that"
 
@@ -91,18 +88,18 @@ def _check(wish: Wish, options: Mapping[str, str]) -> None:
 def _record(sensor: Sensor, recorder: Recorder, wish: Wish, tell: Tell) -> Recorded:
     taken = list[Sample]()
     ended_by, interrupted = "", False
-    try:
-        with _cancelled_by_signals(sensor):
+    with cancelled_by_signals(sensor):
+        try:
             sensor.open()
             tell(WARNING)
             while len(taken) < wish.samples:
                 taken.append(_present(sensor, wish, len(taken) + 1, tell))
-    except Cancelled:
-        ended_by, interrupted = "interrupted", True
-    except (CaptureRetry, SensorError) as error:
-        ended_by = explained(error)
-    finally:
-        sensor.close()
+        except Cancelled:
+            ended_by, interrupted = "interrupted", True
+        except (CaptureRetry, SensorError) as error:
+            ended_by = explained(error)
+        finally:
+            sensor.close()
     if not recorder.opened:
         raise AgentError(ended_by)
     return Recorded(len(taken), recorder.lines, ended_by, interrupted)
@@ -123,32 +120,3 @@ def _present(sensor: Sensor, wish: Wish, number: int, tell: Tell) -> Sample:
             height, width = sample.image.shape
             tell(f"{number} of {wish.samples}: a sample of {width}x{height}")
             return sample
-
-
-@contextmanager
-def _cancelled_by_signals(sensor: Sensor) -> Iterator[None]:
-    """Ctrl-C ends in good order what the driver does: the recording plays back. A second one ends it at once."""
-    asked, over = threading.Event(), threading.Event()
-
-    def cancel() -> None:
-        asked.wait()
-        if not over.is_set():
-            sensor.cancel()
-
-    def on_signal(number: int, _frame: object) -> None:
-        signal.signal(number, before[signal.Signals(number)])
-        asked.set()  # a thread cancels: here locks of the driver may be held
-
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    thread = threading.Thread(target=cancel, name="cancels", daemon=True)
-    thread.start()
-    for number in SIGNALS:
-        signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        over.set()
-        asked.set()
-        thread.join()

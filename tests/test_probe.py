@@ -1,7 +1,11 @@
 """Looking at a sensor without the daemon: what is seen of one sample, and that the file of it is the owner's alone."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,16 +15,23 @@ from PIL import Image
 
 from agent import console
 from agent.errors import AgentError
+from agent.interrupt import cancelled_by_signals
 from agent.probe import Capture, Wanted, capture_one, described, explained
 from agent.viewer import USABLE
 from drivers import open_sensor
-from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden
+from drivers.errors import MENDS_FORBIDDEN, Cancelled, DeviceTaken, Forbidden
 from models.encoder import Flaw
 from simulators.ef01_commands import Ef01Settings
 from simulators.ef01_rig import Ef01Rig
+from simulators.sfm import SfmSettings
+from simulators.sfm_rig import SfmRig
 from simulators.uvc_descriptors import UvcSettings
 from simulators.uvc_rig import UvcRig
+from simulators.waiting import wait_until
 from tests.conftest import touch
+
+FORMAT, BLACK_AND_WHITE = 0x6C, 0x31  # of an SFM module; the second as it leaves the factory
+PROCESS_S = 30.0
 
 
 @pytest.fixture(name="sensor")
@@ -85,6 +96,65 @@ def test_a_file_in_the_way_is_said_before_anybody_is_asked_to_touch_the_sensor(s
     with pytest.raises(AgentError, match="is there already"):
         capture(sensor, out, timeout=0.1)
     assert sensor.module.counters().commands["GetImage"] == 0
+
+
+@pytest.mark.parametrize("name", ["nowhere/sample.png", "shut/sample.png"])
+def test_a_place_where_nothing_can_be_written_is_said_before_too(sensor: Ef01Rig, tmp_path: Path, name: str) -> None:
+    (tmp_path / "shut").write_text("a file, and no folder")
+    with pytest.raises(AgentError, match=r"sample\.png: cannot be written: (No such file|Not a directory)"):
+        capture(sensor, tmp_path / name, timeout=0.1)
+    assert sensor.module.counters().commands["GetImage"] == 0
+
+
+def test_a_sample_that_was_not_taken_leaves_no_file(sensor: Ef01Rig, tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="no sample"):
+        capture(sensor, tmp_path / "sample.png", timeout=0.1)
+    assert not (tmp_path / "sample.png").exists()
+
+
+@pytest.fixture(name="module")
+def _module(tmp_path: Path) -> Iterator[SfmRig]:
+    """A module that somebody has to put back as it was."""
+    with SfmRig(SfmSettings(), tmp_path / "module") as rig:
+        yield rig
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_in_good_order(module: SfmRig, number: signal.Signals, tmp_path: Path) -> None:
+    def send_it() -> None:
+        assert wait_until(lambda: module.module.waits_for_finger, PROCESS_S)
+        os.kill(os.getpid(), number)
+
+    before, sender = signal.getsignal(number), threading.Thread(target=send_it)
+    sender.start()
+    with pytest.raises(Cancelled):
+        capture_one(Wanted("sfm", module.url, {}, PROCESS_S, tmp_path / "sample.png"), no_words)
+    sender.join()
+    assert module.module.parameter(FORMAT) == BLACK_AND_WHITE
+    assert signal.getsignal(number) is before
+    assert not (tmp_path / "sample.png").exists()
+
+
+def test_a_command_that_is_terminated_puts_the_module_back_and_says_interrupted(module: SfmRig) -> None:
+    command = [sys.executable, "-m", "agent", "capture", "sfm", module.url, "--timeout", str(PROCESS_S)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            assert wait_until(lambda: module.module.waits_for_finger, PROCESS_S)
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=PROCESS_S)
+        finally:
+            process.kill()
+    assert (process.returncode, said) == (130, "")
+    assert module.module.parameter(FORMAT) == BLACK_AND_WHITE
+
+
+def test_a_hang_up_that_nohup_ignores_stays_ignored(sensor: Ef01Rig) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with cancelled_by_signals(open_sensor("ef01", f"serial:{sensor.server.link}?baud={sensor.settings.baud}")):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_without_a_touch_the_technician_hears_what_the_traveller_would(sensor: Ef01Rig) -> None:
