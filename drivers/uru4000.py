@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 MATCHES = tuple(model.match for model in MODELS)
 
 DEPTH_BITS = 8
-IMAGE_TRIES = 3  # while the finger lies there
+LEAST_TRIES, MOST_TRIES = 3, 20  # at an image; as many of them as the time-out allows
 
 
 class Uru4000:
@@ -84,7 +84,7 @@ class Uru4000:
                 self._touch.await_lift(deadline)
                 self._touch.await_finger(deadline)
                 captured_at = datetime.now(UTC)
-                picture = self._take_picture(self._link)
+                picture = self._take_picture(self._link, deadline)
             self._touch.taken()
             return Sample(
                 self.modality,
@@ -143,24 +143,27 @@ class Uru4000:
 
     # Capturing
 
-    def _take_picture(self, link: Uru4000Link) -> Picture:
+    def _take_picture(self, link: Uru4000Link, deadline: float) -> Picture:
         """The finger that lies there."""
-        raw, header = self._take_sound_image(link, IMAGE_TRIES)
+        raw, header = self._take_sound_image(link, deadline)
         picture = decode(raw, header, link.key_of, upside_down=self._upside_down)
         if picture.invented_rows:
             log.info("%s: %d rows were not sent; those next to them stand there", self._name, picture.invented_rows)
         return picture
 
-    def _take_sound_image(self, link: Uru4000Link, tries: int) -> tuple[bytes, Header]:
+    def _take_sound_image(self, link: Uru4000Link, deadline: float) -> tuple[bytes, Header]:
         """An image that came damaged or empty is taken again."""
+        link.forget_image()
+        for tries in range(1, MOST_TRIES):
+            raw = link.take_image()
+            try:
+                return raw, read_header(raw)
+            except CaptureRetry as damage:
+                log.debug("%s: %s", self._name, damage)
+                if tries >= LEAST_TRIES and link.now() >= deadline:
+                    raise
         raw = link.take_image()
-        try:
-            return raw, read_header(raw)
-        except CaptureRetry as damage:
-            log.debug("%s: %s", self._name, damage)
-            if tries == 1:
-                raise
-            return self._take_sound_image(link, tries - 1)
+        return raw, read_header(raw)
 
 
 @contextmanager

@@ -6,7 +6,9 @@ Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
 import logging
 import math
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain, repeat
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -35,7 +37,7 @@ from drivers.uru4000_tables import (
     Register,
     Status,
 )
-from drivers.usb_link import UsbLink
+from drivers.usb_link import PendingRead, UsbLink
 
 log = logging.getLogger(__name__)
 
@@ -45,17 +47,18 @@ IMAGE_S = 2.0  # longest that an image may take from its order to its last byte;
 LEFTOVERS, LEFTOVER_S = 4, 0.2  # reads that empty the pipe at most, and how long each waits
 BABBLE_S = 1.0  # so long beyond the end of a wait may messages come without a pause between them
 INBOX_LIMIT = 256
+REPLUG = "is it what its id says? unplug it and plug it in again"
 OFF_S = 0.1  # longest that a reader may take to be switched off: a cancel does not wait for a dead one
 
 
 class Uru4000Link:
     """One reader. Made with its interrupt read pending; close() takes that back and leaves the link to its owner."""
 
-    def __init__(self, usb: UsbLink, model: Model, name: str, seed: int | None) -> None:
+    def __init__(self, usb: UsbLink, model: Model, name: str, seeds: Sequence[int] = ()) -> None:
         self._usb = usb
         self._model = model
         self._name = name
-        self._seed = seed
+        self._seeds = chain(seeds, repeat(seeds[-1])) if seeds else None
         self._up_by = math.inf
         self._unread = False  # the image pipe may hold the rest of an image
         self._inbox = usb.listen(INTERRUPT_ENDPOINT, INTERRUPT_BYTES)
@@ -74,16 +77,30 @@ class Uru4000Link:
 
     # Registers
 
-    def read(self, register: int, size: int) -> bytes:
+    def read(self, register: Register, size: int) -> bytes:
         """`size` bytes from a register on. ProtocolError: it sends fewer."""
-        data = self._usb.control_in(READ, REGISTER_REQUEST, register, 0, size, REGISTER_S)
+        with self._naming(f"register {register}", REPLUG):
+            data = self._usb.control_in(READ, REGISTER_REQUEST, register, 0, size, REGISTER_S)
         if len(data) != size:
-            raise ProtocolError(f"{self._name}: register 0x{register:02x} gave {len(data)} of {size} bytes")
+            raise ProtocolError(f"{self._name}: register {register} gave {len(data)} of {size} bytes; {REPLUG}")
         return data
 
-    def write(self, register: int, data: bytes, timeout: float = REGISTER_S) -> None:
+    def write(self, register: Register, data: bytes, timeout: float = REGISTER_S) -> None:
         """Set registers from this one on."""
-        self._usb.control_out(WRITE, REGISTER_REQUEST, register, 0, data, timeout)
+        recorded = register is Register.SCRAMBLE_INDEX and self._seeds
+        hint = "is the option seed, or its order, that of the recording?" if recorded else REPLUG
+        with self._naming(f"register {register}", hint):
+            self._usb.control_out(WRITE, REGISTER_REQUEST, register, 0, data, timeout)
+
+    @contextmanager
+    def _naming(self, what: str, hint: str) -> Iterator[None]:
+        """Say of a transfer that fails what it was for."""
+        try:
+            yield
+        except TransferTimeout as error:
+            raise TransferTimeout(f"{self._name}: no answer from {what}; {hint}") from error
+        except Stalled as error:
+            raise Stalled(f"{self._name}: {what} was refused; {hint}") from error
 
     def set_mode(self, mode: Mode) -> None:
         """Tell the reader what to do next."""
@@ -189,32 +206,41 @@ class Uru4000Link:
 
     def take_image(self) -> bytes:
         """One image as the reader sends it, whatever it is. TransferTimeout: none came."""
-        if self._unread:
-            self._empty_pipe()
         self._unread = True
         deadline = self.now() + IMAGE_S
         pending = self._usb.begin_read(IMAGE_ENDPOINT, IMAGE_BYTES, IMAGE_S)
         try:
             self.set_mode(Mode.CAPTURE)  # only now: the reader does not wait for somebody to read
-            raw = pending.result(IMAGE_S)
-        except Stalled:
-            self._usb.clear_halt(IMAGE_ENDPOINT)
-            return b""
+            raw = self._image_of(pending)
         finally:
             pending.abandon()
         # One that ended short of what was asked for ended with its last packet; one that was taken back did not.
         self._unread = len(raw) >= IMAGE_BYTES or self.now() >= deadline
         return raw
 
-    def _empty_pipe(self) -> None:
-        """What an image left behind that was broken off must not become a part of the next one, or the next one."""
+    def _image_of(self, pending: PendingRead) -> bytes:
+        try:
+            with suppress(Stalled):
+                return pending.result(IMAGE_S)
+        except TransferTimeout as error:
+            raise TransferTimeout(f"{self._name}: no image came within {IMAGE_S:g} s; {REPLUG}") from error
+        self._usb.clear_halt(IMAGE_ENDPOINT)
+        return b""
+
+    def forget_image(self) -> None:
+        """What may be left of the image before must be no part of another person's.
+
+        Only for that: between two tries at one finger it would be read in vain, as no recorded host does.
+        """
+        if not self._unread:
+            return
         with suppress(TransferTimeout):
             for _ in range(LEFTOVERS):
                 self._usb.read(IMAGE_ENDPOINT, IMAGE_BYTES, LEFTOVER_S)
 
     def key_of(self, number: int) -> int:
         """The key of an image or a part of it: the reader gives it masked with a seed of ours."""
-        seed = secrets.randbits(SEED_BITS) if self._seed is None else self._seed
+        seed = next(self._seeds) if self._seeds else secrets.randbits(SEED_BITS)
         self.write(Register.SCRAMBLE_INDEX, bytes([number]) + seed.to_bytes(4, "little"))
         return int.from_bytes(self.read(Register.SCRAMBLE_KEY, 4), "little") ^ seed
 

@@ -4,13 +4,15 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from drivers.options import DriverOptions, PixelsPerInch, number
+from drivers.options import DriverOptions, PixelsPerInch, number, several
 
 DEFAULT_PPI = 512.0  # what the vendor says of the family; the wire does not tell it, and no unit was measured
+
+Seed = Annotated[int, BeforeValidator(number), Field(ge=0, le=0xFFFFFFFF)]
 
 
 class Uru4000Options(DriverOptions):
     """What one unit needs beyond its URL; drivers/README.md explains each."""
 
     ppi: PixelsPerInch = DEFAULT_PPI
-    seed: Annotated[int, BeforeValidator(number), Field(ge=0, le=0xFFFFFFFF)] | None = None
+    seed: Annotated[tuple[Seed, ...], BeforeValidator(several)] = ()

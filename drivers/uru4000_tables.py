@@ -59,6 +59,10 @@ class Register(IntEnum):
     RESPONSE = 0x2000  # 16 bytes, write
     CHALLENGE = 0x2010  # 16 bytes, read
 
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"0x{self:02x} ({self.name.lower().replace('_', ' ')})"
+
 
 class Status(IntEnum):
     """Bits of the hardware status."""

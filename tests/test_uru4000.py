@@ -14,7 +14,7 @@ from drivers.options import OptionValue
 from drivers.uru4000 import MATCHES, Uru4000
 from drivers.uru4000_options import Uru4000Options
 from simulators.uru4000 import HEIGHT, READERS, TELLS, WIDTH, Block, Uru4000Model, Uru4000Settings
-from simulators.usb_device import Setup
+from simulators.usb_device import Setup, Stall
 from simulators.usb_port import HostTransfer
 from tests.uru4000_rig import as_captured, noise
 from tests.virtual_usb import VirtualUsb
@@ -408,6 +408,21 @@ def test_a_seed_is_new_for_each_key_unless_it_is_given(desk: Desk) -> None:
     assert len({order[-8:] for order in seeds}) == 4
 
 
+def test_several_seeds_are_used_in_order_and_the_last_one_for_the_rest() -> None:
+    blocks = (Block(2, 100), Block(0x82, 60), Block(0x82, 60), Block(0x82, 69))
+    desk = opened(Uru4000Settings(blocks=blocks), seed="0x11111111, 2, 0x33333333")
+    for _ in range(2):
+        desk.press(noise(10))
+        desk.captured()
+        desk.model.lift()
+    seeds = [order[-8:] for order in desk.said() if order.startswith("w33")]
+    assert seeds == ["11111111", "02000000", *["33333333"] * 6]
+    desk.sensor.open()
+    desk.press(noise(10))
+    desk.captured()
+    assert [order[-8:] for order in desk.said() if order.startswith("w33")][:2] == ["11111111", "02000000"]
+
+
 def test_rows_that_were_not_sent_are_told(caplog: pytest.LogCaptureFixture) -> None:
     desk = opened(Uru4000Settings(blocks=(Block(2, 122), Block(1, 1), Block(0, 1), Block(2, 165))))
     desk.press(noise(11))
@@ -437,7 +452,23 @@ def test_a_damaged_image_is_taken_again_while_the_finger_lies_there(desk: Desk, 
 
 
 @pytest.mark.parametrize("fault", ["fault_report", "bad_header", "short"])
-def test_three_damaged_images_are_asked_of_the_person_again(desk: Desk, fault: str) -> None:
+def test_an_image_is_taken_again_as_often_as_the_time_out_allows(desk: Desk, fault: str) -> None:
+    desk.press(noise(13))
+    desk.model.inject(fault, times=10)
+    assert (desk.captured() == as_captured(noise(13))).all()
+    assert desk.said().count("w4e 20") == 11
+
+
+@pytest.mark.parametrize(("timeout", "tries"), [(0.0, 3), (1.0, 8), (60.0, 20)])
+def test_a_reader_that_only_sends_damaged_images_is_given_up(desk: Desk, timeout: float, tries: int) -> None:
+    desk.press(noise(13))
+    desk.model.inject("bad_header", times=100)
+    assert desk.retry(timeout) is Retry.MOVED
+    assert desk.said().count("w4e 20") == tries
+
+
+@pytest.mark.parametrize("fault", ["fault_report", "bad_header", "short"])
+def test_three_damaged_images_at_the_end_of_the_time_are_asked_of_the_person_again(desk: Desk, fault: str) -> None:
     desk.press(noise(14))
     desk.model.inject(fault, times=3)
     assert desk.retry() is Retry.MOVED
@@ -452,6 +483,25 @@ def test_a_long_image_leaves_nothing_for_the_next_person(desk: Desk) -> None:
     desk.model.lift()
     desk.later(1.0, noise(16))
     assert (desk.captured() == as_captured(noise(16))).all()
+
+
+def test_a_refused_image_of_full_length_is_followed_by_the_next_order_and_no_other_read(desk: Desk) -> None:
+    desk.press(noise(15))
+    desk.model.inject("bad_header")
+    desk.model.inject("long", bytes=384)
+    assert (desk.captured() == as_captured(noise(15))).all()
+    assert desk.said()[:5] == ["w4e 10", *["read 82 111424", "w4e 20"] * 2]
+
+
+def test_what_may_be_left_of_an_image_of_full_length_is_read_before_another_presentation(desk: Desk) -> None:
+    desk.press(noise(15))
+    desk.model.inject("long", bytes=384)
+    desk.captured()
+    desk.model.lift()
+    desk.later(1.0, noise(16))
+    desk.said()
+    assert (desk.captured() == as_captured(noise(16))).all()
+    assert desk.said()[:4] == ["w4e 10", "read 82 111424", "read 82 111424", "w4e 20"]
 
 
 def test_a_table_of_rubbish_is_no_error_of_the_reader(desk: Desk) -> None:
@@ -476,7 +526,7 @@ def test_a_wrong_key_gives_noise_and_no_error(desk: Desk) -> None:
 def test_an_image_that_never_comes_is_a_protocol_error(desk: Desk) -> None:
     desk.press(noise(18))
     desk.model.inject("lost")
-    with pytest.raises(TransferTimeout):
+    with pytest.raises(TransferTimeout, match="no image came within 2 s"):
         desk.captured()
     assert desk.usb.time.seconds == pytest.approx(2.0, abs=0.1)
     desk.sensor.close()
@@ -492,14 +542,38 @@ def test_a_halted_image_pipe_is_cleared_and_the_image_taken_again(desk: Desk) ->
 
 def test_a_register_that_is_refused_is_a_protocol_error(desk: Desk) -> None:
     desk.model.inject("stall", at="answer", times=3)
-    with pytest.raises(Stalled):
+    with pytest.raises(Stalled, match=r"register 0x4e \(mode\) was refused; is it what its id says"):
+        desk.captured()
+
+
+def test_a_silent_reader_is_named_with_what_it_was_asked_and_what_to_do() -> None:
+    desk = Desk()
+    desk.model.inject("silent")
+    with pytest.raises(TransferTimeout, match=r"05ba:000a: no answer from register 0x07 \(status\); .* unplug it"):
+        desk.sensor.open()
+    assert desk.usb.links == 0
+
+
+@pytest.mark.parametrize(("options", "hint"), [({"seed": 1}, "is the option seed"), ({}, "is it what its id says")])
+def test_a_key_that_is_not_answered_points_to_the_seed_of_a_recording(options: dict[str, int], hint: str) -> None:
+    desk = opened(None, **options)
+    desk.press(noise(18))
+    control = desk.model.control
+
+    def refuse(setup: Setup, data: bytes) -> bytes:
+        if setup.value == 0x33:
+            raise Stall
+        return control(setup, data)
+
+    desk.model.control = refuse  # type: ignore[method-assign]
+    with pytest.raises(Stalled, match=rf"register 0x33 \(scramble index\) was refused; {hint}"):
         desk.captured()
 
 
 def test_a_register_that_answers_too_little_is_a_protocol_error() -> None:
     desk = Desk()
     desk.model.inject("drop", at="answer", bytes=1)
-    with pytest.raises(ProtocolError, match="register 0x07 gave 0 of 1 bytes"):
+    with pytest.raises(ProtocolError, match=r"register 0x07 \(status\) gave 0 of 1 bytes; is it what its id says"):
         desk.sensor.open()
 
 

@@ -17,22 +17,23 @@ from numpy.typing import NDArray
 from simulators.faults import Value
 from simulators.uru4000 import HEIGHT, READERS, WIDTH, Block, Uru4000Model, Uru4000Settings
 from tests.umockdev import ROOT, needs_umockdev
-from tests.uru4000_host import SEED, FactsHost
+from tests.uru4000_host import IMAGE_BYTES, SEED, FactsHost
 from tests.usb_pcap import PcapRecorder
 from tests.virtual_usb import VirtualUsb
 
 CHILD_S = 60.0
 ASLEEP, HUNG = 0x81, 0x85
+SENT_BYTES = 64 + 289 * WIDTH  # of an image as a usual reader sends it
 NEW_KEYS = (Block(2, 72), Block(0x82, 60), Block(2, 57), Block(0x82, 100))
 HELD_KEYS = (Block(2, 72), Block(4, 3), Block(2, 60), Block(0, 2), Block(2, 152))
 GAPS = (Block(2, 72), Block(1, 1), Block(0x82, 60), Block(0x81, 2), Block(2, 100), Block(4, 1), Block(2, 53))
 
-CLIENT = f"""
+CLIENT = """
 import sys, traceback
 from pathlib import Path
 from drivers import open_sensor
-for url, out in zip(sys.argv[1::2], sys.argv[2::2]):
-    sensor = open_sensor("uru4000", url, {{"seed": "{SEED:#x}"}})
+for url, seeds, out in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
+    sensor = open_sensor("uru4000", url, {"seed": seeds})
     try:
         sensor.open()
         Path(out).write_bytes(sensor.capture(10.0).image.tobytes())
@@ -48,8 +49,8 @@ class Case:
     """A reader, what it does wrong, and the orders that must have passed for the case to be what it is called."""
 
     settings: Uru4000Settings = field(default_factory=Uru4000Settings)
-    fault: str = ""
-    params: Mapping[str, Value] = field(default_factory=dict)
+    faults: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    seeds: str = f"{SEED:#x}"
     passed: Mapping[str, int] = field(default_factory=dict)  # register and value -> how often
 
 
@@ -64,12 +65,17 @@ CASES = {
     "a reader that hangs": Case(Uru4000Settings(status=HUNG), passed={"w07=05": 1, "w07=81": 1}),
     "a reader that sleeps": Case(Uru4000Settings(status=ASLEEP), passed={"w07=01": 1, "w07=81": 0}),
     "a reader that is slow to wake": Case(Uru4000Settings(naps=3), passed={"w07=01": 4}),
-    "scan power that is told late": Case(fault="late_power_on", params={"seconds": 1.0}, passed={"w07=81": 2}),
-    "scan power that is told the third time": Case(fault="no_power_on", params={"times": 2}, passed={"w07=81": 3}),
-    "a fault with an empty image": Case(fault="fault_report", passed={"w4e=20": 2}),
-    "a header that counts too many lines": Case(fault="bad_header", passed={"w4e=20": 2}),
-    "an image that ends too early": Case(fault="short", params={"bytes": 5000}, passed={"w4e=20": 2}),
-    "a lift that is never told": Case(fault="no_finger_off", passed={"w4e=70": 1}),
+    "scan power that is told late": Case(faults={"late_power_on": {"seconds": 1.0}}, passed={"w07=81": 2}),
+    "scan power that is told the third time": Case(faults={"no_power_on": {"times": 2}}, passed={"w07=81": 3}),
+    "a fault with an empty image": Case(faults={"fault_report": {}}, passed={"w4e=20": 2}),
+    "a header that counts too many lines": Case(faults={"bad_header": {}}, passed={"w4e=20": 2}),
+    "an image that ends too early": Case(faults={"short": {"bytes": 5000}}, passed={"w4e=20": 2}),
+    "four images that end too early": Case(faults={"short": {"bytes": 5000, "times": 4}}, passed={"w4e=20": 5}),
+    "a refused image of full length": Case(
+        faults={"bad_header": {}, "long": {"bytes": IMAGE_BYTES - SENT_BYTES}}, passed={"w4e=20": 2}
+    ),
+    "a seed for each key": Case(Uru4000Settings(blocks=NEW_KEYS), seeds="1, 0x2, 0xa1b2c3d4", passed={"w33": 3}),
+    "a lift that is never told": Case(faults={"no_finger_off": {}}, passed={"w4e=70": 1}),
     "a keyboard": Case(Uru4000Settings(reader="keyboard"), passed={"w33": 1}),
 }  # fmt: skip
 
@@ -85,13 +91,14 @@ def finger() -> NDArray[np.uint8]:
 def record(case: Case, folder: Path, socket: int) -> list[str]:
     """What the host of the facts and this reader said to one another; the arguments of umockdev-run."""
     model = Uru4000Model(case.settings)
-    if case.fault:
-        model.inject(case.fault, **case.params)  # type: ignore[arg-type]
+    for fault, params in case.faults.items():
+        model.inject(fault, **params)  # type: ignore[arg-type]
     usb = VirtualUsb(model)
     recorder = PcapRecorder(usb)
     usb.time.later(3.0, lambda: model.press(finger().tobytes()))
     usb.time.later(4.0, model.lift)
-    FactsHost(usb, challenges=READERS[case.settings.reader].challenges).run()
+    seeds = [int(seed, 0) for seed in case.seeds.split(",")]
+    FactsHost(usb, challenges=READERS[case.settings.reader].challenges, seeds=seeds).run()
     registers = model.counters().registers
     assert {order: registers[order] for order in case.passed} == case.passed
     return recorder.save(folder, socket)
@@ -105,7 +112,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for socket, (name, case) in enumerate(CASES.items(), 1):
         reader = READERS[case.settings.reader]
         recordings += record(case, folder / str(socket), socket)
-        client += [f"usb:{reader.vendor:04x}:{reader.product:04x}?port=1-{socket}", str(folder / name)]
+        client += [f"usb:{reader.vendor:04x}:{reader.product:04x}?port=1-{socket}", case.seeds, str(folder / name)]
     command = ["umockdev-run", *recordings, "--", sys.executable, "-c", CLIENT, *client]
     subprocess.run(command, cwd=ROOT, check=True, timeout=CHILD_S, capture_output=True)
     return folder

@@ -4,6 +4,8 @@ Its traffic with the simulated reader, written down, is what the driver must be 
 Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
 """
 
+from collections.abc import Sequence
+
 from simulators.uru4000 import CHALLENGES
 from tests.virtual_usb import VirtualUsb
 
@@ -14,10 +16,14 @@ PERSON_S = 10.0
 
 
 class FactsHost:
-    """One session: start-up, one capture, the end. `challenges`: the reader is one that asks."""
+    """One session: start-up, one capture, the end. `challenges`: the reader is one that asks.
 
-    def __init__(self, usb: VirtualUsb, *, challenges: bool = False) -> None:
+    `seeds`: of the keys, in order; all further ones have the last.
+    """
+
+    def __init__(self, usb: VirtualUsb, *, challenges: bool = False, seeds: Sequence[int] = (SEED,)) -> None:
         self._link = usb.open_link()
+        self._seeds = [*seeds]
         self._challenges = challenges
         self._inbox = self._link.listen(0x81, 64)
 
@@ -95,7 +101,8 @@ class FactsHost:
                 self._ask_for_key(number)
 
     def _ask_for_key(self, number: int) -> None:
-        self._link.control_out(0x40, 4, 0x33, 0, bytes([number & 0xFF]) + SEED.to_bytes(4, "little"))
+        seed = self._seeds.pop(0) if len(self._seeds) > 1 else self._seeds[0]
+        self._link.control_out(0x40, 4, 0x33, 0, bytes([number & 0xFF]) + seed.to_bytes(4, "little"))
         self._read(0x34, 4)
 
     def _read(self, register: int, size: int) -> bytes:
