@@ -8,6 +8,7 @@ order; the score of a pair with an image that cannot be used is empty.
 import csv
 import functools
 import itertools
+import math
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +25,7 @@ from rich.progress import track
 from drivers.sample import Modality, Position, Sample
 from models.compare import ready, score
 from models.finger import FingerEncoder
+from models.finger_image import PPI_RANGE
 from models.finger_template import unpack
 from models.minutiae import PIXELS_PER_INCH
 from models.template import Template
@@ -92,13 +94,25 @@ def _pair(row: dict[str, str | None], where: str) -> Pair:
 
 
 def _picture(row: dict[str, str | None], side: str, where: str) -> Picture:
-    name, resolution = row[side], row.get(f"ppi_{side}")
+    name = row[side]
     if not name:
         raise PairsError(f"{where}: names no {side}")
     try:
-        return Picture(name, float(resolution or PIXELS_PER_INCH))
+        return Picture(name, resolution(row.get(f"ppi_{side}")))
+    except ValueError as error:
+        raise PairsError(f"{where}: ppi_{side} is {error}") from None
+
+
+def resolution(text: str | None) -> float:
+    """Pixels per inch of a fingerprint image, 500 unless given. ValueError outside of what the encoder believes."""
+    low, high = PPI_RANGE
+    try:
+        value = float(text or PIXELS_PER_INCH)
     except ValueError:
-        raise PairsError(f"{where}: ppi_{side} is {resolution!r}, not a number") from None
+        value = math.nan
+    if not low <= value <= high:  # not a number is in no range
+        raise ValueError(f"{text!r}, not a resolution of {low:g} to {high:g} pixels per inch")
+    return value
 
 
 @functools.cache
@@ -113,8 +127,7 @@ def encode_finger(root: Path, picture: Picture) -> Template | None:
         image = read_grey(root / picture.path)
     except (ImageFileError, OSError):
         return None
-    resolution = picture.pixels_per_inch
-    sample = Sample(Modality.FINGER, Position.UNKNOWN, image, 8, resolution, datetime.now(UTC), "file")
+    sample = Sample(Modality.FINGER, Position.UNKNOWN, image, 8, picture.pixels_per_inch, datetime.now(UTC), "file")
     template = _finger_encoder().encode(sample)
     return template if len(unpack(template)) else None
 

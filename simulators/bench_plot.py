@@ -62,7 +62,8 @@ def _errors(axes: "Axes", curves: Mapping[str, Curve], *, peers: bool) -> None:
     axes.plot([LEAST, 1], [LEAST, 1], ":", color="grey", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlim=(LEAST, 1), ylim=(LEAST, 1), xlabel="false match rate")
     axes.set(ylabel="false non-match rate", title="Comparison (o at 0.1 %, x equal errors; the foot is 0)")
-    axes.legend(fontsize=8)
+    if curves or peers:
+        axes.legend(fontsize=8)
     axes.grid(visible=True, which="major", alpha=0.3)
 
 
@@ -78,5 +79,6 @@ def _times(axes: "Axes", searches: Sequence[SearchFigures]) -> None:
         axes.annotate(f"at most, {name}", (size, seconds), ha="center", va="bottom", fontsize=8)
     axes.margins(x=0.3)
     axes.set(xscale="log", yscale="log", xlabel="persons", ylabel="seconds", title="Search (o median, _ longest)")
-    axes.legend(fontsize=8)
+    if searches:
+        axes.legend(fontsize=8)
     axes.grid(visible=True, which="major", alpha=0.3)

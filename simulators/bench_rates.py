@@ -28,7 +28,10 @@ class Rates:
 
 
 def pairs_of(root: Path, name: str, pixels_per_inch: float) -> list[Pair]:
-    """Every two impressions of a finger, and every impression with the first of every other finger of the set."""
+    """Every two impressions of a finger, and every impression with the first of every other finger of the set.
+
+    ValueError when these are not of both kinds; OSError.
+    """
     fingers: dict[str, list[tuple[int, Picture]]] = {}
     for path in sorted((root / name).iterdir()):
         finger, _, impression = path.stem.rpartition("_")
@@ -43,6 +46,11 @@ def pairs_of(root: Path, name: str, pixels_per_inch: float) -> list[Pair]:
         for other in seen
         if other != finger
     ]
+    if not genuine or not impostor:
+        raise ValueError(
+            f"{root / name} has {len(seen)} fingers and {len(genuine)} pairs of impressions of one finger: rates need "
+            "two fingers and two impressions of one, named FINGER_IMPRESSION.png as 101_1.png"
+        )
     return genuine + impostor
 
 

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,18 +12,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from models.manifest import ModelCard, ModelError
 from simulators import bench_encode
-from simulators.bench_compare import FINGER, PROCESSES, Pair, measure
+from simulators.bench_compare import FINGER, PROCESSES, Pair, measure, resolution
 from simulators.bench_encode import EncodeFigures
 from simulators.bench_plot import PEERS, Curve, draw
 from simulators.bench_rates import Rates, curve, pairs_of, rates_of
-from simulators.bench_search import SearchFigures
+from simulators.bench_search import MOST_FINGERS, SearchFigures
 from simulators.bench_search import measure as measure_search
 from simulators.bench_yardstick import cache_folder, reference_card
 
 FOUR = frozenset({"UareU", "FVC2002_DB1_B", "FVC2002_DB2_B", "FVC2000_DB1_B"})  # on which the peers were measured
 SEARCHES = ((10_000, 2), (100_000, 2), (100_000, 1))  # persons, fingers of each
 MILLION = (1_000_000, 1)
+SIZE = re.compile(r"([0-9]{1,9})x([0-9]{1,2})")  # PERSONSxFINGERS
 WIDTH = 110  # columns of the table in the file
 
 out = Console(highlight=False, soft_wrap=True, stderr=True)
@@ -42,8 +45,17 @@ class Accuracy:
         return rates_of(self.pairs, self.scores)
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is measured so far."""
+
+    accuracy: Sequence[Accuracy]
+    encoded: EncodeFigures | None = None
+    searches: Sequence[SearchFigures] = ()
+
+
 def report(
-    folder: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("build/bench"),
+    folder: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder to write to.")] = Path("build/bench"),
     images: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder of sets, each of FINGER_IMPRESSION.png.")
     ] = None,
@@ -55,36 +67,77 @@ def report(
 ) -> None:
     """Run compare (where there are images), encode and search; write table.txt, figures.json and bench.png."""
     sizes = [_size(one) for one in persons] if persons else [*SEARCHES, *([MILLION] if million else [])]
-    folder.mkdir(parents=True, exist_ok=True)
-    accuracy = _compared(images, sets, processes) if images and sets else []
-    encoded = bench_encode.measure(bench_encode.synthetic(), reference_card(cache_folder(), wanted=True))
-    searches = [measure_search(*size, os.cpu_count() or 1) for size in sizes]
-    tables = [_rates_table(accuracy), _encode_table(encoded), _search_table(searches)]
-    with (folder / "table.txt").open("w", encoding="utf-8") as file:
-        for console in (Console(highlight=False), Console(file=file, width=WIDTH)):
-            for table in tables:
-                console.print(table)
-    _write_figures(folder / "figures.json", accuracy, encoded, searches)
-    _draw(folder / "bench.png", accuracy, searches)
+    listed = _listed(images, sets or ())
+    yardstick = _yardstick()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for found in _measured(images, listed, processes, yardstick, sizes):
+            _write_figures(folder / "figures.json", found)  # each part as soon as it is there
+        _write_tables(folder / "table.txt", found)
+        _draw(folder / "bench.png", found)
+    except OSError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _size(text: str) -> tuple[int, int]:
-    try:
-        size, fingers = (int(part) for part in text.split("x"))
-    except ValueError:
-        raise typer.BadParameter(f"{text}: a search is PERSONSxFINGERS, as 100000x2") from None
+    parts = SIZE.fullmatch(text)
+    size, fingers = (int(part) for part in parts.groups()) if parts else (0, 0)
+    if size < 1 or not 1 <= fingers <= MOST_FINGERS:
+        raise typer.BadParameter(
+            f"{text}: a search is PERSONSxFINGERS, as 100000x2, of at least one person and 1 to {MOST_FINGERS} fingers"
+        )
     return size, fingers
 
 
-def _compared(root: Path, sets: Iterable[str], processes: int) -> list[Accuracy]:
-    """Each set, and before them those that the peers were measured on, together."""
+def _listed(root: Path | None, sets: Iterable[str]) -> dict[str, list[Pair]]:
+    """The comparisons of each set, none without a folder of sets. BadParameter when a set gives no rates."""
+    names = list(sets)
+    if root is None and not names:
+        return {}
+    if root is None or not names:
+        raise typer.BadParameter("accuracy needs both: --images, a folder of sets, and --set for each of these")
     listed: dict[str, list[Pair]] = {}
-    for one in sets:
-        name, _, resolution = one.partition("=")
+    for one in names:
+        name, _, pixels_per_inch = one.partition("=")
+        if name in listed:
+            raise typer.BadParameter(f"{one}: this set is named twice")
         try:
-            listed[name] = pairs_of(root, name, float(resolution or 500))
+            listed[name] = pairs_of(root, name, resolution(pixels_per_inch))
         except (OSError, ValueError) as error:
             raise typer.BadParameter(f"{one}: {error}") from error
+    return listed
+
+
+def _yardstick() -> ModelCard | None:
+    """What encodings are timed beside, checked before anything is measured."""
+    card = reference_card(cache_folder(), wanted=True)
+    try:
+        if card is not None:
+            card.read()
+    except ModelError as error:
+        raise typer.BadParameter(str(error)) from error
+    return card
+
+
+def _measured(
+    root: Path | None,
+    listed: Mapping[str, Sequence[Pair]],
+    processes: int,
+    yardstick: ModelCard | None,
+    sizes: Iterable[tuple[int, int]],
+) -> Iterator[Report]:
+    """The report after each part of it, the whole at the end."""
+    found = Report(_compared(root, listed, processes) if root else ())
+    yield found
+    found = replace(found, encoded=bench_encode.measure(bench_encode.synthetic(), yardstick))
+    yield found
+    for size in sizes:
+        found = replace(found, searches=(*found.searches, measure_search(*size, os.cpu_count() or 1)))
+        yield found
+
+
+def _compared(root: Path, listed: Mapping[str, Sequence[Pair]], processes: int) -> list[Accuracy]:
+    """Each set, and before them those that the peers were measured on, together."""
     pairs = [pair for own in listed.values() for pair in own]
     scores = dict(zip(pairs, measure(FINGER, root, pairs, processes).scores, strict=True))
     pooled = [pair for name, own in listed.items() if name in FOUR for pair in own]
@@ -105,9 +158,9 @@ def _rates_table(accuracy: Sequence[Accuracy]) -> Table:
     return table
 
 
-def _encode_table(figures: EncodeFigures) -> Table:
+def _encode_table(figures: EncodeFigures | None) -> Table:
     table = Table("encoding of 320x416", "value", box=None, title="Time of an encoding", title_justify="left")
-    for name, value in asdict(figures).items():
+    for name, value in asdict(figures).items() if figures else ():
         table.add_row(name.replace("_", " "), "-" if value is None else str(value))
     return table
 
@@ -122,20 +175,26 @@ def _search_table(searches: Sequence[SearchFigures]) -> Table:
     return table
 
 
-def _write_figures(
-    path: Path, accuracy: Sequence[Accuracy], encoded: EncodeFigures, searches: Sequence[SearchFigures]
-) -> None:
+def _write_tables(path: Path, found: Report) -> None:
+    tables = [_rates_table(found.accuracy), _encode_table(found.encoded), _search_table(found.searches)]
+    with path.open("w", encoding="utf-8") as file:
+        for console in (Console(highlight=False), Console(file=file, width=WIDTH)):
+            for table in tables:
+                console.print(table)
+
+
+def _write_figures(path: Path, found: Report) -> None:
     figures = {
-        "compare": {one.name: asdict(one.rates) for one in accuracy},
-        "encode": asdict(encoded),
-        "search": [asdict(one) for one in searches],
+        "compare": {one.name: asdict(one.rates) for one in found.accuracy},
+        "encode": asdict(found.encoded) if found.encoded else None,
+        "search": [asdict(one) for one in found.searches],
     }
     path.write_text(json.dumps(figures, indent=1), encoding="utf-8")
 
 
-def _draw(path: Path, accuracy: Sequence[Accuracy], searches: Sequence[SearchFigures]) -> None:
-    curves = {one.name: Curve(*curve(one.pairs, one.scores)) for one in accuracy}
+def _draw(path: Path, found: Report) -> None:
+    curves = {one.name: Curve(*curve(one.pairs, one.scores)) for one in found.accuracy}
     try:
-        draw(path, curves, searches, peers="all" in curves)
+        draw(path, curves, found.searches, peers="all" in curves)
     except ImportError:
         out.print("No picture: install the extra 'bench' (matplotlib).")

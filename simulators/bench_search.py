@@ -38,6 +38,7 @@ from simulators.bench_mates import Traveller, people_of, spread
 from simulators.images import PPI_RANGE, ImageFileError
 from simulators.minutiae_synthesis import HEIGHT, WIDTH, again
 
+MOST_FINGERS = 10  # of a person
 LIMIT = 50  # candidates a probe, as in agent/watchlist.py
 SYNTHETIC_PROBES = 20
 MOST_TIMED = 20  # probes of each kind of measurement
@@ -80,7 +81,7 @@ def _several() -> None:
 @search.command()
 def finger(
     size: Annotated[int, typer.Option(min=1, help="Persons in the gallery.")],
-    fingers_each: Annotated[int, typer.Option("--fingers", min=1, max=10, help="Fingers of each.")] = 1,
+    fingers_each: Annotated[int, typer.Option("--fingers", min=1, max=MOST_FINGERS, help="Fingers of each.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Threads of a search.")] = os.cpu_count() or 1,
     mates: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder of FINGER_IMPRESSION.png to hide.")
