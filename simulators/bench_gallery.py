@@ -22,6 +22,17 @@ DISTINCT = 32 * BLOCK  # synthetic fingers; a larger gallery has these again in 
 ARRAYS = ("positions", "starts", "rows", "words", "which")
 
 
+def groups(total: int, threads: int) -> list[list[tuple[int, int]]]:
+    """First entry and number of entries of each part, in groups that threads make at a time.
+
+    No group goes beyond a multiple of DISTINCT: what lies there is made of parts of the groups before.
+    """
+    each = BLOCK * min(2 * threads, DISTINCT // BLOCK)
+    rounds = ((first, min(first + DISTINCT, total)) for first in range(0, total, DISTINCT))
+    spans = [(at, min(at + each, end)) for first, end in rounds for at in range(first, end, each)]
+    return [[(at, min(BLOCK, end - at)) for at in range(first, end, BLOCK)] for first, end in spans]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """Some entries: their fingers, and these as the search keeps them."""

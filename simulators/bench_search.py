@@ -24,7 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from drivers.sample import Position
-from models.block import BLOCK, Probe
+from models.block import Probe
 from models.calibration import fuse, load_calibration
 from models.cylinders import Rows
 from models.finger_template import FORMAT, pack
@@ -33,7 +33,7 @@ from models.minutiae import PIXELS_PER_INCH, no_minutiae
 from models.prefilter import rank_plain
 from models.template import Template
 from simulators.bench_files import writable
-from simulators.bench_gallery import POSITIONS, Crowd, Writer, opened
+from simulators.bench_gallery import POSITIONS, Crowd, Writer, groups, opened
 from simulators.bench_mates import Traveller, people_of, spread
 from simulators.images import PPI_RANGE, ImageFileError
 from simulators.minutiae_synthesis import HEIGHT, WIDTH, again
@@ -126,9 +126,7 @@ def _make(
     kept: dict[int, Rows] = {}
     with Writer(folder, fingers_each) as writer, ThreadPoolExecutor(threads) as pool:
         crowd = Crowd(size)
-        parts = [(at, min(BLOCK, total - at)) for at in range(0, total, BLOCK)]
-        groups = [parts[first : first + 2 * threads] for first in range(0, len(parts), 2 * threads)]
-        for group in track(groups, "synthesising", console=out):
+        for group in track(groups(total, threads), "synthesising", console=out):
             made = pool.map(lambda part: crowd.part(part[0], part[1], instead), group)
             for (at, count), part in zip(group, made, strict=True):
                 writer.write(at, part)
