@@ -22,7 +22,7 @@ from drivers.sensor import DeviceInfo, Sensor
 from drivers.sfm_image import DEPTH_BITS, PARAMETER_VALUE, BadRecord, Picture, read_record, record_bytes
 from drivers.sfm_link import ANSWER_S, DATA_BYTES, LOOK_BYTES, SENDINGS, Clock, NoAnswer, Response, SfmLink
 from drivers.sfm_options import SfmOptions
-from drivers.sfm_tables import DEFAULT_BAUD, EXTENDED, PLAIN, RATE_CODES, Command, Next, Parameter, Result
+from drivers.sfm_tables import DEFAULT_BAUD, EXTENDED, PLAIN, RATE_CODES, SLOWEST_BAUD, Command, Next, Parameter, Result
 from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transport, parse_url
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Sfm:
         self.close()
         with self._attachment.attempt(), self._closed_on_failure():
             link = self._set_rate(self._find(self._rates_to_try()))
+            self._learn_rate(link)
             self._set_format(link)
             info = self._info(link)
             self._link = link
@@ -154,9 +155,12 @@ class Sfm:
         self._attachment.attach(transport)
         baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
         link = SfmLink(transport, self._name, self._options.terminal, baud, self._clock)
-        link.expect_images(record_bytes(self._size[1], self._size[0], self._options.format))
         self._contact = link
+        self._expect_images(link)
         return link
+
+    def _expect_images(self, link: SfmLink) -> None:
+        link.expect_images(record_bytes(self._size[1], self._size[0], self._options.format))
 
     # Setting it up: until power-off only, and back as it was at close
 
@@ -182,6 +186,13 @@ class Sfm:
         home = self._home
         if isinstance(home, SerialUrl) and home.baud != wanted and home.baud in RATE_CODES:
             self._before[Parameter.BAUD] = RATE_CODES[home.baud]
+
+    def _learn_rate(self, link: SfmLink) -> None:
+        """Behind a socket only the module knows the rate; where it does not say, images get the time of the slowest."""
+        if not isinstance(self._url, SerialUrl):
+            code = link.read(Parameter.BAUD)
+            link.runs_at(next((rate for rate, known in RATE_CODES.items() if known == code), SLOWEST_BAUD))
+            self._expect_images(link)
 
     def _ask_for_rate(self, link: SfmLink, baud: int) -> Result | None:
         """What the module said against it. None: nothing, or its answer came at the new rate."""

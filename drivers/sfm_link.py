@@ -108,6 +108,10 @@ class SfmLink:
         self.running = False  # a scan or a transfer may be under way in the module
         self.oddity = ""  # what was heard in place of an answer, for messages
 
+    def runs_at(self, baud: int) -> None:
+        """The rate of the line, learned after the first contact; expect_images() goes by it."""
+        self._baud = baud
+
     def expect_images(self, image_bytes: int) -> None:
         """Set the deadline of an image from its size and the rate of the line."""
         blocks = image_bytes // LOOK_BYTES + 1

@@ -11,6 +11,7 @@ from drivers.errors import Retry
 DEFAULT_BAUD = 115_200
 RATE_CODES = {9600: 0x31, 19200: 0x32, 38400: 0x33, 57600: 0x34, 115_200: 0x35, 230_400: 0x36, 460_800: 0x37,
               921_600: 0x38}  # fmt: skip
+SLOWEST_BAUD = min(RATE_CODES)
 ALIVE = 0x30  # the state, in the answer to SS, of a module that waits for commands
 
 

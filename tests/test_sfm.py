@@ -270,15 +270,44 @@ def test_a_refused_rate_is_told(bench: Bench, caplog: pytest.LogCaptureFixture) 
 
 def flags(bench: Bench, command: int, *results: int, param: int | None = None) -> None:
     """The next answers to a command are these results, in place of what the module does."""
-    queue = list(results)
+    answers(bench, command, *map(Answer, results), param=param)
+
+
+def answers(bench: Bench, command: int, *instead: Answer, param: int | None = None) -> None:
+    """As flags(), with their numbers."""
+    queue = list(instead)
     hear = bench.module._obey
 
     def obey(request: Request, now: float) -> list[Burst]:
         if request.command == command and queue and param in (None, request.flag):
-            return bench.module._answer(request, Answer(queue.pop(0)), now)
+            return bench.module._answer(request, queue.pop(0), now)
         return hear(request, now)
 
     bench.module._obey = obey  # type: ignore[method-assign]
+
+
+SOCKET = "socket://127.0.0.1:4001"
+FULL = np.random.default_rng(3).integers(0, 256, (320, 272), np.uint8)
+
+
+@pytest.mark.parametrize("transfer", ["extended", "plain"])
+@pytest.mark.parametrize("rate", [9600, 57_600, 921_600])
+def test_behind_a_socket_an_image_has_the_time_of_the_module_s_own_rate(rate: int, transfer: str) -> None:
+    bench = Bench(SfmSettings(boot_s=0.0, baud=rate))
+    sensor = Sfm(SOCKET, {"transfer": transfer}, clock=bench.time.now, connect=bench.connect)
+    sensor.open()
+    bench.module.press(FULL)
+    assert (sensor.capture(5).image == FULL).all()
+
+
+@pytest.mark.parametrize("answer", [Answer(0x75), Answer(0x61, size=0x77)])
+def test_a_module_that_does_not_tell_its_rate_has_the_time_of_the_slowest(answer: Answer) -> None:
+    bench = Bench(SfmSettings(boot_s=0.0, baud=9600))
+    answers(bench, 0x03, answer, param=RATE)
+    sensor = Sfm(SOCKET, {}, clock=bench.time.now, connect=bench.connect)
+    sensor.open()
+    bench.module.press(FULL)
+    assert (sensor.capture(5).image == FULL).all()
 
 
 # Images
