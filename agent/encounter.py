@@ -34,6 +34,12 @@ class EncounterPath:
 
     def run(self, collector: Collector, first: "Future[Sample] | None" = None) -> Decision:
         """One encounter, begun by the presentation of `first` if given. Its event is durable when this returns."""
+        try:
+            return self._run(collector, first)
+        finally:
+            self.watchlist.forget_ahead()  # whatever ends it, nothing of the traveller stays
+
+    def _run(self, collector: Collector, first: "Future[Sample] | None") -> Decision:
         plan, policy = self.config.plan, self.config.policy
         encounter_id, began = str(uuid.uuid4()), self._began(first)
         taken = Collection()

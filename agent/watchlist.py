@@ -54,7 +54,7 @@ class Watchlist:
         self._clock = clock
         self._db = open_store(path, "watchlist", MIGRATIONS)
         self._galleries: dict[str, Gallery] = {}
-        self._ahead: dict[Position, _Proposed] = {}
+        self._ahead: dict[Position, Proposed] = {}
         self._agreements: dict[str, AgreementInfo] = {}
         self._references: dict[str, ReferenceInfo] = {}
         self._kinds: dict[str, Kinds] = {}
@@ -65,9 +65,14 @@ class Watchlist:
     def look_ahead(self, position: Position, probe: Template) -> None:
         """Search for one probe while another is awaited: the next search() of it has its candidates already.
 
-        Does nothing where that is done already. What it keeps is forgotten with the next search().
+        Does nothing where that is done already. What it keeps is forgotten with the next search() and
+        with every change of the list.
         """
         self._ahead[position] = self._proposed(position, probe)
+
+    def forget_ahead(self) -> None:
+        """Keep nothing of what look_ahead() was told and found."""
+        self._ahead.clear()
 
     def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
         """The references most similar to all probes together, at most `limit`. Expired ones are removed first."""
@@ -79,7 +84,7 @@ class Watchlist:
             for key, score in self._proposed(position, probe).found:
                 scores.setdefault(key, {})[position] = score
                 rates.setdefault(key, {})[position] = calibration.false_match_rate(score)
-        self._ahead.clear()
+        self.forget_ahead()
         fused = {key: self._fused(key, probes, rate) for key, rate in rates.items()}
         ranked = sorted(fused, key=lambda key: (fused[key], key))[:limit]
         found = tuple(self._candidate(key, scores[key], fused[key]) for key in ranked)
@@ -112,6 +117,7 @@ class Watchlist:
             self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
             self._references[reference.reference_id] = info_of(reference)
             self._kinds[reference.reference_id] = kinds_of(reference)
+        self.forget_ahead()
         self._galleries = galleries
 
     def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
@@ -128,6 +134,7 @@ class Watchlist:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         for reference_id in gone:
             del self._references[reference_id], self._kinds[reference_id]
+        self.forget_ahead()
         self._galleries = {f: g.changed((), frozenset(gone)) for f, g in self._galleries.items()}
         return gone
 
@@ -187,12 +194,12 @@ class Watchlist:
         counts = {p: comparable(p, probe.format, kinds) for p, probe in probes.items()}
         return fuse([any_of(rates.get(position, 1.0), count) for position, count in counts.items() if count])
 
-    def _proposed(self, position: Position, probe: Template) -> "_Proposed":
+    def _proposed(self, position: Position, probe: Template) -> "Proposed":
         gallery = self._galleries.get(probe.format)
         known = self._ahead.get(position)
         if known is not None and known.probe == probe and known.gallery is gallery:
             return known
-        return _Proposed(probe, gallery, tuple(gallery.search(probe, position, SHORT_LIST)) if gallery else ())
+        return Proposed(probe, gallery, tuple(gallery.search(probe, position, SHORT_LIST)) if gallery else ())
 
     def _galleries_with(self, added: Mapping[str, Sequence[Entry]]) -> dict[str, Gallery]:
         galleries = dict(self._galleries)
@@ -241,7 +248,7 @@ class Watchlist:
 
 
 @dataclass(frozen=True, slots=True)
-class _Proposed:
+class Proposed:
     """What a gallery found for a probe."""
 
     probe: Template

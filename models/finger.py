@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from drivers.sample import Modality, Sample
 from models.encoder import Encoder, Quality
-from models.finger_image import Image, Mask, Prepared, prepare
+from models.finger_image import Image, Mask, Prepared, possible, prepare
 from models.finger_quality import judge, look
 from models.finger_template import FORMAT, pack
 from models.manifest import ModelCard, load_card
@@ -76,7 +76,8 @@ class FingerEncoder:
     def _extract(self, sample: Sample) -> Extraction:
         prepared = prepare(sample.image, sample.pixels_per_inch)
         looks = look(prepared)
-        found = self._detect(prepared) if looks.worth_reading else no_minutiae(prepared.width, prepared.height)
+        readable = looks.worth_reading and possible(sample.pixels_per_inch)
+        found = self._detect(prepared) if readable else no_minutiae(prepared.width, prepared.height)
         quality = judge(looks, found)
         return Extraction(found.with_quality(quality.score), quality)
 

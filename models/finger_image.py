@@ -41,10 +41,14 @@ class Prepared:
     height: int
 
 
+def possible(pixels_per_inch: float) -> bool:
+    """Whether a fingerprint sensor can have this resolution; a sample that says another has no features."""
+    return PPI_RANGE[0] <= pixels_per_inch <= PPI_RANGE[1]
+
+
 def at_500_ppi(image: NDArray[np.uint8], pixels_per_inch: float) -> Image:
     """The image at 500 ppi, its middle if it is larger than MAX_FRAME; an impossible resolution is taken for 500."""
-    plausible = PPI_RANGE[0] <= pixels_per_inch <= PPI_RANGE[1]
-    factor = PIXELS_PER_INCH / pixels_per_inch if plausible else 1.0
+    factor = PIXELS_PER_INCH / pixels_per_inch if possible(pixels_per_inch) else 1.0
     limit = int(MAX_FRAME / factor)
     grey = image[_middle(image.shape[0], limit), _middle(image.shape[1], limit)].astype(np.float32)
     if abs(factor - 1) < 1e-3 or min(image.shape) < 2:

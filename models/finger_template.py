@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from models.cylinder_kernel import described_block
 from models.cylinders import Rows, rows_of
@@ -32,6 +33,9 @@ from models.template import Template, TemplateError
 
 FORMAT = "finger-minutiae/2"
 BARE = "finger-minutiae/1"
+
+RIDGE_APART = 8.0  # pixels: ridges are about 9 apart
+CROWD = 0.4  # of the minutiae nearer than that to another: of 80 real prints none had more than 0.07
 
 _MAGIC = b"KFM"
 _HEADER = struct.Struct("<3sBHHBB")
@@ -78,8 +82,8 @@ class _Read:
 
 
 def pack(minutiae: Minutiae) -> Template:
-    """The template; of more than 255 minutiae the best. TemplateError when a value does not fit."""
-    kept = minutiae.best(MAX_MINUTIAE)
+    """The template: the best 255 minutiae, of a crowd those apart. TemplateError when a value does not fit."""
+    kept = _uncrowded(minutiae.best(len(minutiae))).best(MAX_MINUTIAE)
     rows = np.empty(len(kept), _ROW)
     columns = (kept.x, kept.y, kept.direction, kept.kind, kept.qualities)
     for name, values in zip(_ROW.names or (), columns, strict=True):
@@ -95,7 +99,10 @@ def pack(minutiae: Minutiae) -> Template:
 def unpack(template: Template) -> Minutiae:
     """The minutiae, best quality first. TemplateError: another format, cut short, too long, or inconsistent."""
     described([template])
-    return _minutiae(template, _CURRENT)
+    found = _minutiae(template, _CURRENT)
+    if _crowded(found):
+        raise TemplateError(f"{FORMAT}: the minutiae lie closer together than ridges do")
+    return found
 
 
 def current(template: Template) -> Template:
@@ -123,6 +130,31 @@ def described(templates: Sequence[Template]) -> Described:
     if not _consistent(made):
         raise TemplateError(f"{FORMAT}: the descriptors are not those of the minutiae")
     return made
+
+
+def _crowded(minutiae: Minutiae) -> bool:
+    """Whether these can be of no finger: two crowds are alike wherever they come from."""
+    return len(minutiae) > 1 and bool((_to_nearest(_points(minutiae)) < RIDGE_APART).mean() > CROWD)
+
+
+def _uncrowded(minutiae: Minutiae) -> Minutiae:
+    """All minutiae; of a crowd only those that lie a ridge apart from each better one."""
+    if not _crowded(minutiae):
+        return minutiae
+    points, kept = _points(minutiae), list[int]()
+    for number, point in enumerate(points):
+        if not kept or np.hypot(*(points[kept] - point).T).min() >= RIDGE_APART:
+            kept.append(number)
+    return minutiae.take(np.array(kept, np.intp))
+
+
+def _points(minutiae: Minutiae) -> NDArray[np.float64]:
+    return np.stack([minutiae.x, minutiae.y], axis=1).astype(np.float64)
+
+
+def _to_nearest(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    found, _ = KDTree(points).query(points, 2)
+    return np.asarray(found[:, 1])
 
 
 def _minutiae(template: Template, layout: _Layout) -> Minutiae:

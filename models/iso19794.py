@@ -30,6 +30,7 @@ _FORMAT = b"FMR\0"
 _VERSION = b" 20\0"
 _CM_PER_INCH = 2.54
 _RESOLUTION = round(PIXELS_PER_INCH / _CM_PER_INCH)  # 197 pixels per cm, which is 500.4 ppi, stands for 500
+LEAST_PER_CM, MOST_PER_CM = 39, 1575  # 100 to 4000 ppi: no sensor of fingers has less or more
 _COORDINATE_MASK = 0x3FFF  # 14 bits; above them two bits of kind
 _ANGLE_STEP = TURN // 256
 _MAX_VIEWS = 255
@@ -68,8 +69,13 @@ def from_record(data: bytes) -> list[FingerView]:
     _, _, length, _, width, height, x_resolution, y_resolution, views = reader.take(_HEADER, "header")
     if length != len(data):
         raise TemplateError(f"{_NAME}: the header says {length} bytes, there are {len(data)}")
-    if not (x_resolution and y_resolution and views):
-        raise TemplateError(f"{_NAME}: the header has no resolution or no finger view")
+    if not views:
+        raise TemplateError(f"{_NAME}: the header has no finger view")
+    for resolution in (x_resolution, y_resolution):
+        if not LEAST_PER_CM <= resolution <= MOST_PER_CM:
+            raise TemplateError(
+                f"{_NAME}: a resolution of {resolution} pixels per cm; {LEAST_PER_CM} to {MOST_PER_CM} can be"
+            )
     frame = _Frame(width, height, _factor(x_resolution), _factor(y_resolution))
     found = [_read_view(reader, frame) for _ in range(views)]
     reader.expect_end()

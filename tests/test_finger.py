@@ -1,6 +1,8 @@
 """Fingerprint images to templates: what is found, what quality says, and that no image whatever does harm."""
 
 import dataclasses
+import itertools
+import math
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +20,7 @@ from models.compare import compare
 from models.encoder import Flaw, Quality
 from models.finger import FingerEncoder, pad
 from models.finger_image import MAX_SIDE, at_500_ppi, foreground, prepare
-from models.finger_template import FORMAT, pack, unpack
+from models.finger_template import FORMAT, RIDGE_APART, pack, unpack
 from models.minutiae import MAX_MINUTIAE, Kind, Minutiae, no_minutiae
 from models.session import Session
 from models.template import Template, TemplateError
@@ -230,8 +232,9 @@ def test_a_huge_frame_is_read_in_its_middle_and_in_bounded_time(
 
 
 @pytest.mark.parametrize("pixels_per_inch", [0.0, -1.0, 1e-9, 1e12, float("nan"), float("inf")])
-def test_an_impossible_resolution_is_taken_for_500(pixels_per_inch: float) -> None:
-    assert at_500_ppi(touch(1, 1), pixels_per_inch).shape == (288, 256)
+def test_of_an_impossible_resolution_nothing_is_read(pixels_per_inch: float) -> None:
+    assert at_500_ppi(touch(1, 1), pixels_per_inch).shape == (288, 256)  # whatever it says it takes no more memory
+    assert _assess(touch(1, 1), pixels_per_inch).score == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -322,11 +325,14 @@ def test_padding_centres_the_image_in_multiples_of_32(height: int, width: int) -
 # --- the stored form -----------------------------------------------------------------------------------------------
 
 
+ROOMY = 2000  # pixels of a side, from which on random minutiae are no crowd
+
+
 @st.composite
-def minutiae_of(draw: st.DrawFn, most: int = MAX_MINUTIAE) -> Minutiae:
+def minutiae_of(draw: st.DrawFn, most: int = MAX_MINUTIAE, least_side: int = ROOMY) -> Minutiae:
     count = draw(st.integers(0, most))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    width, height = draw(st.integers(1, 65_535)), draw(st.integers(1, 65_535))
+    width, height = (draw(st.integers(least_side, 65_535)) for _ in range(2))
     return Minutiae(
         width,
         height,
@@ -350,13 +356,23 @@ def test_what_is_packed_comes_back(minutiae: Minutiae) -> None:
     assert _fields(unpack(template)) == _fields(minutiae.best(len(minutiae)))
 
 
+@given(minutiae_of(least_side=1))
+def test_of_a_crowd_those_come_back_that_lie_a_ridge_apart(minutiae: Minutiae) -> None:
+    found = unpack(pack(minutiae))
+    before, after = ({*zip(one.x.tolist(), one.y.tolist(), strict=True)} for one in (minutiae, found))
+    assert after <= before
+    assert len(found) or not len(minutiae)
+    apart = [math.dist(one, other) for one, other in itertools.combinations(after, 2)]
+    assert len(found) == len(minutiae) or min(apart, default=RIDGE_APART) >= RIDGE_APART
+
+
 def test_of_more_than_255_minutiae_the_best_are_kept() -> None:
     count = 400
     quality = np.arange(count) % 101
     many = dataclasses.replace(
         no_minutiae(500, 500),
-        x=np.arange(count).astype(np.uint16),
-        y=np.zeros(count, np.uint16),
+        x=(20 * (np.arange(count) % 20)).astype(np.uint16),
+        y=(20 * (np.arange(count) // 20)).astype(np.uint16),
         direction=np.zeros(count, np.uint16),
         kind=np.ones(count, np.uint8),
         qualities=quality.astype(np.uint8),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from drivers.sample import Modality, Position, Sample
 from models.calibration import load_calibration
-from models.compare import compare
+from models.compare import compare, ready, score
 from models.encoder import Entry
 from models.finger_template import FORMAT, pack, unpack
 from models.gallery import FingerGallery
@@ -24,6 +24,7 @@ from models.template import Template, TemplateError
 from simulators.bench_compare import Picture, compare_fingers, encode_finger
 from tests.conftest import finger_encoder, template_of, touch
 
+END_OF_DESCRIPTORS = 1578  # of a template; from there on minutiae
 STRANGER = 1e-3  # rate above which two fingers are not taken for one
 Image8 = NDArray[np.uint8]
 
@@ -82,6 +83,23 @@ def test_a_hostile_template_is_like_no_finger(name: str) -> None:
     hostile = pack(HOSTILE[name])
     for seed in range(1, 5):
         assert _rate(hostile, template_of(seed, 1)) > STRANGER
+
+
+@pytest.mark.parametrize("count", [20, 160, 255])
+@pytest.mark.parametrize("side", [1, 4, 32, 48, 64, 128])
+def test_crowds_of_minutiae_are_not_like_each_other(side: int, count: int) -> None:
+    """Random ones, in places too small for so many ridges."""
+    crowds = [ready(pack(_minutiae(100 + n, count, side, side))) for n in range(20)]
+    best = max(score(one, other) for n, one in enumerate(crowds) for other in crowds[:n])
+    assert load_calibration(FORMAT).false_match_rate(best) > 1e-4
+
+
+def test_a_crowd_that_says_it_is_a_template_is_refused() -> None:
+    whole = bytearray(pack(_minutiae(100, 160)).data)
+    rows = np.frombuffer(whole, "<u2", offset=END_OF_DESCRIPTORS).reshape(-1, 4)
+    rows[:, :2] //= 8  # x and y
+    with pytest.raises(TemplateError, match="closer together than ridges"):
+        unpack(Template(FORMAT, bytes(whole)))
 
 
 def test_hostile_templates_in_a_gallery_are_nobody_and_hide_nobody() -> None:

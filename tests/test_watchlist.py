@@ -1,5 +1,6 @@
 """The watchlist: found when there, gone when removed or expired (from the disk too), the same after a restart."""
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -14,7 +15,7 @@ from agent.errors import StoreError
 from agent.event import Category
 from agent.reference import Reference
 from agent.schema import open_store
-from agent.watchlist import Watchlist
+from agent.watchlist import Proposed, Watchlist
 from agent.watchlist_store import MIGRATIONS
 from drivers.sample import Position
 from models.gallery import FingerGallery
@@ -136,6 +137,26 @@ def test_what_has_been_looked_up_ahead_is_of_that_probe_and_that_list(watchlist:
     watchlist.look_ahead(INDEX, template_of(BOB, 1))
     watchlist.remove(["r102"])
     assert found(watchlist, BOB) == []
+
+
+@pytest.mark.parametrize("change", ["remove", "add", "forget"])
+def test_nothing_is_kept_for_a_search_that_does_not_come(watchlist: Watchlist, clock: FakeClock, change: str) -> None:
+    """Neither the traveller's probe nor who has left the list."""
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    watchlist.look_ahead(INDEX, template_of(ALICE, 1))
+    assert in_memory(Proposed)
+    changes: dict[str, Callable[[], object]] = {
+        "remove": lambda: watchlist.remove(["r101"]),
+        "add": lambda: watchlist.add(reference(clock, BOB), AGREEMENT),
+        "forget": watchlist.forget_ahead,
+    }
+    changes[change]()
+    assert not in_memory(Proposed)
+
+
+def in_memory(kind: type) -> list[object]:
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, kind)]
 
 
 def test_candidates_come_best_first_and_no_more_than_asked_for(watchlist: Watchlist, clock: FakeClock) -> None:
