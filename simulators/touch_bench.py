@@ -9,13 +9,15 @@ lift, finger, counters. Standard library only: Debian's own Python runs it.
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from simulators.bench_usb import Bench, Device
 from simulators.nb1010 import Nb1010Model
 from simulators.remote import Answer
-from simulators.uru4000 import Uru4000Model, Uru4000Settings
+from simulators.uru4000 import Uru4000Model
+from simulators.uru4000_choice import Choice
 from simulators.usbip_binding import FULL_SPEED
 
 SETTINGS_VARIABLE = "KIOSK_SIM_TOUCH"  # JSON of a TouchSettings; the process has no arguments for it
@@ -23,12 +25,12 @@ SETTINGS_VARIABLE = "KIOSK_SIM_TOUCH"  # JSON of a TouchSettings; the process ha
 
 @dataclass(frozen=True, slots=True)
 class TouchSettings:
-    """One unit. `finger`: a file of pixels, on the sensor when it is plugged in; `reader`: of the U.are.U family."""
+    """One unit. `finger`: a file of pixels, on it when it is plugged in; `choice`: fields of a Choice, of a U.are.U."""
 
     seed: int = 0
     pace: bool = False
     finger: str = ""
-    reader: str = "4500"
+    choice: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """As the environment variable carries it."""
@@ -42,7 +44,7 @@ def _settings() -> TouchSettings:
 def uru4000() -> Bench:
     """A reader of the U.are.U family, a 4500 unless told otherwise."""
     settings = _settings()
-    model = Uru4000Model(Uru4000Settings(reader=settings.reader), settings.seed)
+    model = Uru4000Model(Choice(**settings.choice).settings(), settings.seed)
 
     def counters() -> Answer:
         seen = model.counters()

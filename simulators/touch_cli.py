@@ -1,6 +1,7 @@
 """kiosk-sim sfm, uru4000, nb1010: touch sensors without hardware, on the wires that they have."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +32,8 @@ from simulators.sfm import SfmSettings
 from simulators.sfm_rig import SfmRig
 from simulators.touch_bench import TouchSettings
 from simulators.touch_rig import TouchRig
-from simulators.uru4000 import READERS, Uru4000Settings
+from simulators.uru4000 import READERS, TELLS
+from simulators.uru4000_choice import Choice
 
 Pressed = Annotated[bool, typer.Option("--pressed", help="Start with the finger on the sensor")]
 Pace = Annotated[bool, typer.Option("--pace", help="Bytes take the time that they take on the real wire")]
@@ -39,6 +41,18 @@ Seed = Annotated[int, typer.Option(help="Seed of the faults' randomness")]
 Via = Annotated[str, typer.Option(help="usbip, or libusb: on a simulated machine, for PROGRAM alone")]
 Program = Annotated[list[str] | None, typer.Argument(help="With --via libusb: what runs there, behind --")]
 Port = Annotated[int, typer.Option(help="TCP port of this machine to export the device on; 0: any that is free")]
+
+Blocks = Annotated[
+    str,
+    typer.Option(
+        metavar="FLAGS:LINES,...",
+        help="How the image is cut, such as 2:72,82:60,1:2,2:155; flags in hexadecimal: 1 not sent, 2 scrambled, "
+        "4 the key is held, 80 the key changes",
+    ),
+]
+Tells = Annotated[
+    str, typer.Option(help=f"Whether it says at once that a finger is there already, or gone: {', '.join(TELLS)}")
+]
 
 
 def sfm(
@@ -108,6 +122,11 @@ def uru4000(
     pressed: Pressed = False,
     pace: Pace = False,
     reader: Annotated[str, typer.Option(help=f"One of {', '.join(READERS)}")] = "4500",
+    blocks: Blocks = "",
+    clear: Annotated[bool, typer.Option("--clear", help="The image is not scrambled")] = False,
+    asleep: Annotated[bool, typer.Option("--asleep", help="It is in low power when it is plugged in")] = False,
+    hung: Annotated[bool, typer.Option("--hung", help="It hangs when it is plugged in, until it is restarted")] = False,
+    tells: Tells = "always",
     seed: Seed = 0,
     control: Control = None,
     via: Via = "usbip",
@@ -116,15 +135,14 @@ def uru4000(
     """Run a simulated U.are.U or Microsoft reader: over USB/IP until Ctrl-C, or via libusb until PROGRAM ends."""
     with plainly():
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
-        if reader not in READERS:
-            raise ValueError(f"there is no reader {reader!r}; choose one of {', '.join(READERS)}")
+        choice = Choice(reader, blocks, clear, asleep, hung, tells)
+        settings = choice.settings()
         if on_a_machine(via, program, port):
             known = READERS[reader]
             url = f"usb:{known.vendor:04x}:{known.product:04x}"
-            one = TouchSettings(seed=seed, pace=pace, reader=reader)
+            one = TouchSettings(seed=seed, pace=pace, choice=asdict(choice))
             unit = Unit("uru4000", uru4000_rig.kind_of(known), uru4000_rig.VIEW, url, one)
             raise typer.Exit(run_unit(unit, program or [], shown, link, control, pressed=pressed))
-        settings = Uru4000Settings(reader=reader)
         place = link or default_link()
         rig = uru4000_rig.Uru4000Rig(settings, place, port=port, pace=pace, control=control, seed=seed, say=say)
         _run(rig, shown, {"image sent": "images_sent", "woken": "wakings"}, pressed=pressed)

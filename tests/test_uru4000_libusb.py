@@ -86,7 +86,7 @@ def answers(remote: SensorRemote) -> bool:
 @contextmanager
 def machine(folder: Path, *command: str, reader: str = "4500") -> Iterator[SensorRemote]:
     """`command` on a machine with a simulated 4500 that has a finger on it, and the control socket."""
-    environment = os.environ | {SETTINGS_VARIABLE: str(TouchSettings(reader=reader))}
+    environment = os.environ | {SETTINGS_VARIABLE: str(TouchSettings(choice={"reader": reader}))}
     pixels, remote = folder / "finger", SensorRemote(control=folder / "control")
     pixels.write_bytes(finger().tobytes())
     bench = ["-m", "simulators.umockdev_binding", "simulators.touch_bench:uru4000", "--control", str(remote.control)]

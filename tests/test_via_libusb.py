@@ -66,6 +66,18 @@ def test_the_agent_captures_from_the_simulated_reader_into_the_folder_of_the_cal
 
 
 @needs_umockdev
+def test_the_reader_that_was_described_is_the_one_that_is_plugged_in(tmp_path: Path, link: Path) -> None:
+    program = agent("capture", "uru4000", "usb:05ba:0007", "--out", "x.png")
+    described = ["--reader", "4000", "--blocks", "2:72,82:60,1:2,2:155", "--asleep", "--person", "7", "--pressed"]
+    done = run(kiosk_sim("uru4000", link, *described, program=program), tmp_path)
+    assert done.returncode == 0, done.stderr
+    image, shown = np.asarray(Image.open(tmp_path / "x.png")), finger(VIEW)
+    assert (image[134:288] == shown[134:288]).all()
+    assert (image[132] == image[134]).all()  # two rows that are not sent, after the change of the key
+    assert (image[:131] == shown[:131]).mean() > 0.99
+
+
+@needs_umockdev
 def test_the_agent_shows_the_simulated_reader_as_free_with_its_firmware(tmp_path: Path, link: Path) -> None:
     done = run(kiosk_sim("uru4000", link, program=agent("sensors")), tmp_path)
     (row,) = [line for line in done.stdout.splitlines() if "usb:05ba:000a?port=1-1" in line]
