@@ -20,7 +20,7 @@ from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
 from drivers.sfm_image import DEPTH_BITS, PARAMETER_VALUE, BadRecord, Picture, read_record, record_bytes
-from drivers.sfm_link import ANSWER_S, DATA_BYTES, LOOK_BYTES, SENDINGS, Clock, NoAnswer, Response, SfmLink
+from drivers.sfm_link import AGAIN_S, ANSWER_S, DATA_BYTES, LOOK_BYTES, SENDINGS, Clock, NoAnswer, Response, SfmLink
 from drivers.sfm_options import SfmOptions
 from drivers.sfm_tables import DEFAULT_BAUD, EXTENDED, PLAIN, RATE_CODES, SLOWEST_BAUD, Command, Next, Parameter, Result
 from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transport, parse_url
@@ -31,9 +31,11 @@ MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
 
 GREETINGS = 3  # at each rate
 OWN_TIMEOUT_S = 20.0  # a module waits so long for a finger at most, unless it was told to wait for ever
+RESTORINGS = 3  # a cancel may be waiting at close, and another come meanwhile
 READINGS = 3  # of one scan, while its image arrives damaged, before the person is asked again
 ADVICE = "is it powered and wired, and at this rate? (baud in the URL, options probe_bauds, terminal)"
 ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate? (option terminal)"
+ADVICE_REFUSAL = "if no other host uses it, switch it off and on"
 
 
 class Sfm:
@@ -101,7 +103,7 @@ class Sfm:
         """Put back what was changed in the module, as far as it answers, and give the port back."""
         link, self._contact, self._link = self._contact, None, None
         if link is not None:
-            with suppress(SensorError, Cancelled):
+            with suppress(SensorError):
                 self._restore_all_the_same(link)
         self._before.clear()
         self._attachment.detach()
@@ -138,15 +140,17 @@ class Sfm:
 
     def _find(self, urls: list[Url]) -> SfmLink:
         """Greet at each rate; go on with the first that answers."""
-        oddity = ""
+        oddity = refusal = ""
         for url in urls:
             link = self._attach(url)
             if link.greet(GREETINGS):
                 self._url = url
                 return link
-            oddity = oddity or link.oddity
+            oddity, refusal = oddity or link.oddity, refusal or link.refusal
         rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
         at = f" at {', '.join(rates)} baud" if rates else ""
+        if refusal:
+            raise ProtocolError(f"{self._name}: answers{at} but does not come to rest: {refusal}; {ADVICE_REFUSAL}")
         raise ProtocolError(f"{self._name}: no answer{at}{oddity}; {ADVICE if rates else ADVICE_SOCKET}")
 
     def _attach(self, url: Url) -> SfmLink:
@@ -174,7 +178,7 @@ class Sfm:
         refusal = self._ask_for_rate(link, wanted)
         if refusal is not None:
             self._before.pop(Parameter.BAUD, None)
-            log.warning("%s: refuses %d baud: %s (0x%02X)", self._name, wanted, refusal.meaning, refusal.code)
+            log.warning("%s: refuses %d baud: %s", self._name, wanted, refusal)
             return link
         link = self._find([replace(now, baud=wanted), now])
         if self._url == now:
@@ -213,10 +217,10 @@ class Sfm:
 
     def _restore_all_the_same(self, link: SfmLink) -> None:
         """Restore even if a cancel is still to be spent: the sensor remembers it, and it ends the next capture."""
-        try:
-            self._restore(link)
-        except Cancelled:
-            self._restore(link)
+        for _ in range(RESTORINGS):
+            with suppress(Cancelled):
+                self._restore(link)
+                return
 
     def _restore(self, link: SfmLink) -> None:
         """Undo what was set, the rate last."""
@@ -229,7 +233,7 @@ class Sfm:
     def _accept(self, answer: Result, what: str) -> None:
         """ProtocolError unless the module said ok."""
         if answer.then is not Next.GO_ON:
-            raise ProtocolError(f"{self._name}: {what} refused: {answer.meaning} (0x{answer.code:02X})")
+            raise ProtocolError(f"{self._name}: {what} refused: {answer}")
 
     def _info(self, link: SfmLink) -> DeviceInfo:
         firmware, serial = link.read(Parameter.FIRMWARE), link.read(Parameter.SERIAL)
@@ -262,8 +266,8 @@ class Sfm:
         link.ready()
         return seen is not None and seen.result.then is not Next.POLL_AGAIN
 
-    def _await_finger(self, link: SfmLink, deadline: float) -> int | None:
-        """Wait for a scan; the bytes of its image, or None when the response that told them was lost."""
+    def _await_finger(self, link: SfmLink, deadline: float) -> Response | None:
+        """Wait for a scan; the response that announces its image, or None when that was lost."""
         while (left := deadline - self._clock()) > 0:
             seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S))
             if seen is not None and seen.result.then is not Next.POLL_AGAIN:
@@ -283,46 +287,63 @@ class Sfm:
             if seen.result.then is Next.FALL_BACK and self._transfer is EXTENDED and self._options.transfer == "auto":
                 log.info("%s: knows no extended transfer", self._name)
                 self._transfer = PLAIN
-            elif seen.result.then is not Next.SEND_AGAIN:
+            elif seen.result.then is Next.SEND_AGAIN:
+                link.pause(AGAIN_S)
+            else:
                 self._accept(seen.result, self._transfer.scan.name)
-            trouble = f"{seen.result.meaning} (0x{seen.result.code:02X})"
+            trouble = str(seen.result)
         raise ProtocolError(f"{self._name}: {SENDINGS} times: {trouble}")
 
     # The image
 
-    def _announced(self, link: SfmLink, command: Command, seen: Response | None) -> int | None:
-        """The bytes of the image that follows. None: the response that tells them was lost."""
+    def _announced(self, link: SfmLink, command: Command, seen: Response | None) -> Response | None:
+        """The response that announces an image, or why it cannot be sent now. None: it was lost."""
         while seen is not None and seen.result.then is Next.WAIT_ON:
             seen = link.hear(command, ANSWER_S)
         if seen is not None and isinstance(seen.result.then, Retry):
             raise CaptureRetry(seen.result.then, seen.result.meaning)
-        return seen.size if seen is not None and seen.result.then is Next.GO_ON else None
+        if seen is not None and seen.result.then in (Next.REOPEN, Next.FALL_BACK):
+            self._accept(seen.result, command.name)
+        return seen
 
-    def _fetch(self, link: SfmLink, announced: int | None) -> Picture:
-        """The image that was scanned. When it arrives damaged the module sends it again."""
+    def _fetch(self, link: SfmLink, announced: Response | None) -> Picture:
+        """The image that was scanned. When it arrives damaged, or cannot be sent yet, the module sends it again."""
         found = self._read(link, self._transfer.scan, announced)
         for _ in range(READINGS - 1):
             if isinstance(found, Picture):
                 break
-            link.ready()
-            link.start(self._transfer.read, DATA_BYTES)
-            announced = self._announced(link, self._transfer.read, link.hear(self._transfer.read, ANSWER_S))
+            announced = self._announced_again(link, put_off=_is_put_off(announced))
             found = self._read(link, self._transfer.read, announced)
         if isinstance(found, Picture):
             return found
+        if _is_put_off(announced):
+            raise ProtocolError(f"{self._name}: {READINGS} times: {found}")
         raise CaptureRetry(Retry.MOVED, found)
 
-    def _read(self, link: SfmLink, command: Command, announced: int | None) -> Picture | str:
+    def _announced_again(self, link: SfmLink, *, put_off: bool) -> Response | None:
+        if put_off:
+            link.pause(AGAIN_S)
+        link.ready()
+        link.start(self._transfer.read, DATA_BYTES)
+        return self._announced(link, self._transfer.read, link.hear(self._transfer.read, ANSWER_S))
+
+    def _read(self, link: SfmLink, command: Command, announced: Response | None) -> Picture | str:
         """The picture, or what was damaged."""
         if announced is None:
             return "the announcement of an image was lost"
-        upload = link.receive(self._transfer, command, announced)
+        if announced.result.then is not Next.GO_ON:
+            return str(announced.result)
+        upload = link.receive(self._transfer, command, announced.size)
         if upload.damage:
             return upload.damage
         try:
             return read_record(upload.record, self._name)
         except BadRecord as bad:
             return str(bad)
+
+
+def _is_put_off(announced: Response | None) -> bool:
+    return announced is not None and announced.result.then is Next.SEND_AGAIN
 
 
 def _characters(word: int) -> str:

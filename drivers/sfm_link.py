@@ -29,7 +29,8 @@ LATE_S = 3.0  # the same where the answer before it is still to come: an exchang
 GREETING_S = 0.3  # the same for the first contact: after power-on nothing is heard, so ask again soon
 GAP_S = 0.5  # longest silence inside an image
 SURPLUS_S = 0.02  # after the end of a plain image: bytes that arrive so soon are too many
-SENDINGS = 3  # of one command whose answer was damaged, before the device is called unwell
+SENDINGS = 3  # of one command whose answer was damaged or put it off, before the device is called unwell
+AGAIN_S = 0.3  # so long after a module that is busy it is asked again
 REFUSALS = 3  # data packets of one image that may arrive damaged and be sent again
 BITS_PER_BYTE = 10  # 8N1
 DEADLINE_FACTOR, DEADLINE_EXTRA_S = 1.5, 2.0  # an image may take its time on the wire times this, and this
@@ -52,6 +53,16 @@ class Response:
     result: Result
     param: int
     size: int
+
+    @property
+    def at_rest(self) -> bool:
+        """Of STATUS: the module waits for a command."""
+        return self.result.then is Next.GO_ON and self.param == ALIVE
+
+    @property
+    def refusal(self) -> str:
+        """As messages name it, where it is not what was hoped for."""
+        return f"state 0x{self.param:02X}" if self.result.then is Next.GO_ON else str(self.result)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -107,6 +118,7 @@ class SfmLink:
         self._owed = False  # the answer to what was sent last: it may come late
         self.running = False  # a scan or a transfer may be under way in the module
         self.oddity = ""  # what was heard in place of an answer, for messages
+        self.refusal = ""  # what a module that does answer says in place of being at rest
 
     def runs_at(self, baud: int) -> None:
         """The rate of the line, learned after the first contact; expect_images() goes by it."""
@@ -122,20 +134,29 @@ class SfmLink:
 
     def greet(self, tries: int) -> bool:
         """Bring the module to rest, whatever a former owner left. False: nobody answers."""
-        return any(self._rest(GREETING_S) for _ in range(tries))
+        return self._comes_to_rest(tries, GREETING_S)
 
     def ready(self) -> None:
         """Have the module wait for a command. ProtocolError: it does not answer, or does not stop."""
         if not self.running:
             self.ask(STATUS)
             return
-        if not any(self._rest(ANSWER_S) for _ in range(SENDINGS)):
-            raise NoAnswer(f"{self._name}: does not come to rest{self.oddity}")
+        if not self._comes_to_rest(SENDINGS, ANSWER_S):
+            said = f": {self.refusal}" if self.refusal else self.oddity
+            raise NoAnswer(f"{self._name}: does not come to rest{said}")
 
     def hang_up(self) -> None:
         """Tell the module to stop, without waiting."""
         if self.running:
             self._send(CANCEL)
+
+    def _comes_to_rest(self, tries: int, silence: float) -> bool:
+        for left in reversed(range(tries)):
+            if self._rest(silence):
+                return True
+            if self.refusal and left:
+                self.pause(AGAIN_S)
+        return False
 
     def _rest(self, silence: float) -> bool:
         """Cancel what runs; the answer to STATUS comes behind all that was on its way."""
@@ -143,13 +164,20 @@ class SfmLink:
         self._response(CANCEL, GREETING_S, self._image_s)  # an idle module may have nothing to say to it
         self._send(STATUS)
         answer = self._response(STATUS, silence, silence + self._image_s)
-        at_rest = answer is not None and answer.result.then is Next.GO_ON and answer.param == ALIVE
+        at_rest = answer is not None and answer.at_rest
+        self.refusal = "" if answer is None or at_rest else answer.refusal
         self.running = self.running and not at_rest
         return at_rest
 
     def ask(self, command: Command, parameter: int = 0, value: int = 0) -> Response:
-        """Send a command and wait for its answer; again when it was damaged on the way. Behind it nothing is left."""
+        """Send a command and wait for its answer; again when it was damaged on the way, or the module is busy.
+
+        Behind it nothing is left.
+        """
+        trouble, put_off = "", False
         for _ in range(SENDINGS):
+            if put_off:
+                self.pause(AGAIN_S)
             if command.code == self._sent.command and command is not STATUS:
                 self.ask(STATUS)  # or a second copy of the last answer would be taken for this one's
             patience = LATE_S if self._owed else ANSWER_S
@@ -159,7 +187,9 @@ class SfmLink:
                 raise NoAnswer(f"{self._name}: no answer to {command.name} in {patience:g} s")
             if answer is not None and answer.result.then is not Next.SEND_AGAIN:
                 return answer
-        raise NoAnswer(f"{self._name}: no whole answer to {command.name} in {SENDINGS} tries{self.oddity}")
+            trouble = self.oddity if answer is None else f": {answer.result}"
+            put_off = answer is not None
+        raise NoAnswer(f"{self._name}: {command.name} was sent {SENDINGS} times in vain{trouble}")
 
     def read(self, parameter: Parameter) -> int | None:
         """A system parameter; None when the module does not know it."""

@@ -70,6 +70,10 @@ class Result:
     meaning: str
     then: Next | Retry
 
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"{self.meaning} (0x{self.code:02X})"
+
 
 _TEMPLATES = "an answer about stored templates, for which nobody here asked: does another host share the line?"
 _ACCESS = "an answer of access control, for which nobody here asked: does another host share the line?"

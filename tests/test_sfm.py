@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -570,11 +570,111 @@ def test_every_result_of_a_scan_leads_to_its_next_action(bench: Bench, code: int
         assert bench.module.commands["RIX"] == 1
 
 
-def test_a_module_that_is_busy_for_ever_is_named(bench: Bench) -> None:
+def after_scanned(bench: Bench, code: int, times: int) -> None:
+    """Behind "finger scanned" comes this result so often, in place of the image; also to those who ask again."""
+    send, left = bench.module._send_image, [code] * times
+
+    def refuse(request: Request, now: float) -> list[Burst]:
+        return bench.module._answer(request, Answer(left.pop()), now) if left else send(request, now)
+
+    bench.module._send_image = refuse  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("transfer", ["extended", "plain"])
+@pytest.mark.parametrize("code", EXPECTED)
+def test_every_result_behind_a_scan_leads_to_its_next_action(bench: Bench, code: int, transfer: str) -> None:
+    sensor = bench.opened_sensor(transfer=transfer)
+    bench.module.press(GREY)
+    after_scanned(bench, code, 1)
+    expected = EXPECTED[code]
+    if isinstance(expected, Retry):
+        assert retry_of(sensor) is expected
+    elif expected == AFRESH:
+        name = "SIX" if transfer == "extended" else "SI"
+        with pytest.raises(ProtocolError, match=rf"{name} refused: .*\(0x{code:02X}\)"):
+            sensor.capture(1)
+    else:  # what was scanned is read
+        assert (sensor.capture(1).image == GREY).all()
+        assert bench.module.images_taken == 1
+    bench.module.lift()
+    bench.time.later(1.0, lambda: bench.module.press(SIXTEEN))
+    assert (sensor.capture(5).image == SIXTEEN).all()
+
+
+@pytest.mark.parametrize("code", [0x80, 0x82])
+def test_a_module_that_never_sends_what_it_scanned_is_named(bench: Bench, code: int) -> None:
     sensor = bench.opened_sensor()
-    flags(bench, 0x83, 0x80, 0x80, 0x80)
-    with pytest.raises(ProtocolError, match="3 times: busy with another command: does another host use it"):
+    bench.module.press(GREY)
+    after_scanned(bench, code, 3)
+    with pytest.raises(ProtocolError, match=rf"3 times: .*\(0x{code:02X}\)"):
         sensor.capture(1)
+
+
+def test_a_scan_that_was_cancelled_and_not_by_us_is_presented_again(bench: Bench) -> None:
+    sensor = bench.opened_sensor()
+    bench.module.press(GREY)
+    after_scanned(bench, 0x81, 3)
+    with pytest.raises(CaptureRetry, match=r"moved: cancelled \(0x81\)"):
+        sensor.capture(1)
+
+
+@pytest.mark.parametrize("command", [0x83, 0x04])
+def test_a_module_that_is_busy_for_ever_is_named(bench: Bench, command: int) -> None:
+    sensor = bench.opened_sensor()
+    flags(bench, command, 0x80, 0x80, 0x80)
+    began = bench.time.seconds
+    with pytest.raises(ProtocolError, match=r"3 times.*: busy with another command: does another host use it\? \(0x80"):
+        sensor.capture(1)
+    assert bench.time.seconds - began > 0.5
+
+
+@pytest.mark.parametrize("command", [0x83, 0x04])
+def test_a_module_that_is_busy_for_half_a_second_is_waited_for(bench: Bench, command: int) -> None:
+    sensor = bench.opened_sensor()
+    bench.module.press(GREY)
+    hear, free_at = bench.module._obey, bench.time.seconds + 0.5
+
+    def obey(request: Request, now: float) -> list[Burst]:
+        if request.command == command and now < free_at:
+            return bench.module._answer(request, Answer(0x80), now)
+        return hear(request, now)
+
+    bench.module._obey = obey  # type: ignore[method-assign]
+    assert (sensor.capture(1).image == GREY).all()
+
+
+def test_a_cancel_ends_the_waiting_for_a_busy_module(bench: Bench) -> None:
+    sensor = bench.opened_sensor()
+    flags(bench, 0x04, 0x80, 0x80, 0x80)
+    bench.time.later(0.1, sensor.cancel)
+    began = bench.time.seconds
+    with pytest.raises(Cancelled):
+        sensor.capture(1)
+    assert bench.time.seconds - began == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(0x80), r"busy with another command: .*\(0x80\)"),
+        (Answer(0x75), r"not supported: .*\(0x75\)"),
+        (Answer(0x61, param=0x31), r"state 0x31"),
+    ],
+)
+def test_a_module_that_answers_but_does_not_rest_is_not_called_silent(bench: Bench, answer: Answer, said: str) -> None:
+    answers(bench, 0x04, answer, answer, answer)
+    with pytest.raises(
+        ProtocolError, match=rf"answers at 115200 baud but does not come to rest: {said}; if no other host"
+    ):
+        bench.sensor().open()
+    assert bench.time.seconds > 0.5
+
+
+def test_a_module_that_does_not_rest_between_two_scans_says_why(bench: Bench) -> None:
+    sensor = bench.opened_sensor()
+    bench.time.later(2.0, lambda: answers(bench, 0x04, *[Answer(0x61, param=0x31)] * 3))
+    with pytest.raises(ProtocolError, match=r"does not come to rest: state 0x31$"):
+        sensor.capture(3)
 
 
 def test_grey_refused_is_an_error_that_says_so(bench: Bench) -> None:
@@ -655,12 +755,13 @@ def test_a_cancel_that_ended_nothing_does_not_keep_the_module_from_being_put_bac
 
 
 @given(st.floats(0.0, 0.5), st.floats(0.0, 0.1))
+@example(0.3345, 0.0)  # both of them in close()
 def test_a_second_cancel_behind_that_of_a_capture_does_not_either(after: float, later: float) -> None:
     bench = Bench()
     sensor = bench.opened_sensor(baud=921_600)
     bench.time.later(0.3, lambda: bench.module.press(GREY))
-    bench.time.later(after, sensor.cancel)
-    bench.time.later(after + later, sensor.cancel)
+    for at in (after, after + later):
+        bench.time.later(at, sensor.cancel)
     with suppress(Cancelled):
         sensor.capture(5)
     sensor.close()
