@@ -1,22 +1,23 @@
 """Fits the calibration of fingerprint scores: `python -m models.fit_calibration --root DIR SET[:PPI]...`.
 
-DIR/SET/<finger>_<impression>.<suffix> are real impressions. Every impression is compared with every other of its set
-that is of another finger: these are the impostor scores; each set counts as much as any other. Printed is the table
-for manifest.toml; before it, what a calibration that was fitted on one half of the fingers, or without one of the sets,
-says about the others, and whether low quality predicts that two impressions of one finger are not recognised
-(models/evidence.py). Only numbers leave the folder.
+DIR/SET/<finger>_<impression>.<suffix> are real impressions, PPI their resolution (500 unless given). Every impression
+is compared with every other of its set that is of another finger: these are the impostor scores; each set counts as
+much as any other. Printed is the table for manifest.toml; before it, what a calibration that was fitted on one half of
+the fingers, or without one of the sets, says about the others, and whether low quality predicts that two impressions of
+one finger are not recognised (models/evidence.py). Only numbers leave the folder. What nothing can be fitted to is
+refused in one line, with exit status 2, before anything is encoded.
 """
 
 import argparse
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from drivers.sample import Modality, Position, Sample
 from models.calibration import Calibration
@@ -24,13 +25,29 @@ from models.compare import score
 from models.cylinders import Cylinders, cylinders
 from models.evidence import Comparisons, Scores, calibration_lines, quality_lines
 from models.finger import FingerEncoder
+from models.finger_image import PPI_RANGE
 from models.finger_template import FORMAT
 from models.minutiae import PIXELS_PER_INCH
 from models.witness import of_fingers
+from simulators.images import ImageFileError, read_grey
 
 LEVELS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # counted; beyond the last the tail is fitted
 EXTRAPOLATION = 100  # times below one in all comparisons is as far as the tail is believed
 SUFFIXES = {".png", ".jpg", ".tif", ".bmp"}
+FEWEST_FINGERS = 4  # of a set, seen twice or more: what is fitted on two of them is observed on two others
+
+
+class SetError(ValueError):
+    """A set that nothing can be fitted to. The message names it and says what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The pictures of a set, and the finger of each."""
+
+    name: str
+    pixels_per_inch: float
+    fingers: dict[Path, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,39 +60,90 @@ class Impression:
     cylinders: Cylinders
 
 
-def main() -> None:
-    """Encode, compare, fit, check, print."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--root", type=Path, required=True)
-    arguments.add_argument("sets", nargs="+", metavar="SET[:PPI]")
-    chosen = arguments.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check, encode, compare, fit, observe, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("sets", nargs="+", metavar="SET[:PPI]")
+    chosen = parser.parse_args(arguments)
+    try:
+        for line in _lines(sources(chosen.root, chosen.sets)):
+            sys.stdout.write(f"{line}\n")
+    except (SetError, ImageFileError, OSError) as error:
+        parser.exit(2, f"{error}\n")
+
+
+def _lines(sets: Sequence[Source]) -> Iterator[str]:
     encoder = FingerEncoder(threads=2)
-    impressions = [one for name in chosen.sets for one in _impressions(encoder, chosen.root, name)]
-    compared = comparisons(impressions)
-    for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
-        sys.stdout.write(f"# {line}\n")
-    sets = [name.partition(":")[0] for name in chosen.sets]
+    compared = comparisons([one for source in sets for one in impressions(encoder, source)])
     fitted = fit(compared.impostors, compared.weights(~compared.genuine))
-    for line in table(FORMAT, fitted, len(compared.impostors), sets):
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"{of_fingers().line()}\n")
+    for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
+        yield f"# {line}"
+    yield from table(FORMAT, fitted, len(compared.impostors), [source.name for source in sets])
+    yield of_fingers().line()
 
 
-def comparisons(impressions: Sequence[Impression]) -> Comparisons:
+def sources(root: Path, named: Sequence[str]) -> list[Source]:
+    """The sets as they were named, SET or SET:PPI. SetError, ImageFileError and OSError say what is wrong with one."""
+    found = [_source(root, *one.partition(":")[::2]) for one in named]
+    twice = [name for name, times in Counter(source.name for source in found).items() if times > 1]
+    if twice:
+        raise SetError(f"{twice[0]}: this set is named twice")
+    for source in found:
+        _check(root, source)
+    return found
+
+
+def _source(root: Path, name: str, resolution: str) -> Source:
+    files = sorted(path for path in (root / name).iterdir() if path.suffix.lower() in SUFFIXES)
+    return Source(name, _resolution(name, resolution), {path: f"{name}/{_finger(path)}" for path in files})
+
+
+def _resolution(name: str, text: str) -> float:
+    low, high = PPI_RANGE
+    try:
+        value = float(text or PIXELS_PER_INCH)
+    except ValueError:
+        value = 0.0
+    if not low <= value <= high:
+        raise SetError(f"{name}:{text}: a resolution is a number of {low:g} to {high:g} pixels per inch, as {name}:500")
+    return value
+
+
+def _finger(path: Path) -> str:
+    finger, _, impression = path.stem.rpartition("_")
+    if not finger or not impression.isdecimal():
+        raise SetError(f"{path}: a picture is named FINGER_IMPRESSION{path.suffix}, as 101_1{path.suffix}")
+    return finger
+
+
+def _check(root: Path, source: Source) -> None:
+    """Whether there is enough to compare, and every picture can be read."""
+    again = sum(times > 1 for times in Counter(source.fingers.values()).values())
+    if again < FEWEST_FINGERS:
+        raise SetError(
+            f"{root / source.name} has {again} fingers with two impressions or more: a set needs {FEWEST_FINGERS}, "
+            "with pictures named FINGER_IMPRESSION.png, as 101_1.png"
+        )
+    for path in source.fingers:
+        read_grey(path)
+
+
+def comparisons(seen: Sequence[Impression]) -> Comparisons:
     """Every impression with every other of its set."""
-    numbered = list(enumerate(impressions))
+    numbered = list(enumerate(seen))
     pairs = [(i, j) for (i, a), (j, b) in itertools.combinations(numbered, 2) if a.set == b.set]
     first, second = np.array(pairs, np.intp).reshape(-1, 2).T
-    scores = [score(impressions[i].cylinders, impressions[j].cylinders) for i, j in pairs]
-    _, finger = np.unique([one.finger for one in impressions], return_inverse=True)
-    quality = np.array([one.quality for one in impressions], float)
-    names = list(dict.fromkeys(one.set for one in impressions))
-    of_set = np.array([names.index(impressions[i].set) for i, _ in pairs], np.intp) if len(names) > 1 else None
+    scores = [score(seen[i].cylinders, seen[j].cylinders) for i, j in pairs]
+    _, finger = np.unique([one.finger for one in seen], return_inverse=True)
+    quality = np.array([one.quality for one in seen], float)
+    names = list(dict.fromkeys(one.set for one in seen))
+    of_set = np.array([names.index(seen[i].set) for i, _ in pairs], np.intp) if len(names) > 1 else None
     return Comparisons(finger.astype(np.intp), quality, first, second, np.array(scores), of_set)
 
 
 def fit(scores: Scores, weights: Scores | None = None) -> Calibration:
-    """The calibration that these impostor scores give; without weights all count alike."""
+    """The calibration that these impostor scores give; without weights all count alike. SetError when all are equal."""
     order = np.argsort(scores)
     ranked = scores[order]
     counted = np.full(len(ranked), 1.0) if weights is None else weights[order]
@@ -83,23 +151,24 @@ def fit(scores: Scores, weights: Scores | None = None) -> Calibration:
     levels = [float(np.interp(1 - level, below / below[-1], ranked)) for level in LEVELS]
     points = dict(zip(levels, LEVELS, strict=True))  # of equal scores the smaller rate
     tail = ranked > levels[-1]
+    if not tail.any():
+        raise SetError(
+            f"the highest of {len(scores)} impostor scores are all {ranked[-1]:g}: these pictures are no fingers"
+        )
     scale = float(np.average(ranked[tail] - levels[-1], weights=counted[tail]))
     floor = 1 / (EXTRAPOLATION * len(scores))
     return Calibration(tuple(points), tuple(points.values()), scale, floor)
 
 
-def _impressions(encoder: FingerEncoder, root: Path, named: str) -> Iterator[Impression]:
-    name, _, resolution = named.partition(":")
-    for path in sorted((root / name).iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            sample = _sample(path, float(resolution or PIXELS_PER_INCH))
-            minutiae = encoder.minutiae(sample)
-            yield Impression(name, f"{name}/{path.stem.rsplit('_', 1)[0]}", minutiae.quality, cylinders(minutiae))
+def impressions(encoder: FingerEncoder, source: Source) -> Iterator[Impression]:
+    """The pictures of a set, encoded."""
+    for path, finger in source.fingers.items():
+        minutiae = encoder.minutiae(_sample(path, source.pixels_per_inch))
+        yield Impression(source.name, finger, minutiae.quality, cylinders(minutiae))
 
 
 def _sample(path: Path, pixels_per_inch: float) -> Sample:
-    with Image.open(path) as picture:
-        image = np.array(picture.convert("L"))
+    image = read_grey(path)
     return Sample(Modality.FINGER, Position.UNKNOWN, image, 8, pixels_per_inch, datetime.now(UTC), "file")
 
 

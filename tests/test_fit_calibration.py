@@ -1,0 +1,104 @@
+"""The fit of the calibration: what it is told wrongly it refuses in one line, before it encodes anything."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drivers.sample import Sample
+from models import fit_calibration
+from models.finger import FingerEncoder
+from models.finger_template import unpack
+from models.fit_calibration import SetError, fit, impressions, main, sources
+from models.minutiae import Minutiae
+from models.witness import Witness
+from simulators.bench_search import template_of
+from simulators.minutiae_synthesis import again, fingers
+from tests.conftest import touch
+
+
+def _save(folder: Path, number: int, each: int) -> None:
+    """The picture of one finger under the names of several: nothing looks at what is in it."""
+    folder.mkdir()
+    for finger in range(number):
+        for impression in range(each):
+            Image.fromarray(touch(1, 0)).save(folder / f"{finger}_{impression}.png")
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path: Path) -> Path:
+    for name, number, each in (("A", 4, 2), ("one", 1, 2), ("once", 6, 1), ("bad", 4, 2), ("named", 4, 2)):
+        _save(tmp_path / name, number, each)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad" / "3_1.png").write_text("no picture")
+    (tmp_path / "named" / "overview.png").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("sets", "complaint"),
+    [
+        ("A:abc", "A:abc: a resolution is a number of 100 to 4000"),
+        ("A:0", "A:0: a resolution"),
+        ("A:nan", "A:nan: a resolution"),
+        ("A:500:500", "A:500:500: a resolution"),
+        ("none", "none"),
+        ("A/0_0.png", "0_0.png"),
+        ("empty", "empty has 0 fingers with two impressions"),
+        ("A one", "one has 1 fingers"),
+        ("once", "once has 0 fingers"),
+        ("A A:512", "A: this set is named twice"),
+        ("bad", "3_1.png is no picture"),
+        ("named", "overview.png: a picture is named FINGER_IMPRESSION.png"),
+    ],
+)
+def test_a_set_that_nothing_can_be_fitted_to_is_refused_in_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sets: str, complaint: str
+) -> None:
+    monkeypatch.setattr(fit_calibration, "FingerEncoder", lambda **_: pytest.fail("encoded"))
+    with pytest.raises(SystemExit) as ended:
+        main(["--root", str(root), *sets.split()])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert complaint in said.err
+
+
+class Touches:
+    """An encoder that sees another finger in every second picture, and not the same of it."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(4)
+        made = fingers(self._rng, 8)
+        self._left = [made.one(number) for number in range(8) for _ in range(2)]
+
+    def minutiae(self, _: Sample) -> Minutiae:
+        return unpack(template_of(again(self._rng, self._left.pop())))
+
+
+def test_the_smallest_sets_that_are_taken_can_be_fitted_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("A", "B"):
+        _save(tmp_path / name, 4, 2)
+    monkeypatch.setattr(fit_calibration, "FingerEncoder", lambda **_: Touches())
+    monkeypatch.setattr(fit_calibration, "of_fingers", lambda: Witness(0.1, 0.5))
+    main(["--root", str(tmp_path), "A", "B:500"])
+    said = capsys.readouterr().out
+    assert 'sets = ["A", "B"]' in said
+    assert "comparisons = 48" in said
+    assert "nan" not in said
+
+
+def test_a_picture_of_16_bits_is_the_finger_that_it_is_in_8(root: Path) -> None:
+    deep = Image.fromarray(touch(1, 0).astype(np.uint16) * 257)
+    deep.save(root / "A" / "0_1.png")
+    (source,) = sources(root, ["A"])
+    seen = list(impressions(FingerEncoder(threads=1), source))
+    assert seen[0].quality == seen[1].quality > 0
+    assert np.array_equal(seen[0].cylinders.rows, seen[1].cylinders.rows)
+
+
+def test_scores_that_are_all_alike_are_refused() -> None:
+    with pytest.raises(SetError, match="are all 0"):
+        fit(np.zeros(100))
