@@ -3,8 +3,8 @@
 The module waits for the finger itself and then sends an image of 256 (or 16) grey levels. It has no event for a finger
 that was lifted: the driver asks for another scan and stops it as soon as the module has seen a finger.
 
-This file opens and captures, sfm_link.py does one exchange, sfm_tables.py says what the bytes mean, sfm_image.py reads
-the image.
+This file opens, sets up and puts back, sfm_scan.py waits for the finger and fetches its image, sfm_link.py does one
+exchange, sfm_tables.py says what the bytes mean, sfm_image.py reads the image.
 """
 
 import logging
@@ -12,17 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
+from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError
 from drivers.matches import SERIAL_ADAPTERS
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
-from drivers.sfm_image import DEPTH_BITS, PARAMETER_VALUE, BadRecord, Picture, read_record, record_bytes
-from drivers.sfm_link import AGAIN_S, ANSWER_S, DATA_BYTES, LOOK_BYTES, SENDINGS, Clock, NoAnswer, Response, SfmLink
+from drivers.sfm_image import DEPTH_BITS, PARAMETER_VALUE, record_bytes
+from drivers.sfm_link import Clock, NoAnswer, SfmLink
 from drivers.sfm_options import SfmOptions
-from drivers.sfm_tables import DEFAULT_BAUD, EXTENDED, PLAIN, RATE_CODES, SLOWEST_BAUD, Command, Next, Parameter, Result
+from drivers.sfm_scan import Scanner
+from drivers.sfm_tables import DEFAULT_BAUD, RATE_CODES, SLOWEST_BAUD, Next, Parameter, Result
 from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transport, parse_url
 
 log = logging.getLogger(__name__)
@@ -30,9 +30,7 @@ log = logging.getLogger(__name__)
 MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
 
 GREETINGS = 3  # at each rate
-OWN_TIMEOUT_S = 20.0  # a module waits so long for a finger at most, unless it was told to wait for ever
 RESTORINGS = 3  # a cancel may be waiting at close, and another come meanwhile
-READINGS = 3  # of one scan, while its image arrives damaged, before the person is asked again
 ADVICE = "is it powered and wired, and at this rate? (baud in the URL, options probe_bauds, terminal)"
 ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate? (option terminal)"
 ADVICE_REFUSAL = "if no other host uses it, switch it off and on"
@@ -58,15 +56,14 @@ class Sfm:
         if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
             raise ValueError(f"driver sfm: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
         self._name = f"sfm at {self._url.path if isinstance(self._url, SerialUrl) else self._url}"
+        self._scanner = Scanner(self._name, self._options, clock)
         self._clock = clock
         self._connect = connect
         self._attachment = Attachment()
         self._contact: SfmLink | None = None  # to restore by, before open() has ended too
         self._link: SfmLink | None = None  # open
         self._size = (self._options.height, self._options.width)
-        self._transfer = PLAIN if self._options.transfer == "plain" else EXTENDED
         self._before = dict[Parameter, int]()  # what to restore at close
-        self._lift_first = False
 
     def open(self) -> DeviceInfo:
         """Claim the port, learn what answers and ask it for grey images. Tries each rate of the options."""
@@ -85,12 +82,7 @@ class Sfm:
             if self._link is None:
                 raise LinkLost(f"{self._name}: not open")
             with self._hung_up_when_cancelled(self._link):
-                deadline = self._clock() + max(timeout, self._options.look_s)
-                self._await_lift(self._link, deadline)
-                announced = self._await_finger(self._link, deadline)
-                captured_at = datetime.now(UTC)
-                picture = self._fetch(self._link, announced)
-            self._lift_first = True
+                captured_at, picture = self._scanner.scan(self._link, timeout)
             self._size = picture.image.shape[0], picture.image.shape[1]
             ppi, depth = self._options.ppi, picture.depth_bits
             return Sample(self.modality, position, picture.image, depth, ppi, captured_at, device=self._name)
@@ -213,7 +205,7 @@ class Sfm:
             return
         if before is not None:
             self._before[Parameter.IMAGE_FORMAT] = before
-        self._accept(link.write(Parameter.IMAGE_FORMAT, wanted), "images in grey")
+        link.write(Parameter.IMAGE_FORMAT, wanted).check(self._name, "images in grey")
 
     def _restore_all_the_same(self, link: SfmLink) -> None:
         """Restore even if a cancel is still to be spent: the sensor remembers it, and it ends the next capture."""
@@ -230,11 +222,6 @@ class Sfm:
             if link.write(parameter, self._before[parameter]).then is Next.GO_ON and parameter is Parameter.BAUD:
                 self._url = self._home
 
-    def _accept(self, answer: Result, what: str) -> None:
-        """ProtocolError unless the module said ok."""
-        if answer.then is not Next.GO_ON:
-            raise ProtocolError(f"{self._name}: {what} refused: {answer}")
-
     def _info(self, link: SfmLink) -> DeviceInfo:
         firmware, serial = link.read(Parameter.FIRMWARE), link.read(Parameter.SERIAL)
         height, width = self._size
@@ -248,102 +235,6 @@ class Sfm:
             pixels_per_inch=self._options.ppi,
             depth_bits=DEPTH_BITS[self._options.format],
         )
-
-    # Waiting for the person
-
-    def _await_lift(self, link: SfmLink, deadline: float) -> None:
-        while self._lift_first:
-            if not self._feels_finger(link):
-                self._lift_first = False
-            elif (left := deadline - self._clock()) <= 0:
-                raise CaptureRetry(Retry.LIFT_FINGER)
-            else:
-                link.pause(min(self._options.poll_s, left))
-
-    def _feels_finger(self, link: SfmLink) -> bool:
-        """Whether a finger lies on the sensor: a scan that is stopped as soon as it has seen one."""
-        seen = self._scan(link, LOOK_BYTES, self._options.look_s)
-        link.ready()
-        return seen is not None and seen.result.then is not Next.POLL_AGAIN
-
-    def _await_finger(self, link: SfmLink, deadline: float) -> Response | None:
-        """Wait for a scan; the response that announces its image, or None when that was lost."""
-        while (left := deadline - self._clock()) > 0:
-            seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S))
-            if seen is not None and seen.result.then is not Next.POLL_AGAIN:
-                return self._announced(link, self._transfer.scan, seen)
-            link.ready()  # or it has fallen silent
-        raise CaptureRetry(Retry.NOTHING_PRESENTED)
-
-    def _scan(self, link: SfmLink, data_bytes: int, seconds: float) -> Response | None:
-        """Ask for a scan; its first response, when that is about a finger. None: nothing whole within `seconds`."""
-        trouble = ""
-        for _ in range(SENDINGS):
-            link.ready()
-            link.start(self._transfer.scan, data_bytes)
-            seen = link.hear(self._transfer.scan, seconds)
-            if seen is None or seen.result.then not in (Next.SEND_AGAIN, Next.FALL_BACK, Next.REOPEN):
-                return seen
-            if seen.result.then is Next.FALL_BACK and self._transfer is EXTENDED and self._options.transfer == "auto":
-                log.info("%s: knows no extended transfer", self._name)
-                self._transfer = PLAIN
-            elif seen.result.then is Next.SEND_AGAIN:
-                link.pause(AGAIN_S)
-            else:
-                self._accept(seen.result, self._transfer.scan.name)
-            trouble = str(seen.result)
-        raise ProtocolError(f"{self._name}: {SENDINGS} times: {trouble}")
-
-    # The image
-
-    def _announced(self, link: SfmLink, command: Command, seen: Response | None) -> Response | None:
-        """The response that announces an image, or why it cannot be sent now. None: it was lost."""
-        while seen is not None and seen.result.then is Next.WAIT_ON:
-            seen = link.hear(command, ANSWER_S)
-        if seen is not None and isinstance(seen.result.then, Retry):
-            raise CaptureRetry(seen.result.then, seen.result.meaning)
-        if seen is not None and seen.result.then in (Next.REOPEN, Next.FALL_BACK):
-            self._accept(seen.result, command.name)
-        return seen
-
-    def _fetch(self, link: SfmLink, announced: Response | None) -> Picture:
-        """The image that was scanned. When it arrives damaged, or cannot be sent yet, the module sends it again."""
-        found = self._read(link, self._transfer.scan, announced)
-        for _ in range(READINGS - 1):
-            if isinstance(found, Picture):
-                break
-            announced = self._announced_again(link, put_off=_is_put_off(announced))
-            found = self._read(link, self._transfer.read, announced)
-        if isinstance(found, Picture):
-            return found
-        if _is_put_off(announced):
-            raise ProtocolError(f"{self._name}: {READINGS} times: {found}")
-        raise CaptureRetry(Retry.MOVED, found)
-
-    def _announced_again(self, link: SfmLink, *, put_off: bool) -> Response | None:
-        if put_off:
-            link.pause(AGAIN_S)
-        link.ready()
-        link.start(self._transfer.read, DATA_BYTES)
-        return self._announced(link, self._transfer.read, link.hear(self._transfer.read, ANSWER_S))
-
-    def _read(self, link: SfmLink, command: Command, announced: Response | None) -> Picture | str:
-        """The picture, or what was damaged."""
-        if announced is None:
-            return "the announcement of an image was lost"
-        if announced.result.then is not Next.GO_ON:
-            return str(announced.result)
-        upload = link.receive(self._transfer, command, announced.size)
-        if upload.damage:
-            return upload.damage
-        try:
-            return read_record(upload.record, self._name)
-        except BadRecord as bad:
-            return str(bad)
-
-
-def _is_put_off(announced: Response | None) -> bool:
-    return announced is not None and announced.result.then is Next.SEND_AGAIN
 
 
 def _characters(word: int) -> str:

@@ -6,7 +6,7 @@ Source: ../shared/facts/serial-fingerprint.md, part B.
 from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 
-from drivers.errors import Retry
+from drivers.errors import ProtocolError, Retry
 
 DEFAULT_BAUD = 115_200
 RATE_CODES = {9600: 0x31, 19200: 0x32, 38400: 0x33, 57600: 0x34, 115_200: 0x35, 230_400: 0x36, 460_800: 0x37,
@@ -73,6 +73,11 @@ class Result:
     def __str__(self) -> str:
         """As messages name it."""
         return f"{self.meaning} (0x{self.code:02X})"
+
+    def check(self, device: str, what: str) -> None:
+        """ProtocolError, that `device` refused `what`, unless this is success."""
+        if self.then is not Next.GO_ON:
+            raise ProtocolError(f"{device}: {what} refused: {self}")
 
 
 _TEMPLATES = "an answer about stored templates, for which nobody here asked: does another host share the line?"
