@@ -1,8 +1,8 @@
 """kiosk-bench compare: the comparison score of each pair of a list, for tools that compute error rates.
 
 The list is a CSV file with the columns probe, reference (paths below a folder), label (genuine or impostor) and, for
-fingers, ppi_probe and ppi_reference (empty: 500). The answer has the columns probe, reference, label, score in the same
-order; the score of a pair with an image that cannot be used is empty.
+fingers, ppi_probe and ppi_reference (100 to 4000; empty: 500). The answer has the columns probe, reference, label,
+score in the same order; the score of a pair with an image that cannot be used is empty.
 """
 
 import csv
@@ -77,7 +77,7 @@ class PairsError(ValueError):
 def read_pairs(path: Path) -> list[Pair]:
     """The rows of the list. PairsError when a column is missing or a row is wrong; OSError."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin a file with a mark
             rows = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
             if missing:
@@ -195,9 +195,20 @@ def _name(unusable: Iterable[Picture]) -> None:
         out.print(f"... and {len(names) - NAMED} more")
 
 
+def refuse_overwriting(pairs: Path, scores: Path) -> None:
+    """PairsError when writing the scores would overwrite the list."""
+    for path in (scores, _unfinished(scores)):
+        if path.exists() and pairs.exists() and path.samefile(pairs):
+            raise PairsError(f"{scores}: would overwrite the list of pairs: give --out another name")
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
 def write_scores(path: Path, pairs: Sequence[Pair], scores: Sequence[float | None]) -> None:
     """The answer, whole or not at all."""
-    unfinished = path.with_name(f"{path.name}.part")
+    unfinished = _unfinished(path)
     with unfinished.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow((*COLUMNS, "score"))
@@ -221,6 +232,7 @@ def finger(
 ) -> None:
     """Fingerprint images, as the kiosk encodes and compares them."""
     try:
+        refuse_overwriting(pairs, scores)
         listed = read_pairs(pairs)
         found = measure(FINGER, root, listed, processes).scores
         write_scores(scores, listed, found)

@@ -29,6 +29,7 @@ from simulators.bench_compare import (
     measure,
     out,
     read_pairs,
+    refuse_overwriting,
     write_scores,
 )
 from simulators.bench_files import picture, writable
@@ -153,6 +154,7 @@ def iris(
 ) -> None:
     """Pictures of eyes, as the kiosk encodes and compares them."""
     try:
+        refuse_overwriting(pairs, scores_file)
         listed = read_pairs(pairs)
         measured = measure(IRIS, root, listed, processes)
         found = measured.scores

@@ -95,13 +95,38 @@ def test_each_image_is_encoded_once_for_each_resolution(root: Path) -> None:
         ("probe,reference,label\na,b,mated\n", "line 2: the label is 'mated'"),
         ("probe,reference,label\na,,genuine\n", "line 2: names no reference"),
         ("probe,reference,label\na\n", "line 2: the label is None"),
-        ("probe,reference,label,ppi_probe\na,b,genuine,high\n", "ppi_probe is 'high'"),
+        ("probe,reference,label,ppi_probe\na,b,genuine,high\n", "line 2: ppi_probe is 'high'"),
+        *(
+            (
+                HEADER + f"a,b,genuine,,500\na,b,genuine,500,{ppi}\n",
+                f"line 3: ppi_reference is '{ppi}', not a resolution",
+            )
+            for ppi in ("nan", "inf", "-500", "0", "72", "4001", "1e9")
+        ),
     ],
 )
 def test_a_list_that_cannot_be_right_is_refused_by_line(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "pairs.csv").write_text(text, encoding="utf-8")
     with pytest.raises(PairsError, match=complaint):
         read_pairs(tmp_path / "pairs.csv")
+
+
+def test_a_list_of_a_spreadsheet_begins_with_a_mark_and_an_empty_resolution_is_500(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text(HEADER + "a,b,genuine,,4000\n", encoding="utf-8-sig")
+    assert read_pairs(tmp_path / "pairs.csv") == [Pair(Picture("a", 500.0), Picture("b", 4000.0), "genuine")]
+
+
+@pytest.mark.parametrize("modality", ["finger", "iris"])
+@pytest.mark.parametrize("name", ["pairs.csv", "../{folder}/pairs.csv", "link.csv", "pairs"])
+def test_the_scores_never_overwrite_the_list(root: Path, modality: str, name: str) -> None:
+    listed = root / ("pairs.csv.part" if name == "pairs" else "pairs.csv")
+    listed.write_text(PAIRS, encoding="utf-8")
+    (root / "link.csv").symlink_to(listed)
+    scores = root / (name.format(folder=root.name) if name != "pairs" else "pairs.csv")
+    files = ["--root", str(root), "--pairs", str(listed), "--out", str(scores)]
+    done = CliRunner().invoke(app, ["compare", modality, *files], env={"COLUMNS": "300"})
+    assert (done.exit_code, "overwrite the list" in done.output) == (2, True)
+    assert listed.read_text(encoding="utf-8") == PAIRS
 
 
 def test_a_list_that_is_no_text_or_not_there_ends_the_command(root: Path) -> None:
