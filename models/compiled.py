@@ -14,11 +14,12 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
-PLAIN = "KIOSK_PLAIN_SEARCH"  # set in the environment: search without machine code
+PLAIN = "KIOSK_PLAIN_SEARCH"  # set in the environment, to anything but these: search without machine code
+OFF = frozenset({"", "0", "false"})  # in any case
 
 
 def _numba() -> ModuleType | None:
-    if os.environ.get(PLAIN):
+    if os.environ.get(PLAIN, "").strip().lower() not in OFF:
         return None
     try:
         import numba  # noqa: PLC0415 - optional: the search works without it, slowly
