@@ -6,7 +6,7 @@ Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
 import logging
 import math
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, repeat
 
@@ -177,14 +177,18 @@ class Uru4000Link:
 
     def await_message(self, wanted: Interrupt, timeout: float) -> bool:
         """Whether a message came within `timeout` seconds. Others are passed over: POWER_ON comes several times."""
+        return self.await_first((wanted,), timeout) is not None
+
+    def await_first(self, wanted: Collection[Interrupt], timeout: float) -> Interrupt | None:
+        """Which of several messages came first; None: none of them within `timeout` seconds."""
         deadline = self.now() + timeout
         while (left := deadline - self.now()) > -BABBLE_S:
             message = self._next_message(max(left, 0.0))
             if message is None:
-                return False
+                return None
             kind = int.from_bytes(message[:2])
-            if kind == wanted:
-                return True
+            if kind in wanted:
+                return Interrupt(kind)
             if kind == Interrupt.FAULT:
                 log.info("%s: reports a fault; the next image may be empty", self._name)
         raise ProtocolError(f"{self._name}: sends messages without end")

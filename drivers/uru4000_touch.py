@@ -7,6 +7,8 @@ there before the order, and whether it tells again when the order is repeated, i
 reader tells is believed, and its silence never costs a touch nor holds the next person up for ever.
 """
 
+from collections.abc import Collection
+
 from drivers.errors import Cancelled, CaptureRetry, Retry
 from drivers.uru4000_link import Uru4000Link
 from drivers.uru4000_tables import Interrupt, Mode
@@ -75,8 +77,10 @@ class Touch:
         self._unanswered = 1
         for _ in range(SOUNDINGS):
             self._link.set_mode(Mode.OFF)
-            self._link.forget_messages()
-            if self._tells(Mode.AWAIT_FINGER_ON, Interrupt.FINGER_ON, SOUNDING_S):
+            told = self._answer_to(Mode.AWAIT_FINGER_ON, (Interrupt.FINGER_ON, Interrupt.FINGER_OFF), SOUNDING_S)
+            if told is Interrupt.FINGER_OFF:  # it was only late
+                return False
+            if told is Interrupt.FINGER_ON:
                 self._link.set_mode(Mode.AWAIT_FINGER_OFF)
                 return True
         return False
@@ -101,12 +105,12 @@ class Touch:
             if self._link.now() >= self._doubt_until:
                 return False
             self._link.forget_messages()
-            if not self._tells(Mode.AWAIT_FINGER_ON, Interrupt.FINGER_ON, DOUBT_S):
-                return self._tells(Mode.AWAIT_FINGER_OFF, Interrupt.FINGER_OFF, DOUBT_S)
+            if not self._answer_to(Mode.AWAIT_FINGER_ON, (Interrupt.FINGER_ON,), DOUBT_S):
+                return bool(self._answer_to(Mode.AWAIT_FINGER_OFF, (Interrupt.FINGER_OFF,), DOUBT_S))
         return False
 
-    def _tells(self, mode: Mode, message: Interrupt, within: float) -> bool:
-        """Whether an order is answered soon; where the order itself takes its time, so may the message."""
+    def _answer_to(self, order: Mode, messages: Collection[Interrupt], within: float) -> Interrupt | None:
+        """The message that soon follows an order; where the order itself takes its time, so may the message."""
         ordered_at = self._link.now()
-        self._link.set_mode(mode)
-        return self._link.await_message(message, within + 2 * (self._link.now() - ordered_at))
+        self._link.set_mode(order)
+        return self._link.await_first(messages, within + 2 * (self._link.now() - ordered_at))
