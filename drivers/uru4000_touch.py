@@ -17,7 +17,6 @@ ANSWER_S = 0.2  # the reader's own time to say whether a finger is there; not th
 LATE_S = 3.0  # so long after a wait for a finger may the message come that would have ended it
 LATE_MESSAGES = 2  # that may come of such waits
 DOUBT_S = 0.15  # for each of the two questions that doubt a finger
-STANDING_S = 0.5  # the order to tell a lift stands since the image: so long is a second one not given
 ASK_AGAIN_S = 2.0  # a message of a lifted finger may have been lost
 ASKS = 2  # for a lift, that go unanswered before another question is put
 SOUNDINGS, SOUNDING_S = 2, 0.5  # one message may be lost, or late
@@ -29,7 +28,7 @@ class Touch:
     def __init__(self, link: Uru4000Link) -> None:
         self._link = link
         self._lift_first = False
-        self._unanswered = 0  # orders to tell the lift, with the one that stands since the image
+        self._unanswered = 0  # orders to tell the lift, beside the one that stands since the image
         self._doubt_until = 0.0  # a message of a finger may be of one that has left
 
     def taken(self) -> None:
@@ -49,7 +48,8 @@ class Touch:
 
     def await_lift(self, deadline: float) -> None:
         """Wait until the finger of the last sample is gone. CaptureRetry(LIFT_FINGER)."""
-        if self._lift_first and self._link.await_message(Interrupt.FINGER_OFF, 0.0):
+        standing = 0.0 if self._unanswered else ANSWER_S
+        if self._lift_first and self._link.await_message(Interrupt.FINGER_OFF, standing):
             self._lift_first = False
         while self._lift_first:
             self._lift_first = not self._has_left(deadline)
@@ -57,16 +57,14 @@ class Touch:
                 raise CaptureRetry(Retry.LIFT_FINGER)
 
     def _has_left(self, deadline: float) -> bool:
-        """Whether the lift is told, after the standing order or a fresh one; or else can be found out."""
-        if self._unanswered:
-            self._link.set_mode(Mode.OFF)
-            self._link.set_mode(Mode.AWAIT_FINGER_OFF)
-        longest = ASK_AGAIN_S if self._unanswered else STANDING_S
+        """Whether the lift is told after a fresh order, or else can be found out."""
+        self._link.set_mode(Mode.OFF)
+        self._link.set_mode(Mode.AWAIT_FINGER_OFF)
         left = max(deadline - self._link.now(), ANSWER_S)
-        if self._link.await_message(Interrupt.FINGER_OFF, min(left, longest)):
+        if self._link.await_message(Interrupt.FINGER_OFF, min(left, ASK_AGAIN_S)):
             return True
         self._unanswered += 1
-        return self._unanswered > ASKS and not self._lies_there()
+        return self._unanswered >= ASKS and not self._lies_there()
 
     def _lies_there(self) -> bool:
         """Asked as if nobody had been there: for a reader whose message of the lift was lost and is not told again.
@@ -74,7 +72,7 @@ class Touch:
         One that does not tell of a finger that was there before is silent too. That gives no second sample of it: its
         next message is of a finger that comes.
         """
-        self._unanswered = 1
+        self._unanswered = 0
         for _ in range(SOUNDINGS):
             self._link.set_mode(Mode.OFF)
             told = self._answer_to(Mode.AWAIT_FINGER_ON, (Interrupt.FINGER_ON, Interrupt.FINGER_OFF), SOUNDING_S)
