@@ -43,38 +43,43 @@ class Ramp(NamedTuple):
         return float(np.clip((value - self.useless) / (self.fine - self.useless), 0, 1))
 
 
-# The first of those that cost most is the main flaw.
-RAMPS = (
+# What the whole sample and a glance at a frame have in common.
+_WHOSE = (
     Ramp("rivals", 1, 0, Flaw.SEVERAL),
     # Grey levels: living irises have up to 10, the dots of a print 30 and more.
     Ramp("grain", 28, 18, Flaw.NO_EYE),
+)
+_PLACE = (
+    Ramp("diameter", 50, 100, Flaw.TOO_FAR),
+    Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
+)
+_LOOK = (
+    Ramp("blur", 0.12, 0.07, Flaw.BLURRED),
+    Ramp("pupil_contrast", 5, 25, Flaw.TOO_FEW_FEATURES),
+    Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
+    Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
+)
+
+# The first of those that cost most is the main flaw.
+RAMPS = (
+    *_WHOSE,
     Ramp("rivalry", 0.97, 0.85, Flaw.SEVERAL),
     Ramp("evidence", 0.6, 0.95, Flaw.TOO_FEW_FEATURES),
     Ramp("pupil_rise", 0.35, 0.65, Flaw.TOO_FEW_FEATURES),
     Ramp("limbus_rise", 0.10, 0.30, Flaw.TOO_FEW_FEATURES),
-    Ramp("diameter", 50, 100, Flaw.TOO_FAR),
-    Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
+    *_PLACE,
     Ramp("usable", 0.15, 0.60, Flaw.EYE_CLOSED),
-    Ramp("blur", 0.12, 0.07, Flaw.BLURRED),
-    Ramp("pupil_contrast", 5, 25, Flaw.TOO_FEW_FEATURES),
-    Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
-    Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
+    *_LOOK,
     Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
 )
 
-
 # Of what the network shows at a glance: the same flaws, where they can be seen so soon.
 GLANCE_RAMPS = (
-    Ramp("rivals", 1, 0, Flaw.SEVERAL),
-    Ramp("grain", 28, 18, Flaw.NO_EYE),
+    *_WHOSE,
     Ramp("certainty", 0.5, 0.8, Flaw.TOO_FEW_FEATURES),
-    Ramp("diameter", 50, 100, Flaw.TOO_FAR),
-    Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
+    *_PLACE,
     Ramp("seen", 0.15, 0.45, Flaw.EYE_CLOSED),
-    Ramp("blur", 0.12, 0.07, Flaw.BLURRED),
-    Ramp("pupil_contrast", 5, 25, Flaw.TOO_FEW_FEATURES),
-    Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
-    Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
+    *_LOOK,
 )
 
 
