@@ -11,7 +11,6 @@ refused in one line, with exit status 2, before anything is encoded.
 import argparse
 import itertools
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,29 +24,13 @@ from models.compare import score
 from models.cylinders import Cylinders, cylinders
 from models.evidence import Comparisons, Scores, calibration_lines, quality_lines
 from models.finger import FingerEncoder
-from models.finger_image import PPI_RANGE
 from models.finger_template import FORMAT
-from models.minutiae import PIXELS_PER_INCH
+from models.sample_sets import FINGERS, SetError, Source, sources
 from models.witness import of_fingers
 from simulators.images import ImageFileError, read_grey
 
 LEVELS = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)  # counted; beyond the last the tail is fitted
 EXTRAPOLATION = 100  # times below one in all comparisons is as far as the tail is believed
-SUFFIXES = {".png", ".jpg", ".tif", ".bmp"}
-FEWEST_FINGERS = 4  # of a set, seen twice or more: what is fitted on two of them is observed on two others
-
-
-class SetError(ValueError):
-    """A set that nothing can be fitted to. The message names it and says what it needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The pictures of a set, and the finger of each."""
-
-    name: str
-    pixels_per_inch: float
-    fingers: dict[Path, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("sets", nargs="+", metavar="SET[:PPI]")
     chosen = parser.parse_args(arguments)
     try:
-        for line in _lines(sources(chosen.root, chosen.sets)):
+        for line in _lines(sources(chosen.root, chosen.sets, FINGERS)):
             sys.stdout.write(f"{line}\n")
     except (SetError, ImageFileError, OSError) as error:
         parser.exit(2, f"{error}\n")
@@ -81,52 +64,6 @@ def _lines(sets: Sequence[Source]) -> Iterator[str]:
         yield f"# {line}"
     yield from table(FORMAT, fitted, len(compared.impostors), [source.name for source in sets])
     yield of_fingers().line()
-
-
-def sources(root: Path, named: Sequence[str]) -> list[Source]:
-    """The sets as they were named, SET or SET:PPI. SetError, ImageFileError and OSError say what is wrong with one."""
-    found = [_source(root, *one.partition(":")[::2]) for one in named]
-    twice = [name for name, times in Counter(source.name for source in found).items() if times > 1]
-    if twice:
-        raise SetError(f"{twice[0]}: this set is named twice")
-    for source in found:
-        _check(root, source)
-    return found
-
-
-def _source(root: Path, name: str, resolution: str) -> Source:
-    files = sorted(path for path in (root / name).iterdir() if path.suffix.lower() in SUFFIXES)
-    return Source(name, _resolution(name, resolution), {path: f"{name}/{_finger(path)}" for path in files})
-
-
-def _resolution(name: str, text: str) -> float:
-    low, high = PPI_RANGE
-    try:
-        value = float(text or PIXELS_PER_INCH)
-    except ValueError:
-        value = 0.0
-    if not low <= value <= high:
-        raise SetError(f"{name}:{text}: a resolution is a number of {low:g} to {high:g} pixels per inch, as {name}:500")
-    return value
-
-
-def _finger(path: Path) -> str:
-    finger, _, impression = path.stem.rpartition("_")
-    if not finger or not impression.isdecimal():
-        raise SetError(f"{path}: a picture is named FINGER_IMPRESSION{path.suffix}, as 101_1{path.suffix}")
-    return finger
-
-
-def _check(root: Path, source: Source) -> None:
-    """Whether there is enough to compare, and every picture can be read."""
-    again = sum(times > 1 for times in Counter(source.fingers.values()).values())
-    if again < FEWEST_FINGERS:
-        raise SetError(
-            f"{root / source.name} has {again} fingers with two impressions or more: a set needs {FEWEST_FINGERS}, "
-            "with pictures named FINGER_IMPRESSION.png, as 101_1.png"
-        )
-    for path in source.fingers:
-        read_grey(path)
 
 
 def comparisons(seen: Sequence[Impression]) -> Comparisons:
@@ -162,7 +99,7 @@ def fit(scores: Scores, weights: Scores | None = None) -> Calibration:
 
 def impressions(encoder: FingerEncoder, source: Source) -> Iterator[Impression]:
     """The pictures of a set, encoded."""
-    for path, finger in source.fingers.items():
+    for path, finger in source.owners.items():
         minutiae = encoder.minutiae(_sample(path, source.pixels_per_inch))
         yield Impression(source.name, finger, minutiae.quality, cylinders(minutiae))
 

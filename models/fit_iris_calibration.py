@@ -3,7 +3,8 @@
 DIR/SET/<eye><two digits>.<suffix> are real pictures of eyes. Every picture is compared with every other of its set that
 is of another eye: these are the impostor scores. Printed is the table for manifest.toml; before it, as by
 models/fit_calibration.py, what the calibration says about eyes that it has not seen, and what low quality predicts.
-Only numbers leave the folder.
+Only numbers leave the folder. What nothing can be fitted to is refused in one line, with exit status 2,
+before anything is encoded.
 """
 
 import argparse
@@ -15,15 +16,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from drivers.sample import Modality, Position, Sample
 from models.evidence import Comparisons, calibration_lines, quality_lines
-from models.fit_calibration import SUFFIXES, fit, table
+from models.fit_calibration import fit, table
 from models.iris_code import FORMAT, IrisCode
 from models.iris_encoder import IrisEncoder
 from models.iris_kernel import Turned, search_whole, split
+from models.sample_sets import EYES, FEWEST, SetError, Source, seen_again, sources
 from models.witness import of_irises
+from simulators.images import ImageFileError, read_grey
 
 PROCESSES = 2
 PIXELS_PER_INCH = 500.0  # nothing depends on it
@@ -38,27 +40,41 @@ class Picture:
     code: IrisCode
 
 
-def main() -> None:
-    """Encode, compare, fit, check, print."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--root", type=Path, required=True)
-    arguments.add_argument("sets", nargs="+", metavar="SET")
-    chosen = arguments.parse_args()
-    compared = comparisons([one for name in chosen.sets for one in pictures(chosen.root / name)])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Check, encode, compare, fit, observe, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("sets", nargs="+", metavar="SET")
+    chosen = parser.parse_args(arguments)
+    try:
+        for line in _lines(sources(chosen.root, chosen.sets, EYES)):
+            sys.stdout.write(f"{line}\n")
+    except (SetError, ImageFileError, OSError) as error:
+        parser.exit(2, f"{error}\n")
+
+
+def _lines(sets: Sequence[Source]) -> Iterator[str]:
+    compared = comparisons([one for source in sets for one in pictures(source)])
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
-        sys.stdout.write(f"# {line}\n")
-    for line in table(FORMAT, fit(compared.impostors), len(compared.impostors), chosen.sets):
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"{of_irises().line()}\n")
+        yield f"# {line}"
+    yield from table(FORMAT, fit(compared.impostors), len(compared.impostors), [source.name for source in sets])
+    yield of_irises().line()
 
 
-def pictures(folder: Path) -> Iterator[Picture]:
-    """The pictures of a folder in which an iris is found."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def pictures(source: Source) -> list[Picture]:
+    """The pictures of a set in which an iris is found. SetError when that leaves too few."""
     with ProcessPoolExecutor(PROCESSES) as pool:
-        for path, code in zip(paths, pool.map(_code, paths, chunksize=8), strict=True):
-            if len(code):
-                yield Picture(folder.name, f"{folder.name}/{path.stem[:-2]}", code)
+        codes = list(pool.map(_code, source.owners, chunksize=8))
+    found = [
+        Picture(source.name, eye, code) for eye, code in zip(source.owners.values(), codes, strict=True) if len(code)
+    ]
+    again = seen_again(one.eye for one in found)
+    if again < FEWEST:
+        raise SetError(
+            f"{source.name}: an iris is found in {len(found)} of {len(codes)} pictures, in two or more of {again} "
+            f"eyes: a set needs {FEWEST}; give near-infrared pictures of one eye each"
+        )
+    return found
 
 
 def comparisons(found: Sequence[Picture]) -> Comparisons:
@@ -86,8 +102,7 @@ _encoders: list[IrisEncoder] = []  # one in each process
 def _code(path: Path) -> IrisCode:
     if not _encoders:
         _encoders.append(IrisEncoder())
-    with Image.open(path) as picture:
-        image = np.array(picture.convert("L"))
+    image = read_grey(path)
     sample = Sample(Modality.IRIS, Position.UNKNOWN, image, 8, PIXELS_PER_INCH, datetime.now(UTC), "file")
     return _encoders[0].code(sample)
 

@@ -7,11 +7,12 @@ import pytest
 from PIL import Image
 
 from drivers.sample import Sample
-from models import fit_calibration
+from models import fit_calibration, fit_iris_calibration
 from models.finger import FingerEncoder
 from models.finger_template import unpack
-from models.fit_calibration import SetError, fit, impressions, main, sources
+from models.fit_calibration import fit, impressions, main
 from models.minutiae import Minutiae
+from models.sample_sets import EYES, FINGERS, Naming, SetError, sources
 from models.witness import Witness
 from simulators.bench_search import template_of
 from simulators.minutiae_synthesis import again, fingers
@@ -45,12 +46,12 @@ def _root(tmp_path: Path) -> Path:
         ("A:500:500", "A:500:500: a resolution"),
         ("none", "none"),
         ("A/0_0.png", "0_0.png"),
-        ("empty", "empty has 0 fingers with two impressions"),
+        ("empty", "empty has 0 fingers with two pictures"),
         ("A one", "one has 1 fingers"),
         ("once", "once has 0 fingers"),
         ("A A:512", "A: this set is named twice"),
         ("bad", "3_1.png is no picture"),
-        ("named", "overview.png: a picture is named FINGER_IMPRESSION.png"),
+        ("named", "overview.png: a picture is named FINGER_IMPRESSION, as 101_1.png"),
     ],
 )
 def test_a_set_that_nothing_can_be_fitted_to_is_refused_in_one_line(
@@ -62,6 +63,49 @@ def test_a_set_that_nothing_can_be_fitted_to_is_refused_in_one_line(
     said = capsys.readouterr()
     assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert complaint in said.err
+
+
+@pytest.mark.parametrize(
+    ("sets", "complaint"),
+    [
+        ("eyes:500", "eyes:500: the resolution of an eye does not matter"),
+        ("none", "none"),
+        ("few", "few has 1 eyes with two pictures"),
+        ("A", "0_0.png: a picture is named EYE and two digits"),
+        ("eyes", "eyes: an iris is found in 0 of 8 pictures"),
+    ],
+)
+def test_eyes_that_nothing_can_be_fitted_to_are_refused_in_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str], sets: str, complaint: str
+) -> None:
+    for name, eyes in (("eyes", 4), ("few", 1)):
+        (root / name).mkdir()
+        for number in range(2 * eyes):
+            Image.new("L", (160, 120), 90).save(root / name / f"L{number // 2}0{number % 2}.png")
+    with pytest.raises(SystemExit) as ended:
+        fit_iris_calibration.main(["--root", str(root), *sets.split()])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert complaint in said.err
+
+
+@pytest.mark.parametrize(
+    ("naming", "stem", "owner"),
+    [
+        (FINGERS, "101_1", "101"),
+        (FINGERS, "left_thumb_12", "left_thumb"),
+        (FINGERS, "101", None),
+        (FINGERS, "_1", None),
+        (FINGERS, "101_a", None),
+        (EYES, "S1001L01", "S1001L"),
+        (EYES, "010203", "0102"),
+        (EYES, "01", None),
+        (EYES, "S1001L1", None),
+    ],
+)
+def test_whose_a_picture_is_stands_in_its_name(naming: Naming, stem: str, owner: str | None) -> None:
+    found = naming.stem.fullmatch(stem)
+    assert (found and found[1]) == owner
 
 
 class Touches:
@@ -93,7 +137,7 @@ def test_the_smallest_sets_that_are_taken_can_be_fitted_to(
 def test_a_picture_of_16_bits_is_the_finger_that_it_is_in_8(root: Path) -> None:
     deep = Image.fromarray(touch(1, 0).astype(np.uint16) * 257)
     deep.save(root / "A" / "0_1.png")
-    (source,) = sources(root, ["A"])
+    (source,) = sources(root, ["A"], FINGERS)
     seen = list(impressions(FingerEncoder(threads=1), source))
     assert seen[0].quality == seen[1].quality > 0
     assert np.array_equal(seen[0].cylinders.rows, seen[1].cylinders.rows)

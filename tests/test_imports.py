@@ -46,7 +46,10 @@ HUB = ("hub.py", "hub_keys.py", "hub_print.py", "hub_rules.py", "hub_store.py")
 TRAINING = {
     "models/witness.py": "simulators.people",
     "models/training/eye_pictures.py": "simulators.people",
+    "models/training/finger_pictures.py": "simulators.people",
     "models/fit_calibration.py": "simulators.images",
+    "models/fit_iris_calibration.py": "simulators.images",
+    "models/sample_sets.py": "simulators.images",
 }
 
 
