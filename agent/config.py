@@ -124,6 +124,7 @@ class ModelsConfig(Section):
     """The ONNX sessions."""
 
     threads: int = Field(default=2, ge=1, le=64)
+    finger: Literal["leader", "leader-student"] = "leader"
 
 
 class LocalListConfig(Section):

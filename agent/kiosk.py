@@ -128,8 +128,9 @@ def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
     """One encoder for each modality of the plan; encoding and searching take the configured threads."""
     search_threads.allow(config.models.threads)
     wanted = {modality for step in config.plan.steps if (modality := step.position.modality)}
+    chosen = {Modality.FINGER: config.models.finger}
     try:
-        return {modality: load_encoder(modality, config.models.threads) for modality in sorted(wanted)}
+        return {each: load_encoder(each, config.models.threads, chosen.get(each, "")) for each in sorted(wanted)}
     except ModelError as error:
         raise ConfigError(str(error)) from error
 

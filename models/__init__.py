@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from drivers.sample import Modality
-from models.manifest import ModelError
+from models.manifest import ModelError, encoder_card
 
 if TYPE_CHECKING:
     from models.encoder import Encoder, Gallery
@@ -50,14 +50,15 @@ def _made_by(makers: Mapping[str, str], template: "Template") -> "Template":
     return template if target is None else _resolve(target)(template)  # type: ignore[operator]
 
 
-def load_encoder(modality: Modality, threads: int = 1) -> "Encoder":
-    """The encoder of a modality, warmed up, and the search of its templates with it.
+def load_encoder(modality: Modality, threads: int = 1, model: str = "") -> "Encoder":
+    """The encoder of a modality, warmed up, and the search of its templates with it; `model` names another card.
 
     ModelError when there is none or its model file is not the one we mean.
     """
     if modality not in ENCODERS:
         raise ModelError(f"no encoder for {modality}; there are: {', '.join(ENCODERS)}")
-    encoder: Encoder = _resolve(ENCODERS[modality])(threads)  # type: ignore[operator]
+    card = encoder_card(model, modality) if model else None
+    encoder: Encoder = _resolve(ENCODERS[modality])(threads, card)  # type: ignore[operator]
     gallery_class(encoder.template_format).build(())  # compiles the search now: no traveller waits for that
     return encoder
 

@@ -25,6 +25,7 @@ from models.cylinders import Cylinders, cylinders
 from models.evidence import Comparisons, Scores, calibration_lines, quality_lines
 from models.finger import FingerEncoder
 from models.finger_template import FORMAT
+from models.manifest import ModelCard, ModelError, encoder_card
 from models.sample_sets import FINGERS, SetError, Source, sources
 from models.witness import of_fingers
 from simulators.images import ImageFileError, read_grey
@@ -48,16 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("sets", nargs="+", metavar="SET[:PPI]")
+    parser.add_argument("--model", default="leader", help="as in [models] of the configuration")
     chosen = parser.parse_args(arguments)
     try:
-        for line in _lines(sources(chosen.root, chosen.sets, FINGERS)):
+        card = encoder_card(chosen.model, Modality.FINGER)
+        for line in _lines(sources(chosen.root, chosen.sets, FINGERS), card):
             sys.stdout.write(f"{line}\n")
-    except (SetError, ImageFileError, OSError) as error:
+    except (ModelError, SetError, ImageFileError, OSError) as error:
         parser.exit(2, f"{error}\n")
 
 
-def _lines(sets: Sequence[Source]) -> Iterator[str]:
-    encoder = FingerEncoder(threads=2)
+def _lines(sets: Sequence[Source], card: ModelCard) -> Iterator[str]:
+    encoder = FingerEncoder(threads=2, card=card)
     compared = comparisons([one for source in sets for one in impressions(encoder, source)])
     fitted = fit(compared.impostors, compared.weights(~compared.genuine))
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):

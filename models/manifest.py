@@ -54,6 +54,15 @@ def load_card(name: str, manifest: Path = MANIFEST) -> ModelCard:
         raise ModelError(f"{manifest}: [models.{name}] lacks {error.args[0]}") from error
 
 
+def encoder_card(name: str, modality: str, manifest: Path = MANIFEST) -> ModelCard:
+    """The card of a model that makes templates of this modality. ModelError, which names those that do, for another."""
+    cards = [_card(each, table, manifest.parent) for each, table in _tables(manifest).get("models", {}).items()]
+    encoders = {card.name: card for card in cards if card.template_format and card.modality == modality}
+    if name not in encoders:
+        raise ModelError(f"{name!r} is no encoder of modality {modality}; there are: {', '.join(encoders)}")
+    return encoders[name]
+
+
 def calibration_table(template_format: str, manifest: Path = MANIFEST) -> dict[str, Any]:
     """The `[calibration."FORMAT"]` table, for models.calibration. ModelError when there is none."""
     table = _tables(manifest).get("calibration", {}).get(template_format)

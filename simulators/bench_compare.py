@@ -27,6 +27,7 @@ from models.compare import ready, score
 from models.finger import FingerEncoder
 from models.finger_image import PPI_RANGE
 from models.finger_template import unpack
+from models.manifest import ModelError, encoder_card
 from models.minutiae import PIXELS_PER_INCH
 from models.template import Template
 from simulators.bench_files import writable
@@ -116,19 +117,19 @@ def resolution(text: str | None) -> float:
 
 
 @functools.cache
-def _finger_encoder() -> FingerEncoder:
+def _finger_encoder(model: str) -> FingerEncoder:
     """One in each process."""
-    return FingerEncoder(threads=1)
+    return FingerEncoder(threads=1, card=encoder_card(model, Modality.FINGER))
 
 
-def encode_finger(root: Path, picture: Picture) -> Template | None:
+def encode_finger(root: Path, picture: Picture, model: str = "leader") -> Template | None:
     """The template of an image file; None when it cannot be read or has no minutiae at all."""
     try:
         image = read_grey(root / picture.path)
     except (ImageFileError, OSError):
         return None
     sample = Sample(Modality.FINGER, Position.UNKNOWN, image, 8, picture.pixels_per_inch, datetime.now(UTC), "file")
-    template = _finger_encoder().encode(sample)
+    template = _finger_encoder(model).encode(sample)
     return template if len(unpack(template)) else None
 
 
@@ -140,7 +141,12 @@ def compare_fingers(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
     return [score(_ready(one), _ready(other)) for one, other in pairs]
 
 
-FINGER = Kind(encode_finger, compare_fingers)
+def finger_kind(model: str) -> Kind:
+    """Fingers, encoded by this model."""
+    return Kind(functools.partial(encode_finger, model=model), compare_fingers)
+
+
+FINGER = finger_kind("leader")
 
 
 class Mapper(Protocol):
@@ -229,13 +235,15 @@ def finger(
     pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label, ppi_probe, ppi_reference.")],
     scores: Annotated[Path, typer.Option("--out", callback=writable, help="CSV to write, with score.")],
     processes: Annotated[int, typer.Option(min=1, help="How many at a time.")] = PROCESSES,
+    model: Annotated[str, typer.Option(help="As in `[models]` of the configuration.")] = "leader",
 ) -> None:
     """Fingerprint images, as the kiosk encodes and compares them."""
     try:
+        encoder_card(model, Modality.FINGER)
         refuse_overwriting(pairs, scores)
         listed = read_pairs(pairs)
-        found = measure(FINGER, root, listed, processes).scores
+        found = measure(finger_kind(model), root, listed, processes).scores
         write_scores(scores, listed, found)
-    except (PairsError, OSError) as error:
+    except (PairsError, ModelError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     out.print(f"{len(found)} comparisons, {found.count(None)} without a score: {scores}", markup=False)

