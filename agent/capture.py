@@ -6,7 +6,7 @@ Steps on different sensors run side by side; those on one sensor follow each oth
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -129,6 +129,10 @@ class Collector:
         self._beat = beat
         self._done: queue.SimpleQueue[_Turn | None] = queue.SimpleQueue()
         self._aborted = False
+
+    def models(self, modalities: Container[Modality | None]) -> dict[str, str]:
+        """What makes the templates of these: name and sha256 of each model."""
+        return {e.model_name: e.model_sha256 for each, e in self._encoders.items() if each in modalities}
 
     def abort(self) -> None:
         """End collect(): what is missing then counts as abandoned."""

@@ -227,6 +227,7 @@ def status(result: Json, *, as_json: bool) -> None:
     hub = result["hub"]
     out.print(f"kiosk {result['site']}/{result['kiosk']} {_coloured(result['status'])}, version {result['version']}")
     out.print(f"up {timedelta(seconds=int(result['uptime_s']))}, {result['encounters']} encounters")
+    out.print(f"models: {', '.join(result['models'])}")
     for name, sensor in result["sensors"].items():
         out.print(
             f"sensor {name}: {_coloured(sensor['state'])} {escape(sensor['detail'])}, since {sensor['since'][:19]}"

@@ -69,7 +69,10 @@ class Enroller:
             expires_at=self.clock.now() + timedelta(seconds=agreement.keep_s),
             templates=tuple((taken.step.position, taken.template) for taken in samples),
         )
-        payload = self._payload(reference, agreement, _best_quality(samples), searchable=request.into_local_list)
+        models = collector.models({position.modality for position in request.positions})
+        payload = self._payload(
+            reference, agreement, models, _best_quality(samples), searchable=request.into_local_list
+        )
         # The record first: nothing is searched here that the hub will not hear of.
         self.outbox.put(Event.of(payload, reference.reference_id, self.clock.now()))
         if request.into_local_list:
@@ -126,7 +129,13 @@ class Enroller:
         return Step(sensor=kin.sensor, position=position)
 
     def _payload(
-        self, reference: Reference, agreement: AgreementConfig, quality: dict[Position, int], *, searchable: bool
+        self,
+        reference: Reference,
+        agreement: AgreementConfig,
+        models: dict[str, str],
+        quality: dict[Position, int],
+        *,
+        searchable: bool,
     ) -> Enrolment:
         sent = [(position, exported(template)) for position, template in reference.templates]
         return Enrolment(
@@ -140,6 +149,7 @@ class Enroller:
             category=reference.category,
             positions=tuple(quality),
             template_formats=tuple(dict.fromkeys(template.format for _, template in sent)),
+            models=models,
             quality=quality,
             searchable_here=searchable,
             sealed=self.seal(_packed(sent)) if self.seal else None,

@@ -173,6 +173,7 @@ class Enrolment(Payload):
     category: Category
     positions: tuple[Position, ...]
     template_formats: tuple[str, ...]
+    models: dict[str, str] = Field(description="what made the templates: model name to sha256")
     quality: dict[Position, int]
     searchable_here: bool
     sealed: str | None = Field(description="JWE(JWS(templates)); null when the hub's encryption key is not configured")

@@ -130,7 +130,7 @@ def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
     wanted = {modality for step in config.plan.steps if (modality := step.position.modality)}
     chosen = {Modality.FINGER: config.models.finger}
     try:
-        return {each: load_encoder(each, config.models.threads, chosen.get(each, "")) for each in sorted(wanted)}
+        return {each: load_encoder(each, config.models.threads, chosen.get(each)) for each in sorted(wanted)}
     except ModelError as error:
         raise ConfigError(str(error)) from error
 

@@ -50,14 +50,14 @@ def _made_by(makers: Mapping[str, str], template: "Template") -> "Template":
     return template if target is None else _resolve(target)(template)  # type: ignore[operator]
 
 
-def load_encoder(modality: Modality, threads: int = 1, model: str = "") -> "Encoder":
+def load_encoder(modality: Modality, threads: int = 1, model: str | None = None) -> "Encoder":
     """The encoder of a modality, warmed up, and the search of its templates with it; `model` names another card.
 
     ModelError when there is none or its model file is not the one we mean.
     """
     if modality not in ENCODERS:
         raise ModelError(f"no encoder for {modality}; there are: {', '.join(ENCODERS)}")
-    card = encoder_card(model, modality) if model else None
+    card = encoder_card(model, modality) if model is not None else None
     encoder: Encoder = _resolve(ENCODERS[modality])(threads, card)  # type: ignore[operator]
     gallery_class(encoder.template_format).build(())  # compiles the search now: no traveller waits for that
     return encoder

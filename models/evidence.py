@@ -80,6 +80,13 @@ class Observed:
         return float(found.low), float(found.high)
 
 
+def held_lines(comparisons: Comparisons, calibration: Calibration) -> Iterator[str]:
+    """A calibration that was fitted on something else, observed on all impostor pairs."""
+    impostor = ~comparisons.genuine
+    for one in _observed(comparisons, impostor, impostor, lambda *_: calibration):
+        yield f"calibration of the manifest, {_told(one)}"
+
+
 def observe(comparisons: Comparisons, fitted_on: NDArray[np.bool_], fit: Fit) -> list[Observed]:
     """A calibration fitted on impostor pairs within some fingers' impressions, observed within all the others'."""
     impostor = ~comparisons.genuine

@@ -1,4 +1,4 @@
-"""Fingerprint images to minutiae: prepare, run LEADER, keep the peaks on skin.
+"""Fingerprint images to minutiae: prepare, run the network, keep the peaks on skin.
 
 1. resample to 500 ppi, find the skin, cut to it          models/finger_image.py
 2. no ridges worth a pass of the network: no minutiae     models/finger_quality.py
@@ -26,6 +26,8 @@ from models.minutiae import MAX_MINUTIAE, TURN, Kind, Minutiae, no_minutiae
 from models.session import Session
 from models.template import Template
 
+MODEL = "leader"  # unless the configuration names another
+
 # Lower finds more minutiae, also false ones: pooled EER 0.85 % at 0.6, the authors' default, 0.46 % at 0.3, and with
 # our comparison of prints that overlap little it still falls down to 0.2 (models/README.md).
 QUALITY_THRESHOLD = 0.2
@@ -51,7 +53,7 @@ class FingerEncoder:
     template_format = FORMAT
 
     def __init__(self, threads: int = 1, card: ModelCard | None = None) -> None:
-        card = card or load_card("leader")
+        card = card or load_card(MODEL)
         self.model_name = card.name
         self.model_sha256 = card.sha256
         self._session = Session(card, threads)

@@ -5,7 +5,8 @@ is compared with every other of its set that is of another finger: these are the
 much as any other. Printed is the table for manifest.toml; before it, what a calibration that was fitted on one half of
 the fingers, or without one of the sets, says about the others, and whether low quality predicts that two impressions of
 one finger are not recognised (models/evidence.py). Only numbers leave the folder. What nothing can be fitted to is
-refused in one line, with exit status 2, before anything is encoded.
+refused in one line, with exit status 2, before anything is encoded. Of another --model no table is printed, but how
+well the calibration of the manifest holds for it.
 """
 
 import argparse
@@ -19,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from drivers.sample import Modality, Position, Sample
-from models.calibration import Calibration
+from models.calibration import Calibration, load_calibration
 from models.compare import score
 from models.cylinders import Cylinders, cylinders
-from models.evidence import Comparisons, Scores, calibration_lines, quality_lines
-from models.finger import FingerEncoder
+from models.evidence import Comparisons, Scores, calibration_lines, held_lines, quality_lines
+from models.finger import MODEL, FingerEncoder
 from models.finger_template import FORMAT
 from models.manifest import ModelCard, ModelError, encoder_card
 from models.sample_sets import FINGERS, SetError, Source, sources
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("sets", nargs="+", metavar="SET[:PPI]")
-    parser.add_argument("--model", default="leader", help="as in [models] of the configuration")
+    parser.add_argument("--model", default=MODEL, help="as in [models] of the configuration")
     chosen = parser.parse_args(arguments)
     try:
         card = encoder_card(chosen.model, Modality.FINGER)
@@ -62,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _lines(sets: Sequence[Source], card: ModelCard) -> Iterator[str]:
     encoder = FingerEncoder(threads=2, card=card)
     compared = comparisons([one for source in sets for one in impressions(encoder, source)])
+    if card.name != MODEL:
+        # There is one calibration of a format, because templates of all its models meet in one list.
+        for line in (*held_lines(compared, load_calibration(FORMAT)), *quality_lines(compared)):
+            yield f"# {line}"
+        return
     fitted = fit(compared.impostors, compared.weights(~compared.genuine))
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
         yield f"# {line}"

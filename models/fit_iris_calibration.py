@@ -3,8 +3,8 @@
 DIR/SET/<eye><two digits>.<suffix> are real pictures of eyes. Every picture is compared with every other of its set that
 is of another eye: these are the impostor scores. Printed is the table for manifest.toml; before it, as by
 models/fit_calibration.py, what the calibration says about eyes that it has not seen, and what low quality predicts.
-Only numbers leave the folder. What nothing can be fitted to is refused in one line, with exit status 2,
-before anything is encoded.
+Only numbers leave the folder. What nothing can be fitted to is refused in one line, with exit status 2:
+by the names and files of the pictures before anything is encoded, for want of irises once a set is.
 """
 
 import argparse

@@ -56,11 +56,11 @@ def load_card(name: str, manifest: Path = MANIFEST) -> ModelCard:
 
 def encoder_card(name: str, modality: str, manifest: Path = MANIFEST) -> ModelCard:
     """The card of a model that makes templates of this modality. ModelError, which names those that do, for another."""
-    cards = [_card(each, table, manifest.parent) for each, table in _tables(manifest).get("models", {}).items()]
-    encoders = {card.name: card for card in cards if card.template_format and card.modality == modality}
+    tables = _tables(manifest).get("models", {})
+    encoders = [each for each, t in tables.items() if t.get("template_format") and t.get("modality") == modality]
     if name not in encoders:
         raise ModelError(f"{name!r} is no encoder of modality {modality}; there are: {', '.join(encoders)}")
-    return encoders[name]
+    return load_card(name, manifest)
 
 
 def calibration_table(template_format: str, manifest: Path = MANIFEST) -> dict[str, Any]:

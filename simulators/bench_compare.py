@@ -24,7 +24,7 @@ from rich.progress import track
 
 from drivers.sample import Modality, Position, Sample
 from models.compare import ready, score
-from models.finger import FingerEncoder
+from models.finger import MODEL, FingerEncoder
 from models.finger_image import PPI_RANGE
 from models.finger_template import unpack
 from models.manifest import ModelError, encoder_card
@@ -122,7 +122,7 @@ def _finger_encoder(model: str) -> FingerEncoder:
     return FingerEncoder(threads=1, card=encoder_card(model, Modality.FINGER))
 
 
-def encode_finger(root: Path, picture: Picture, model: str = "leader") -> Template | None:
+def encode_finger(root: Path, picture: Picture, model: str = MODEL) -> Template | None:
     """The template of an image file; None when it cannot be read or has no minutiae at all."""
     try:
         image = read_grey(root / picture.path)
@@ -146,7 +146,7 @@ def finger_kind(model: str) -> Kind:
     return Kind(functools.partial(encode_finger, model=model), compare_fingers)
 
 
-FINGER = finger_kind("leader")
+FINGER = finger_kind(MODEL)
 
 
 class Mapper(Protocol):
@@ -235,7 +235,7 @@ def finger(
     pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label, ppi_probe, ppi_reference.")],
     scores: Annotated[Path, typer.Option("--out", callback=writable, help="CSV to write, with score.")],
     processes: Annotated[int, typer.Option(min=1, help="How many at a time.")] = PROCESSES,
-    model: Annotated[str, typer.Option(help="As in `[models]` of the configuration.")] = "leader",
+    model: Annotated[str, typer.Option(help="As in `[models]` of the configuration.")] = MODEL,
 ) -> None:
     """Fingerprint images, as the kiosk encodes and compares them."""
     try:

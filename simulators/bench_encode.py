@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from drivers.sample import Modality, Position, Sample
-from models.finger import FingerEncoder, pad
+from models.finger import MODEL, FingerEncoder, pad
 from models.manifest import ModelCard, ModelError, encoder_card
 from models.session import Session
 from simulators.bench_files import writable
@@ -94,7 +94,7 @@ def _graph(session: Session) -> Contestant:
 
 
 def measure(
-    images: Sequence[Image], reference: ModelCard | None, rounds: int = ROUNDS, model: str = "leader"
+    images: Sequence[Image], reference: ModelCard | None, rounds: int = ROUNDS, model: str = MODEL
 ) -> EncodeFigures:
     """Every image through every contestant in turn, `rounds` times after one that does not count."""
     running = contestants(reference, encoder_card(model, Modality.FINGER))
@@ -141,7 +141,7 @@ def finger(
     images: Annotated[Path | None, typer.Option(help="Folder of pictures; default: synthetic people.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each image is encoded.")] = ROUNDS,
-    model: Annotated[str, typer.Option(help="As in `[models]` of the configuration.")] = "leader",
+    model: Annotated[str, typer.Option(help="As in `[models]` of the configuration.")] = MODEL,
     cache: Annotated[Path | None, typer.Option(help="Where the yardstick is kept; default: your cache folder.")] = None,
     *,
     fetch_yardstick: Annotated[

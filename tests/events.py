@@ -77,6 +77,7 @@ def enrolment(sealed: str | None = None) -> Enrolment:
         category=Category.LOCAL_TEST,
         positions=(Position.RIGHT_INDEX,),
         template_formats=("leader-1",),
+        models={"leader": "a" * 64},
         quality={Position.RIGHT_INDEX: 70},
         searchable_here=False,
         sealed=sealed,

@@ -11,6 +11,7 @@ from models import fit_calibration, fit_iris_calibration
 from models.finger import FingerEncoder
 from models.finger_template import unpack
 from models.fit_calibration import fit, impressions, main
+from models.manifest import ModelCard
 from models.minutiae import Minutiae
 from models.sample_sets import EYES, FINGERS, Naming, SetError, sources
 from models.witness import Witness
@@ -132,6 +133,31 @@ def test_the_smallest_sets_that_are_taken_can_be_fitted_to(
     assert 'sets = ["A", "B"]' in said
     assert "comparisons = 48" in said
     assert "nan" not in said
+
+
+def test_of_another_model_no_table_is_printed_that_would_replace_the_one_of_the_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path / "A", 4, 2)
+    cards: list[str] = []
+
+    def encoder(*, card: ModelCard, **_: int) -> Touches:
+        cards.append(card.name)
+        return Touches()
+
+    monkeypatch.setattr(fit_calibration, "FingerEncoder", encoder)
+    main(["--root", str(tmp_path), "A", "--model", "leader-student"])
+    lines = capsys.readouterr().out.splitlines()
+    assert cards == ["leader-student"]
+    assert all(line.startswith("# ") for line in lines)
+    assert lines[0].startswith("# calibration of the manifest, predicted 0.1")
+
+
+def test_a_model_that_is_none_of_fingers_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--root", str(root), "A", "--model", "iris-encoder"])
+    assert ended.value.code == 2
+    assert "there are: leader, leader-student" in capsys.readouterr().err
 
 
 def test_a_picture_of_16_bits_is_the_finger_that_it_is_in_8(root: Path) -> None:

@@ -34,6 +34,7 @@ def test_a_listed_traveller_is_a_lead_and_another_is_clear(kiosk: tuple[KioskRig
     made = Visitor(rig, watcher, LISTED, **well).enrol(BOTH, 1, "reference-1")
     assert set(made["quality"]) == {"right_index", "right_eye"}
     assert made["template_formats"] == ["finger-minutiae/1", "iris-code/1"]
+    assert set(made["models"]) == {"leader", "iris-encoder"}
     listed = Visitor(rig, watcher, LISTED, first=10, **well).pass_through()
     assert (listed["outcome"], listed["reason"]["missing"]) == ("lead", [])
     assert Visitor(rig, watcher, UNLISTED, first=10, **well).pass_through()["outcome"] == "clear"

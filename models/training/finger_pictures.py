@@ -6,6 +6,7 @@ student learns to see as much in a worse picture.
 """
 
 import itertools
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ PLANES = 3  # position, direction (of 256 of a turn), kind: as the teacher's fir
 FIRST_PERSON = 2_000_000  # no test or demonstration goes there
 TOUCHES = 6  # of a finger: growing its skin takes longer than pressing it
 SHARD = 192  # pictures of a file: thirty-two fingers
+NO_FINGERS = 0.06  # of the pictures
 LEAST_SKIN = 0.15  # of the picture; with less there is hardly anything to learn
 WINDOW = 372  # pixels a side that are pressed, so that a turned and moved picture finds its corners there
 TURN = 18.0  # degrees, standard deviation, beyond what the finger itself is turned
@@ -62,7 +64,10 @@ def taught(image: Grey) -> Grey:
 
 
 def picture(number: int) -> tuple[Grey, Grey]:
-    """One picture and what the teacher says. The number decides person, finger, touch and sensor."""
+    """One picture and what is to be said of it. The number decides person, finger, touch and sensor, or no finger."""
+    rng = np.random.default_rng([12, number])
+    if rng.random() < NO_FINGERS:
+        return photographed(texture(rng), rng), np.zeros((PLANES, SIDE, SIDE), np.uint8)
     seen = next(one for one in _attempts(number) if foreground(one.astype(np.float32)).mean() >= LEAST_SKIN)
     return seen, taught(seen)
 
@@ -74,6 +79,20 @@ def _attempts(number: int) -> Iterator[Grey]:
         scale = float(np.exp(rng.uniform(-0.22, 0.22)))  # children and tall men; sensors that mistake their pitch
         pressed = finger.impression(int(rng.integers(1000)), WINDOW, WINDOW, PIXELS_PER_INCH * scale)
         yield photographed(placed(pressed, rng), rng)
+
+
+def texture(rng: np.random.Generator) -> Image:
+    """No finger, f32[SIDE, SIDE] of 0 to 255: noise drawn out in one direction, as cloth, dirt and faulty rows are.
+
+    The teacher itself takes some of it for ridges; nobody has to.
+    """
+    noise = rng.standard_normal((2 * SIDE, 2 * SIDE), np.float32)
+    drawn = ndimage.gaussian_filter(noise, np.exp(rng.uniform(np.log(0.4), np.log(6.0), 2)))
+    turned = ndimage.rotate(drawn, rng.uniform(0, 180), reshape=False, order=1)[
+        SIDE // 2 : -SIDE // 2, SIDE // 2 : -SIDE // 2
+    ]
+    steep = np.float32(np.exp(rng.uniform(-0.7, 1.5)))
+    return np.asarray(127.5 + 127.5 * np.tanh(steep * turned / turned.std()), np.float32)
 
 
 def placed(pressed: Grey, rng: np.random.Generator) -> Image:
@@ -148,8 +167,11 @@ def load(paths: list[Path]) -> Pictures:
     """The pictures of these files."""
     parts = []
     for path in paths:
-        with np.load(path) as kept:
-            parts.append((kept["images"], kept["planes"]))
+        try:
+            with np.load(path) as kept:
+                parts.append((kept["images"], kept["planes"]))
+        except (ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise SystemExit(f"{path}: is no file of pictures ({error}): remove it, it is made again") from None
     return Pictures(np.concatenate([one[0] for one in parts]), np.concatenate([one[1] for one in parts]))
 
 

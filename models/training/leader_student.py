@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
-from models.training.finger_pictures import Batches, Pictures, batches, load_or_make
+from models.training.finger_pictures import SHARD, Batches, Pictures, batches, load_or_make
 
 BATCH = 8
 RATE = 2e-3
@@ -37,7 +38,8 @@ CELLS = STEP * STEP
 WEIGHTS = torch.tensor([4.0, 1.0, 0.3])  # of the errors of position, direction and kind
 CELL = 8  # pixels: greys are levelled by the mean of 3x3 such cells, two to three ridges
 FLAT = 3.0  # grey levels of swing, below which there is nothing to level
-GAUSSIAN_5 = np.array([1, 4, 6, 4, 1], np.float32) / 16  # as in LEADER's last step
+GAUSSIAN_5 = torch.tensor([1.0, 4, 6, 4, 1]) / 16  # as in LEADER's last step
+BLUR = torch.outer(GAUSSIAN_5, GAUSSIAN_5)[None, None]
 NMS_SIZE = 7
 THRESHOLD = 0.2  # as in models/finger.py
 TOLERANCE = 8  # pixels each way within which two minutiae are one
@@ -178,21 +180,26 @@ class Lesson:
         self.done += 1
         return errors.detach()
 
+    def _parts(self) -> dict[str, Any]:
+        return {"network": self.network, "mean": self.mean, "optimizer": self.optimizer}
+
     def keep(self, path: Path) -> None:
         """Write down where it stands, the old file whole until the new one is."""
-        parts = {"network": self.network, "mean": self.mean, "optimizer": self.optimizer}
-        state = {name: part.state_dict() for name, part in parts.items()}
+        state = {name: part.state_dict() for name, part in self._parts().items()}
         unfinished = path.with_suffix(".part")
         torch.save(state | {"done": self.done}, unfinished)
         unfinished.replace(path)
 
     def go_on(self, path: Path) -> None:
         """Read where it stood."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.done = int(state["done"])
+        try:
+            state = torch.load(path, weights_only=True)
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+            self.done = int(state["done"])
+        except Exception as error:  # noqa: BLE001 - torch raises of everything at files of others
+            reason = str(error).splitlines()[0]
+            raise SystemExit(f"{path}: is not what --kept has written ({reason}): remove it or name another") from None
 
 
 def train(pictures: Pictures, steps: int, seed: int, kept: Path | None = None) -> Student:
@@ -200,18 +207,24 @@ def train(pictures: Pictures, steps: int, seed: int, kept: Path | None = None) -
     lesson = Lesson(seed)
     if kept is not None and kept.exists():
         lesson.go_on(kept)
+        print(f"{kept}: goes on after {lesson.done} of {steps} steps", flush=True)
     source = batches(pictures, BATCH, np.random.default_rng([seed, lesson.done]))
-    start, total = time.monotonic(), torch.zeros(3)
-    loader = iter(DataLoader(Prefetched(source), batch_size=None, num_workers=1, prefetch_factor=8))
+    start, total, counted = time.monotonic(), torch.zeros(3), 0
+    loader = iter(
+        DataLoader(
+            Prefetched(source), batch_size=None, num_workers=1, prefetch_factor=8, multiprocessing_context="fork"
+        )
+    )
     while lesson.done < steps:
         image, planes = next(loader)
         total += lesson.step(image, planes, steps)
+        counted += 1
         if lesson.done % 100 == 0:
-            where, direction, kind = (total / 100).tolist()
+            where, direction, kind = (total / counted).tolist()
             errors = f"place {where:.4f}  direction {direction:.4f}  kind {kind:.4f}"
             print(f"{lesson.done:6d} of {steps}  {errors}  {time.monotonic() - start:.0f} s", flush=True)
-            total.zero_()
-        if kept is not None and lesson.done % KEPT_EVERY == 0:
+            total, counted = torch.zeros(3), 0
+        if kept is not None and lesson.done % KEPT_EVERY in (0, steps % KEPT_EVERY):
             lesson.keep(kept)
     learned = lesson.mean.module
     assert isinstance(learned, Student)
@@ -220,8 +233,7 @@ def train(pictures: Pictures, steps: int, seed: int, kept: Path | None = None) -
 
 def peaks(position: Tensor) -> Tensor:
     """The blurred position f32[n, 1, h, w] where it is the largest of its neighbourhood, else 0, as in LEADER."""
-    blur = torch.from_numpy(np.outer(GAUSSIAN_5, GAUSSIAN_5))[None, None]
-    blurred = functional.conv2d(position, blur, padding=2)
+    blurred = functional.conv2d(position, BLUR, padding=2)
     largest = functional.max_pool2d(blurred, NMS_SIZE, 1, NMS_SIZE // 2)
     return torch.where(blurred == largest, blurred, torch.zeros_like(blurred))
 
@@ -278,7 +290,7 @@ def main() -> None:
     """Make or load the pictures, train, say how well, export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pictures", type=Path, default=Path("pictures"), help="folder, kept between runs")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder, made if need be, kept between runs")
     parser.add_argument("--count", type=int, default=8000, help="pictures to make")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--seed", type=int, default=1)
@@ -286,6 +298,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that make pictures")
     parser.add_argument("--kept", type=Path, help="file to go on from after an interruption")
     asked = parser.parse_args()
+    for path in (asked.out, asked.kept):
+        if path is not None and not path.absolute().parent.is_dir():
+            parser.error(f"{path}: there is no folder {path.parent}: make it")
+    if asked.count < SHARD or asked.steps < 1:
+        parser.error(f"--count is at least {SHARD}, --steps at least 1")
     torch.set_num_threads(asked.threads)
     pictures = load_or_make(asked.pictures, asked.count, asked.workers)
     learned = Pictures(pictures.images[HELD_OUT:], pictures.planes[HELD_OUT:])
