@@ -198,7 +198,7 @@ class Lesson:
                 part.load_state_dict(state[name])
             self.done = int(state["done"])
         except Exception as error:  # noqa: BLE001 - torch raises of everything at files of others
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0]
             raise SystemExit(f"{path}: is not what --kept has written ({reason}): remove it or name another") from None
 
 
