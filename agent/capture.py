@@ -21,7 +21,7 @@ from agent.screen import Announce, StepDone, tell
 from agent.station import Station
 from drivers.errors import CaptureRetry, Retry, SensorError
 from drivers.sample import Modality, Position, Sample
-from models.encoder import Encoder, Flaw, Quality
+from models.encoder import Encoder, Flaw, Quality, models_of
 from models.template import Template
 
 # What a step without a usable sample ended with; the first that any step has names the encounter's gap.
@@ -132,7 +132,7 @@ class Collector:
 
     def models(self, modalities: Container[Modality | None]) -> dict[str, str]:
         """What makes the templates of these: name and sha256 of each model."""
-        return {e.model_name: e.model_sha256 for each, e in self._encoders.items() if each in modalities}
+        return models_of(encoder for each, encoder in self._encoders.items() if each in modalities)
 
     def abort(self) -> None:
         """End collect(): what is missing then counts as abandoned."""

@@ -25,6 +25,7 @@ from agent.publisher import Publisher
 from agent.schema import StoreFull
 from agent.screen import Announcement, Decided, tell
 from agent.worker import Worker
+from models.encoder import models_of
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Daemon:
             "references": self.kiosk.lane.references,
             "encounters": self.kiosk.lane.encounters,
             "local_list": self._config.local_list.enabled,
-            "models": {e.model_name: e.model_sha256 for e in self.kiosk.encoders.values()},
+            "models": models_of(self.kiosk.encoders.values()),
             "workers": {w.name: round(w.silent_for, 1) for w in self.workers},
         }
 

@@ -18,7 +18,7 @@ from agent.screen import Announce, Decided, Started, tell
 from agent.watchlist import Watchlist
 from drivers.errors import CaptureRetry, Retry, SensorError
 from drivers.sample import Modality, Sample
-from models.encoder import Encoder
+from models.encoder import Encoder, models_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class EncounterPath:
             "outcome": decision.outcome,
             "reason": decision.reason,
             "watchlist": ListState(revision=candidates.revision, age_s=candidates.age_s),
-            "models": {e.model_name: e.model_sha256 for e in self.encoders.values()},
+            "models": models_of(self.encoders.values()),
             "timings_ms": dict(taken.timings_ms),
             "attempts": taken.tries,
         }

@@ -56,6 +56,11 @@ class Encoder(Protocol):
         """The template of a sample; of an unusable one a template with few or no features, that matches nobody."""
 
 
+def models_of(encoders: Iterable[Encoder]) -> dict[str, str]:
+    """What makes the templates, as events and status say it: model name to sha256."""
+    return {encoder.model_name: encoder.model_sha256 for encoder in encoders}
+
+
 class Scored(NamedTuple):
     """One result of a search: the key of a reference and how alike it is (higher is more alike)."""
 

@@ -82,8 +82,7 @@ class Observed:
 
 def held_lines(comparisons: Comparisons, calibration: Calibration) -> Iterator[str]:
     """A calibration that was fitted on something else, observed on all impostor pairs."""
-    impostor = ~comparisons.genuine
-    for one in _observed(comparisons, impostor, impostor, lambda *_: calibration):
+    for one in _observed(comparisons, ~comparisons.genuine, calibration):
         yield f"calibration of the manifest, {_told(one)}"
 
 
@@ -91,13 +90,14 @@ def observe(comparisons: Comparisons, fitted_on: NDArray[np.bool_], fit: Fit) ->
     """A calibration fitted on impostor pairs within some fingers' impressions, observed within all the others'."""
     impostor = ~comparisons.genuine
     seen, unseen = (impostor & comparisons.within(some) for some in (fitted_on, ~fitted_on))
-    return list(_observed(comparisons, seen, unseen, fit))
+    return list(_observed(comparisons, unseen, _fitted(comparisons, seen, fit)))
 
 
-def _observed(
-    comparisons: Comparisons, seen: NDArray[np.bool_], unseen: NDArray[np.bool_], fit: Fit
-) -> Iterator[Observed]:
-    calibration = fit(comparisons.scores[seen], comparisons.weights(seen))
+def _fitted(comparisons: Comparisons, seen: NDArray[np.bool_], fit: Fit) -> Calibration:
+    return fit(comparisons.scores[seen], comparisons.weights(seen))
+
+
+def _observed(comparisons: Comparisons, unseen: NDArray[np.bool_], calibration: Calibration) -> Iterator[Observed]:
     rates = np.array([calibration.false_match_rate(float(one)) for one in comparisons.scores[unseen]])
     weights = comparisons.weights(unseen)
     for level in PREDICTED:
@@ -127,7 +127,7 @@ def _set_lines(comparisons: Comparisons, fit: Fit) -> Iterator[str]:
     impostor = ~comparisons.genuine
     for number in np.unique(comparisons.set):
         own = comparisons.set == number
-        for one in _observed(comparisons, impostor & ~own, impostor & own, fit):
+        for one in _observed(comparisons, impostor & own, _fitted(comparisons, impostor & ~own, fit)):
             yield f"fitted without set {number + 1}, {_told(one)}"
 
 

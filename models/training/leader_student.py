@@ -1,6 +1,6 @@
 """Trains models/leader_student.onnx: a small network learns from synthetic people what LEADER sees.
 
-    python -m models.training.leader_student --out FILE
+    python -m models.training.leader_student --pictures DIR --out FILE
 
 Needs torch (CPU is enough) and onnx, in an environment of their own; models/README.md shows the commands.
 
@@ -24,8 +24,10 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
+from models.finger import QUALITY_THRESHOLD
 from models.training.finger_pictures import SHARD, Batches, Pictures, batches, load_or_make
 
+CHANNELS = (32, 64, 96, 128)  # at half the size of the picture, a quarter, an eighth, a sixteenth
 BATCH = 8
 RATE = 2e-3
 WARMING = 300  # steps in which the rate rises
@@ -41,7 +43,6 @@ FLAT = 3.0  # grey levels of swing, below which there is nothing to level
 GAUSSIAN_5 = torch.tensor([1.0, 4, 6, 4, 1]) / 16  # as in LEADER's last step
 BLUR = torch.outer(GAUSSIAN_5, GAUSSIAN_5)[None, None]
 NMS_SIZE = 7
-THRESHOLD = 0.2  # as in models/finger.py
 TOLERANCE = 8  # pixels each way within which two minutiae are one
 
 
@@ -83,21 +84,16 @@ class Residual(nn.Module):
 class Student(nn.Module):
     """The network, without the functions at its end."""
 
-    def __init__(
-        self,
-        widths: tuple[int, ...] = (32, 64, 96, 128),
-        blocks: tuple[int, ...] = (1, 2, 2),
-        up: tuple[int, ...] = (1, 1),
-    ) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        a, b, c, d = widths
+        a, b, c, d = CHANNELS
         self.stem = nn.Sequential(*_convolution(1, a, 5, 2), *_convolution(a, a), *_convolution(a, b, 3, 2))
-        self.quarter = nn.Sequential(*[Residual(b) for _ in range(blocks[0])])
-        self.eighth = nn.Sequential(*_convolution(b, c, 3, 2), *[Residual(c) for _ in range(blocks[1])])
-        self.sixteenth = nn.Sequential(*_convolution(c, d, 3, 2), *[Residual(d) for _ in range(blocks[2])])
+        self.quarter = nn.Sequential(Residual(b))
+        self.eighth = nn.Sequential(*_convolution(b, c, 3, 2), Residual(c), Residual(c))
+        self.sixteenth = nn.Sequential(*_convolution(c, d, 3, 2), Residual(d), Residual(d))
         self.up_c, self.up_b = nn.Conv2d(d, c, 1), nn.Conv2d(c, b, 1)
-        self.again_c = nn.Sequential(*[Residual(c) for _ in range(up[0])])
-        self.again_b = nn.Sequential(*[Residual(b) for _ in range(up[1])])
+        self.again_c = nn.Sequential(Residual(c))
+        self.again_b = nn.Sequential(Residual(b))
         self.position = nn.Conv2d(b, CELLS, 3, padding=1)
         self.rest = nn.Conv2d(b, 3, 3, padding=1)  # cosine and sine of the direction, kind
 
@@ -224,7 +220,7 @@ def train(pictures: Pictures, steps: int, seed: int, kept: Path | None = None) -
             errors = f"place {where:.4f}  direction {direction:.4f}  kind {kind:.4f}"
             print(f"{lesson.done:6d} of {steps}  {errors}  {time.monotonic() - start:.0f} s", flush=True)
             total, counted = torch.zeros(3), 0
-        if kept is not None and lesson.done % KEPT_EVERY in (0, steps % KEPT_EVERY):
+        if kept is not None and (lesson.done % KEPT_EVERY == 0 or lesson.done == steps):
             lesson.keep(kept)
     learned = lesson.mean.module
     assert isinstance(learned, Student)
@@ -243,7 +239,7 @@ def agreement(network: Student, pictures: Pictures) -> tuple[float, float]:
     with torch.no_grad():
         position, _ = network(torch.from_numpy(pictures.images[:, None].astype(np.float32)))
         heat, _, _ = targets(torch.from_numpy(pictures.planes))
-        said, found = peaks(heat) >= THRESHOLD, peaks(torch.sigmoid(position)) >= THRESHOLD
+        said, found = (peaks(each) >= QUALITY_THRESHOLD for each in (heat, torch.sigmoid(position)))
         return _near(said, found), _near(found, said)
 
 
