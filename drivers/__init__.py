@@ -11,12 +11,12 @@ from drivers.sensor import Sensor
 
 # name -> "module:Class", imported only when asked for. Class(url, options) checks both and touches no device.
 SENSORS: dict[str, str] = {
-    "ef01": "drivers.ef01:Ef01",
-    "nb1010": "drivers.nb1010:Nb1010",
-    "sfm": "drivers.sfm:Sfm",
-    "uru4000": "drivers.uru4000:Uru4000",
-    "uvc": "drivers.uvc:Uvc",
-    "v4l2": "drivers.v4l2:V4l2",
+    "ef01": "drivers.ef01.driver:Ef01",
+    "nb1010": "drivers.nb1010.driver:Nb1010",
+    "sfm": "drivers.sfm.driver:Sfm",
+    "uru4000": "drivers.uru4000.driver:Uru4000",
+    "uvc": "drivers.uvc.driver:Uvc",
+    "v4l2": "drivers.v4l2.driver:V4l2",
 }
 
 # Installed packages add drivers here: name = "module:Class". A row of SENSORS wins over an outside driver of its name.

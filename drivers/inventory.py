@@ -16,9 +16,9 @@ from drivers import known_drivers, open_sensor
 from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden, SensorError
 from drivers.matches import ClassMatch, Match, UsbMatch
 from drivers.sensor import DeviceInfo
-from drivers.transport_serial import open_serial
+from drivers.serial_line import open_serial
 from drivers.udev import matches
-from drivers.usb_sysfs import DEVICES, PluggedIn, described_interfaces, plugged_in
+from drivers.usb.sysfs import DEVICES, PluggedIn, described_interfaces, plugged_in
 
 MENDS_TAKEN = "if the daemon has it (`kiosk-agent status`), stop the daemon first; else stop the program that does"
 LASTING = ("kiosk/port", "serial/by-path")  # folders of links to ttys, by the USB socket: best first

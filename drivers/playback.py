@@ -17,7 +17,7 @@ from drivers import sensor_class
 from drivers.errors import ProtocolError, TransferTimeout
 from drivers.recording import ERRORS, TITLE, Line, control_in_call, control_out_call
 from drivers.sensor import Sensor
-from drivers.usb_link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity
+from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity
 
 
 class Player:

@@ -26,9 +26,9 @@ from urllib.parse import quote
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, Stalled, TransferTimeout
 from drivers.transport import SerialUrl, SocketUrl, Transport, Url
-from drivers.usb_configuration import WantedInterface
-from drivers.usb_link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbLink
-from drivers.usb_url import AnyUsbUrl
+from drivers.usb.configuration import WantedInterface
+from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbLink
+from drivers.usb.url import AnyUsbUrl
 
 TITLE = "# kiosk-agent recording 1"
 ERRORS = {error.__name__: error for error in (TransferTimeout, Stalled, Cancelled, LinkLost, ProtocolError)}

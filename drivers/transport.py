@@ -3,10 +3,10 @@
 serial:/dev/ttyUSB0?baud=57600      a tty, claimed for us alone
 socket://192.0.2.7:4001             a serial-to-network adapter that passes bytes through
 
-usb:05ba:000a, usbip://...          a USB device: a UsbLink and no byte stream, see usb_url.py
-v4l2:/dev/video0                    a camera by the kernel's own driver, see v4l2.py
+usb:05ba:000a, usbip://...          a USB device: a UsbLink and no byte stream, see drivers/usb/url.py
+v4l2:/dev/video0                    a camera by the kernel's own driver, see drivers/v4l2/driver.py
 
-The ends that need pyserial live in transport_serial.py, those that need pyusb in transport_usb.py, transport_usbip.py.
+The ends that need pyserial live in serial_line.py, those that need pyusb in drivers/usb/local.py, drivers/usb/usbip.py.
 """
 
 import ipaddress
@@ -18,8 +18,8 @@ from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from drivers.errors import Cancelled
-from drivers.transport_serial import StreamEnd, open_serial, open_socket
-from drivers.usb_url import USB_PARSERS, AnyUsbUrl
+from drivers.serial_line import StreamEnd, open_serial, open_socket
+from drivers.usb.url import USB_PARSERS, AnyUsbUrl
 
 MAX_BAUD = 4_000_000  # the highest rate that Linux has a name for
 LOCALHOST = "127.0.0.1"

@@ -1,6 +1,6 @@
 """A scripted EF01 module on a scripted clock, for tests of the driver that must not wait.
 
-Written from facts/serial-fingerprint.md part A; frames are put together here and not by drivers.framing.
+Written from facts/serial-fingerprint.md part A; frames are put together here and not by drivers.ef01.framing.
 """
 
 from collections import deque

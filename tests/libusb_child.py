@@ -12,9 +12,9 @@ import pytest
 
 from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
-from drivers.transport_usb import find_usb
-from drivers.usb_link import UsbLink
-from drivers.usb_watch import watch_usb
+from drivers.usb.link import UsbLink
+from drivers.usb.local import find_usb
+from drivers.usb.watch import watch_usb
 from simulators.remote import SensorRemote
 from tests.usb_echo import BELL, CONFIGURATION, IN, OUT, VENDOR_IN, VENDOR_OUT
 

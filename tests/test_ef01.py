@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import drivers
-from drivers.ef01 import Ef01, expand
-from drivers.ef01_options import Ef01Options
-from drivers.ef01_tables import CONFIRMATIONS, MODELS, Next
+from drivers.ef01.driver import Ef01, expand
+from drivers.ef01.options import Ef01Options
+from drivers.ef01.tables import CONFIRMATIONS, MODELS, Next
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
 from drivers.options import OptionValue, parse_options
 from drivers.sample import Position

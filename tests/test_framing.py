@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.framing import (
+from drivers.ef01.framing import (
     DEFAULT_ADDRESS,
     MAX_FRAME,
     MAX_PAYLOAD,

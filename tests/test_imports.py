@@ -21,9 +21,9 @@ ALLOWED = {
 # A library that one place owns: the modules that may import it.
 OWNED = {
     "paho": {"agent/hub.py", "simulators/hub.py"},
-    "serial": {"drivers/transport_serial.py"},
-    "usb": {"drivers/transport_usb.py"},
-    "pyudev": {"drivers/usb_watch.py"},
+    "serial": {"drivers/serial_line.py"},
+    "usb": {"drivers/usb/local.py"},
+    "pyudev": {"drivers/usb/watch.py"},
     "gi": {"simulators/umockdev_binding.py"},
     "onnxruntime": {"models/session.py"},
     "sqlite3": {"agent/schema.py", "simulators/hub_store.py"},

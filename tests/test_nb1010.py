@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
-from drivers.nb1010 import Nb1010
-from drivers.nb1010_tables import CAPTURE, FINGER_CHECK, IMAGE, PRE_CAPTURE, fault_of, fault_of_lines
+from drivers.nb1010.driver import Nb1010
+from drivers.nb1010.tables import CAPTURE, FINGER_CHECK, IMAGE, PRE_CAPTURE, fault_of, fault_of_lines
 from drivers.playback import Player
 from drivers.recording import TITLE
-from drivers.usb_link import UsbLink
+from drivers.usb.link import UsbLink
 from simulators.nb1010 import Nb1010Model, image_messages, reply, status
 from tests.conftest import SHARED
 from tests.nb1010_rig import picture
@@ -354,7 +354,7 @@ def test_the_look_of_the_greeting_counts_for_one_capture(usb: VirtualUsb, model:
 REPLAY = """
 import sys
 import numpy as np
-from drivers.nb1010 import Nb1010
+from drivers.nb1010.driver import Nb1010
 sensor = Nb1010("usb:298d:1010", {})
 print(sensor.open())
 np.save(sys.argv[1], sensor.capture(1.0).image)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from usb.core import USBError
 
-from drivers import transport_usb
 from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden
-from drivers.transport_serial import open_serial
-from drivers.usb_sysfs import PluggedIn
-from drivers.usb_url import UsbUrl
-from drivers.v4l2 import V4l2
+from drivers.serial_line import open_serial
+from drivers.usb import local as transport_usb
+from drivers.usb.sysfs import PluggedIn
+from drivers.usb.url import UsbUrl
+from drivers.v4l2.driver import V4l2
 
 READER = PluggedIn(transport_usb.UsbIdentity(0x05BA, 0x000A, "", "1-1", 0x0100, "full"), 1, 5)
 
@@ -45,7 +45,7 @@ def open_port(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("drivers.transport_serial.serial.Serial", refuse)
+    monkeypatch.setattr("drivers.serial_line.serial.Serial", refuse)
     open_serial("/dev/ttyUSB0", 57_600)
 
 
@@ -53,7 +53,7 @@ def open_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr("drivers.v4l2_kernel.os.open", refuse)
+    monkeypatch.setattr("drivers.v4l2.kernel.os.open", refuse)
     V4l2(f"v4l2:{Path('/dev/video0')}", {}).open()
 
 

@@ -14,10 +14,10 @@ from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Stalled, Trans
 from drivers.playback import PlayedLink, Player
 from drivers.recording import TITLE, Line, Recorder
 from drivers.sensor import Sensor
-from drivers.usb_configuration import WantedInterface
-from drivers.usb_link import UsbIdentity
-from drivers.usb_url import UsbUrl
-from drivers.uvc import Uvc
+from drivers.usb.configuration import WantedInterface
+from drivers.usb.link import UsbIdentity
+from drivers.usb.url import UsbUrl
+from drivers.uvc.driver import Uvc
 from tests.sensor_rigs import RIGS, Rig
 
 PERSON_S = 5.0

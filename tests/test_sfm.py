@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.options import OptionValue
 from drivers.sensor import DeviceInfo
-from drivers.sfm import Sfm
-from drivers.sfm_framing import Packet, Unframer, packet_size
-from drivers.sfm_image import BadRecord, read_record
-from drivers.sfm_link import Order, Upload
-from drivers.sfm_options import SfmOptions
-from drivers.sfm_tables import RESULTS
+from drivers.sfm.driver import Sfm
+from drivers.sfm.framing import Packet, Unframer, packet_size
+from drivers.sfm.image import BadRecord, read_record
+from drivers.sfm.link import Order, Upload
+from drivers.sfm.options import SfmOptions
+from drivers.sfm.tables import RESULTS
 from drivers.transport import Transport, Url
 from simulators.sfm import SfmModule, SfmSettings
 from simulators.sfm_commands import Answer

@@ -12,7 +12,7 @@ import pytest
 import typer
 from PIL import Image
 
-from drivers.uvc import Uvc
+from drivers.uvc.driver import Uvc
 from simulators import uvc_cli
 from simulators.remote import RemoteError, SensorRemote
 from simulators.usb_device import Setup, Stall, UsbWire
@@ -344,7 +344,7 @@ def test_a_camera_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
 
 
 CAPTURE = """
-from drivers.uvc import Uvc
+from drivers.uvc.driver import Uvc
 sensor = Uvc("usb:1209:0001", {})
 info = sensor.open()
 print(info.model, sensor.capture(1.0).image.max() < 60)
@@ -369,7 +369,7 @@ LIGHT = """
 import sys
 from pathlib import Path
 import usb.core
-from drivers.uvc import Uvc
+from drivers.uvc.driver import Uvc
 from simulators.remote import SensorRemote
 remote = SensorRemote(Path(sys.argv[1]))
 def say():
@@ -397,7 +397,7 @@ def test_a_light_is_switched_though_the_kernel_serves_the_camera_which_then_gets
 
 
 WATCH = """
-from drivers.uvc import Uvc
+from drivers.uvc.driver import Uvc
 sensor = Uvc("usb:1209:0001", {})
 sensor.open()
 for somebody in (False, True, False):

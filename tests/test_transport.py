@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers import transport_serial
+from drivers import serial_line as transport_serial
 from drivers.errors import Cancelled, DeviceTaken, LinkLost
 from drivers.transport import Attachment, SerialUrl, SocketUrl, Transport, open_transport, parse_url
 

@@ -8,10 +8,10 @@ import pytest
 
 from drivers.errors import LinkLost
 from drivers.transport import parse_usb_url
-from drivers.transport_usb import _choose
-from drivers.usb_link import UsbIdentity
-from drivers.usb_sysfs import plugged_in, raw_configuration
-from drivers.usb_url import AnyUsbUrl, UsbIpUrl, UsbUrl
+from drivers.usb.link import UsbIdentity
+from drivers.usb.local import _choose
+from drivers.usb.sysfs import plugged_in, raw_configuration
+from drivers.usb.url import AnyUsbUrl, UsbIpUrl, UsbUrl
 from tests.umockdev import ROOT, command, missing, needs_umockdev
 
 # URLs

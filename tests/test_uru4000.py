@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 import drivers
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, Stalled, TransferTimeout
 from drivers.options import OptionValue
-from drivers.uru4000 import MATCHES, Uru4000
-from drivers.uru4000_options import Uru4000Options
+from drivers.uru4000.driver import MATCHES, Uru4000
+from drivers.uru4000.options import Uru4000Options
 from simulators.uru4000 import HEIGHT, READERS, TELLS, WIDTH, Block, Uru4000Model, Uru4000Settings
 from simulators.usb_device import Setup, Stall
 from simulators.usb_port import HostTransfer
@@ -446,7 +446,7 @@ def test_several_seeds_are_used_in_order_and_the_last_one_for_the_rest() -> None
 def test_rows_that_were_not_sent_are_told(caplog: pytest.LogCaptureFixture) -> None:
     desk = opened(Uru4000Settings(blocks=(Block(2, 122), Block(1, 1), Block(0, 1), Block(2, 165))))
     desk.press(noise(11))
-    with caplog.at_level("INFO", "drivers.uru4000"):
+    with caplog.at_level("INFO", "drivers.uru4000.driver"):
         captured = desk.captured()
     assert (captured[290 - 1 - 122] == captured[290 - 1 - 123]).all()
     assert "1 rows were not sent" in caplog.text
@@ -455,7 +455,7 @@ def test_rows_that_were_not_sent_are_told(caplog: pytest.LogCaptureFixture) -> N
 def test_many_gaps_are_told_and_the_quality_judges(caplog: pytest.LogCaptureFixture) -> None:
     desk = opened(Uru4000Settings(blocks=(Block(2, 200), Block(1, 40), Block(2, 49))))
     desk.press(noise(12))
-    with caplog.at_level("INFO", "drivers.uru4000"):
+    with caplog.at_level("INFO", "drivers.uru4000.driver"):
         desk.captured()
     assert "40 rows were not sent" in caplog.text
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drivers.errors import CaptureRetry, Retry
-from drivers.uru4000_cipher import KeyStream
-from drivers.uru4000_image import HEIGHT, IMAGE_BYTES, WIDTH, Block, Header, decode, is_scrambled, read_header
-from drivers.uru4000_link import response_to
+from drivers.uru4000.cipher import KeyStream
+from drivers.uru4000.image import HEIGHT, IMAGE_BYTES, WIDTH, Block, Header, decode, is_scrambled, read_header
+from drivers.uru4000.link import response_to
 from simulators import uru4000_image as simulated
 from simulators.uru4000 import CHALLENGES
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 from drivers.errors import Cancelled, CaptureRetry, ProtocolError
-from drivers.nb1010 import Nb1010
+from drivers.nb1010.driver import Nb1010
 from drivers.sensor import Sensor
-from drivers.uru4000 import Uru4000
+from drivers.uru4000.driver import Uru4000
 from simulators.nb1010 import Nb1010Model
 from simulators.uru4000 import Uru4000Model
 from simulators.usb_port import HostTransfer

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import LinkLost
-from drivers.uru4000 import Uru4000
-from drivers.usb_configuration import Interface, WantedInterface, endpoint_types, interfaces, number_of
-from drivers.usb_link import UsbLink
-from drivers.usb_url import AnyUsbUrl
+from drivers.uru4000.driver import Uru4000
+from drivers.usb.configuration import Interface, WantedInterface, endpoint_types, interfaces, number_of
+from drivers.usb.link import UsbLink
+from drivers.usb.url import AnyUsbUrl
 from simulators.uru4000_units import READERS
 
 READER = (0xFF, 0xFF, 0xFF)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from drivers.nb1010_tables import FINGER_CHECK, IMAGE, fault_of, fault_of_lines
+from drivers.nb1010.tables import FINGER_CHECK, IMAGE, fault_of, fault_of_lines
 from drivers.recording import Line
-from drivers.uru4000_image import HEIGHT, WIDTH, Picture
-from drivers.usb_transfers import Transfer
+from drivers.uru4000.image import HEIGHT, WIDTH, Picture
+from drivers.usb.transfers import Transfer
 
 FINGER = bytes([0xA7, 0x5B]) * 300
 SHOWN = ("a75b", "\\xa7", "167", "[")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, TransferTimeout
-from drivers.usb_link import UsbIdentity
-from drivers.usb_transfers import Link, Outcome, Signals, Transfer
+from drivers.usb.link import UsbIdentity
+from drivers.usb.transfers import Link, Outcome, Signals, Transfer
 
 CANCEL_WITHIN_S = 0.3
 

@@ -12,7 +12,7 @@ import pytest
 from drivers import open_sensor
 from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
-from drivers.usb_link import UsbLink
+from drivers.usb.link import UsbLink
 from simulators.uru4000 import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
 from simulators.usbip_binding import UsbIpServer
 from simulators.waiting import wait_until

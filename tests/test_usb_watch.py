@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from drivers.usb_link import UsbIdentity
-from drivers.usb_sysfs import PluggedIn
-from drivers.usb_watch import Watch
+from drivers.usb.link import UsbIdentity
+from drivers.usb.sysfs import PluggedIn
+from drivers.usb.watch import Watch
 
 SOON = 5.0
 NEVER = 3600.0

@@ -15,17 +15,17 @@ from PIL import Image
 
 import drivers
 from drivers.errors import Cancelled, LinkLost, ProtocolError
-from drivers.looks import Looks
 from drivers.sample import Modality, Position
-from drivers.usb_link import PendingRead, UsbLink
-from drivers.usb_url import AnyUsbUrl
-from drivers.uvc import Uvc
-from drivers.uvc_descriptors import streams
-from drivers.uvc_formats import FORMAT_NAMED
-from drivers.uvc_options import UvcOptions, choose
-from drivers.uvc_payload import RawFrame
-from drivers.uvc_probe import StreamSettings
-from drivers.uvc_stream import FrameReader, Stream
+from drivers.usb.link import PendingRead, UsbLink
+from drivers.usb.url import AnyUsbUrl
+from drivers.uvc.descriptors import streams
+from drivers.uvc.driver import Uvc
+from drivers.uvc.formats import FORMAT_NAMED
+from drivers.uvc.frame_age import Looks
+from drivers.uvc.options import UvcOptions, choose
+from drivers.uvc.payload import RawFrame
+from drivers.uvc.probe_commit import StreamSettings
+from drivers.uvc.stream import FrameReader, Stream
 from simulators.usbip_binding import UsbIpServer
 from simulators.uvc import UvcCamera
 from simulators.uvc_descriptors import UvcSettings

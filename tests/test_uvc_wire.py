@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivers.errors import ProtocolError
-from drivers.uvc_descriptors import FrameRow, Stream, streams
-from drivers.uvc_formats import (
+from drivers.uvc.descriptors import FrameRow, Stream, streams
+from drivers.uvc.formats import (
     FORMAT_NAMED,
     FORMAT_OF_GUID,
     MJPEG,
@@ -28,9 +28,9 @@ from drivers.uvc_formats import (
     BadFrame,
     PixelFormat,
 )
-from drivers.uvc_options import UvcOptions, choose
-from drivers.uvc_payload import Assembler, Header, RawFrame, exactly, whole_jpeg
-from drivers.uvc_probe import StreamSettings, block_lengths
+from drivers.uvc.options import UvcOptions, choose
+from drivers.uvc.payload import Assembler, Header, RawFrame, exactly, whole_jpeg
+from drivers.uvc.probe_commit import StreamSettings, block_lengths
 from simulators.uvc_descriptors import FORMATS, UvcSettings, configuration
 
 TAIL = "00001000800000aa00389b71"

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from drivers.errors import DeviceTaken, LinkLost, ProtocolError
-from drivers.looks import FRAMES_OLD
 from drivers.sample import Modality, Position
-from drivers.v4l2 import V4l2
-from drivers.v4l2_abi import Buffer, Capability
-from drivers.v4l2_kernel import LinuxKernel
+from drivers.uvc.frame_age import FRAMES_OLD
+from drivers.v4l2.abi import Buffer, Capability
+from drivers.v4l2.driver import V4l2
+from drivers.v4l2.kernel import LinuxKernel
 from tests.uvc_rig import HEIGHT, WIDTH, noise
 from tests.video_kernel import FakeKernel, VideoCamera
 

@@ -47,5 +47,5 @@ class V4l2Rig:
 @contextmanager
 def v4l2_rig(_folder: Path, pace: bool) -> Iterator[V4l2Rig]:  # noqa: FBT001 - one row of RIGS
     camera = VideoCamera(fps=1.4 if pace else 100.0)
-    with mock.patch("drivers.v4l2.LinuxKernel", side_effect=lambda: FakeKernel(camera)):
+    with mock.patch("drivers.v4l2.driver.LinuxKernel", side_effect=lambda: FakeKernel(camera)):
         yield V4l2Rig(camera, "v4l2:/dev/video0", {}, WIDTH * HEIGHT)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from drivers.v4l2_kernel import Kernel
+from drivers.v4l2.kernel import Kernel
 
 Frame = Callable[[int], bytes]
 Row = TypeVar("Row")

@@ -5,8 +5,8 @@ import itertools
 from collections.abc import Callable
 
 from drivers.errors import LinkLost
-from drivers.usb_link import UsbIdentity
-from drivers.usb_transfers import Link, Outcome, Transfer
+from drivers.usb.link import UsbIdentity
+from drivers.usb.transfers import Link, Outcome, Transfer
 from simulators.usb_device import Setup, UsbModel
 from simulators.usb_port import End, HostTransfer, UsbPort
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Protocol
 
 from drivers.errors import LinkLost
-from drivers.uvc import Uvc
-from drivers.uvc_payload import RawFrame
+from drivers.uvc.driver import Uvc
+from drivers.uvc.payload import RawFrame
 from simulators.remote import SensorRemote
 from simulators.usbip_binding import UsbIpServer
 from simulators.uvc import UvcCamera

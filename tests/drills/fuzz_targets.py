@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from drivers.ef01_tables import SystemParameters
+from drivers.ef01.framing import MAX_FRAME, Packet, PacketKind, Unframer
+from drivers.ef01.tables import SystemParameters
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError
-from drivers.framing import MAX_FRAME, Packet, PacketKind, Unframer
-from drivers.nb1010_tables import FINGER_CHECK, fault_of, fault_of_lines
+from drivers.nb1010.tables import FINGER_CHECK, fault_of, fault_of_lines
 from drivers.playback import Player
 from drivers.recording import TITLE, Line
-from drivers.sfm_framing import Packet as SfmPacket
-from drivers.sfm_framing import Unframer as SfmUnframer
-from drivers.sfm_image import BadRecord, read_record
-from drivers.sfm_tables import result
-from drivers.uru4000_image import decode, read_header
-from drivers.usb_sysfs import raw_configuration
-from drivers.usb_url import UsbIpUrl
-from drivers.usb_usbip import DEVICE, import_device
-from drivers.uvc_descriptors import streams
-from drivers.uvc_payload import SLACK_BYTES, Assembler, exactly, whole_jpeg
-from drivers.uvc_probe import StreamSettings
+from drivers.sfm.framing import Packet as SfmPacket
+from drivers.sfm.framing import Unframer as SfmUnframer
+from drivers.sfm.image import BadRecord, read_record
+from drivers.sfm.tables import result
+from drivers.uru4000.image import decode, read_header
+from drivers.usb.sysfs import raw_configuration
+from drivers.usb.url import UsbIpUrl
+from drivers.usb.usbip_import import DEVICE, import_device
+from drivers.uvc.descriptors import streams
+from drivers.uvc.payload import SLACK_BYTES, Assembler, exactly, whole_jpeg
+from drivers.uvc.probe_commit import StreamSettings
 from simulators.nb1010 import image_messages, reply, status
 from simulators.uru4000_image import Block, image
 from simulators.uvc_descriptors import UvcSettings, configuration

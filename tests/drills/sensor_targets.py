@@ -8,16 +8,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ef01 import Ef01
+from drivers.ef01.driver import Ef01
 from drivers.errors import ProtocolError
-from drivers.nb1010 import Nb1010
+from drivers.nb1010.driver import Nb1010
 from drivers.options import OptionValue
 from drivers.sensor import Sensor
-from drivers.sfm import Sfm
-from drivers.uru4000 import Uru4000
-from drivers.uvc import Uvc
-from drivers.uvc_payload import RawFrame
-from drivers.uvc_stream import FrameReader, Stream
+from drivers.sfm.driver import Sfm
+from drivers.uru4000.driver import Uru4000
+from drivers.uvc.driver import Uvc
+from drivers.uvc.payload import RawFrame
+from drivers.uvc.stream import FrameReader, Stream
 from simulators.ef01 import EF01_FAULTS, Ef01Module, Ef01Settings
 from simulators.faults import Faults
 from simulators.nb1010 import NB1010_FAULTS, Nb1010Model

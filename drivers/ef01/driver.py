@@ -1,0 +1,301 @@
+"""EF01 fingerprint modules on a serial line: R301T, R305, R307, R503, R551, AS608, ZFM-20/60/70, FPM10A and kin.
+
+They are half duplex, have no event for a finger and no retransmit: the driver polls GetImage, uploads the image with
+UpImage, and asks the person again when a byte of it was lost. Images have 16 grey levels.
+
+This file opens and captures, link.py does one exchange, tables.py says what the bytes mean.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.ef01.link import Clock, Ef01Link, NoAnswer
+from drivers.ef01.options import Ef01Options
+from drivers.ef01.tables import (
+    BAUD_PARAMETER,
+    BAUD_UNIT,
+    DEFAULT_BAUD,
+    GET_IMAGE,
+    MODEL_OF_BYTES,
+    PACKET_SIZE_PARAMETER,
+    PACKET_SIZES,
+    READ_SYS_PARA,
+    SET_SYS_PARA,
+    UP_IMAGE,
+    Confirmation,
+    Model,
+    Next,
+    SystemParameters,
+)
+from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry
+from drivers.matches import SERIAL_ADAPTERS
+from drivers.options import Options, parse_options
+from drivers.sample import Modality, Position, Sample
+from drivers.sensor import DeviceInfo, Sensor
+from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transport, parse_url
+
+log = logging.getLogger(__name__)
+
+MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
+
+DEPTH_BITS = 4
+LAST_RATE_TRIES, OTHER_RATE_TRIES = 6, 3  # greetings at the rate tried last, and at each before it
+ADVICE = "is it powered and wired, and at this rate? (baud in the URL, option probe_bauds)"
+ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate?"
+MESSY_S = 1.0  # a finger on its way to the sensor gives bad images so long before the person is asked again
+
+
+class Ef01:
+    """One module."""
+
+    modality = Modality.FINGER
+    streams = False
+
+    def __init__(
+        self,
+        url: str,
+        options: Options,
+        *,
+        clock: Clock = time.monotonic,
+        connect: Callable[[Url], Transport] = open_transport,
+    ) -> None:
+        self._options = parse_options(Ef01Options, "ef01", options)
+        self._home = parse_url(url, DEFAULT_BAUD)
+        self._url = self._home  # at the rate of the last contact
+        if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
+            raise ValueError(f"driver ef01: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
+        self._name = f"ef01 at {self._url.path if isinstance(self._url, SerialUrl) else self._url}"
+        self._clock = clock
+        self._connect = connect
+        self._attachment = Attachment()
+        self._link: Ef01Link | None = None
+        self._configured = self._options.image()
+        self._image = self._configured  # what the module sends, once that is known
+        self._odd_bytes = 0  # the size of the last image, when it was another than expected
+        self._rate_written = False
+        self._lift_first = False
+
+    def open(self) -> DeviceInfo:
+        """Claim the port and learn what answers. Tries each rate of the options until one does."""
+        self.close()
+        with self._attachment.attempt(), self._closed_on_failure():
+            link, parameters = self._set_up(*self._find(self._rates_to_try()))
+            baud = self._url.baud if isinstance(self._url, SerialUrl) else parameters.baud
+            image_bytes = self._image.image_bytes if self._image else max(MODEL_OF_BYTES)
+            link.expect_images(image_bytes, parameters.packet_size, baud)
+            self._link = link
+            return self._info()
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
+        """Wait for a finger and return its image."""
+        with self._attachment.attempt():
+            if self._link is None:
+                raise LinkLost(f"{self._name}: not open")
+            deadline = self._clock() + timeout
+            self._await_lift(self._link, deadline)
+            self._await_finger(self._link, deadline)
+            captured_at = datetime.now(UTC)
+            payload = self._upload(self._link)
+            model = self._model_of(len(payload))
+            self._lift_first = True
+            image = expand(payload, model.width, model.height)
+            return Sample(
+                self.modality, position, image, DEPTH_BITS, model.pixels_per_inch, captured_at, device=self._name
+            )
+
+    def cancel(self) -> None:
+        """End the running capture or open, or the next one, with Cancelled."""
+        self._attachment.cancel()
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._link = None
+        self._attachment.detach()
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    # Finding it
+
+    def _rates_to_try(self) -> list[Url]:
+        """The URL at the rate wanted, at that of the last contact, at its own, and at those to probe."""
+        if not isinstance(self._url, SerialUrl) or not isinstance(self._home, SerialUrl):
+            return [self._url]
+        wanted = [self._options.baud] if self._options.baud else []
+        rates = dict.fromkeys([*wanted, self._url.baud, self._home.baud, *self._options.probe_bauds])
+        return [replace(self._url, baud=rate) for rate in rates]
+
+    def _find(self, urls: list[Url]) -> tuple[Ef01Link, SystemParameters]:
+        """Greet at each rate; go on with the first that answers."""
+        oddity = ""
+        for url in urls:
+            link = self._attach(url)
+            tries = LAST_RATE_TRIES if url is urls[-1] else OTHER_RATE_TRIES
+            greeting = link.greet(self._options.password, tries)
+            if greeting is not None:
+                self._accept(greeting, "VfyPwd")
+                self._url = url
+                return link, self._parameters(link)
+            oddity = oddity or link.oddity
+        rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
+        at = f" at {', '.join(rates)} baud" if rates else ""
+        raise ProtocolError(f"{self._name}: no answer{at}{oddity}; {ADVICE if rates else ADVICE_SOCKET}")
+
+    def _attach(self, url: Url) -> Ef01Link:
+        self._attachment.detach()  # the same port may be opened again
+        transport = self._connect(url)
+        self._attachment.attach(transport)
+        baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
+        return Ef01Link(transport, self._name, self._options.address, baud, self._clock)
+
+    def _accept(self, answer: Confirmation, command: str) -> None:
+        """ProtocolError unless the module said ok."""
+        if answer.then is not Next.GO_ON:
+            raise ProtocolError(f"{self._name}: {command} refused: {answer.meaning} (0x{answer.code:02X})")
+
+    # Setting it up
+
+    def _set_up(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
+        wanted = self._options.packet_size
+        if wanted and wanted != parameters.packet_size:
+            self._set(link, PACKET_SIZE_PARAMETER, PACKET_SIZES.index(wanted))
+            parameters = self._parameters(link)
+            if parameters.packet_size != wanted:
+                log.warning("%s: keeps packets of %d bytes", self._name, parameters.packet_size)
+        return self._set_rate(link, parameters)
+
+    def _set_rate(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
+        """Change the rate if another is wanted: asked for once, for it is stored in a flash that wears.
+
+        Some modules say yes and change only when they are powered again.
+        """
+        wanted, now = self._options.baud, self._url
+        if not isinstance(now, SerialUrl) or wanted is None or wanted == now.baud or self._rate_written:
+            return link, parameters
+        self._rate_written = True
+        refusal = self._ask_for_rate(link, wanted)
+        if refusal is not None:
+            log.warning("%s: refuses %d baud: %s (0x%02X)", self._name, wanted, refusal.meaning, refusal.code)
+            return link, parameters
+        found = self._find([replace(now, baud=wanted), now])
+        if self._url == now:
+            log.warning("%s: keeps %d baud; perhaps until it is switched off and on", self._name, now.baud)
+        return found
+
+    def _ask_for_rate(self, link: Ef01Link, baud: int) -> Confirmation | None:
+        """What the module said against it. None: nothing, or its acknowledge came at the new rate."""
+        try:
+            answer = link.ask(SET_SYS_PARA, bytes([BAUD_PARAMETER, baud // BAUD_UNIT])).confirmation
+        except NoAnswer:
+            return None
+        return None if answer.then is Next.GO_ON else answer
+
+    def _set(self, link: Ef01Link, parameter: int, value: int) -> None:
+        self._accept(link.ask(SET_SYS_PARA, bytes([parameter, value])).confirmation, "SetSysPara")
+
+    def _parameters(self, link: Ef01Link) -> SystemParameters:
+        reply = link.ask(READ_SYS_PARA)
+        self._accept(reply.confirmation, "ReadSysPara")
+        return SystemParameters.from_bytes(reply.payload, self._name)
+
+    def _info(self) -> DeviceInfo:
+        image = self._image
+        return DeviceInfo(
+            driver="ef01",
+            model="/".join(image.names) if image else "",
+            serial="",
+            firmware="",
+            width=image.width if image else 0,
+            height=image.height if image else 0,
+            pixels_per_inch=image.pixels_per_inch if image else 0.0,
+            depth_bits=DEPTH_BITS,
+        )
+
+    # Capturing
+
+    def _await_lift(self, link: Ef01Link, deadline: float) -> None:
+        while self._lift_first:
+            if self._look(link).then is Next.POLL_AGAIN:
+                self._lift_first = False
+            else:
+                self._poll_pause(link, deadline, Retry.LIFT_FINGER)
+
+    def _await_finger(self, link: Ef01Link, deadline: float) -> None:
+        messy_since: float | None = None
+        while (seen := self._look(link)).then is not Next.GO_ON:
+            if not isinstance(seen.then, Retry):
+                messy_since = None
+            elif messy_since is None:
+                messy_since = self._clock()
+            elif self._clock() - messy_since >= MESSY_S:
+                raise CaptureRetry(seen.then, seen.meaning)
+            self._poll_pause(link, deadline, Retry.NOTHING_PRESENTED if messy_since is None else Retry.TOO_MESSY)
+
+    def _look(self, link: Ef01Link) -> Confirmation:
+        """Poll once. The answer is a finger, none, or one that gives no good image yet."""
+        seen = link.ask(GET_IMAGE).confirmation
+        if seen.then is Next.REOPEN:
+            self._accept(seen, GET_IMAGE.name)
+        return seen
+
+    def _poll_pause(self, link: Ef01Link, deadline: float, reason: Retry) -> None:
+        left = deadline - self._clock()
+        if left <= 0:
+            raise CaptureRetry(reason)
+        link.pause(min(self._options.poll_s, left))
+
+    def _upload(self, link: Ef01Link) -> bytes:
+        answer = link.ask(UP_IMAGE).confirmation
+        if isinstance(answer.then, Retry):
+            raise CaptureRetry(answer.then, answer.meaning)
+        self._accept(answer, UP_IMAGE.name)
+        upload = link.receive_image()
+        if upload.damage:
+            raise CaptureRetry(Retry.MOVED, upload.damage)
+        return upload.payload
+
+    def _model_of(self, image_bytes: int) -> Model:
+        """The size of a whole image. The wire does not tell it: it follows from the options or the count of bytes.
+
+        Half an image of one model may be a whole one of another, so another size than before must come twice.
+        """
+        known = MODEL_OF_BYTES.get(image_bytes)
+        expected = self._image or (known and self._options.scaled(known))
+        if expected and image_bytes == expected.image_bytes:
+            self._image, self._odd_bytes = expected, 0
+            return expected
+        before, self._odd_bytes = self._odd_bytes, image_bytes
+        if image_bytes != before:
+            raise CaptureRetry(Retry.MOVED, f"{image_bytes} bytes are not the image expected")
+        if self._configured:
+            size = f"{known.width}x{known.height}" if known else f"{image_bytes} bytes an image"
+            raise ProtocolError(f"{self._name}: sends {size}: correct the options of its size")
+        if not known:
+            raise ProtocolError(f"{self._name}: sends {image_bytes} bytes, as no known model: set width and height")
+        self._image = self._options.scaled(known)
+        return self._image
+
+
+def expand(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
+    """Two pixels a byte, the high nibble left, to u8[height, width] over the full range."""
+    pairs = np.frombuffer(payload, np.uint8)
+    image = np.empty((pairs.size, 2), np.uint8)
+    image[:, 0] = pairs >> 4
+    image[:, 1] = pairs & 0x0F
+    image *= 17
+    return image.reshape(height, width)
+
+
+_: type[Sensor] = Ef01

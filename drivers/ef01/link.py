@@ -1,0 +1,214 @@
+"""Commands, acknowledges and images of one EF01 module over one transport.
+
+An acknowledge does not say which command it answers, so one that comes late must never be taken for the next one's: an
+exchange that was cut short (a cancel, a time-out, damage) leaves a debt, and the next command waits until it is paid.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from drivers.ef01.framing import OVERHEAD, Damaged, Foreign, Frame, Packet, PacketKind, Unframer
+from drivers.ef01.tables import MODEL_OF_BYTES, PACKET_SIZES, VFY_PWD, Command, Confirmation, Next, confirmation
+from drivers.errors import ProtocolError
+from drivers.transport import Transport
+
+ACKNOWLEDGE_S = 2.0  # a module that takes longer to answer counts as silent
+GREETING_S = 0.3  # the same for the first contact: after power-on up to 0.25 s of commands are lost, so ask again soon
+LATE_S = 3.0  # so late may come what an exchange that was cut short still owes
+GAP_S = 0.5  # longest silence inside an image
+SENDINGS = 3  # of one command whose answer was damaged, before the device is called unwell
+BITS_PER_BYTE = 10  # 8N1
+DEADLINE_FACTOR, DEADLINE_EXTRA_S = 1.5, 2.0  # an image may take its time on the wire times this, and this
+MAX_IMAGE_BYTES = 1 << 20  # payload kept of one image: a device gone mad must not fill the memory
+
+_DATA_KINDS = (PacketKind.DATA, PacketKind.LAST_DATA)
+
+Clock = Callable[[], float]
+
+
+class NoAnswer(ProtocolError):
+    """A command was sent and nothing whole came back."""
+
+
+class _Debt(Enum):
+    NOTHING = auto()
+    ACKNOWLEDGE = auto()
+    IMAGE = auto()  # and perhaps the acknowledge before it
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reply:
+    """An acknowledge: confirmation code and what stood behind it."""
+
+    confirmation: Confirmation
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Upload:
+    """The payload of an image as it arrived; `damage` is empty when nothing was lost."""
+
+    payload: bytes
+    damage: str
+
+
+class Ef01Link:
+    """Owned by one thread. Every method raises LinkLost, ProtocolError and Cancelled."""
+
+    def __init__(self, transport: Transport, name: str, address: int, baud: int, clock: Clock) -> None:
+        self._transport = transport
+        self._name = name
+        self._address = address
+        self._clock = clock
+        self._unframer = Unframer(address)
+        self._frames = deque[Frame]()
+        self._debt = _Debt.NOTHING
+        self._image_s = 0.0
+        self.oddity = ""  # what was heard in place of an answer, for messages
+        self.expect_images(max(MODEL_OF_BYTES), min(PACKET_SIZES), baud)
+
+    def expect_images(self, image_bytes: int, packet_size: int, baud: int) -> None:
+        """Set the deadline of an image from its size, that of a data packet, and the rate of the line."""
+        wire_bytes = image_bytes + OVERHEAD * math.ceil(image_bytes / packet_size)
+        self._image_s = wire_bytes * BITS_PER_BYTE / baud * DEADLINE_FACTOR + DEADLINE_EXTRA_S
+
+    def greet(self, password: int, tries: int) -> Confirmation | None:
+        """First contact: verify the password. None when nobody answers.
+
+        Ask ReadSysPara next: answers to earlier tries may still be on their way, and its answer comes behind them and
+        cannot be mistaken for one.
+        """
+        for _ in range(tries):
+            self._send(VFY_PWD, password.to_bytes(4, "big"))
+            answer = self._acknowledge(VFY_PWD, GREETING_S)
+            # "No finger" and its like answer a poll from before the port was opened again.
+            if isinstance(answer, Reply) and answer.confirmation.then in (Next.GO_ON, Next.REOPEN):
+                return answer.confirmation
+        return None
+
+    def ask(self, command: Command, arguments: bytes = b"") -> Reply:
+        """Send a command and wait for its acknowledge; again when the answer was damaged on the way."""
+        for _ in range(SENDINGS):
+            self._pay_debt()
+            self._send(command, arguments)
+            answer = self._acknowledge(command, ACKNOWLEDGE_S)
+            if answer is None:
+                raise NoAnswer(f"{self._name}: no answer to {command.name} in {ACKNOWLEDGE_S:g} s{self.oddity}")
+            if isinstance(answer, Reply) and answer.confirmation.then is not Next.SEND_AGAIN:
+                return answer
+        raise NoAnswer(f"{self._name}: no whole answer to {command.name} in {SENDINGS} tries{self.oddity}")
+
+    def receive_image(self) -> Upload:
+        """The data packets after the acknowledge of UpImage, up to the last one, whatever happens between them.
+
+        There is no retransmit, so damage is noted and the rest let by. ProtocolError: no packet, or no end.
+        """
+        deadline = self._clock() + self._image_s
+        parts, size, damage, last = list[bytes](), 0, "", False
+        while not last and (frame := self._next(deadline, GAP_S)) is not None:
+            if not isinstance(frame, Packet) or frame.kind not in _DATA_KINDS:
+                damage = damage or f"after {size} bytes: {_describe(frame)}"
+                continue
+            parts.append(frame.payload)
+            size += len(frame.payload)
+            last = frame.kind is PacketKind.LAST_DATA
+            if size > MAX_IMAGE_BYTES:
+                raise ProtocolError(f"{self._name}: an image of more than {MAX_IMAGE_BYTES} bytes")
+        if not last and self._clock() >= deadline:
+            raise ProtocolError(f"{self._name}: the image did not end in {self._image_s:.1f} s")
+        if last:  # else the rest may only be late
+            self._debt = _Debt.NOTHING
+        if not parts and not damage:
+            raise ProtocolError(f"{self._name}: no image follows the acknowledge")
+        return Upload(b"".join(parts), damage or ("" if last else f"silence after {size} bytes"))
+
+    def pause(self, seconds: float) -> None:
+        """Wait between polls, so that cancel() and unplugging are noticed. What arrives was not asked for."""
+        end = self._clock() + seconds
+        while (left := end - self._clock()) > 0:
+            self._transport.read(left)
+
+    def _send(self, command: Command, arguments: bytes) -> None:
+        packet = Packet(PacketKind.COMMAND, bytes([command.code]) + arguments, self._address)
+        self._transport.read(0)  # what is there already answers nothing of ours
+        self._unframer.reset()
+        self._frames.clear()
+        self._transport.write(packet.to_bytes())
+        self._debt = _Debt.IMAGE if command.sends_data else _Debt.ACKNOWLEDGE
+
+    def _acknowledge(self, command: Command, within: float) -> Reply | Damaged | None:
+        """The answer; Damaged when it was spoilt; None when nobody answers. ProtocolError: it does not fall silent."""
+        started, silence, damage = self._clock(), within, None
+        deadline = started + within
+        self.oddity = ""
+        while (frame := self._next(deadline, silence)) is not None:
+            if isinstance(frame, Packet) and (reply := _reply(command, frame)):
+                if not (command.sends_data and reply.confirmation.then is Next.GO_ON):
+                    self._debt = _Debt.NOTHING
+                return reply
+            if isinstance(frame, Packet) and frame.kind in _DATA_KINDS:
+                frame = Damaged("no answer in it: the module was busy sending")
+            if isinstance(frame, Damaged):
+                # Perhaps of an image that nobody waits for: the answer, if it heard us, comes behind that.
+                damage, silence, deadline = frame, GAP_S, started + self._image_s
+            self.oddity = f" ({_describe(frame)})"
+        if damage is not None and self._clock() >= deadline:
+            raise ProtocolError(f"{self._name}: does not stop sending{self.oddity}")
+        if damage is not None:
+            self._debt = _Debt.NOTHING
+        return damage
+
+    def _pay_debt(self) -> None:
+        """Let by what an exchange that was cut short still has to bring; a module always sends an image to its end."""
+        if self._debt is _Debt.NOTHING:
+            return
+        deadline, silence = self._clock() + self._image_s + LATE_S, LATE_S
+        while (frame := self._next(deadline, silence)) is not None and not self._pays(frame):
+            silence = GAP_S
+        if frame is None and self._clock() >= deadline:
+            raise ProtocolError(f"{self._name}: does not stop sending")
+        self._debt = _Debt.NOTHING
+
+    def _pays(self, frame: Frame) -> bool:
+        due = PacketKind.ACKNOWLEDGE if self._debt is _Debt.ACKNOWLEDGE else PacketKind.LAST_DATA
+        return isinstance(frame, Packet) and frame.kind is due
+
+    def _next(self, deadline: float, silence: float) -> Frame | None:
+        """The next frame. None when no byte comes for `silence` seconds, and at the deadline whatever still comes.
+
+        What arrived before the deadline is given out after it; nothing more is read.
+        """
+        quiet_at = self._clock() + silence
+        while not self._frames:
+            left = min(deadline, quiet_at) - self._clock()
+            if left <= 0:
+                self._frames.extend(self._unframer.reset())
+                break
+            data = self._transport.read(left)
+            self._frames.extend(self._unframer.feed(data))
+            if data:
+                quiet_at = self._clock() + silence
+        return self._frames.popleft() if self._frames else None
+
+
+def _reply(command: Command, packet: Packet) -> Reply | None:
+    """The acknowledge in `packet`, if it can be that of `command`. A refusal has only its code."""
+    if packet.kind is not PacketKind.ACKNOWLEDGE or not packet.payload:
+        return None
+    found = confirmation(packet.payload[0])
+    if found.then is Next.GO_ON and len(packet.payload) != 1 + command.reply_size:
+        return None
+    return Reply(found, packet.payload[1:])
+
+
+def _describe(frame: Frame) -> str:
+    match frame:
+        case Damaged():
+            return f"a packet with {frame.why}"
+        case Foreign():
+            return f"a packet from address 0x{frame.address:08X}"
+        case Packet():
+            return f"{frame.kind.name.lower()} packet of {len(frame.payload)} bytes"

@@ -1,0 +1,1 @@
+"""Suprema SFM serial fingerprint modules. Other rooms import driver alone."""

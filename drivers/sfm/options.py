@@ -1,0 +1,35 @@
+"""The options of the sfm driver. Each is explained in drivers/README.md, and a test knows."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, no_boolean, number, several
+from drivers.sfm.image import LEAST_SIDE, MOST_SIDE, Format
+
+Rate = Annotated[
+    Literal[9600, 19200, 38400, 57600, 115_200, 230_400, 460_800, 921_600],
+    BeforeValidator(number),
+]
+Side = Annotated[int, BeforeValidator(no_boolean), Field(ge=LEAST_SIDE, le=MOST_SIDE)]
+Terminal = Annotated[int, BeforeValidator(number), Field(ge=1, le=0xFFFF)]  # 0 is every terminal, and never answered
+
+
+class SfmOptions(DriverOptions):
+    """What one unit needs beyond its URL; drivers/README.md explains each."""
+
+    width: Side = 272
+    height: Side = 320
+    ppi: PixelsPerInch = 500.0
+    grey: Literal["8bit", "4bit"] = "8bit"
+    transfer: Literal["auto", "extended", "plain"] = "auto"
+    terminal: Terminal | None = None
+    baud: Rate | None = None
+    probe_bauds: Annotated[tuple[Rate, ...], BeforeValidator(several)] = ()
+    look_s: PollSeconds = 0.5
+    poll_s: PollSeconds = 0.1
+
+    @property
+    def format(self) -> Format:
+        """The pixel format that is asked for."""
+        return Format.GREY8 if self.grey == "8bit" else Format.GREY4

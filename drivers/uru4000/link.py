@@ -1,0 +1,256 @@
+"""One U.are.U reader behind a USB link: its registers, its power, its messages and the key of an image.
+
+Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
+"""
+
+import logging
+import math
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain, repeat
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from drivers.errors import Cancelled, ProtocolError, SensorError, Stalled, TransferTimeout
+from drivers.uru4000.image import IMAGE_BYTES
+from drivers.uru4000.tables import (
+    CHALLENGE_BYTES,
+    CHALLENGE_KEY,
+    DEVICE_INFO_BYTES,
+    IMAGE_ENDPOINT,
+    INTERRUPT_BYTES,
+    INTERRUPT_ENDPOINT,
+    POLL_S,
+    POLLS,
+    POWER_ON_S,
+    POWER_UP_S,
+    POWER_UPS,
+    READ,
+    REGISTER_REQUEST,
+    REGISTER_S,
+    STATUS_KEPT,
+    WRITE,
+    Interrupt,
+    Mode,
+    Model,
+    Register,
+    Status,
+)
+from drivers.usb.link import PendingRead, UsbLink
+
+log = logging.getLogger(__name__)
+
+SEED_BITS = 32
+
+IMAGE_S = 2.0  # longest that an image may take from its order to its last byte; one was seen to take 0.13 s
+LEFTOVERS, LEFTOVER_S = 4, 0.2  # reads that empty the pipe at most, and how long each waits
+BABBLE_S = 1.0  # so long beyond the end of a wait may messages come without a pause between them
+INBOX_LIMIT = 256
+REPLUG = "is it what its id says? unplug it and plug it in again"
+OFF_S = 0.1  # longest that a reader may take to be switched off: a cancel does not wait for a dead one
+
+
+class Uru4000Link:
+    """One reader. Made with its interrupt read pending; close() takes that back and leaves the link to its owner."""
+
+    def __init__(self, usb: UsbLink, model: Model, name: str, seeds: Sequence[int] = ()) -> None:
+        self._usb = usb
+        self._model = model
+        self._name = name
+        self._seeds = chain(seeds, repeat(seeds[-1])) if seeds else None
+        self._up_by = math.inf
+        self._unread = False  # the image pipe may hold the rest of an image
+        self._inbox = usb.listen(INTERRUPT_ENDPOINT, INTERRUPT_BYTES)
+
+    def now(self) -> float:
+        """Seconds, monotonic."""
+        return self._usb.now()
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Cancelled."""
+        self._usb.pause(seconds)
+
+    def close(self) -> None:
+        """Take the interrupt read back. Never raises."""
+        self._inbox.close()
+
+    # Registers
+
+    def read(self, register: Register, size: int) -> bytes:
+        """`size` bytes from a register on. ProtocolError: it sends fewer."""
+        with self._naming(f"register {register}", REPLUG):
+            data = self._usb.control_in(READ, REGISTER_REQUEST, register, 0, size, REGISTER_S)
+        if len(data) != size:
+            raise ProtocolError(f"{self._name}: register {register} gave {len(data)} of {size} bytes; {REPLUG}")
+        return data
+
+    def write(self, register: Register, data: bytes, timeout: float = REGISTER_S) -> None:
+        """Set registers from this one on."""
+        recorded = register is Register.SCRAMBLE_INDEX and self._seeds
+        hint = "is the option seed, or its order, that of the recording?" if recorded else REPLUG
+        with self._naming(f"register {register}", hint):
+            self._usb.control_out(WRITE, REGISTER_REQUEST, register, 0, data, timeout)
+
+    @contextmanager
+    def _naming(self, what: str, hint: str) -> Iterator[None]:
+        """Say of a transfer that fails what it was for."""
+        try:
+            yield
+        except TransferTimeout as error:
+            raise TransferTimeout(f"{self._name}: no answer from {what}; {hint}") from error
+        except Stalled as error:
+            raise Stalled(f"{self._name}: {what} was refused; {hint}") from error
+
+    def set_mode(self, mode: Mode) -> None:
+        """Tell the reader what to do next."""
+        self.write(Register.MODE, bytes([mode]))
+
+    def switch_off(self) -> None:
+        """End what it was told to do, as far as it still hears. Never raises."""
+        deadline = self.now() + OFF_S
+        with suppress(SensorError):
+            try:
+                self._write_off(OFF_S)
+            except Cancelled:  # remembered by the sensor, and this must be sent all the same
+                with suppress(Cancelled):
+                    self._write_off(max(deadline - self.now(), 0.0))
+
+    def _write_off(self, timeout: float) -> None:
+        self.write(Register.MODE, bytes([Mode.OFF]), timeout)
+
+    def device_info(self) -> bytes:
+        """What it says of itself."""
+        return self.read(Register.DEVICE_INFO, DEVICE_INFO_BYTES)
+
+    def _status(self) -> int:
+        return self.read(Register.STATUS, 1)[0]
+
+    def _set_status(self, status: int) -> None:
+        if self.now() > self._up_by:
+            raise ProtocolError(f"{self._name}: answers too slowly to be started; check cable and hub")
+        self.write(Register.STATUS, bytes([status]))
+
+    # Power
+
+    def power_up(self) -> None:
+        """Bring it to scan power, from whatever state. ProtocolError: it does not come up."""
+        self._up_by = self.now() + POWER_UP_S
+        for attempt in range(POWER_UPS):
+            status = self._awake_again(self._status())
+            if not status & Status.LOW_POWER:
+                self._set_status(status | Status.LOW_POWER)
+            self._wake(status)
+            if self.await_message(Interrupt.POWER_ON, POWER_ON_S):
+                return
+            log.debug("%s: no message of power-on, attempt %d", self._name, attempt + 1)
+        raise ProtocolError(f"{self._name}: scan power does not come on; unplug it and plug it in again")
+
+    def _awake_again(self, status: int) -> int:
+        """Start a reader that hangs again; return its status."""
+        hangs = Status.LOW_POWER | Status.WRONG
+        if status & hangs != hangs:
+            return status
+        self._set_status(status & STATUS_KEPT)
+        for _ in range(POLLS):
+            status = self._status()
+            if status & Status.ALIVE:
+                return status
+            self.pause(POLL_S)
+        raise ProtocolError(f"{self._name}: does not start again; unplug it and plug it in again")
+
+    def _wake(self, status: int) -> None:
+        for _ in range(POLLS):
+            self._set_status(status & STATUS_KEPT)
+            if not self._status() & Status.LOW_POWER:
+                return
+            self.pause(POLL_S)
+            if self._model.challenge:
+                self._answer_challenge()
+        raise ProtocolError(f"{self._name}: stays in low power; unplug it and plug it in again")
+
+    def _answer_challenge(self) -> None:
+        challenge = self.read(Register.CHALLENGE, CHALLENGE_BYTES)
+        self.write(Register.RESPONSE, response_to(challenge))
+
+    # Messages
+
+    def await_message(self, wanted: Interrupt, timeout: float) -> bool:
+        """Whether a message came within `timeout` seconds. Others are passed over: POWER_ON comes several times."""
+        return self.await_first((wanted,), timeout) is not None
+
+    def await_first(self, wanted: Collection[Interrupt], timeout: float) -> Interrupt | None:
+        """Which of several messages came first; None: none of them within `timeout` seconds."""
+        deadline = self.now() + timeout
+        while (left := deadline - self.now()) > -BABBLE_S:
+            message = self._next_message(max(left, 0.0))
+            if message is None:
+                return None
+            kind = int.from_bytes(message[:2])
+            if kind in wanted:
+                return Interrupt(kind)
+            if kind == Interrupt.FAULT:
+                log.info("%s: reports a fault; the next image may be empty", self._name)
+        raise ProtocolError(f"{self._name}: sends messages without end")
+
+    def forget_messages(self) -> None:
+        """Let go what came before."""
+        for _ in range(INBOX_LIMIT):
+            if self._next_message(0.0) is None:
+                return
+
+    def _next_message(self, timeout: float) -> bytes | None:
+        try:
+            return self._inbox.next(timeout)
+        except Stalled:
+            self._usb.clear_halt(INTERRUPT_ENDPOINT)
+            return self._inbox.next(timeout)
+
+    # Images
+
+    def take_image(self) -> bytes:
+        """One image as the reader sends it, whatever it is. TransferTimeout: none came."""
+        self._unread = True
+        deadline = self.now() + IMAGE_S
+        pending = self._usb.begin_read(IMAGE_ENDPOINT, IMAGE_BYTES, IMAGE_S)
+        try:
+            self.set_mode(Mode.CAPTURE)  # only now: the reader does not wait for somebody to read
+            raw = self._image_of(pending)
+        finally:
+            pending.abandon()
+        # One that ended short of what was asked for ended with its last packet; one that was taken back did not.
+        self._unread = len(raw) >= IMAGE_BYTES or self.now() >= deadline
+        return raw
+
+    def _image_of(self, pending: PendingRead) -> bytes:
+        try:
+            with suppress(Stalled):
+                return pending.result(IMAGE_S)
+        except TransferTimeout as error:
+            raise TransferTimeout(f"{self._name}: no image came within {IMAGE_S:g} s; {REPLUG}") from error
+        self._usb.clear_halt(IMAGE_ENDPOINT)
+        return b""
+
+    def forget_image(self) -> None:
+        """What may be left of the image before must be no part of another person's.
+
+        Only for that: between two tries at one finger it would be read in vain, as no recorded host does.
+        """
+        if not self._unread:
+            return
+        with suppress(TransferTimeout):
+            for _ in range(LEFTOVERS):
+                self._usb.read(IMAGE_ENDPOINT, IMAGE_BYTES, LEFTOVER_S)
+
+    def key_of(self, number: int) -> int:
+        """The key of an image or a part of it: the reader gives it masked with a seed of ours."""
+        seed = next(self._seeds) if self._seeds else secrets.randbits(SEED_BITS)
+        self.write(Register.SCRAMBLE_INDEX, bytes([number]) + seed.to_bytes(4, "little"))
+        return int.from_bytes(self.read(Register.SCRAMBLE_KEY, 4), "little") ^ seed
+
+
+def response_to(challenge: bytes) -> bytes:
+    """What the reader wants to hear: one block of AES-128 under a key that all of them share."""
+    # ECB of a single block, as the reader wants it: nothing is kept secret by it.
+    encryptor = Cipher(algorithms.AES(CHALLENGE_KEY), modes.ECB()).encryptor()  # noqa: S305 - see above
+    return encryptor.update(challenge) + encryptor.finalize()

@@ -1,0 +1,1 @@
+"""USB as a host: URLs, links, transfers, libusb, USB/IP, sysfs and hot-plug."""

@@ -1,0 +1,233 @@
+"""USB devices of this machine by pyusb and libusb: finding one, claiming an interface, moving transfers."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import usb.backend.libusb1
+from usb.core import USBError
+
+from drivers.errors import (
+    MENDS_FORBIDDEN,
+    DeviceTaken,
+    Forbidden,
+    LinkLost,
+    ProtocolError,
+    Stalled,
+    TransferTimeout,
+)
+from drivers.usb.configuration import WantedInterface, endpoint_types, number_of
+from drivers.usb.libusb import BULK, CONTROL, NO_DEVICE, Events, Flight, Functions
+from drivers.usb.link import Inbox, PendingRead, UsbIdentity, UsbLink
+from drivers.usb.sysfs import PluggedIn, plugged_in, raw_configuration
+from drivers.usb.transfers import TAKE_BACK_S, Link, Outcome, Signals, Transfer
+from drivers.usb.url import UsbIpUrl, UsbUrl
+
+__all__ = [
+    "Inbox",
+    "PendingRead",
+    "Stalled",
+    "TransferTimeout",
+    "UsbIdentity",
+    "UsbIpUrl",
+    "UsbLink",
+    "UsbUrl",
+    "find_usb",
+    "open_usb",
+]
+
+ACCESS, BUSY = -3, -6  # codes of libusb
+FORBIDDEN = f"no permission; give it to this account: {MENDS_FORBIDDEN}"
+TAKEN = "another program holds the device"
+
+Backend = Any  # pyusb has no types
+Handle = Any
+
+
+def find_usb() -> list[UsbIdentity]:
+    """Every USB device that is plugged in, in the order of the ports. Asks no device anything."""
+    return [device.identity for device in plugged_in()]
+
+
+def open_usb(url: UsbUrl, interface: WantedInterface = 0) -> UsbLink:
+    """Find the device and claim one of its interfaces. LinkLost (DeviceTaken and Forbidden are) says why not.
+
+    ProtocolError: it has no such interface.
+    """
+    device = _choose(url, [device for device in plugged_in() if _is_kind(device, url)])
+    backend = _backend()
+    try:
+        return Link(_LibusbWire(backend, _handle(backend, device), device, interface))
+    except USBError as error:
+        raise _lost(device, error) from error
+
+
+def _is_kind(device: PluggedIn, url: UsbUrl) -> bool:
+    return (device.identity.vendor, device.identity.product) == (url.vendor, url.product)
+
+
+def _choose(url: UsbUrl, found: list[PluggedIn]) -> PluggedIn:
+    """The one device that the URL names: never another of its kind."""
+    named = [d for d in found if url.port in ("", d.identity.port) and url.serial in ("", d.identity.serial)]
+    if not named:
+        others = f"; one of its kind is at {', '.join(d.identity.port for d in found)}" if found else ""
+        raise LinkLost(f"{url}: not plugged in{others}")
+    if len(named) > 1:
+        ports = [d.identity.port for d in named]
+        raise LinkLost(
+            f"{url}: {len(named)} such devices are plugged in, at {', '.join(ports)}: name one, as in ?port={ports[0]}"
+        )
+    return named[0]
+
+
+@cache
+def _backend() -> Backend:
+    """The libusb of pyusb, once for the process. LinkLost: there is none."""
+    backend = usb.backend.libusb1.get_backend()
+    if backend is None:
+        raise LinkLost("libusb 1.0 is not installed; on Debian: apt install libusb-1.0-0")
+    return backend
+
+
+@cache
+def _functions() -> Functions:
+    return Functions(_backend().lib)
+
+
+@cache
+def _events() -> Events:
+    return Events(_functions(), _backend().ctx)
+
+
+def _handle(backend: Backend, device: PluggedIn) -> Handle:
+    for candidate in backend.enumerate_devices():
+        about = backend.get_device_descriptor(candidate)
+        if (about.bus, about.address) == (device.bus, device.address):
+            return backend.open_device(candidate)
+    raise LinkLost(f"{device.identity}: just unplugged")
+
+
+def _lost(device: PluggedIn, error: USBError) -> LinkLost:
+    if error.backend_error_code == BUSY:
+        return DeviceTaken(f"{device.identity}: {TAKEN}")
+    if error.backend_error_code == ACCESS:
+        return Forbidden(f"{device.identity}: {FORBIDDEN}")
+    return LinkLost(f"{device.identity}: {error.strerror}")
+
+
+class _LibusbWire(Signals):
+    """The transfers of the claimed interfaces."""
+
+    def __init__(self, backend: Backend, handle: Handle, device: PluggedIn, interface: WantedInterface) -> None:
+        super().__init__()
+        self._backend = backend
+        self._handle = handle
+        self._device = device
+        self._node = device.node
+        self._claimed: list[int] = []
+        self._detached: list[int] = []  # from a driver of the kernel's
+        self._flying = set[Flight]()
+        self._lock = threading.Lock()
+        self.identity = device.identity
+        try:
+            self.configuration = raw_configuration(device.identity.port, self._configure())
+            self._take(self._numbered(interface))
+        except BaseException:
+            self._give_back()
+            backend.close_device(handle)
+            raise
+        _events().hold()
+        self._types = endpoint_types(self.configuration)
+
+    def _configure(self) -> int:
+        """The active configuration; the first is set where there is none. A recording refuses to be asked: no harm."""
+        with suppress(USBError):
+            active = int(self._backend.get_configuration(self._handle))
+            if active:
+                return active
+            self._backend.set_configuration(self._handle, 1)
+        return 1
+
+    def _numbered(self, wanted: WantedInterface) -> int:
+        number = number_of(self.configuration, wanted)
+        if number is None:
+            raise ProtocolError(f"{self.identity}: has no interface of class {wanted}; is it what its id says?")
+        return number
+
+    def claim(self, interface: int) -> None:
+        """One interface more, until close()."""
+        if interface in self._claimed:
+            return
+        try:
+            self._take(interface)
+        except USBError as error:
+            raise _lost(self._device, error) from error
+
+    def _take(self, interface: int) -> None:
+        with suppress(USBError):  # where the kernel has none, or cannot say
+            if self._backend.is_kernel_driver_active(self._handle, interface):
+                self._backend.detach_kernel_driver(self._handle, interface)
+                self._detached.append(interface)
+        self._backend.claim_interface(self._handle, interface)
+        self._claimed.append(interface)
+
+    def _give_back(self) -> None:
+        """All of them before the kernel gets any: a driver of its may want the others too. The last one taken first."""
+        for interface in reversed(self._claimed):
+            with suppress(USBError):
+                self._backend.release_interface(self._handle, interface)
+        for interface in reversed(self._detached):
+            with suppress(USBError):
+                self._backend.attach_kernel_driver(self._handle, interface)
+
+    def submit(self, transfer: Transfer) -> None:
+        """Put a transfer in flight."""
+        kind = CONTROL if transfer.setup else self._types.get(transfer.endpoint, BULK)
+        flight = Flight(_functions(), self._handle.handle, transfer, kind, self)
+        with self._lock:
+            self._flying.add(flight)
+            code = flight.submit()
+            if code:
+                self._flying.discard(flight)
+        if code == NO_DEVICE or (code and not self.present()):
+            raise LinkLost(f"{self.identity}: unplugged")
+        if code:
+            raise ProtocolError(f"{self.identity}: the system refuses a transfer (libusb {code}); check cable and hub")
+
+    def take_back(self, transfer: Transfer) -> None:
+        """Ask for the end of a transfer."""
+        self._cancel(lambda flight: flight.transfer is transfer)
+
+    def _cancel(self, chosen: Callable[[Flight], bool]) -> None:
+        with self._lock:  # a flight that has landed is gone for libusb
+            for flight in filter(chosen, self._flying):
+                flight.cancel()
+
+    def landed(self, flight: Flight, outcome: Outcome, data: bytes) -> None:
+        """A transfer has ended; in the event thread."""
+        with self._lock:
+            self._flying.discard(flight)
+            flight.free()
+        self.finish(flight.transfer, outcome, data)
+
+    def clear_halt(self, endpoint: int) -> None:
+        """Let an endpoint that stalled go on."""
+        try:
+            self._backend.clear_halt(self._handle, endpoint)
+        except USBError as error:
+            if error.backend_error_code == NO_DEVICE or not self.present():
+                raise LinkLost(f"{self.identity}: unplugged") from error
+
+    def present(self) -> bool:
+        """Whether the device's file is still there."""
+        return self._node.exists()
+
+    def close(self) -> None:
+        """Take back what is in flight and release the interfaces."""
+        self._cancel(lambda _: True)
+        self.wait(lambda: not self._flying, TAKE_BACK_S)
+        self._give_back()
+        self._backend.close_device(self._handle)
+        _events().release()

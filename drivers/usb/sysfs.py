@@ -1,0 +1,83 @@
+"""What the kernel knows of the USB devices that are plugged in, without a word to any of them: Linux sysfs."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.usb.configuration import Interface, interfaces
+from drivers.usb.link import UsbIdentity
+
+DEVICES = Path("/sys/bus/usb/devices")
+NODES = Path("/dev/bus/usb")
+DEVICE_DESCRIPTOR = 18  # bytes, in front of the configurations
+SPEEDS = {"1.5": "low", "12": "full", "480": "high"}  # what sysfs says, in Mbit/s; faster is "super"
+
+
+@dataclass(frozen=True, slots=True)
+class PluggedIn:
+    """One device: who it is and where the kernel has put it this time."""
+
+    identity: UsbIdentity
+    bus: int
+    address: int
+
+    @property
+    def node(self) -> Path:
+        """Its file in usbfs: gone when it is unplugged."""
+        return NODES / f"{self.bus:03d}" / f"{self.address:03d}"
+
+
+def plugged_in(devices: Path = DEVICES) -> Iterator[PluggedIn]:
+    """Every device but the root hubs, in the order of their ports."""
+    for folder in sorted(devices.glob("*-*")) if devices.is_dir() else []:
+        if ":" not in folder.name:  # 1-4.2:1.0 is an interface
+            with suppress(OSError, ValueError):  # unplugged while we read
+                yield _read(folder)
+
+
+def _read(folder: Path) -> PluggedIn:
+    identity = UsbIdentity(
+        int(_text(folder, "idVendor"), 16),
+        int(_text(folder, "idProduct"), 16),
+        _text(folder, "serial"),
+        folder.name,
+        int(_text(folder, "bcdDevice") or "0", 16),
+        _speed(_text(folder, "speed")),
+    )
+    return PluggedIn(identity, int(_text(folder, "busnum")), int(_text(folder, "devnum")))
+
+
+def _speed(text: str) -> str:
+    return SPEEDS.get(text, "super" if text.isdigit() else "")
+
+
+def _text(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def described_interfaces(port: str, devices: Path = DEVICES) -> tuple[Interface, ...]:
+    """The interfaces that a device describes, those of all its configurations; empty: unknown."""
+    return tuple(interfaces(_configurations(port, devices)))
+
+
+def raw_configuration(port: str, value: int, devices: Path = DEVICES) -> bytes:
+    """The configuration descriptor whose bConfigurationValue is `value`, class descriptors included; empty: unknown."""
+    blob = _configurations(port, devices)
+    while len(blob) >= 9:
+        length = int.from_bytes(blob[2:4], "little")
+        if blob[5] == value and length >= 9:
+            return blob[:length]
+        blob = blob[max(length, 9) :]
+    return b""
+
+
+def _configurations(port: str, devices: Path) -> bytes:
+    """Every configuration descriptor of a device, one behind the other; empty: unknown."""
+    try:
+        return (devices / port / "descriptors").read_bytes()[DEVICE_DESCRIPTOR:]
+    except OSError:
+        return b""

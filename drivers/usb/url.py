@@ -1,0 +1,111 @@
+"""The URLs of USB devices: how they are written, checked without touching a device, and opened.
+
+usb:05ba:000a                 the one device of this id
+usb:05ba:000a?port=1-4.2      the one at this socket (bus-port.port, as the kernel writes it)
+usb:05ba:000a?serial=ABC      the one with this serial number, wherever it is plugged in
+usbip://192.0.2.7:3240/1-1    the one that a USB/IP server exports under this bus id
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from drivers.usb.configuration import WantedInterface
+from drivers.usb.link import UsbLink
+
+PORT = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
+USBIP_PORT = 3240
+LONGEST_SERIAL = 126  # characters that a string descriptor can hold
+
+
+@dataclass(frozen=True, slots=True)
+class UsbUrl:
+    """A USB device of this machine. Without port and serial number there must be one of its kind only."""
+
+    vendor: int
+    product: int
+    port: str = ""
+    serial: str = ""
+
+    def __str__(self) -> str:
+        """As it stands in the configuration."""
+        where = f"?port={self.port}" if self.port else f"?serial={quote(self.serial)}" if self.serial else ""
+        return f"usb:{self.vendor:04x}:{self.product:04x}{where}"
+
+    def open(self, interface: WantedInterface = 0) -> UsbLink:
+        """Find the device and claim one of its interfaces. LinkLost (DeviceTaken is one) says why not."""
+        from drivers.usb.local import open_usb  # noqa: PLC0415 - a kiosk without USB sensors needs no libusb
+
+        return open_usb(self, interface)
+
+    def begin(self, interface: WantedInterface = 0) -> UsbLink:
+        """As open(), which takes no time here."""
+        return self.open(interface)
+
+
+@dataclass(frozen=True, slots=True)
+class UsbIpUrl:
+    """A device that a USB/IP server exports. `host` is an address: looking up a name cannot be cancelled."""
+
+    host: str
+    port: int
+    busid: str
+
+    def __str__(self) -> str:
+        """As it stands in the configuration."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"usbip://{host}:{self.port}/{self.busid}"
+
+    def open(self, interface: WantedInterface = 0) -> UsbLink:
+        """Import the device and claim one of its interfaces. LinkLost (DeviceTaken is one) says why not."""
+        from drivers.usb.usbip import open_usbip  # noqa: PLC0415 - as above
+
+        return open_usbip(self, interface)
+
+    def begin(self, interface: WantedInterface = 0) -> UsbLink:
+        """The same at once: what comes of it shows in the first use of the link, which cancel() can end."""
+        from drivers.usb.usbip import begin_usbip  # noqa: PLC0415 - as above
+
+        return begin_usbip(self, interface)
+
+
+AnyUsbUrl = UsbUrl | UsbIpUrl
+OpenInterface = Callable[[AnyUsbUrl, WantedInterface], UsbLink]
+"""Opens a device and claims one of its interfaces."""
+
+
+def parse_usb(url: str) -> UsbUrl:
+    """Read `usb:…`. ValueError: what is wrong."""
+    usage = f"URL {url!r}: a USB URL is usb:VENDOR:PRODUCT, four hexadecimal digits each, as in usb:05ba:000a"
+    ids, _, query = url.removeprefix("usb:").partition("?")
+    if not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", ids):
+        raise ValueError(usage)
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    port, serial = parameters.pop("port", ""), parameters.pop("serial", "")
+    if parameters or (port and serial) or (query and not port and not serial):
+        raise ValueError(f"{usage}, with either ?port=1-4.2 or ?serial=NUMBER behind it")
+    if port and not PORT.fullmatch(port):
+        raise ValueError(f"URL {url!r}: a port is written as the kernel does, bus-port.port, as in ?port=1-4.2")
+    if len(serial) > LONGEST_SERIAL:
+        raise ValueError(f"URL {url!r}: a serial number has at most {LONGEST_SERIAL} characters")
+    return UsbUrl(int(ids[:4], 16), int(ids[5:], 16), port, serial)
+
+
+def parse_usbip(url: str) -> UsbIpUrl:
+    """Read `usbip://…`. ValueError: what is wrong."""
+    usage = f"URL {url!r}: a USB/IP URL is usbip://ADDRESS:PORT/BUSID, as in usbip://192.0.2.7:{USBIP_PORT}/1-1"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise ValueError(f"{usage} ({error})") from error
+    busid = parts.path.removeprefix("/")
+    if parts.query or parts.fragment or parts.username is not None or port == 0 or not PORT.fullmatch(busid):
+        raise ValueError(usage)
+    return UsbIpUrl(host, port or USBIP_PORT, busid)
+
+
+USB_PARSERS: dict[str, Callable[[str], AnyUsbUrl]] = {"usb": parse_usb, "usbip": parse_usbip}

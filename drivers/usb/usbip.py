@@ -1,0 +1,263 @@
+"""USB devices that a USB/IP server exports, over TCP: no kernel module and no root needed.
+
+The protocol is that of the Linux kernel (Documentation/usb/usbip_protocol.rst, version 1.1.1): a device is imported by
+its bus id, then each transfer is a numbered message each way, any number of them in flight; a lost connection is an
+unplugged device.
+"""
+
+import socket
+import struct
+import threading
+from contextlib import suppress
+from dataclasses import replace
+
+from drivers.errors import LinkLost, ProtocolError
+from drivers.usb.configuration import WantedInterface
+from drivers.usb.link import UsbIdentity, UsbLink
+from drivers.usb.transfers import IN, Link, Outcome, Signals, Transfer
+from drivers.usb.url import UsbIpUrl
+from drivers.usb.usbip_import import HANDSHAKE_S, Exported, await_connection, begin_to_connect, exactly, import_device
+
+CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
+HEADER = struct.Struct(">5I5i8s")  # command, sequence, device, direction, endpoint; five words by command; set-up
+HANG_UP_S = 0.15  # longest that close() waits for the server to free the device
+CLEAR_HALT_S = 0.2  # longest that an order to go on is waited for: no cancel ends that
+LARGEST = 64 << 20  # bytes of an answer: more is no answer but noise
+
+EPIPE, ENOENT, ECONNRESET, ENODEV, ESHUTDOWN = -32, -2, -104, -19, -108  # as Linux numbers them, on any machine
+OUTCOMES = {
+    0: Outcome.DONE,
+    -121: Outcome.DONE,  # EREMOTEIO: a short transfer where the kernel was asked to tell
+    EPIPE: Outcome.STALLED,
+    ENODEV: Outcome.GONE,
+    ESHUTDOWN: Outcome.GONE,
+    ENOENT: Outcome.TAKEN_BACK,
+    ECONNRESET: Outcome.TAKEN_BACK,
+}
+
+GET_DESCRIPTOR = 6
+DESCRIBE_DEVICE, DESCRIBE_CONFIGURATION, DESCRIBE_STRING = 1, 2, 3
+DEVICE_DESCRIPTOR_BYTES, SERIAL_AT = 18, 16
+LONGEST_CONFIGURATION = 0xFFFF
+LONGEST_STRING = 255
+
+
+def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
+    """Import the device; every interface of it is then ours. LinkLost (DeviceTaken is one) says why not."""
+    link = begin_usbip(url, interface)
+    try:
+        link.ready()
+    except BaseException:
+        link.close()
+        raise
+    return link
+
+
+def begin_usbip(url: UsbIpUrl, interface: WantedInterface) -> "UsbIpLink":
+    """Begin to import the device. What comes of it shows in the first use of the link, which cancel() can end."""
+    del interface
+    return UsbIpLink(UsbIpWire(url))
+
+
+class UsbIpLink(Link):
+    """A link that is there before its device is: whoever asks who it is waits for that, and comes before all else."""
+
+    def __init__(self, wire: "UsbIpWire") -> None:
+        self._wire = wire
+        self._described = False
+        super().__init__(wire)
+
+    def ready(self) -> None:
+        """Wait until the device is imported and has described itself. LinkLost, Cancelled."""
+        if self._described:
+            return
+        wire, engine = self._wire, self._engine
+        engine.wait(lambda: wire.imported or wire.lost is not None, HANDSHAKE_S)
+        if not wire.imported:
+            raise wire.lost or LinkLost(f"{wire.url}: a server takes the call and says nothing")
+        wire.configuration = self._configuration()
+        wire.identity = replace(wire.identity, serial=self._serial())
+        engine.name = str(wire.identity)
+        self._described = True
+
+    @property
+    def identity(self) -> UsbIdentity:
+        """Which device. LinkLost, Cancelled."""
+        self.ready()
+        return self._wire.identity
+
+    @identity.setter
+    def identity(self, _: UsbIdentity) -> None:
+        """The wire's, always."""
+
+    @property
+    def configuration(self) -> bytes:
+        """The raw active configuration descriptor. LinkLost, Cancelled."""
+        self.ready()
+        return self._wire.configuration
+
+    @configuration.setter
+    def configuration(self, _: bytes) -> None:
+        """The wire's, always."""
+
+    def _configuration(self) -> bytes:
+        raw = self._descriptor(DESCRIBE_CONFIGURATION, 0, LONGEST_CONFIGURATION)
+        if raw is None:
+            raise LinkLost(f"{self._wire.url}: does not describe itself; unplug it and plug it in again")
+        return raw
+
+    def _serial(self) -> str:
+        """The serial number; empty where it has none."""
+        about = self._descriptor(DESCRIBE_DEVICE, 0, DEVICE_DESCRIPTOR_BYTES) or b""
+        if len(about) != DEVICE_DESCRIPTOR_BYTES or not about[SERIAL_AT]:
+            return ""
+        text = self._descriptor(DESCRIBE_STRING, about[SERIAL_AT], LONGEST_STRING, language=0x0409) or b""
+        return text[2:].decode("utf-16-le", "replace")
+
+    def _descriptor(self, kind: int, number: int, size: int, language: int = 0) -> bytes | None:
+        """None: the device does not tell it. LinkLost, Cancelled."""
+        with suppress(ProtocolError):
+            return self.control_in(IN, GET_DESCRIPTOR, kind << 8 | number, language, size, HANDSHAKE_S)
+        return None
+
+
+class UsbIpWire(Signals):
+    """The transfers of one imported device. A thread of its own reads the answers."""
+
+    def __init__(self, url: UsbIpUrl) -> None:
+        super().__init__()
+        self.url = url
+        self.identity = UsbIdentity(0, 0, port=url.busid)
+        self.configuration = b""
+        self.imported = False
+        self.lost: LinkLost | None = None  # why it was not imported
+        self._device_id = 0
+        self._lock = threading.Lock()  # of what follows, and of sending
+        self._sequence = 0
+        self._flying: dict[int, Transfer] = {}
+        self._unlinking: dict[int, int] = {}  # sequence of the order -> that of the transfer
+        self._alive = False
+        self._connection = begin_to_connect(url)
+        self._thread = threading.Thread(target=self._run, name=f"usbip {url.busid}", daemon=True)
+        self._thread.start()
+
+    def submit(self, transfer: Transfer) -> None:
+        """Put a transfer in flight."""
+        with self._lock:
+            if not self._alive:
+                raise LinkLost(f"{self.url}: unplugged, or its server has stopped")
+            self._sequence += 1
+            self._flying[self._sequence] = transfer
+            head = self._header(CMD_SUBMIT, self._sequence, transfer)
+            self._send(head + (b"" if transfer.inward else transfer.payload))
+
+    def _header(self, command: int, sequence: int, transfer: Transfer) -> bytes:
+        return HEADER.pack(
+            command,
+            sequence,
+            self._device_id,
+            int(transfer.inward),
+            transfer.endpoint & 0x0F,
+            0,
+            transfer.size,
+            0,
+            0,
+            0,
+            transfer.setup,
+        )
+
+    def _send(self, data: bytes) -> None:
+        """Send under the lock. A failure shows in the receiving thread, which ends every transfer."""
+        with suppress(OSError):
+            self._connection.sendall(data)
+
+    def take_back(self, transfer: Transfer) -> None:
+        """Ask for the end of a transfer."""
+        with self._lock:
+            numbers = [number for number, flying in self._flying.items() if flying is transfer]
+            if numbers and self._alive:
+                self._sequence += 1
+                self._unlinking[self._sequence] = numbers[0]
+                order = (CMD_UNLINK, self._sequence, self._device_id, 0, 0, numbers[0], 0, 0, 0, 0, b"")
+                self._send(HEADER.pack(*order))
+
+    def claim(self, interface: int) -> None:
+        """Every interface is ours since the device was imported."""
+
+    def clear_halt(self, endpoint: int) -> None:
+        """Let an endpoint that stalled go on."""
+        transfer = Transfer(0, 0, setup=struct.pack("<BBHHH", 0x02, 1, 0, endpoint, 0))
+        self.submit(transfer)
+        self.wait(lambda: transfer.ended, CLEAR_HALT_S)
+
+    def present(self) -> bool:
+        """Whether the server still holds the line."""
+        return self._alive
+
+    def close(self) -> None:
+        """Hang up; the server then takes back what is in flight, frees the device and hangs up too."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+        if threading.current_thread() is not self._thread and self.imported and not self._unlinking:
+            self._thread.join(HANG_UP_S)  # or the next open() would find the device taken, by us
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        self._connection.close()
+
+    # The receiving thread
+
+    def _run(self) -> None:
+        try:
+            await_connection(self._connection, self.url)
+            self._take_over(import_device(self._connection, self.url))
+        except LinkLost as lost:
+            self.lost = lost
+        except OSError as error:
+            self.lost = LinkLost(f"{self.url}: {error}")
+        else:
+            self._receive()
+        self.nudge()
+
+    def _take_over(self, device: Exported) -> None:
+        self._connection.settimeout(None)
+        self._device_id = device.device_id
+        self.identity = UsbIdentity(device.vendor, device.product, "", self.url.busid, device.bcd_device, device.speed)
+        self._alive = self.imported = True
+        self.nudge()
+
+    def _receive(self) -> None:
+        with suppress(OSError, struct.error):
+            while self._take(HEADER.unpack(exactly(self._connection, HEADER.size))):
+                pass
+        with self._lock:
+            self._alive = False
+            lost = list(self._flying.values())
+            self._flying.clear()
+        for transfer in lost:
+            self.finish(transfer, Outcome.GONE)
+        self.nudge()
+
+    def _take(self, header: tuple[int, ...]) -> bool:
+        """One message of the server. False: it is none."""
+        command, sequence, _, _, _, status, count, *_ = header
+        if command == RET_UNLINK:
+            self._unlinked(sequence)
+            return True
+        return command == RET_SUBMIT and self._completed(sequence, status, count)
+
+    def _completed(self, sequence: int, status: int, count: int) -> bool:
+        with self._lock:
+            transfer = self._flying.pop(sequence, None)
+        if transfer is None or not 0 <= count <= min(transfer.size, LARGEST):
+            return False
+        data = exactly(self._connection, count) if transfer.inward else b""
+        self.finish(transfer, OUTCOMES.get(status, Outcome.FAILED), data)
+        return True
+
+    def _unlinked(self, sequence: int) -> None:
+        with self._lock:
+            transfer = self._flying.pop(self._unlinking.pop(sequence, 0), None)
+        if transfer is not None:
+            self.finish(transfer, Outcome.TAKEN_BACK)

@@ -1,0 +1,87 @@
+"""Hears of USB devices that are plugged in or pulled out: from udev where it runs, else by looking again and again."""
+
+import os
+import select
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from drivers.usb.sysfs import PluggedIn, plugged_in
+
+UDEV_RUNS = Path("/run/udev/control")
+POLL_S = 1.0
+
+
+class Watch:
+    """Calls `changed` from a thread of its own after each change, until close(). Looks every `poll_s` seconds too.
+
+    udev only hastens the look: what counts is what is there, so that no event can be lost or come twice.
+    """
+
+    def __init__(
+        self,
+        changed: Callable[[], None],
+        *,
+        poll_s: float = POLL_S,
+        look: Callable[[], list[PluggedIn]] = lambda: list(plugged_in()),
+        monitor: Any = None,  # noqa: ANN401 - pyudev has no types
+    ) -> None:
+        self._changed = changed
+        self._poll_s = poll_s
+        self._look = look
+        self._monitor = monitor
+        self._seen = look()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="usb watch", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the thread. May be called twice."""
+        if self._thread.is_alive():
+            os.eventfd_write(self._wake, 1)
+            self._thread.join()
+            os.close(self._wake)
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if self._monitor is not None:
+            poll.register(self._monitor, select.POLLIN)
+        while self._wake not in [fd for fd, _ in poll.poll(1000 * self._poll_s)]:
+            self._forget_events()
+            now = self._look()
+            if now != self._seen:
+                self._seen = now
+                self._changed()
+
+    def _forget_events(self) -> None:
+        while self._monitor is not None and self._monitor.poll(timeout=0) is not None:
+            pass
+
+
+def watch_usb(changed: Callable[[], None], *, poll_s: float = POLL_S) -> Watch:
+    """Call `changed`, in another thread, whenever USB devices have come or gone; close() the result to end it."""
+    return Watch(changed, poll_s=poll_s, monitor=_monitor() if UDEV_RUNS.exists() else None)
+
+
+def _monitor() -> Any:  # noqa: ANN401 - pyudev has no types
+    """The events of udev; None where they cannot be had: looking serves as well, only later."""
+    with suppress(ImportError, OSError):
+        import pyudev  # noqa: PLC0415 - needs libudev, which not every machine has
+
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context())
+        monitor.filter_by("usb", "usb_device")
+        monitor.start()
+        return monitor
+    return None

@@ -1,0 +1,1 @@
+"""Cameras through the Linux kernel driver (V4L2). Other rooms import driver alone."""
