@@ -19,7 +19,7 @@ setup: .venv/ready
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -c 'from models import gallery, iris_gallery as iris; gallery.warm_up(); iris.warm_up()'  # compiles the searches, once
+	@$(BIN)/python -c 'from models.finger.search import gallery; from models.iris import gallery as irises; gallery.warm_up(); irises.warm_up()'  # compiles the searches, once
 	@touch $@
 
 demo: setup

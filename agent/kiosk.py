@@ -29,7 +29,7 @@ from drivers.sensor import Sensor
 from drivers.usb.watch import watch_usb
 from models import load_encoder, search_threads
 from models.encoder import Encoder
-from models.glance import load_glance
+from models.iris.frame_check import load_glance
 from models.manifest import ModelError
 
 

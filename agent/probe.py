@@ -21,7 +21,7 @@ from drivers.sample import Modality, Sample, sized
 from drivers.sensor import DeviceInfo, Sensor
 from models import load_encoder
 from models.encoder import Quality
-from models.glance import load_glance
+from models.iris.frame_check import load_glance
 
 SIZE_UNKNOWN = "size known after the first image"
 

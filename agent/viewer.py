@@ -17,7 +17,7 @@ from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
 from drivers.sensor import DeviceInfo, Looking, Sensor
 from models.encoder import Flaw, Quality
-from models.glance import Glance
+from models.iris.frame_check import Glance
 
 GOOD = 70  # a glance of this score ends the look
 USABLE = 40  # after WINDOW_S the best frame is taken if it has this; otherwise the look goes on

@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 # Where the encoder of a modality is; imported when first asked for, because onnxruntime takes its time.
 ENCODERS = {
-    Modality.FINGER: "models.finger:FingerEncoder",
-    Modality.IRIS: "models.iris_encoder:IrisEncoder",
+    Modality.FINGER: "models.finger.encoder:FingerEncoder",
+    Modality.IRIS: "models.iris.encoder:IrisEncoder",
 }
 
 # Where the gallery of a template format is.
 GALLERIES = {
-    "finger-minutiae/2": "models.gallery:FingerGallery",
-    "iris-code/1": "models.iris_gallery:IrisGallery",
+    "finger-minutiae/2": "models.finger.search.gallery:FingerGallery",
+    "iris-code/1": "models.iris.gallery:IrisGallery",
 }
 
 # What makes the current version of a template from elsewhere, where there is one: also of versions that are not written
 # any more. Everything that follows from something else in it is made anew.
 IMPORTS = {
-    "finger-minutiae/1": "models.finger_template:current",
-    "finger-minutiae/2": "models.finger_template:current",
+    "finger-minutiae/1": "models.finger.template:current",
+    "finger-minutiae/2": "models.finger.template:current",
 }
 
 
 # What makes of a template what is sent to others, where that is not the same: without what follows from the rest.
-EXPORTS = {"finger-minutiae/2": "models.finger_template:bare"}
+EXPORTS = {"finger-minutiae/2": "models.finger.template:bare"}
 
 
 def imported(template: "Template") -> "Template":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MANIFEST = Path(__file__).with_name("manifest.toml")
+MANIFEST = Path(__file__).parent / "weights" / "manifest.toml"
 
 
 class ModelError(Exception):

@@ -23,12 +23,12 @@ from rich.console import Console
 from rich.progress import track
 
 from drivers.sample import Modality, Position, Sample
-from models.compare import ready, score
-from models.finger import MODEL, FingerEncoder
-from models.finger_image import PPI_RANGE
-from models.finger_template import unpack
+from models.finger.compare.score import ready, score
+from models.finger.encoder import MODEL, FingerEncoder
+from models.finger.image import PPI_RANGE
+from models.finger.minutiae import PIXELS_PER_INCH
+from models.finger.template import unpack
 from models.manifest import ModelError, encoder_card
-from models.minutiae import PIXELS_PER_INCH
 from models.template import Template
 from simulators.bench_files import writable
 from simulators.images import ImageFileError, read_grey
@@ -137,7 +137,7 @@ _ready = functools.lru_cache(TEMPLATES_KEPT)(ready)
 
 
 def compare_fingers(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
-    """models.compare.compare of each pair, without making the cylinders of a template each time."""
+    """models.finger.compare.score.compare of each pair, without making the cylinders of a template each time."""
     return [score(_ready(one), _ready(other)) for one, other in pairs]
 
 

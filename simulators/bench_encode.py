@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from drivers.sample import Modality, Position, Sample
-from models.finger import MODEL, FingerEncoder, pad
+from models.finger.encoder import MODEL, FingerEncoder, pad
 from models.manifest import ModelCard, ModelError, encoder_card
 from models.session import Session
 from simulators.bench_files import writable

@@ -39,7 +39,7 @@ from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo
 from models import load_encoder
 from models.encoder import Encoder
-from models.iris_code import pack as pack_iris
+from models.iris.template import pack as pack_iris
 from models.template import Template
 from simulators.bench_files import writable
 from simulators.bench_search import template_of

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from models.block import BLOCK, Block
-from models.cylinder_kernel import described_block
-from models.cylinders import Rows
-from models.gallery import FingerGallery
-from models.packed import LANES, WORDS, Words
+from models.finger.cylinder_kernel import described_block
+from models.finger.cylinders import Rows
+from models.finger.packed_cylinders import LANES, WORDS, Words
+from models.finger.search.block import BLOCK, Block
+from models.finger.search.gallery import FingerGallery
 from simulators.minutiae_synthesis import Fingers, fingers, posed
 
 POSITIONS = tuple(position for position in Position if position is not Position.UNKNOWN)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from drivers.sample import Modality, Position, Sample
-from models.iris_code import IrisCode, unpack
-from models.iris_compare import scores
-from models.iris_encoder import IrisEncoder, extract
-from models.iris_geometry import Boundary, Segmentation
-from models.iris_kernel import Turned
+from models.iris.encoder import IrisEncoder, extract
+from models.iris.kernel import Turned
+from models.iris.score import scores
+from models.iris.segmentation.geometry import Boundary, Segmentation
+from models.iris.template import IrisCode, unpack
 from models.template import Template
 from simulators.bench_compare import (
     PROCESSES,
@@ -77,7 +77,7 @@ def _code(template: Template) -> IrisCode:
 
 
 def compare_eyes(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
-    """models.iris_compare.compare of each pair, the references of one probe that stand together at once."""
+    """models.iris.score.compare of each pair, the references of one probe that stand together at once."""
     found: list[float] = []
     for probe, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
         turned, codes = Turned.of(_code(probe)), [_code(reference) for _, reference in group]

@@ -20,10 +20,10 @@ from rich.progress import track
 from rich.table import Table
 
 from drivers.sample import Position
-from models.finger import pad
-from models.iris_encoder import IrisEncoder, IrisGraph
-from models.iris_geometry import Segmentation
-from models.iris_segmentation import segment
+from models.finger.encoder import pad
+from models.iris.encoder import IrisEncoder, IrisGraph
+from models.iris.segmentation.geometry import Segmentation
+from models.iris.segmentation.segmentation import segment
 from models.manifest import ModelCard, ModelError
 from models.session import Session
 from simulators import bench_encode

@@ -25,11 +25,11 @@ from rich.table import Table
 
 from drivers.sample import Position
 from models.calibration import fuse, load_calibration
-from models.iris_code import FORMAT, IrisCode, Words, pack
-from models.iris_encoder import IrisEncoder
-from models.iris_gallery import BLOCK, IrisBlock, IrisGallery, warm_up
-from models.iris_kernel import HEAD, STOPPED, TAIL, Turned, search_whole, split
-from models.iris_kernel import search as search_kernel
+from models.iris.encoder import IrisEncoder
+from models.iris.gallery import BLOCK, IrisBlock, IrisGallery, warm_up
+from models.iris.kernel import HEAD, STOPPED, TAIL, Turned, search_whole, split
+from models.iris.kernel import search as search_kernel
+from models.iris.template import FORMAT, IrisCode, Words, pack
 from simulators.bench_files import writable
 from simulators.bench_iris_compare import sample_of
 from simulators.images import ImageFileError, read_grey

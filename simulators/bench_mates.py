@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from drivers.sample import Modality, Position, Sample
-from models.cylinders import Rows, rows_of
-from models.finger import FingerEncoder
+from models.finger.cylinders import Rows, rows_of
+from models.finger.encoder import FingerEncoder
 from simulators.images import ImageFileError, read_grey
 
 SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})

@@ -24,13 +24,13 @@ from rich.progress import track
 from rich.table import Table
 
 from drivers.sample import Position
-from models.block import Probe
 from models.calibration import fuse, load_calibration
-from models.cylinders import Rows
-from models.finger_template import FORMAT, pack
-from models.gallery import SHORT_SHARE, FingerGallery, warm_up
-from models.minutiae import PIXELS_PER_INCH, no_minutiae
-from models.prefilter import rank_plain
+from models.finger.cylinders import Rows
+from models.finger.minutiae import PIXELS_PER_INCH, no_minutiae
+from models.finger.search.block import Probe
+from models.finger.search.gallery import SHORT_SHARE, FingerGallery, warm_up
+from models.finger.search.prefilter import rank_plain
+from models.finger.template import FORMAT, pack
 from models.template import Template
 from simulators.bench_files import writable
 from simulators.bench_gallery import POSITIONS, Crowd, Writer, groups, opened

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from models.iris_code import COLUMNS, ORDER, IrisCode, Words
+from models.iris.template import COLUMNS, ORDER, IrisCode, Words
 
 ANGLES = 512
 WAVELENGTHS = (20.0, 32.0)  # of the encoder's filters, in angles

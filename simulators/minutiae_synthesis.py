@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.minutiae import TURN
-from models.packed import DIRECTION_WORD, Words
+from models.finger.minutiae import TURN
+from models.finger.packed_cylinders import DIRECTION_WORD, Words
 
 WIDTH, HEIGHT = 320, 400  # pixels at 500 ppi
 PITCH = 15.0  # pixels between points of the grid
@@ -76,9 +76,9 @@ def again(rng: np.random.Generator, rows: Rows) -> Rows:
 def posed(rng: np.random.Generator, made: Fingers, words: Words) -> tuple[Fingers, Words]:
     """The same fingers put down in another way: turned and shifted as a whole, which no cylinder minds.
 
-    `words` are their packed cylinders (models/packed.py), of which only the directions change. A hundred times as fast
-    as making and describing as many new fingers: a crowd of poses is a crowd for the search, which compares directions,
-    but it has no more different fingers in it.
+    `words` are their packed cylinders (models/finger/packed_cylinders.py), of which only the directions change. A
+    hundred times as fast as making and describing as many new fingers: a crowd of poses is a crowd for the search,
+    which compares directions, but it has no more different fingers in it.
     """
     number, lengths = len(words), np.diff(made.starts)
     turn = rng.normal(0, ROTATION, number) * TURN / (2 * np.pi)

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivers.sample import Modality, Position, Sample
-from models.compare import score
-from models.cylinders import Cylinders, cylinders
-from models.finger import FingerEncoder
+from models.finger.compare.score import score
+from models.finger.cylinders import Cylinders, cylinders
+from models.finger.encoder import FingerEncoder
 from simulators.people import Person
 
 Pixels = NDArray[np.uint8]

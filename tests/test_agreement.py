@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 
 from drivers.sample import Position
 from models import search_threads
-from models.agreement import agreement
 from models.calibration import load_calibration
-from models.compare import compare, compared_plain, score
-from models.compare_kernel import compared
-from models.cylinder_kernel import described
-from models.cylinders import Rows
 from models.encoder import Entry
-from models.finger_template import FORMAT
-from models.gallery import FingerGallery
-from models.likeness import in_order, local_likeness
-from models.minutiae import TURN
+from models.finger.compare.alignment import agreement
+from models.finger.compare.local_similarity import in_order, local_likeness
+from models.finger.compare.score import compare, compared_plain, score
+from models.finger.compare.score_kernel import compared
+from models.finger.cylinder_kernel import described
+from models.finger.cylinders import Rows
+from models.finger.minutiae import TURN
+from models.finger.search.gallery import FingerGallery
+from models.finger.template import FORMAT
 from simulators.bench_search import template_of
 from simulators.minutiae_synthesis import again, fingers
 
@@ -132,7 +132,7 @@ def test_a_search_takes_the_threads_that_are_allowed(monkeypatch: pytest.MonkeyP
 
     block = FingerGallery.build([Entry("one", Position.UNKNOWN, template_of(ROWS[0]))]).blocks
     gallery = FingerGallery(block * 3)
-    monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Counting)
+    monkeypatch.setattr("models.finger.search.gallery.ThreadPoolExecutor", Counting)
     monkeypatch.setattr("models.search_threads._granted", 3)
     gallery.search(template_of(ROWS[0]), Position.UNKNOWN, 1)
     search_threads.allow(1)

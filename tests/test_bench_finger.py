@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from models.compare import compare
+from models.finger.compare.score import compare
 from models.manifest import ModelError, load_card
 from simulators import bench_compare, bench_encode, bench_yardstick
 from simulators.bench import app

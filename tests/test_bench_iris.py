@@ -12,10 +12,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from drivers.sample import Position
-from models.iris_code import BITS, IrisCode
-from models.iris_compare import compare, score
-from models.iris_encoder import IrisEncoder
-from models.iris_kernel import STOPPED, Turned, search, search_whole, split
+from models.iris.encoder import IrisEncoder
+from models.iris.kernel import STOPPED, Turned, search, search_whole, split
+from models.iris.score import compare, score
+from models.iris.template import BITS, IrisCode
 from simulators import bench_iris_search, iris_synthesis
 from simulators.bench import app
 from simulators.bench_iris_compare import sample_of

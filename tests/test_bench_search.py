@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.block import BLOCK
+from models.finger.search.block import BLOCK
 from simulators import bench_gallery
 from simulators.bench_gallery import DISTINCT, Crowd, Part, groups
 

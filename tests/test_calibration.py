@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from drivers.sample import Modality
 from models.calibration import any_of, fuse
-from models.finger_template import FORMAT as FINGER
-from models.iris_code import FORMAT as IRIS
+from models.finger.template import FORMAT as FINGER
+from models.iris.template import FORMAT as IRIS
 from models.manifest import calibration_table
-from models.witness import WITNESSES
+from models.training.golden_scores import WITNESSES
 
 FORMATS = {Modality.FINGER: FINGER, Modality.IRIS: IRIS}
 NEAR = 0.002  # other processors round differently; what moved a calibration was 0.004 and more
@@ -19,7 +19,7 @@ rates = st.floats(1e-12, 1.0)
 
 @pytest.mark.parametrize("modality", FORMATS)
 def test_a_calibration_is_of_scores_as_they_come_out_now(modality: Modality) -> None:
-    """If not: fit it anew (models/fit_calibration.py or fit_iris_calibration.py) and put that into the manifest."""
+    """If not: fit it anew (fit_finger.py or fit_iris.py in models/training) and put that into the manifest."""
     remembered = calibration_table(FORMATS[modality])["witness"]
     assert list(WITNESSES[modality]()) == pytest.approx(remembered, abs=NEAR)
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from drivers.sample import Position
 from models.calibration import load_calibration
-from models.compare import compare
-from models.cylinders import PLACES, Cylinders, cylinders
 from models.encoder import Entry
-from models.finger_template import FORMAT, pack, unpack
-from models.gallery import SHORT_KEYS, FingerGallery
-from models.likeness import pair_similarity
-from models.minutiae import Minutiae, no_minutiae
+from models.finger.compare.local_similarity import pair_similarity
+from models.finger.compare.score import compare
+from models.finger.cylinders import PLACES, Cylinders, cylinders
+from models.finger.minutiae import Minutiae, no_minutiae
+from models.finger.search.gallery import SHORT_KEYS, FingerGallery
+from models.finger.template import FORMAT, pack, unpack
 from models.template import Template, TemplateError
 from tests.conftest import template_of
 

@@ -145,18 +145,18 @@ def test_every_library_that_is_locked_is_in_the_notice() -> None:
 
 def test_every_model_file_is_in_the_notice() -> None:
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
-    for path in (ROOT / "models").glob("*.onnx"):
+    for path in (ROOT / "models" / "weights").glob("*.onnx"):
         assert path.name in notice
 
 
 def test_the_licence_of_the_model_travels_with_it() -> None:
-    text = (ROOT / "models" / "LICENSE.pyfing").read_text(encoding="utf-8")
+    text = (ROOT / "models" / "weights" / "LICENSE.pyfing").read_text(encoding="utf-8")
     assert "Copyright (c) 2023 Raffaele Cappelli" in text
     assert "shall be included in" in text
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert "LICENSE.*" in project["tool"]["setuptools"]["package-data"]["models"]
-    assert "models/LICENSE.pyfing" in project["project"]["license-files"]
-    assert "models/LICENSE.pyfing" in (ROOT / "NOTICE").read_text(encoding="utf-8")
+    assert "weights/LICENSE.*" in project["tool"]["setuptools"]["package-data"]["models"]
+    assert "models/weights/LICENSE.pyfing" in project["project"]["license-files"]
+    assert "models/weights/LICENSE.pyfing" in (ROOT / "NOTICE").read_text(encoding="utf-8")
 
 
 def test_every_message_key_has_words() -> None:

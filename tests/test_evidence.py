@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from models.calibration import Calibration
-from models.cylinders import cylinders
-from models.evidence import (
+from models.finger.cylinders import cylinders
+from models.finger.template import unpack
+from models.training.fit_finger import Impression, comparisons, fit
+from models.training.validation import (
     Comparisons,
     Scores,
     calibration_lines,
@@ -15,8 +17,6 @@ from models.evidence import (
     observe,
     quality_lines,
 )
-from models.finger_template import unpack
-from models.fit_calibration import Impression, comparisons, fit
 from tests.conftest import template_of
 
 FINGERS, EACH = 60, 6

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from drivers.sample import Modality, Position, Sample
-from models.compare import compare
 from models.encoder import Flaw, Quality
-from models.finger import FingerEncoder, pad
-from models.finger_image import MAX_SIDE, at_500_ppi, foreground, prepare
-from models.finger_template import FORMAT, RIDGE_APART, pack, unpack
-from models.minutiae import MAX_MINUTIAE, Kind, Minutiae, no_minutiae
+from models.finger.compare.score import compare
+from models.finger.encoder import FingerEncoder, pad
+from models.finger.image import MAX_SIDE, at_500_ppi, foreground, prepare
+from models.finger.minutiae import MAX_MINUTIAE, Kind, Minutiae, no_minutiae
+from models.finger.template import FORMAT, RIDGE_APART, pack, unpack
 from models.session import Session
 from models.template import Template, TemplateError
 from simulators.people import Condition

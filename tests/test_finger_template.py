@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from drivers.sample import Position
 from models import exported, imported
-from models.block import Block
-from models.cylinder_kernel import described_block
 from models.encoder import Entry
-from models.finger_template import BARE, FORMAT, Described, current, described, pack, unpack
-from models.gallery import FingerGallery
-from models.iso19794 import FingerView, from_record, to_record
-from models.minutiae import Minutiae, no_minutiae
+from models.exchange.iso19794_2 import FingerView, from_record, to_record
+from models.finger.cylinder_kernel import described_block
+from models.finger.minutiae import Minutiae, no_minutiae
+from models.finger.search.block import Block
+from models.finger.search.gallery import FingerGallery
+from models.finger.template import BARE, FORMAT, Described, current, described, pack, unpack
 from models.template import Template, TemplateError
 from simulators.bench_search import template_of
 from simulators.minutiae_synthesis import again, fingers

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.training import finger_pictures
-from models.training.finger_pictures import (
+from models.training.networks import finger_pictures
+from models.training.networks.finger_pictures import (
     FIRST_PERSON,
     NO_FINGERS,
     PLANES,
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_pictures_is_named(tmp_path: Path) -> None:
 def test_the_network_can_be_trained_and_goes_on_where_it_stood(pictures: Pictures, tmp_path: Path) -> None:
     """Four steps at once are two and two: what is written down is all that it takes."""
     torch = pytest.importorskip("torch", reason="torch is only in the environment of the training")
-    from models.training.leader_student import Lesson  # noqa: PLC0415 - imports torch
+    from models.training.networks.leader_student import Lesson  # noqa: PLC0415 - imports torch
 
     source = batches(pictures, 2, np.random.default_rng(1))
     looks = [next(source) for _ in range(4)]

@@ -7,14 +7,15 @@ import pytest
 from PIL import Image
 
 from drivers.sample import Sample
-from models import fit_calibration, fit_iris_calibration
-from models.finger import FingerEncoder
-from models.finger_template import unpack
-from models.fit_calibration import fit, impressions, main
+from models.finger.encoder import FingerEncoder
+from models.finger.minutiae import Minutiae
+from models.finger.template import unpack
 from models.manifest import ModelCard
-from models.minutiae import Minutiae
-from models.sample_sets import EYES, FINGERS, Naming, SetError, sources
-from models.witness import Witness
+from models.training import fit_finger as fit_calibration
+from models.training import fit_iris as fit_iris_calibration
+from models.training.fit_finger import fit, impressions, main
+from models.training.golden_scores import Witness
+from models.training.sample_sets import EYES, FINGERS, Naming, SetError, sources
 from simulators.bench_search import template_of
 from simulators.minutiae_synthesis import again, fingers
 from tests.conftest import touch

@@ -14,12 +14,12 @@ from PIL import Image
 
 from drivers.sample import Modality, Position, Sample
 from models.calibration import load_calibration
-from models.compare import compare, ready, score
 from models.encoder import Entry
-from models.finger_template import FORMAT, pack, unpack
-from models.gallery import FingerGallery
-from models.iso19794 import FingerView, from_record, to_record
-from models.minutiae import Minutiae, no_minutiae
+from models.exchange.iso19794_2 import FingerView, from_record, to_record
+from models.finger.compare.score import compare, ready, score
+from models.finger.minutiae import Minutiae, no_minutiae
+from models.finger.search.gallery import FingerGallery
+from models.finger.template import FORMAT, pack, unpack
 from models.template import Template, TemplateError
 from simulators.bench_compare import Picture, compare_fingers, encode_finger
 from tests.conftest import finger_encoder, template_of, touch

@@ -44,12 +44,12 @@ HUB = ("hub.py", "hub_keys.py", "hub_print.py", "hub_rules.py", "hub_store.py")
 
 # May learn from synthetic people, and read the pictures of a set as the bench does; nothing of it is there at run time.
 TRAINING = {
-    "models/witness.py": "simulators.people",
-    "models/training/eye_pictures.py": "simulators.people",
-    "models/training/finger_pictures.py": "simulators.people",
-    "models/fit_calibration.py": "simulators.images",
-    "models/fit_iris_calibration.py": "simulators.images",
-    "models/sample_sets.py": "simulators.images",
+    "models/training/golden_scores.py": "simulators.people",
+    "models/training/networks/eye_pictures.py": "simulators.people",
+    "models/training/networks/finger_pictures.py": "simulators.people",
+    "models/training/fit_finger.py": "simulators.images",
+    "models/training/fit_iris.py": "simulators.images",
+    "models/training/sample_sets.py": "simulators.images",
 }
 
 

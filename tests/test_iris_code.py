@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.iris_code import (
+from models.iris.template import (
     BITS,
     COLUMNS,
     FORMAT,
@@ -28,7 +28,7 @@ from models.iris_code import (
 )
 from models.template import Template, TemplateError
 
-MODEL = Path(__file__).parents[1] / "models" / "iris_encoder.onnx"
+MODEL = Path(__file__).parents[1] / "models" / "weights" / "iris_encoder.onnx"
 
 seeds = st.integers(0, 2**32)
 
@@ -143,5 +143,5 @@ def test_the_graph_is_rebuilt_with_the_same_bytes(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("h5py")
     path = tmp_path / "again.onnx"
-    subprocess.run([sys.executable, "-m", "models.build_iris_encoder", "--out", str(path)], check=True)
+    subprocess.run([sys.executable, "-m", "models.training.build_iris_encoder", "--out", str(path)], check=True)
     assert path.read_bytes() == MODEL.read_bytes()

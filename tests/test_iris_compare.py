@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.iris_code import BITS, COLUMNS, ORDER, PLANES, TURNS, IrisCode, bits_of, nothing_known, pack
-from models.iris_compare import GAIN, POWER, compare, counts, likeness, score, scores
+from models.iris.score import GAIN, POWER, compare, counts, likeness, score, scores
+from models.iris.template import BITS, COLUMNS, ORDER, PLANES, TURNS, IrisCode, bits_of, nothing_known, pack
 from models.template import Template, TemplateError
 from tests.test_iris_code import columns, some_code
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from drivers.sample import Modality, Position, Sample
 from models.encoder import Quality
-from models.iris_code import FORMAT, IrisCode, unpack
-from models.iris_compare import compare, score
-from models.iris_encoder import IrisEncoder, IrisGraph, extract
-from models.iris_geometry import Boundary, Segmentation
+from models.iris.encoder import IrisEncoder, IrisGraph, extract
+from models.iris.score import compare, score
+from models.iris.segmentation.geometry import Boundary, Segmentation
+from models.iris.template import FORMAT, IrisCode, unpack
 
 SIZE = 200
 PUPIL, LIMBUS = Boundary.circle(100, 100, 30), Boundary.circle(102, 99, 80)
@@ -142,8 +142,8 @@ def test_what_was_found_is_remembered_from_assess_to_encode(monkeypatch: pytest.
         asked.append(1)
         return found
 
-    monkeypatch.setattr("models.iris_encoder.segment", segment)
-    monkeypatch.setattr("models.iris_encoder.judge", lambda *_: Quality(80))
+    monkeypatch.setattr("models.iris.encoder.segment", segment)
+    monkeypatch.setattr("models.iris.encoder.judge", lambda *_: Quality(80))
     encoder().assess(sample(image))
     first = encoder().encode(sample(image))
     assert len(asked) == 1

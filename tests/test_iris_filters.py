@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from models.iris_filters import calmed, grown, opened
+from models.iris.segmentation.filters import calmed, grown, opened
 
 Pixels = npt.NDArray[np.uint8]
 pictures = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
-from models import gallery_class, iris_gallery, search_threads
+from models import gallery_class, search_threads
 from models.compiled import NUMBA, PLAIN
 from models.encoder import Entry
-from models.iris_code import BITS, IrisCode, nothing_known, pack
-from models.iris_compare import compare, score
-from models.iris_gallery import BLOCK, IrisBlock, IrisGallery, best_entries, joined
-from models.iris_kernel import (
+from models.iris import gallery as iris_gallery
+from models.iris.gallery import BLOCK, IrisBlock, IrisGallery, best_entries, joined
+from models.iris.kernel import (
     NOT_ALLOWED,
     STOPPED,
     Turned,
@@ -27,6 +26,8 @@ from models.iris_kernel import (
     split,
     together,
 )
+from models.iris.score import compare, score
+from models.iris.template import BITS, IrisCode, nothing_known, pack
 from models.template import Template, TemplateError
 from tests.test_iris_code import some_code
 from tests.test_iris_compare import noisy
@@ -233,8 +234,8 @@ def test_plain_search_gives_the_same_candidates(gallery: IrisGallery) -> None:
         "import json\n"
         "from drivers.sample import Position\n"
         "from models.compiled import NUMBA\n"
-        "from models.iris_code import pack\n"
-        "from models.iris_gallery import IrisGallery\n"
+        "from models.iris.template import pack\n"
+        "from models.iris.gallery import IrisGallery\n"
         "from tests import test_iris_gallery as t\n"
         "gallery = IrisGallery.build(t._entries(300))\n"
         "found = gallery.search(pack(t.noisy(t.CODES[20], 5, 0.3)), Position.UNKNOWN, 30)\n"

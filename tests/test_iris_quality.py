@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from drivers.sample import Position
 from models.encoder import Flaw, Quality
-from models.iris_quality import glance, judge
-from models.iris_segmentation import segment
+from models.iris.quality import glance, judge
+from models.iris.segmentation.segmentation import segment
 from simulators.eye_blanks import Blank, blank, printed, two_eyes
 from simulators.people import EyeCondition, Person
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
-from models.iris_boundary import _gather_fast, _gather_plain
-from models.iris_geometry import Boundary, Segmentation, spread
-from models.iris_location import find_discs
-from models.iris_polar import _between_fast, _between_plain, best_path, closed_path, slope, smooth
-from models.iris_segmentation import find_eyes, segment
+from models.iris.segmentation.boundary import _gather_fast, _gather_plain
+from models.iris.segmentation.geometry import Boundary, Segmentation, spread
+from models.iris.segmentation.location import find_discs
+from models.iris.segmentation.polar import _between_fast, _between_plain, best_path, closed_path, slope, smooth
+from models.iris.segmentation.segmentation import find_eyes, segment
 from simulators.people import EyeCondition, Person
 
 EASY = (EyeCondition.NORMAL, EyeCondition.DILATED, EyeCondition.CONSTRICTED, EyeCondition.MOVING)

@@ -10,8 +10,8 @@ from PIL import Image
 from drivers.sample import Position
 from models.manifest import load_card
 from models.session import Session
-from models.training.check_labels import overlaps, report
-from models.training.eye_pictures import (
+from models.training.networks.check_labels import overlaps, report
+from models.training.networks.eye_pictures import (
     FIRST_PERSON,
     HEIGHT,
     KEPT,
@@ -113,7 +113,7 @@ def test_nobody_of_the_tests_is_learned_from() -> None:
 
 def test_the_network_can_be_trained() -> None:
     pytest.importorskip("torch", reason="torch is only in the environment of the training")
-    from models.training.iris_segmenter import train  # noqa: PLC0415 - imports torch
+    from models.training.networks.iris_segmenter import train  # noqa: PLC0415 - imports torch
 
     pictures = Pictures(*(np.stack(each) for each in zip(*(scene(n) for n in range(4)), strict=True)))
     one, other = (train(pictures, 2, 1, 1).state_dict() for _ in range(2))

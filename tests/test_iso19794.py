@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.sample import Position
-from models.finger_template import pack, unpack
-from models.iso19794 import FingerView, from_record, to_record
-from models.minutiae import Kind, Minutiae
+from models.exchange.iso19794_2 import FingerView, from_record, to_record
+from models.finger.minutiae import Kind, Minutiae
+from models.finger.template import pack, unpack
 from models.template import TemplateError
 
 # Written by hand. Two views; the second has 3 bytes of extended data.

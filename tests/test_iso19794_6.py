@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
-from models.iris_geometry import Boundary
-from models.iso19794_6 import MOST_VIEWS, IrisView, Kind, Place, cropped, from_record, to_record
+from models.exchange.iso19794_6 import MOST_VIEWS, IrisView, Kind, Place, cropped, from_record, to_record
+from models.iris.segmentation.geometry import Boundary
 from models.template import TemplateError
 
 # Written by hand: one raw image of 3 x 2 pixels.

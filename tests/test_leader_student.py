@@ -14,12 +14,12 @@ from agent.kiosk import load_encoders
 from drivers.sample import Modality, Position, Sample
 from models import load_encoder
 from models.calibration import load_calibration
-from models.compare import compare
-from models.finger import FingerEncoder
-from models.finger_image import prepare
-from models.finger_quality import look
+from models.finger.compare.score import compare
+from models.finger.encoder import FingerEncoder
+from models.finger.image import prepare
+from models.finger.minutiae import TURN, Minutiae
+from models.finger.quality import look
 from models.manifest import ModelError, encoder_card, load_card
-from models.minutiae import TURN, Minutiae
 from models.session import Session
 from simulators.people import Person
 from tests.conftest import touch

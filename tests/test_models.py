@@ -16,11 +16,11 @@ from scipy import ndimage, stats
 
 from drivers.sample import Modality
 from models import ENCODERS, GALLERIES, gallery_class, load_encoder
-from models.build_leader import phases
 from models.calibration import Calibration, fuse, load_calibration
-from models.finger_template import FORMAT
+from models.finger.template import FORMAT
 from models.manifest import MANIFEST, ModelCard, ModelError, calibration_table, load_card
 from models.session import Session
+from models.training.build_leader import phases
 
 # Four synthetic impressions and what the official network (PyPI pyfing 0.7.3, run by Keras 3 on JAX) finds in them at
 # quality 0.3: rows of image, y, x, position, direction, type, quality.

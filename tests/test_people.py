@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from drivers.sample import Position
 from models.calibration import load_calibration
-from models.finger import FingerEncoder
-from models.finger_template import FORMAT
+from models.finger.encoder import FingerEncoder
+from models.finger.template import FORMAT
 from simulators.people import FINGERS, Condition, Finger, Person
 from tests.people_figures import Read, mate_scores, non_mate_scores, read
 

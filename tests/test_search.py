@@ -14,19 +14,19 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from drivers.sample import Position
-from models.block import BLOCK, Block, Probe, joined
-from models.compare import compare
-from models.compare_kernel import evidence
 from models.compiled import NUMBA, PLAIN
-from models.cylinder_kernel import described, described_block, fill, fill_block
-from models.cylinders import Rows, of_rows, rows_of
 from models.encoder import Entry
-from models.finger_template import unpack
-from models.gallery import SHORT_KEYS, FingerGallery, best_ranked, warm_up
-from models.likeness import local_likeness
-from models.packed import LANES, packed, unpacked
-from models.prefilter import rank, rank_compiled, rank_plain
-from models.rerank import rerank_compiled
+from models.finger.compare.local_similarity import local_likeness
+from models.finger.compare.score import compare
+from models.finger.compare.score_kernel import evidence
+from models.finger.cylinder_kernel import described, described_block, fill, fill_block
+from models.finger.cylinders import Rows, of_rows, rows_of
+from models.finger.packed_cylinders import LANES, packed, unpacked
+from models.finger.search.block import BLOCK, Block, Probe, joined
+from models.finger.search.gallery import SHORT_KEYS, FingerGallery, best_ranked, warm_up
+from models.finger.search.prefilter import rank, rank_compiled, rank_plain
+from models.finger.search.rerank import rerank_compiled
+from models.finger.template import unpack
 from simulators.bench import app
 from simulators.bench_mates import people_of, spread
 from simulators.bench_search import found, template_of
@@ -170,7 +170,7 @@ def test_the_short_list_goes_on_until_it_has_enough_persons_and_no_further() -> 
 
 
 def test_the_short_list_has_a_share_of_the_entries_not_of_the_persons(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.gallery.SHORT_SHARE", 0.5)
+    monkeypatch.setattr("models.finger.search.gallery.SHORT_SHARE", 0.5)
     for each in (1, 2):
         assert _short_list([str(n // each) for n in range(400)], 5) == sorted(_in_order_of_ranks(200))
 

@@ -18,7 +18,7 @@ from agent.schema import open_store
 from agent.watchlist import Proposed, Watchlist
 from agent.watchlist_store import MIGRATIONS
 from drivers.sample import Position
-from models.gallery import FingerGallery
+from models.finger.search.gallery import FingerGallery
 from models.template import Template, TemplateError
 from tests.conftest import FakeClock, template_of
 

@@ -1,0 +1,1 @@
+"""Fingerprint image to minutiae to template."""

@@ -1,0 +1,1 @@
+"""The comparison score of two fingerprints: numpy, and the same in machine code."""

@@ -1,0 +1,138 @@
+"""A fingerprint image made ready: 500 ppi, where the skin is, and how the skin looks.
+
+Greys differ between sensors (paper-white or grey ground, 4 bits or 8, faint or dark ridges), so nothing here trusts an
+absolute grey. Skin is where the grey swings at the spacing of ridges, against the strongest swing of the same image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from models.finger.minutiae import PIXELS_PER_INCH
+
+MAX_SIDE = 800  # pixels at 500 ppi that are looked at: 1.6 inches, a rolled thumb
+MAX_FRAME = 2048  # pixels at 500 ppi a side of the frame; of a larger one only the middle is looked at
+PPI_RANGE = (100.0, 4000.0)  # outside of it the stated resolution is taken for an error
+
+_COARSE = 2  # the foreground is found at half the resolution
+_RIDGE_SIGMAS = (1.0, 3.0)  # coarse pixels: the band in which ridges of 6 to 14 pixels at 500 ppi live
+_SWING_SIGMA = 5.0  # coarse pixels over which the swing is averaged: about two ridges
+_MIN_SWING = 3.0  # grey levels: less is a blank or uniform image
+_STRONG_AREA = 900  # coarse pixels, 0.014 square inches, that swing strongest
+_SKIN_SHARE = 0.35  # of the strong swing of the image that skin has at least
+_SMOOTHING = 4  # coarse pixels by which gaps are closed and specks are opened
+_MIN_ISLAND = 0.2  # of the largest piece of skin that another must have to count
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """`image` at 500 ppi, its `skin`, where its corner lies in the whole sample, and how large that is at 500 ppi."""
+
+    image: Image
+    skin: Mask
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def possible(pixels_per_inch: float) -> bool:
+    """Whether a fingerprint sensor can have this resolution; a sample that says another has no features."""
+    return PPI_RANGE[0] <= pixels_per_inch <= PPI_RANGE[1]
+
+
+def at_500_ppi(image: NDArray[np.uint8], pixels_per_inch: float) -> Image:
+    """The image at 500 ppi, its middle if it is larger than MAX_FRAME; an impossible resolution is taken for 500."""
+    factor = PIXELS_PER_INCH / pixels_per_inch if possible(pixels_per_inch) else 1.0
+    limit = int(MAX_FRAME / factor)
+    grey = image[_middle(image.shape[0], limit), _middle(image.shape[1], limit)].astype(np.float32)
+    if abs(factor - 1) < 1e-3 or min(image.shape) < 2:
+        return grey
+    return _resized(grey, factor)
+
+
+def _middle(size: int, limit: int) -> slice:
+    first = max(0, size - limit) // 2
+    return slice(first, first + min(size, limit))
+
+
+def _resized(grey: Image, factor: float) -> Image:
+    """Smaller: smoothed first, so that ridges do not alias. Cubic interpolation."""
+    if factor < 1:
+        grey = ndimage.gaussian_filter(grey, 0.5 * (1 / factor**2 - 1) ** 0.5)
+    resized: Image = ndimage.zoom(grey, factor, order=3, mode="nearest", grid_mode=True)
+    return np.clip(resized, 0, 255)
+
+
+def swing(grey: Image) -> Image:
+    """How much the grey swings at the spacing of ridges, about the standard deviation; half the size."""
+    coarse = _halved(grey)
+    band = ndimage.gaussian_filter(coarse, _RIDGE_SIGMAS[0]) - ndimage.gaussian_filter(coarse, _RIDGE_SIGMAS[1])
+    deviation: Image = np.sqrt(ndimage.gaussian_filter(band * band, _SWING_SIGMA))
+    return deviation
+
+
+def foreground(grey: Image) -> Mask:
+    """Where the skin is; all false for an image without any."""
+    if min(grey.shape) < 2 * _COARSE:
+        return np.zeros(grey.shape, bool)
+    strength = swing(grey)
+    strong = _strong(strength)
+    if strong < _MIN_SWING:
+        return np.zeros(grey.shape, bool)
+    return _doubled(_tidied(strength > max(_MIN_SWING, _SKIN_SHARE * strong)), grey.shape)
+
+
+def _strong(strength: Image) -> float:
+    """The swing that the best part of the skin reaches, however large the ground around it."""
+    rank = min(strength.size // 20, _STRONG_AREA) + 1
+    return float(np.partition(strength, -rank, axis=None)[-rank])
+
+
+def prepare(image: NDArray[np.uint8], pixels_per_inch: float) -> Prepared:
+    """Resample, find the skin, and keep the rectangle around it."""
+    grey = at_500_ppi(image, pixels_per_inch)
+    height, width = grey.shape
+    skin = foreground(grey)
+    rows, columns = _bounds(skin, axis=1), _bounds(skin, axis=0)
+    return Prepared(grey[rows, columns], skin[rows, columns], columns.start, rows.start, width, height)
+
+
+def _halved(grey: Image) -> Image:
+    height, width = (side // _COARSE * _COARSE for side in grey.shape)
+    blocks = grey[:height, :width].reshape(height // _COARSE, _COARSE, width // _COARSE, _COARSE)
+    mean: Image = blocks.mean((1, 3), dtype=np.float32)
+    return mean
+
+
+def _doubled(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    large = mask.repeat(_COARSE, 0).repeat(_COARSE, 1)
+    return np.pad(large, [(0, shape[0] - large.shape[0]), (0, shape[1] - large.shape[1])], mode="edge")
+
+
+def _tidied(mask: Mask) -> Mask:
+    """Closed, filled, and without islands that are small beside the largest."""
+    padded = np.pad(mask, _SMOOTHING)
+    disc = np.hypot(*np.mgrid[-_SMOOTHING : _SMOOTHING + 1, -_SMOOTHING : _SMOOTHING + 1]) <= _SMOOTHING
+    smooth = ndimage.binary_opening(ndimage.binary_fill_holes(ndimage.binary_closing(padded, disc)), disc)
+    labels, count = ndimage.label(smooth)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    kept = sizes >= max(1, _MIN_ISLAND * sizes.max())
+    tidy: Mask = kept[labels][_SMOOTHING:-_SMOOTHING, _SMOOTHING:-_SMOOTHING]
+    return tidy
+
+
+def _bounds(mask: Mask, axis: int) -> slice:
+    """The rows (axis 1) or columns (axis 0) that hold the mask, cut to MAX_SIDE about its middle; empty for none."""
+    found = np.flatnonzero(mask.any(axis=axis))
+    if not found.size:
+        return slice(0, 0)
+    first, last = int(found[0]), int(found[-1]) + 1
+    excess = max(0, last - first - MAX_SIDE)
+    return slice(first + excess // 2, last - (excess - excess // 2))

@@ -1,0 +1,67 @@
+"""Minutiae as arrays. Their stored form is that of models/finger/template.py."""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+PIXELS_PER_INCH = 500.0  # of all coordinates
+MAX_MINUTIAE = 255
+MAX_QUALITY = 100
+TURN = 65_536  # units of `direction`
+
+
+class Kind(IntEnum):
+    """Of a minutia. The values are those of ISO/IEC 19794-2."""
+
+    OTHER = 0
+    ENDING = 1
+    BIFURCATION = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Minutiae:
+    """The minutiae of one finger, as parallel arrays of at most 255. `quality` is that of the whole sample, 0..100."""
+
+    width: int
+    height: int
+    quality: int
+    x: NDArray[np.uint16]
+    y: NDArray[np.uint16]
+    direction: NDArray[np.uint16]
+    kind: NDArray[np.uint8]
+    qualities: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """How many minutiae."""
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        """Size, never positions."""
+        return f"<Minutiae {len(self)} in {self.width}x{self.height}>"
+
+    def best(self, limit: int) -> "Minutiae":
+        """The `limit` minutiae of highest quality, in the order of quality; of equals, those first in the list."""
+        return self.take(np.argsort(-self.qualities.astype(int), kind="stable")[:limit])
+
+    def with_quality(self, quality: int) -> "Minutiae":
+        """The same minutiae of a sample judged so (0..100)."""
+        return replace(self, quality=quality)
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Minutiae":
+        """Those chosen by an index or a mask."""
+        return replace(
+            self,
+            x=self.x[index],
+            y=self.y[index],
+            direction=self.direction[index],
+            kind=self.kind[index],
+            qualities=self.qualities[index],
+        )
+
+
+def no_minutiae(width: int, height: int) -> Minutiae:
+    """Of an image in which nothing was found."""
+    u16, u8 = np.zeros(0, np.uint16), np.zeros(0, np.uint8)
+    return Minutiae(width, height, 0, u16, u16, u16, u8, u8)

@@ -1,0 +1,1 @@
+"""The search of one fingerprint in a gallery of many."""

@@ -1,0 +1,1 @@
+"""Eye image to iris code, comparison score and search."""

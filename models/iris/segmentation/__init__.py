@@ -1,0 +1,1 @@
+"""Where the iris is in an image of an eye."""

@@ -1,0 +1,1 @@
+"""The training of the networks in models/weights. Needs torch; not installed."""
