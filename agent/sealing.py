@@ -1,7 +1,7 @@
 """Signed by the kiosk, then encrypted to the hub: JWE(JWS(plaintext)), both in compact form (RFC 7515, 7516).
 
 A broker, a bridge or a stolen broker disk reads nothing of it, and the hub knows which kiosk it is from. How the hub
-opens it is in simulators.hub_keys, which shares no code with this module.
+opens it is in simulators.hub.keys, which shares no code with this module.
 """
 
 from joserfc import jwe, jws

@@ -6,22 +6,22 @@ import sys
 
 import typer
 
-from simulators.extra import needed
+from simulators.extras import needed
 
 COMMANDS = {
-    "ef01": "simulators.ef01_cli:ef01",
-    "nb1010": "simulators.touch_cli:nb1010",
-    "sfm": "simulators.touch_cli:sfm",
-    "uru4000": "simulators.touch_cli:uru4000",
-    "uvc": "simulators.uvc_cli:uvc",
-    "look": "simulators.uvc_cli:look",
-    "away": "simulators.uvc_cli:away",
-    "press": "simulators.sensor_cli:press",
-    "lift": "simulators.sensor_cli:lift",
-    "status": "simulators.sensor_cli:status",
-    "fault": "simulators.sensor_cli:fault",
-    "hub": "simulators.hub:command",
-    "broker": "simulators.broker:command",
+    "ef01": "simulators.sensors.ef01.cli:ef01",
+    "nb1010": "simulators.sensors.touch_cli:nb1010",
+    "sfm": "simulators.sensors.touch_cli:sfm",
+    "uru4000": "simulators.sensors.touch_cli:uru4000",
+    "uvc": "simulators.sensors.uvc.cli:uvc",
+    "look": "simulators.sensors.uvc.cli:look",
+    "away": "simulators.sensors.uvc.cli:away",
+    "press": "simulators.sensors.cli:press",
+    "lift": "simulators.sensors.cli:lift",
+    "status": "simulators.sensors.cli:status",
+    "fault": "simulators.sensors.cli:fault",
+    "hub": "simulators.hub.hub:command",
+    "broker": "simulators.hub.broker:command",
     "demo": "simulators.demo:command",
 }
 

@@ -13,12 +13,12 @@ from rich.markup import escape
 
 from agent import console as words
 from drivers.sample import Position
-from simulators.broker import HOST
-from simulators.hub_store import event_key
-from simulators.people import Condition, EyeCondition
-from simulators.rig import KioskRig, Watcher
-from simulators.sensors import SensorName, make_sensor
-from simulators.visitor import Visitor
+from simulators.hub.broker import HOST
+from simulators.hub.store import event_key
+from simulators.kiosk_rig import KioskRig, Watcher
+from simulators.people.person import Condition, EyeCondition
+from simulators.sensors.table import SensorName, make_sensor
+from simulators.traveller import Visitor
 
 LISTED, UNLISTED, UNREADABLE = 7, 11, 13  # seeds of synthetic people
 FINGERS = (Position.RIGHT_INDEX, Position.LEFT_INDEX)

@@ -13,7 +13,7 @@ from drivers.sample import Modality, Position, Sample
 from models import load_encoder
 from models.encoder import Encoder
 from models.template import Template
-from simulators.people import Condition, Person
+from simulators.people.person import Condition, Person
 
 # Real samples and recordings lie beside the project where they lie at all; tests that need them are marked `shared`.
 SHARED = Path(__file__).parents[2] / "shared"

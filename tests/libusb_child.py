@@ -15,7 +15,7 @@ from drivers.transport import parse_usb_url
 from drivers.usb.link import UsbLink
 from drivers.usb.local import find_usb
 from drivers.usb.watch import watch_usb
-from simulators.remote import SensorRemote
+from simulators.transports.remote import SensorRemote
 from tests.usb_echo import BELL, CONFIGURATION, IN, OUT, VENDOR_IN, VENDOR_OUT
 
 LEFT, RIGHT = "usb:1209:0001?port=1-1", "usb:1209:0001?serial=RIGHT"

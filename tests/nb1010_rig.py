@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.options import Options
-from simulators.nb1010 import HEIGHT, WIDTH, Nb1010Model
-from simulators.usbip_binding import UsbIpServer
+from simulators.sensors.nb1010.device import HEIGHT, WIDTH, Nb1010Model
+from simulators.transports.usb.usbip import UsbIpServer
 
 IMAGE_ON_WIRE = 90 * 540
 SLOW = IMAGE_ON_WIRE / 0.9  # bytes a second: an image takes 0.9 s

@@ -22,7 +22,7 @@ from drivers.sample import Modality, Position, Sample
 from models.finger.compare.score import score
 from models.finger.cylinders import Cylinders, cylinders
 from models.finger.encoder import FingerEncoder
-from simulators.people import Person
+from simulators.people.person import Person
 
 Pixels = NDArray[np.uint8]
 

@@ -14,8 +14,8 @@ from agent.event import Event, EventKey
 from agent.hub import Connected, HubLink, HubSignal
 from agent.outbox import Outbox
 from agent.publisher import Publisher
-from simulators.broker import find_mosquitto
-from simulators.hub_store import event_key
+from simulators.hub.broker import find_mosquitto
+from simulators.hub.store import event_key
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 BROKERS = [pytest.param(False, id="rumqttd"), pytest.param(True, id="mosquitto", marks=needs_mosquitto)]

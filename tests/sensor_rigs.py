@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.options import Options
-from simulators.ef01 import Ef01Module, Ef01Settings
-from simulators.pty import PtyServer
-from simulators.sfm import SfmModule, SfmSettings
+from simulators.sensors.ef01.device import Ef01Module, Ef01Settings
+from simulators.sensors.sfm.device import SfmModule, SfmSettings
+from simulators.transports.serial.pseudo_terminal import PtyServer
 from tests.nb1010_rig import nb1010_rig
 from tests.uru4000_rig import uru4000_rig
 from tests.uvc_rig import uvc_rig

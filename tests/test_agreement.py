@@ -21,8 +21,8 @@ from models.finger.cylinders import Rows
 from models.finger.minutiae import TURN
 from models.finger.search.gallery import FingerGallery
 from models.finger.template import FORMAT
-from simulators.bench_search import template_of
-from simulators.minutiae_synthesis import again, fingers
+from simulators.bench.search_finger import template_of
+from simulators.people.finger_crowd import again, fingers
 
 FINGERS = fingers(np.random.default_rng(11), 60)
 ROWS = [FINGERS.one(n) for n in range(60)]

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from agent.messages import Told
 from drivers.errors import Retry
 from models.encoder import Flaw
-from simulators.bench import PathBench, Touch, app, measure_path
-from simulators.ef01_commands import Ef01Settings
-from simulators.rig import Watcher
+from simulators.bench.command import PathBench, Touch, app, measure_path
+from simulators.kiosk_rig import Watcher
+from simulators.sensors.ef01.commands import Ef01Settings
 from tests.conftest import touch
 
 TOUCH = Touch("a", 1, touch(1, 0))
@@ -122,7 +122,9 @@ def test_one_picture_of_each_finger_is_a_mistake_in_the_command(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments"), [("simulators.bench", ["path"]), ("simulators.__main__", ["hub"])], ids=["bench", "sim"]
+    ("module", "arguments"),
+    [("simulators.bench.command", ["path"]), ("simulators.__main__", ["hub"])],
+    ids=["bench", "sim"],
 )
 def test_without_the_extra_one_line_says_what_to_install(module: str, arguments: list[str]) -> None:
     script = (

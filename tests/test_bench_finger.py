@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 
 from models.finger.compare.score import compare
 from models.manifest import ModelError, load_card
-from simulators import bench_compare, bench_encode, bench_yardstick
-from simulators.bench import app
-from simulators.bench_compare import FINGER, Pair, PairsError, Picture, read_pairs
+from simulators.bench import compare_finger as bench_compare
+from simulators.bench import encode_finger as bench_encode
+from simulators.bench import yardstick as bench_yardstick
+from simulators.bench.command import app
+from simulators.bench.compare_finger import FINGER, Pair, PairsError, Picture, read_pairs
 from simulators.images import read_grey
 from tests.conftest import template_of, touch
 

@@ -16,11 +16,12 @@ from models.iris.encoder import IrisEncoder
 from models.iris.kernel import STOPPED, Turned, search, search_whole, split
 from models.iris.score import compare, score
 from models.iris.template import BITS, IrisCode
-from simulators import bench_iris_search, iris_synthesis
-from simulators.bench import app
-from simulators.bench_iris_compare import sample_of
+from simulators.bench import search_iris as bench_iris_search
+from simulators.bench.command import app
+from simulators.bench.compare_iris import sample_of
 from simulators.images import read_grey
-from simulators.people import Person
+from simulators.people import iris_crowd as iris_synthesis
+from simulators.people.person import Person
 
 PAIRS = """probe,reference,label
 a/1L02.png,a/1L01.png,genuine

@@ -11,13 +11,14 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from models.manifest import load_card
-from simulators import bench_encode, bench_report
-from simulators.bench import app
-from simulators.bench_compare import Pair, Picture
-from simulators.bench_encode import EncodeFigures
-from simulators.bench_plot import draw
-from simulators.bench_rates import equal_error_rate, pairs_of, rates_of
-from simulators.bench_search import SearchFigures
+from simulators.bench import encode_finger as bench_encode
+from simulators.bench import report as bench_report
+from simulators.bench.command import app
+from simulators.bench.compare_finger import Pair, Picture
+from simulators.bench.encode_finger import EncodeFigures
+from simulators.bench.plot import draw
+from simulators.bench.rates import equal_error_rate, pairs_of, rates_of
+from simulators.bench.search_finger import SearchFigures
 from tests.conftest import touch
 
 

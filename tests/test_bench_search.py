@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.finger.search.block import BLOCK
-from simulators import bench_gallery
-from simulators.bench_gallery import DISTINCT, Crowd, Part, groups
+from simulators.bench import finger_gallery as bench_gallery
+from simulators.bench.finger_gallery import DISTINCT, Crowd, Part, groups
 
 SMALL = 4  # entries of a part, instead of BLOCK
 

@@ -23,7 +23,7 @@ from agent.control import ControlClient, NoDaemon
 from agent.control_server import CLIENTS, ControlServer, Serve
 from agent.errors import ConfigError, ControlError
 from agent.screen import TravellerTold
-from simulators.waiting import wait_until
+from simulators.polling import wait_until
 
 TOLD = TravellerTold(key="proceed", text="Thank you.")
 

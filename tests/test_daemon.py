@@ -15,9 +15,9 @@ import pytest
 
 from agent.config import parse
 from agent.daemon import Daemon
-from simulators.hub import HubSimulator
-from simulators.rig import KioskRig, Watcher
-from simulators.waiting import wait_until
+from simulators.hub.hub import HubSimulator
+from simulators.kiosk_rig import KioskRig, Watcher
+from simulators.polling import wait_until
 from tests.drills.fingers import LISTED, enrol, meet, touch
 from tests.drills.stop import children
 from tests.scripted import ScriptedSensor

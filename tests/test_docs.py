@@ -40,7 +40,7 @@ def agent_app() -> typer.Typer:
 
 
 def bench_app() -> typer.Typer:
-    from simulators.bench import app  # noqa: PLC0415 - a program of its own
+    from simulators.bench.command import app  # noqa: PLC0415 - a program of its own
 
     return app
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from simulators.rig import KioskRig, Watcher
+from simulators.kiosk_rig import KioskRig, Watcher
 from tests.drills import camera, lost, memory, stop, unplug
 from tests.umockdev import needs_umockdev
 

@@ -10,8 +10,8 @@ from drivers import open_sensor
 from drivers.errors import CaptureRetry, ProtocolError, Retry
 from drivers.options import OptionValue
 from drivers.sensor import Sensor
-from simulators.ef01 import Ef01Module, Ef01Settings
-from simulators.pty import PtyServer
+from simulators.sensors.ef01.device import Ef01Module, Ef01Settings
+from simulators.transports.serial.pseudo_terminal import PtyServer
 
 PERSON_S = 5.0
 SIDE = 96

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from drivers.sample import Position
-from simulators.eye_blanks import Blank, printed, two_eyes
-from simulators.eye_synthesis import EyeScene
-from simulators.people import EYES, Eye, EyeCondition, Person, blank
-from simulators.uvc_scene import EYES as CAMERA_EYES
+from simulators.people.eye import EyeScene
+from simulators.people.eye_blanks import Blank, printed, two_eyes
+from simulators.people.person import EYES, Eye, EyeCondition, Person, blank
+from simulators.sensors.uvc.scene import EYES as CAMERA_EYES
 
 EYE = Person(1).eye(Position.LEFT_EYE)
 WIDTH, HEIGHT = 320, 240
@@ -23,7 +23,7 @@ LOOKS = 6
 IN_ANOTHER_PROCESS = """
 import hashlib
 from drivers.sample import Position
-from simulators.people import Person
+from simulators.people.person import Person
 print(hashlib.sha256(Person(1).eye(Position.LEFT_EYE).frame(3, 320, 240).tobytes()).hexdigest())
 """
 

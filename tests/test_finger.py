@@ -24,7 +24,7 @@ from models.finger.minutiae import MAX_MINUTIAE, Kind, Minutiae, no_minutiae
 from models.finger.template import FORMAT, RIDGE_APART, pack, unpack
 from models.session import Session
 from models.template import Template, TemplateError
-from simulators.people import Condition
+from simulators.people.person import Condition
 from tests.conftest import finger_encoder, touch
 
 Image = NDArray[np.uint8]

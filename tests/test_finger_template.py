@@ -19,8 +19,8 @@ from models.finger.search.block import Block
 from models.finger.search.gallery import FingerGallery
 from models.finger.template import BARE, FORMAT, Described, current, described, pack, unpack
 from models.template import Template, TemplateError
-from simulators.bench_search import template_of
-from simulators.minutiae_synthesis import again, fingers
+from simulators.bench.search_finger import template_of
+from simulators.people.finger_crowd import again, fingers
 
 FINGERS = fingers(np.random.default_rng(8), 120)
 ROWS = [FINGERS.one(n) for n in range(120)]

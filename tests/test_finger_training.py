@@ -20,7 +20,7 @@ from models.training.networks.finger_pictures import (
     picture,
     taught,
 )
-from simulators.people import Person
+from simulators.people.person import Person
 
 HIGHEST_OF_TESTS = 10_000  # seeds of people that tests and benches draw one by one are below
 SURE = 128  # of 255: the teacher is sure of a minutia

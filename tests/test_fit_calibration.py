@@ -16,8 +16,8 @@ from models.training import fit_iris as fit_iris_calibration
 from models.training.fit_finger import fit, impressions, main
 from models.training.golden_scores import Witness
 from models.training.sample_sets import EYES, FINGERS, Naming, SetError, sources
-from simulators.bench_search import template_of
-from simulators.minutiae_synthesis import again, fingers
+from simulators.bench.search_finger import template_of
+from simulators.people.finger_crowd import again, fingers
 from tests.conftest import touch
 
 

@@ -21,7 +21,7 @@ from models.finger.minutiae import Minutiae, no_minutiae
 from models.finger.search.gallery import FingerGallery
 from models.finger.template import FORMAT, pack, unpack
 from models.template import Template, TemplateError
-from simulators.bench_compare import Picture, compare_fingers, encode_finger
+from simulators.bench.compare_finger import Picture, compare_fingers, encode_finger
 from tests.conftest import finger_encoder, template_of, touch
 
 END_OF_DESCRIPTORS = 1578  # of a template; from there on minutiae

@@ -33,9 +33,9 @@ from agent.event import (
     Tombstone,
 )
 from agent.hub import FIRST_WAIT_S, Connected, Disconnected, HubLink, HubSignal
-from simulators.broker import Broker, free_port
-from simulators.hub import HubSimulator
-from simulators.waiting import wait_until
+from simulators.hub.broker import Broker, free_port
+from simulators.hub.hub import HubSimulator
+from simulators.polling import wait_until
 from tests.events import NOON, encounter, event, health, lead, raw
 from tests.road import BROKERS, Link, Road, ids, needs_mosquitto
 

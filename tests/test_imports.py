@@ -20,33 +20,36 @@ ALLOWED = {
 
 # A library that one place owns: the modules that may import it.
 OWNED = {
-    "paho": {"agent/hub.py", "simulators/hub.py"},
+    "paho": {"agent/hub.py", "simulators/hub/hub.py"},
     "serial": {"drivers/serial_line.py"},
     "usb": {"drivers/usb/local.py"},
     "pyudev": {"drivers/usb/watch.py"},
-    "gi": {"simulators/umockdev_binding.py"},
+    "gi": {"simulators/transports/usb/umockdev.py"},
     "onnxruntime": {"models/session.py"},
-    "sqlite3": {"agent/schema.py", "simulators/hub_store.py"},
-    "sqlite_utils": {"agent/schema.py", "agent/outbox.py", "agent/watchlist_store.py", "simulators/hub_store.py"},
+    "sqlite3": {"agent/schema.py", "simulators/hub/store.py"},
+    "sqlite_utils": {"agent/schema.py", "agent/outbox.py", "agent/watchlist_store.py", "simulators/hub/store.py"},
 }
 
 # The device's side of a wire knows nothing of the host's: an error of one would otherwise agree with itself.
 DEVICE_MODELS = (
-    "ef01.py", "ef01_commands.py", "sfm.py", "sfm_commands.py", "sfm_wire.py", "uart.py", "pty.py", "faults.py",
-    "uvc.py", "uvc_descriptors.py", "uvc_frames.py", "uvc_bench.py",
-    "uru4000.py", "uru4000_units.py", "uru4000_image.py", "touch_bench.py",
-    "usb_device.py", "usb_port.py", "usb_faults.py", "usb_standard.py", "ticker.py", "nb1010.py",
-    "usbip_binding.py", "umockdev_binding.py", "usbfs.py", "bench_usb.py", "remote.py",
+    "transports/faults.py", "transports/remote.py", "transports/ticker.py",
+    "transports/serial/uart.py", "transports/serial/pseudo_terminal.py",
+    "transports/usb/device.py", "transports/usb/port.py", "transports/usb/faults.py", "transports/usb/standard.py",
+    "transports/usb/usbip.py", "transports/usb/umockdev.py", "transports/usb/usbfs.py", "transports/usb/plugged.py",
+    "sensors/touch_plugged.py", "sensors/nb1010/device.py", "sensors/ef01/device.py", "sensors/ef01/commands.py",
+    "sensors/sfm/device.py", "sensors/sfm/commands.py", "sensors/sfm/wire.py",
+    "sensors/uvc/device.py", "sensors/uvc/descriptors.py", "sensors/uvc/frames.py", "sensors/uvc/plugged.py",
+    "sensors/uru4000/device.py", "sensors/uru4000/units.py", "sensors/uru4000/image.py",
 )  # fmt: skip
 
 # The simulated hub reads only the published schemas.
-HUB = ("hub.py", "hub_keys.py", "hub_print.py", "hub_rules.py", "hub_store.py")
+HUB = ("hub/hub.py", "hub/keys.py", "hub/console.py", "hub/rules.py", "hub/store.py")
 
 # May learn from synthetic people, and read the pictures of a set as the bench does; nothing of it is there at run time.
 TRAINING = {
-    "models/training/golden_scores.py": "simulators.people",
-    "models/training/networks/eye_pictures.py": "simulators.people",
-    "models/training/networks/finger_pictures.py": "simulators.people",
+    "models/training/golden_scores.py": "simulators.people.person",
+    "models/training/networks/eye_pictures.py": "simulators.people.person",
+    "models/training/networks/finger_pictures.py": "simulators.people.person",
     "models/training/fit_finger.py": "simulators.images",
     "models/training/fit_iris.py": "simulators.images",
     "models/training/sample_sets.py": "simulators.images",

@@ -11,7 +11,7 @@ import pytest
 from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden, ProtocolError
 from drivers.inventory import Attached, Machine, Standing, attached
 from drivers.sensor import DeviceInfo
-from simulators.uvc_descriptors import UvcSettings, configuration
+from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 
 RULES = Path(__file__).parent.parent / "systemd" / "60-kiosk-sensors.rules"
 READER = DeviceInfo("uru4000", "U.are.U 4500", "", "0a1a.2110", 384, 290, 512.0, 8)

@@ -11,8 +11,8 @@ from drivers.sample import Position
 from models.encoder import Flaw, Quality
 from models.iris.quality import glance, judge
 from models.iris.segmentation.segmentation import segment
-from simulators.eye_blanks import Blank, blank, printed, two_eyes
-from simulators.people import EyeCondition, Person
+from simulators.people.eye_blanks import Blank, blank, printed, two_eyes
+from simulators.people.person import EyeCondition, Person
 
 Pixels = npt.NDArray[np.uint8]
 GOOD = 50  # what a kiosk would keep

@@ -14,7 +14,7 @@ from models.iris.segmentation.geometry import Boundary, Segmentation, spread
 from models.iris.segmentation.location import find_discs
 from models.iris.segmentation.polar import _between_fast, _between_plain, best_path, closed_path, slope, smooth
 from models.iris.segmentation.segmentation import find_eyes, segment
-from simulators.people import EyeCondition, Person
+from simulators.people.person import EyeCondition, Person
 
 EASY = (EyeCondition.NORMAL, EyeCondition.DILATED, EyeCondition.CONSTRICTED, EyeCondition.MOVING)
 

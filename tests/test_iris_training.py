@@ -24,8 +24,8 @@ from models.training.networks.eye_pictures import (
     letterboxed,
     scene,
 )
-from simulators.eye_blanks import Blank
-from simulators.people import EYES, EyeCondition, Person, blank
+from simulators.people.eye_blanks import Blank
+from simulators.people.person import EYES, EyeCondition, Person, blank
 
 PUPIL, LIMBUS, USABLE = range(MAPS)
 PUPIL_BAR, LIMBUS_BAR, USABLE_BAR = 0.93, 0.91, 0.86  # mean overlap with the truth

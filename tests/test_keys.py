@@ -24,7 +24,7 @@ from agent.config import TlsConfig
 from agent.errors import ConfigError
 from agent.keys import CREDENTIAL, DEVELOPMENT_FILE, HubKey, KioskKey, load_hub_key, load_kiosk_key, tls_context
 from agent.sealing import seal
-from simulators.hub_keys import HubKeys, Unsealable
+from simulators.hub.keys import HubKeys, Unsealable
 from tests.test_hub import Authority
 
 KIOSK = KioskKey(Ed25519PrivateKey.generate())

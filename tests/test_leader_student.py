@@ -21,7 +21,7 @@ from models.finger.minutiae import TURN, Minutiae
 from models.finger.quality import look
 from models.manifest import ModelError, encoder_card, load_card
 from models.session import Session
-from simulators.people import Person
+from simulators.people.person import Person
 from tests.conftest import touch
 from tests.test_config import SMALL
 

@@ -24,8 +24,8 @@ from models.training.build_leader import phases
 
 # Four synthetic impressions and what the official network (PyPI pyfing 0.7.3, run by Keras 3 on JAX) finds in them at
 # quality 0.3: rows of image, y, x, position, direction, type, quality.
-# The impressions, by simulators.people of November 2026: right_index of person 11 (impression 1, normal), 12 (0, dry),
-# 13 (0, wet) and 14 (0, partial), at 16 grey levels, image[32:256, 32:224].
+# The impressions, by simulators.people.person of November 2026: right_index of person 11 (impression 1, normal), 12 (0,
+# dry), 13 (0, wet) and 14 (0, partial), at 16 grey levels, image[32:256, 32:224].
 OFFICIAL = Path(__file__).with_name("leader_official.npz")
 
 Planes = NDArray[np.float32]

@@ -16,7 +16,7 @@ from drivers.nb1010.tables import CAPTURE, FINGER_CHECK, IMAGE, PRE_CAPTURE, fau
 from drivers.playback import Player
 from drivers.recording import TITLE
 from drivers.usb.link import UsbLink
-from simulators.nb1010 import Nb1010Model, image_messages, reply, status
+from simulators.sensors.nb1010.device import Nb1010Model, image_messages, reply, status
 from tests.conftest import SHARED
 from tests.nb1010_rig import picture
 from tests.umockdev import needs_umockdev

@@ -16,7 +16,7 @@ from drivers.sample import Position
 from models.calibration import load_calibration
 from models.finger.encoder import FingerEncoder
 from models.finger.template import FORMAT
-from simulators.people import FINGERS, Condition, Finger, Person
+from simulators.people.person import FINGERS, Condition, Finger, Person
 from tests.people_figures import Read, mate_scores, non_mate_scores, read
 
 Pixels = NDArray[np.uint8]
@@ -34,7 +34,7 @@ SENSORS = [
 IN_ANOTHER_PROCESS = """
 import hashlib
 from drivers.sample import Position
-from simulators.people import Person
+from simulators.people.person import Person
 print(hashlib.sha256(Person(1).finger(Position.RIGHT_INDEX).impression(3).tobytes()).hexdigest())
 """
 

@@ -21,13 +21,13 @@ from agent.viewer import USABLE
 from drivers import open_sensor
 from drivers.errors import MENDS_FORBIDDEN, Cancelled, DeviceTaken, Forbidden
 from models.encoder import Flaw
-from simulators.ef01_commands import Ef01Settings
-from simulators.ef01_rig import Ef01Rig
-from simulators.sfm import SfmSettings
-from simulators.sfm_rig import SfmRig
-from simulators.uvc_descriptors import UvcSettings
-from simulators.uvc_rig import UvcRig
-from simulators.waiting import wait_until
+from simulators.polling import wait_until
+from simulators.sensors.ef01.commands import Ef01Settings
+from simulators.sensors.ef01.rig import Ef01Rig
+from simulators.sensors.sfm.device import SfmSettings
+from simulators.sensors.sfm.rig import SfmRig
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.rig import UvcRig
 from tests.conftest import touch
 
 FORMAT, BLACK_AND_WHITE = 0x6C, 0x31  # of an SFM module; the second as it leaves the factory

@@ -16,8 +16,8 @@ from models import gallery_class
 from models.calibration import load_calibration
 from models.encoder import Encoder, Entry
 from models.template import Template
-from simulators.ef01_commands import Ef01Settings
-from simulators.ef01_rig import Ef01Rig
+from simulators.sensors.ef01.commands import Ef01Settings
+from simulators.sensors.ef01.rig import Ef01Rig
 from tests.conftest import SHARED
 
 PRINTS = SHARED / "data" / "fingerprint" / "FVC2002_DB1_B"  # <finger>_<impression>.png, 500 ppi

@@ -23,7 +23,7 @@ from drivers.options import Options
 from drivers.playback import Player
 from drivers.recording import RecordedTransport
 from drivers.sample import Sample
-from simulators.waiting import wait_until
+from simulators.polling import wait_until
 from tests.sensor_rigs import RIGS, Rig
 
 DRIVERS = ("ef01", "nb1010", "sfm", "uru4000")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from simulators.people import FINGERS, Pattern, Person
-from simulators.ridge_flow import Flow, Grid, draw_flow
+from simulators.people.person import FINGERS, Pattern, Person
+from simulators.people.ridge_flow import Flow, Grid, draw_flow
 
 GRID = Grid.of(9.5, 12.6, 0.1)
 SINGULAR = {  # cores and deltas of each class

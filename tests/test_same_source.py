@@ -18,7 +18,7 @@ from drivers.sample import Modality, Position
 from models import load_encoder
 from models.encoder import Encoder
 from models.template import Template
-from simulators.people import EyeCondition, Person
+from simulators.people.person import EyeCondition, Person
 from tests.conftest import template_of
 from tests.scripted import ScriptedSensor, sample_of
 

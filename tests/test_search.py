@@ -27,10 +27,10 @@ from models.finger.search.gallery import SHORT_KEYS, FingerGallery, best_ranked,
 from models.finger.search.prefilter import rank, rank_compiled, rank_plain
 from models.finger.search.rerank import rerank_compiled
 from models.finger.template import unpack
-from simulators.bench import app
-from simulators.bench_mates import people_of, spread
-from simulators.bench_search import found, template_of
-from simulators.minutiae_synthesis import again, fingers
+from simulators.bench.command import app
+from simulators.bench.mates import people_of, spread
+from simulators.bench.search_finger import found, template_of
+from simulators.people.finger_crowd import again, fingers
 from tests.conftest import SHARED, touch
 from tests.conftest import template_of as real_template_of
 

@@ -7,7 +7,7 @@ import pytest
 
 from drivers.errors import Cancelled, CaptureRetry, ProtocolError, Retry
 from drivers.sample import Position, Sample
-from simulators.faults import FAULTS
+from simulators.transports.faults import FAULTS
 from tests.drills import fuzz, sensors
 from tests.drills.fuzz_targets import PARSERS, Feed, Parser
 from tests.drills.sensor_targets import TARGETS, Target

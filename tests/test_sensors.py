@@ -19,7 +19,7 @@ from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Ret
 from drivers.options import Options
 from drivers.sample import Modality, Position
 from drivers.sensor import Looking, Sensor
-from simulators.waiting import wait_until
+from simulators.polling import wait_until
 from tests.sensor_rigs import RIGS, Rig
 
 CANCEL_WITHIN_S = 0.3

@@ -25,10 +25,10 @@ from drivers.sfm.link import Order, Upload
 from drivers.sfm.options import SfmOptions
 from drivers.sfm.tables import RESULTS
 from drivers.transport import Transport, Url
-from simulators.sfm import SfmModule, SfmSettings
-from simulators.sfm_commands import Answer
-from simulators.sfm_wire import Request
-from simulators.uart import Burst
+from simulators.sensors.sfm.commands import Answer
+from simulators.sensors.sfm.device import SfmModule, SfmSettings
+from simulators.sensors.sfm.wire import Request
+from simulators.transports.serial.uart import Burst
 from tests.virtual_serial import VirtualPort
 from tests.virtual_usb import VirtualTime
 

@@ -17,22 +17,24 @@ import serial
 import typer
 
 from drivers.sample import Position
-from simulators import ef01_cli, sensor_cli, touch_cli
 from simulators.__main__ import COMMANDS, ORDERS, SENSORS, main, misplaced
-from simulators.ef01 import EF01_FAULTS, Ef01Module
-from simulators.ef01_commands import Ef01Settings, pack
-from simulators.ef01_rig import Ef01Rig
-from simulators.fault_sets import FAULT_SETS, sensors_with
-from simulators.faults import FAULTS
-from simulators.nb1010 import Nb1010Model
-from simulators.people import Condition, Pattern, Person
-from simulators.pty import PtyServer
-from simulators.remote import RemoteControl, RemoteError, SensorRemote
-from simulators.sfm import SfmModule, SfmSettings
-from simulators.uart import Burst
-from simulators.uru4000 import Uru4000Model, Uru4000Settings
-from simulators.uvc import UvcCamera
-from simulators.uvc_descriptors import UvcSettings
+from simulators.people.person import Condition, Pattern, Person
+from simulators.sensors import cli as sensor_cli
+from simulators.sensors import touch_cli
+from simulators.sensors.ef01 import cli as ef01_cli
+from simulators.sensors.ef01.commands import Ef01Settings, pack
+from simulators.sensors.ef01.device import EF01_FAULTS, Ef01Module
+from simulators.sensors.ef01.rig import Ef01Rig
+from simulators.sensors.fault_sets import FAULT_SETS, sensors_with
+from simulators.sensors.nb1010.device import Nb1010Model
+from simulators.sensors.sfm.device import SfmModule, SfmSettings
+from simulators.sensors.uru4000.device import Uru4000Model, Uru4000Settings
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.device import UvcCamera
+from simulators.transports.faults import FAULTS
+from simulators.transports.remote import RemoteControl, RemoteError, SensorRemote
+from simulators.transports.serial.pseudo_terminal import PtyServer
+from simulators.transports.serial.uart import Burst
 from tests.ef01_wire import GET_IMAGE, UP_IMAGE, acknowledge, frame, image_packets
 
 DEADLINE_S = 20.0

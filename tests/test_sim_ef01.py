@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyfingerprint.pyfingerprint import PyFingerprint
 
-from simulators.ef01 import EF01_FAULTS, Ef01Module, Ef01Settings, frame
-from simulators.ef01_commands import COMMANDS, PACKET_SIZES, pack, unpack
-from simulators.faults import FAULTS, Faults
-from simulators.pty import PtyServer
-from simulators.uart import Burst
+from simulators.sensors.ef01.commands import COMMANDS, PACKET_SIZES, pack, unpack
+from simulators.sensors.ef01.device import EF01_FAULTS, Ef01Module, Ef01Settings, frame
+from simulators.transports.faults import FAULTS, Faults
+from simulators.transports.serial.pseudo_terminal import PtyServer
+from simulators.transports.serial.uart import Burst
 
 README = Path(__file__).parents[1] / "simulators" / "README.md"
 ANYONE = 0xFFFFFFFF

@@ -24,14 +24,14 @@ from agent.cloudevents import attributes
 from agent.event import Enrolment, Event, EventClass, EventKey, KioskState, StoredEvent, Tombstone
 from agent.keys import KioskKey
 from agent.sealing import seal
-from simulators import broker as broker_module
-from simulators import hub as hub_module
-from simulators.broker import HOST, Broker, answers, free_port
-from simulators.hub import HubSimulator
-from simulators.hub_keys import HubKeys
-from simulators.hub_rules import Invalid, Message, Schemas, Unkeyed, read_content, read_key
-from simulators.hub_store import rows
-from simulators.waiting import wait_until
+from simulators.hub import broker as broker_module
+from simulators.hub import hub as hub_module
+from simulators.hub.broker import HOST, Broker, answers, free_port
+from simulators.hub.hub import HubSimulator
+from simulators.hub.keys import HubKeys
+from simulators.hub.rules import Invalid, Message, Schemas, Unkeyed, read_content, read_key
+from simulators.hub.store import rows
+from simulators.polling import wait_until
 from tests.events import encounter, enrolment, event, health, lead, raw
 from tests.road import BROKERS
 
@@ -338,7 +338,7 @@ def test_the_command_without_a_broker_says_how_to_start_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = HubSimulator.start
-    monkeypatch.setattr("simulators.hub.signal.signal", lambda *_: None)
+    monkeypatch.setattr("simulators.hub.hub.signal.signal", lambda *_: None)
     monkeypatch.setattr(HubSimulator, "start", lambda hub: start(hub, timeout=0.1))
     with pytest.raises(typer.Exit) as ended:
         hub_module.command(port=(port := free_port()))
@@ -362,7 +362,7 @@ def test_a_port_that_cannot_be_is_refused_in_one_line(port: int, said: str) -> N
 def test_a_broker_that_does_not_start_says_why_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("simulators.broker.signal.signal", lambda *_: None)
+    monkeypatch.setattr("simulators.hub.broker.signal.signal", lambda *_: None)
     monkeypatch.setattr(broker_module, "RUMQTTD", "this is\nno configuration")
     with pytest.raises(typer.Exit) as ended:
         broker_module.command(port=free_port(), rumqttd=True)
@@ -385,7 +385,7 @@ def test_a_broker_stops_dies_and_starts_again_on_its_port(mosquitto: object) -> 
 
 @pytest.mark.parametrize("mosquitto", BROKERS)
 def test_a_broker_ends_with_its_parent(mosquitto: object) -> None:
-    script = "import os, sys; from simulators.broker import Broker; b = Broker(mosquitto=sys.argv[1] == 'True')\n"
+    script = "import os, sys; from simulators.hub.broker import Broker; b = Broker(mosquitto=sys.argv[1] == 'True')\n"
     script += "b.start(); print(b.port, flush=True); os.kill(os.getpid(), 9)"
     died = subprocess.run(
         [sys.executable, "-c", script, str(mosquitto)], capture_output=True, text=True, check=False, timeout=30

@@ -16,12 +16,12 @@ import pytest
 import serial
 from PIL import Image
 
-from simulators.ef01 import Ef01Module, Ef01Settings, frame
-from simulators.ef01_rig import Ef01Rig
-from simulators.faults import FAULTS
-from simulators.pty import PortDied, PtyServer
-from simulators.remote import RemoteControl, RemoteError, SensorRemote, default_link
-from simulators.uart import Burst, Line
+from simulators.sensors.ef01.device import Ef01Module, Ef01Settings, frame
+from simulators.sensors.ef01.rig import Ef01Rig
+from simulators.transports.faults import FAULTS
+from simulators.transports.remote import RemoteControl, RemoteError, SensorRemote, default_link
+from simulators.transports.serial.pseudo_terminal import PortDied, PtyServer
+from simulators.transports.serial.uart import Burst, Line
 
 ANYONE = 0xFFFFFFFF
 FINGER = np.random.default_rng(5).integers(0, 256, (288, 256), np.uint8)

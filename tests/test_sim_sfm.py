@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import serial
 
-from simulators.pty import PtyServer
-from simulators.sfm import SfmModule, SfmSettings
-from simulators.sfm_wire import SFM_FAULTS, packet
-from simulators.uart import Burst
+from simulators.sensors.sfm.device import SfmModule, SfmSettings
+from simulators.sensors.sfm.wire import SFM_FAULTS, packet
+from simulators.transports.serial.pseudo_terminal import PtyServer
+from simulators.transports.serial.uart import Burst
 
 FINGER = np.random.default_rng(5).integers(0, 256, (320, 272), np.uint8)
 TOUCH = np.random.default_rng(6).integers(0, 256, (64, 64), np.uint8)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from simulators import touch_cli, uru4000_rig
-from simulators.uru4000 import HEIGHT, WIDTH, Block, Uru4000Model, Uru4000Settings
-from simulators.uru4000_choice import Choice
-from simulators.usb_device import Setup, Stall
+from simulators.sensors import touch_cli
+from simulators.sensors.uru4000 import rig as uru4000_rig
+from simulators.sensors.uru4000.choice import Choice
+from simulators.sensors.uru4000.device import HEIGHT, WIDTH, Block, Uru4000Model, Uru4000Settings
+from simulators.transports.usb.device import Setup, Stall
 
 ROOT = Path(__file__).parents[1]
 DARK = bytes(WIDTH * HEIGHT)
@@ -89,7 +90,7 @@ class Desk:
 
 
 def test_the_model_and_its_bench_need_the_standard_library_alone() -> None:
-    subprocess.run([sys.executable, "-S", "-c", "import simulators.touch_bench"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-S", "-c", "import simulators.sensors.touch_plugged"], cwd=ROOT, check=True)
 
 
 # Registers

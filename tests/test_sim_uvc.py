@@ -13,15 +13,15 @@ import typer
 from PIL import Image
 
 from drivers.uvc.driver import Uvc
-from simulators import uvc_cli
-from simulators.remote import RemoteError, SensorRemote
-from simulators.usb_device import Setup, Stall, UsbWire
-from simulators.uvc import Counters, UvcCamera
-from simulators.uvc_bench import read_frames, settings_from, settings_text, write_frames
-from simulators.uvc_descriptors import UvcSettings, configuration
-from simulators.uvc_frames import Mode, encode, numbered
-from simulators.uvc_rig import UvcRig
-from simulators.uvc_scene import framed, frames_of, nobody, on_the_wire
+from simulators.sensors.uvc import cli as uvc_cli
+from simulators.sensors.uvc.descriptors import UvcSettings, configuration
+from simulators.sensors.uvc.device import Counters, UvcCamera
+from simulators.sensors.uvc.frames import Mode, encode, numbered
+from simulators.sensors.uvc.plugged import read_frames, settings_from, settings_text, write_frames
+from simulators.sensors.uvc.rig import UvcRig
+from simulators.sensors.uvc.scene import framed, frames_of, nobody, on_the_wire
+from simulators.transports.remote import RemoteError, SensorRemote
+from simulators.transports.usb.device import Setup, Stall, UsbWire
 from tests.umockdev import needs_umockdev
 from tests.uvc_rig import noise
 
@@ -370,7 +370,7 @@ import sys
 from pathlib import Path
 import usb.core
 from drivers.uvc.driver import Uvc
-from simulators.remote import SensorRemote
+from simulators.transports.remote import SensorRemote
 remote = SensorRemote(Path(sys.argv[1]))
 def say():
     device = usb.core.find(idVendor=0x1209, idProduct=1)

@@ -9,9 +9,9 @@ import pytest
 from drivers import SENSORS, open_sensor
 from drivers.errors import CaptureRetry, LinkLost, Retry
 from drivers.sensor import Sensor
-from simulators.remote import SensorRemote
-from simulators.sensors import RIGS, SensorName, make_sensor
-from simulators.touch_rig import TouchRig
+from simulators.sensors.table import RIGS, SensorName, make_sensor
+from simulators.sensors.touch_rig import TouchRig
+from simulators.transports.remote import SensorRemote
 from tests.conftest import touch
 
 PERSON_S = 5.0

@@ -6,9 +6,9 @@ from typing import Any, TypedDict
 import pytest
 
 from drivers.sample import Position
-from simulators.people import Condition, EyeCondition
-from simulators.rig import KioskRig, Watcher
-from simulators.visitor import Visitor
+from simulators.kiosk_rig import KioskRig, Watcher
+from simulators.people.person import Condition, EyeCondition
+from simulators.traveller import Visitor
 
 BOTH = (Position.RIGHT_INDEX, Position.RIGHT_EYE)
 EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)

@@ -13,9 +13,9 @@ from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Ret
 from drivers.options import OptionValue
 from drivers.uru4000.driver import MATCHES, Uru4000
 from drivers.uru4000.options import Uru4000Options
-from simulators.uru4000 import HEIGHT, READERS, TELLS, WIDTH, Block, Uru4000Model, Uru4000Settings
-from simulators.usb_device import Setup, Stall
-from simulators.usb_port import HostTransfer
+from simulators.sensors.uru4000.device import HEIGHT, READERS, TELLS, WIDTH, Block, Uru4000Model, Uru4000Settings
+from simulators.transports.usb.device import Setup, Stall
+from simulators.transports.usb.port import HostTransfer
 from tests.uru4000_rig import as_captured, noise
 from tests.virtual_usb import VirtualUsb
 

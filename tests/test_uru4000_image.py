@@ -13,8 +13,8 @@ from drivers.errors import CaptureRetry, Retry
 from drivers.uru4000.cipher import KeyStream
 from drivers.uru4000.image import HEIGHT, IMAGE_BYTES, WIDTH, Block, Header, decode, is_scrambled, read_header
 from drivers.uru4000.link import response_to
-from simulators import uru4000_image as simulated
-from simulators.uru4000 import CHALLENGES
+from simulators.sensors.uru4000 import image as simulated
+from simulators.sensors.uru4000.device import CHALLENGES
 
 KEY = 0x544409D6  # of the recording: f228ae05 read, seed 0x51ea2124
 

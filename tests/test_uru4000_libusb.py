@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivers.sample import Position
-from simulators.people import Condition, Person
-from simulators.remote import RemoteError, SensorRemote
-from simulators.touch_bench import SETTINGS_VARIABLE, TouchSettings
-from simulators.uru4000 import HEIGHT, WIDTH
-from simulators.uru4000_units import USUAL_BLOCKS
-from simulators.waiting import wait_until
+from simulators.people.person import Condition, Person
+from simulators.polling import wait_until
+from simulators.sensors.touch_plugged import SETTINGS_VARIABLE, TouchSettings
+from simulators.sensors.uru4000.device import HEIGHT, WIDTH
+from simulators.sensors.uru4000.units import USUAL_BLOCKS
+from simulators.transports.remote import RemoteError, SensorRemote
 from tests.conftest import SHARED
 from tests.uru4000_rig import as_captured
 
@@ -89,7 +89,13 @@ def machine(folder: Path, *command: str, reader: str = "4500") -> Iterator[Senso
     environment = os.environ | {SETTINGS_VARIABLE: str(TouchSettings(choice={"reader": reader}))}
     pixels, remote = folder / "finger", SensorRemote(control=folder / "control")
     pixels.write_bytes(finger().tobytes())
-    bench = ["-m", "simulators.umockdev_binding", "simulators.touch_bench:uru4000", "--control", str(remote.control)]
+    bench = [
+        "-m",
+        "simulators.transports.usb.umockdev",
+        "simulators.sensors.touch_plugged:uru4000",
+        "--control",
+        str(remote.control),
+    ]
     # Its output goes to a file: libusb says a thousand times that a device is being opened, and would wait for us.
     said = folder / "said"
     with (

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from simulators.faults import Value
-from simulators.uru4000 import HEIGHT, READERS, WIDTH, Block, Uru4000Model, Uru4000Settings
+from simulators.sensors.uru4000.device import HEIGHT, READERS, WIDTH, Block, Uru4000Model, Uru4000Settings
+from simulators.transports.faults import Value
 from tests.umockdev import ROOT, needs_umockdev
 from tests.uru4000_host import IMAGE_BYTES, SEED, FactsHost
 from tests.usb_pcap import PcapRecorder

@@ -9,9 +9,9 @@ from drivers.errors import Cancelled, CaptureRetry, ProtocolError
 from drivers.nb1010.driver import Nb1010
 from drivers.sensor import Sensor
 from drivers.uru4000.driver import Uru4000
-from simulators.nb1010 import Nb1010Model
-from simulators.uru4000 import Uru4000Model
-from simulators.usb_port import HostTransfer
+from simulators.sensors.nb1010.device import Nb1010Model
+from simulators.sensors.uru4000.device import Uru4000Model
+from simulators.transports.usb.port import HostTransfer
 from tests.nb1010_rig import picture
 from tests.uru4000_rig import noise
 from tests.virtual_usb import VirtualUsb

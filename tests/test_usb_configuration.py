@@ -9,7 +9,7 @@ from drivers.uru4000.driver import Uru4000
 from drivers.usb.configuration import Interface, WantedInterface, endpoint_types, interfaces, number_of
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl
-from simulators.uru4000_units import READERS
+from simulators.sensors.uru4000.units import READERS
 
 READER = (0xFF, 0xFF, 0xFF)
 ALONE, IN_A_KEYBOARD = READERS["4500"].configuration, READERS["keyboard"].configuration

@@ -13,9 +13,9 @@ from drivers import open_sensor
 from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
 from drivers.usb.link import UsbLink
-from simulators.uru4000 import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
-from simulators.usbip_binding import UsbIpServer
-from simulators.waiting import wait_until
+from simulators.polling import wait_until
+from simulators.sensors.uru4000.device import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
+from simulators.transports.usb.usbip import UsbIpServer
 from tests.usb_echo import BELL, CONFIGURATION, IN, OUT, VENDOR_IN, VENDOR_OUT, Echo
 
 CANCEL_WITHIN_S = 0.3

@@ -26,10 +26,10 @@ from drivers.uvc.options import UvcOptions, choose
 from drivers.uvc.payload import RawFrame
 from drivers.uvc.probe_commit import StreamSettings
 from drivers.uvc.stream import FrameReader, Stream
-from simulators.usbip_binding import UsbIpServer
-from simulators.uvc import UvcCamera
-from simulators.uvc_descriptors import UvcSettings
-from simulators.uvc_frames import Mode, encode, looping, numbered
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.device import UvcCamera
+from simulators.sensors.uvc.frames import Mode, encode, looping, numbered
+from simulators.transports.usb.usbip import UsbIpServer
 from tests.uvc_rig import noise
 from tests.virtual_usb import VirtualUsb
 

@@ -31,7 +31,7 @@ from drivers.uvc.formats import (
 from drivers.uvc.options import UvcOptions, choose
 from drivers.uvc.payload import Assembler, Header, RawFrame, exactly, whole_jpeg
 from drivers.uvc.probe_commit import StreamSettings, block_lengths
-from simulators.uvc_descriptors import FORMATS, UvcSettings, configuration
+from simulators.sensors.uvc.descriptors import FORMATS, UvcSettings, configuration
 
 TAIL = "00001000800000aa00389b71"
 

@@ -15,14 +15,16 @@ from PIL import Image
 
 from drivers.playback import Player
 from drivers.sample import Position
-from simulators import machine, nb1010_rig, touch_cli
-from simulators.libusb_rig import LibusbRig, Unit
-from simulators.people import Person
-from simulators.remote import RemoteError, SensorRemote
-from simulators.touch_bench import TouchSettings
-from simulators.touch_rig import View
-from simulators.uru4000_rig import VIEW
-from simulators.waiting import wait_until
+from simulators.people.person import Person
+from simulators.polling import wait_until
+from simulators.sensors import touch_cli
+from simulators.sensors.nb1010 import rig as nb1010_rig
+from simulators.sensors.touch_libusb import LibusbRig, Unit
+from simulators.sensors.touch_plugged import TouchSettings
+from simulators.sensors.touch_rig import View
+from simulators.sensors.uru4000.rig import VIEW
+from simulators.transports.remote import RemoteError, SensorRemote
+from simulators.transports.usb import machine
 from tests.umockdev import needs_umockdev
 from tests.uru4000_rig import as_captured
 
@@ -171,7 +173,7 @@ def test_without_umockdev_one_line_says_what_to_install(
     link: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.missing.cache_clear()
-    monkeypatch.setattr("simulators.machine.shutil.which", lambda _: None)
+    monkeypatch.setattr("simulators.transports.usb.machine.shutil.which", lambda _: None)
     with pytest.raises(typer.Exit):
         touch_cli.uru4000(link=link, via="libusb", program=SLEEPER)
     machine.missing.cache_clear()

@@ -27,7 +27,7 @@ def missing() -> str:
 def command(bench: str, control: Path | None, *child: str) -> list[str]:
     """The command that runs `child` on a machine with the devices of `bench`."""
     orders = ["--control", str(control)] if control else []
-    module = "simulators.umockdev_binding"
+    module = "simulators.transports.usb.umockdev"
     return ["umockdev-wrapper", str(DEBIAN_PYTHON), "-m", module, bench, *orders, "--", *child]
 
 

@@ -6,7 +6,7 @@ Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
 
 from collections.abc import Sequence
 
-from simulators.uru4000 import CHALLENGES
+from simulators.sensors.uru4000.device import CHALLENGES
 from tests.virtual_usb import VirtualUsb
 
 SEED = 0x51EA2124

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.options import Options
-from simulators.uru4000 import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
-from simulators.usbip_binding import UsbIpServer
+from simulators.sensors.uru4000.device import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
+from simulators.transports.usb.usbip import UsbIpServer
 
 MESSAGE_BYTES, HEADER_BYTES, KEY_BYTES = 64, 64, 4
 LAST_PIXELS = ((218, 0), (118, 0), (1, 0))  # of the usual scrambled blocks, in the upright picture

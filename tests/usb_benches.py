@@ -1,7 +1,7 @@
 """Simulated machines for tests under umockdev. Standard library only: Debian's own Python makes them."""
 
-from simulators.bench_usb import Bench, Device
-from simulators.nb1010 import HEIGHT, WIDTH, Nb1010Model
+from simulators.sensors.nb1010.device import HEIGHT, WIDTH, Nb1010Model
+from simulators.transports.usb.plugged import Bench, Device
 from tests.usb_echo import Echo
 
 PORTS = ("1-1", "1-2")

@@ -2,9 +2,9 @@
 
 from collections import deque
 
-from simulators.faults import Faults
-from simulators.usb_device import Setup, Stall, UsbDescription, UsbModel, UsbWire
-from simulators.usb_standard import configuration_descriptor, endpoint_descriptor, interface_descriptor
+from simulators.transports.faults import Faults
+from simulators.transports.usb.device import Setup, Stall, UsbDescription, UsbModel, UsbWire
+from simulators.transports.usb.standard import configuration_descriptor, endpoint_descriptor, interface_descriptor
 
 BELL, OUT, IN = 0x81, 0x02, 0x83
 VENDOR_IN, VENDOR_OUT = 0xC0, 0x40

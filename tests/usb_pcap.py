@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from simulators.usb_device import IN, UsbDescription
-from simulators.usb_port import End, HostTransfer
-from simulators.usb_standard import device_descriptor, endpoints
+from simulators.transports.usb.device import IN, UsbDescription
+from simulators.transports.usb.port import End, HostTransfer
+from simulators.transports.usb.standard import device_descriptor, endpoints
 from tests.virtual_usb import VirtualUsb
 
 BUS = 1

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.options import Options
-from simulators.usbip_binding import UsbIpServer
-from simulators.uvc import UvcCamera
-from simulators.uvc_descriptors import UvcSettings
-from simulators.uvc_frames import Mode
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.device import UvcCamera
+from simulators.sensors.uvc.frames import Mode
+from simulators.transports.usb.usbip import UsbIpServer
 
 WIDTH, HEIGHT = 64, 48
 PARTS = 12  # payloads of a frame: more than the driver has reads in flight, so a frame begins when it is chosen

@@ -5,7 +5,7 @@ from random import Random
 
 from drivers.errors import Cancelled, DeviceTaken, LinkLost
 from drivers.transport import SerialUrl, Url
-from simulators.uart import Line, SerialDevice
+from simulators.transports.serial.uart import Line, SerialDevice
 from tests.virtual_usb import VirtualTime
 
 LEAST_STEP_S = 1e-6  # rounding must not let time stand still

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from drivers.errors import LinkLost
 from drivers.usb.link import UsbIdentity
 from drivers.usb.transfers import Link, Outcome, Transfer
-from simulators.usb_device import Setup, UsbModel
-from simulators.usb_port import End, HostTransfer, UsbPort
+from simulators.transports.usb.device import Setup, UsbModel
+from simulators.transports.usb.port import End, HostTransfer, UsbPort
 
 OUTCOMES = {End.DONE: Outcome.DONE, End.STALLED: Outcome.STALLED, End.GONE: Outcome.GONE}
 

@@ -18,7 +18,7 @@ from models.finger.encoder import FingerEncoder
 from models.finger.minutiae import PIXELS_PER_INCH
 from models.iris.encoder import IrisEncoder
 from models.iris.kernel import Turned, search_whole, split
-from simulators.people import Person
+from simulators.people.person import Person
 
 PEOPLE = range(900, 906)
 

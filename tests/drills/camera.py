@@ -23,13 +23,13 @@ from typing import Protocol
 from drivers.errors import LinkLost
 from drivers.uvc.driver import Uvc
 from drivers.uvc.payload import RawFrame
-from simulators.remote import SensorRemote
-from simulators.usbip_binding import UsbIpServer
-from simulators.uvc import UvcCamera
-from simulators.uvc_bench import SETTINGS_VARIABLE, settings_text
-from simulators.uvc_descriptors import UvcSettings
-from simulators.uvc_frames import NUMBER_BYTES, Mode, numbered
-from simulators.waiting import wait_until
+from simulators.polling import wait_until
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.device import UvcCamera
+from simulators.sensors.uvc.frames import NUMBER_BYTES, Mode, numbered
+from simulators.sensors.uvc.plugged import SETTINGS_VARIABLE, settings_text
+from simulators.transports.remote import SensorRemote
+from simulators.transports.usb.usbip import UsbIpServer
 from tests.umockdev import command
 
 FPS = 30.0
@@ -236,7 +236,7 @@ def over_libusb(seconds: float, unplugs: int, seed: int) -> Seen:
         ours = ["--inside", str(control), "--result", str(result)]
         words = ["--seconds", str(seconds), "--unplugs", str(unplugs), "--seed", str(seed)]
         child = [sys.executable, "-m", "tests.drills.camera", *ours, *words]
-        there = command("simulators.uvc_bench:usual", control, *child)
+        there = command("simulators.sensors.uvc.plugged:usual", control, *child)
         environment = os.environ | {SETTINGS_VARIABLE: settings_text(SETTINGS)}
         subprocess.run(there, check=True, timeout=seconds + 30 * unplugs + 30, env=environment)
         return Seen(**json.loads(result.read_text(encoding="ascii")))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from simulators.people import Condition, Person
-from simulators.rig import ANSWER_S, KioskRig, Watcher
+from simulators.kiosk_rig import ANSWER_S, KioskRig, Watcher
+from simulators.people.person import Condition, Person
 
 LISTED, PEOPLE = 0, (0, 1, 2, 3)
 FINGER = Position.RIGHT_INDEX

@@ -26,9 +26,9 @@ from drivers.usb.usbip_import import DEVICE, import_device
 from drivers.uvc.descriptors import streams
 from drivers.uvc.payload import SLACK_BYTES, Assembler, exactly, whole_jpeg
 from drivers.uvc.probe_commit import StreamSettings
-from simulators.nb1010 import image_messages, reply, status
-from simulators.uru4000_image import Block, image
-from simulators.uvc_descriptors import UvcSettings, configuration
+from simulators.sensors.nb1010.device import image_messages, reply, status
+from simulators.sensors.uru4000.image import Block, image
+from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 
 Feed = Callable[[bytes], None]
 

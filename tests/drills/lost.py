@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulators.hub_store import event_key
-from simulators.rig import KioskRig, Watcher
+from simulators.hub.store import event_key
+from simulators.kiosk_rig import KioskRig, Watcher
 from tests.drills.fingers import PEOPLE, enrol, meet
 
 ANSWER_S = 10.0  # an encounter takes about a second; after a kill none comes

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from simulators.rig import KioskRig, Watcher
+from simulators.kiosk_rig import KioskRig, Watcher
 from tests.drills.fingers import PEOPLE, enrol, meet
 
 WARM_UP = 0.1  # the share of encounters after which memory must no longer grow

@@ -18,14 +18,22 @@ from drivers.uru4000.driver import Uru4000
 from drivers.uvc.driver import Uvc
 from drivers.uvc.payload import RawFrame
 from drivers.uvc.stream import FrameReader, Stream
-from simulators.ef01 import EF01_FAULTS, Ef01Module, Ef01Settings
-from simulators.faults import Faults
-from simulators.nb1010 import NB1010_FAULTS, Nb1010Model
-from simulators.sfm import SfmModule, SfmSettings
-from simulators.sfm_wire import SFM_FAULTS
-from simulators.uru4000 import ALIVE, HEIGHT, READERS, URU4000_FAULTS, WIDTH, Uru4000Model, Uru4000Settings
-from simulators.uvc import UVC_FAULTS, UvcCamera
-from simulators.uvc_descriptors import UvcSettings
+from simulators.sensors.ef01.device import EF01_FAULTS, Ef01Module, Ef01Settings
+from simulators.sensors.nb1010.device import NB1010_FAULTS, Nb1010Model
+from simulators.sensors.sfm.device import SfmModule, SfmSettings
+from simulators.sensors.sfm.wire import SFM_FAULTS
+from simulators.sensors.uru4000.device import (
+    ALIVE,
+    HEIGHT,
+    READERS,
+    URU4000_FAULTS,
+    WIDTH,
+    Uru4000Model,
+    Uru4000Settings,
+)
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.device import UVC_FAULTS, UvcCamera
+from simulators.transports.faults import Faults
 from tests.virtual_serial import VirtualPort
 from tests.virtual_usb import VirtualTime, VirtualUsb
 

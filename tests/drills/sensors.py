@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError
 from drivers.sample import Sample
-from simulators.faults import ANYWHERE, FAULTS, Value
+from simulators.transports.faults import ANYWHERE, FAULTS, Value
 from tests.drills.sensor_targets import TARGETS, Target
 
 FAMILIES = (CaptureRetry, LinkLost, ProtocolError, Cancelled)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.errors import ControlError
-from simulators.rig import ANSWER_S, KioskRig, Watcher
+from simulators.kiosk_rig import ANSWER_S, KioskRig, Watcher
 from tests.drills.fingers import enrol, touch
 
 

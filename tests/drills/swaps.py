@@ -18,7 +18,7 @@ from pathlib import Path
 
 from drivers.errors import LinkLost
 from drivers.nb1010.driver import Nb1010
-from simulators.remote import SensorRemote
+from simulators.transports.remote import SensorRemote
 from tests.umockdev import ROOT, command, missing
 from tests.usb_benches import LEVELS, PORTS, SERIALS
 

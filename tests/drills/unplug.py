@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from simulators.rig import KioskRig, Watcher
+from simulators.kiosk_rig import KioskRig, Watcher
 from tests.drills.fingers import enrol, meet, touch
 
 IMAGE_BYTES = 36_864 + 288 * 11  # the payload, and the overhead of its packets of 128

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from drivers.sample import Position
-from simulators.people import EyeCondition, Person, blank
+from simulators.people.person import EyeCondition, Person, blank
 
 HEIGHT, WIDTH = 128, 160  # what the network sees
 KEPT = 2  # a scene is kept in so many times that size, for the augmentation to choose from

@@ -21,7 +21,7 @@ from models.finger.image import foreground
 from models.finger.minutiae import PIXELS_PER_INCH
 from models.manifest import load_card
 from models.session import Session
-from simulators.people import FINGERS, Person
+from simulators.people.person import FINGERS, Person
 
 SIDE = 256  # pixels of a picture
 PLANES = 3  # position, direction (of 256 of a turn), kind: as the teacher's first three

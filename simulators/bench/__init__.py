@@ -1,0 +1,1 @@
+"""kiosk-bench: speed and accuracy as figures."""

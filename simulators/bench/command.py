@@ -1,0 +1,233 @@
+"""kiosk-bench: speed and accuracy as figures, on synthetic people or on pictures that you name."""
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from agent.messages import Told
+from drivers.errors import Retry
+from drivers.sample import Position
+from models.encoder import Flaw
+from simulators.bench import compare_finger as bench_compare
+from simulators.bench import compare_iris as bench_iris_compare
+from simulators.bench import encode_finger as bench_encode
+from simulators.bench import encode_iris as bench_iris_encode
+from simulators.bench import encounter as bench_encounter
+from simulators.bench import search_iris as bench_iris_search
+from simulators.bench.report import report
+from simulators.bench.search_finger import search
+from simulators.extras import needed
+from simulators.images import ImageFileError, load_image
+from simulators.people.person import Person
+from simulators.sensors.ef01.commands import Ef01Settings
+from simulators.sensors.ef01.rig import Ef01Rig
+
+with needed():
+    from simulators.hub.store import event_key
+    from simulators.kiosk_rig import ANSWER_S, KioskRig, Watcher
+
+FINGER = Position.RIGHT_INDEX
+SYNTHETIC_FINGERS, SYNTHETIC_IMPRESSIONS = 10, 8
+SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})
+POLL_S = 0.2  # how soon the end of an enrolment is seen that the kiosk does not announce
+
+out = Console(highlight=False, soft_wrap=True, stderr=True)
+app = typer.Typer(name="kiosk-bench", help=__doc__, no_args_is_help=True, add_completion=False)
+bench_compare.app.command()(bench_iris_compare.iris)
+bench_encode.app.command()(bench_iris_encode.iris)
+search.command()(bench_iris_search.iris)
+app.add_typer(bench_compare.app, name="compare")
+app.add_typer(bench_encode.app, name="encode")
+app.add_typer(search)
+app.command()(report)
+app.command()(bench_encounter.encounter)
+
+Image = NDArray[np.uint8]
+Json = Mapping[str, Any]
+
+# What a person is told who is to touch the sensor, or to touch it again.
+ASKING = {Told.PRESENT, Retry.MOVED, Retry.TOO_MESSY, *Flaw}
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One impression of one finger, as the sensor sees it."""
+
+    finger: str
+    impression: int
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class PathFigures:
+    """What the whole path did: impression 1 of each finger enrolled, the others identified."""
+
+    fingers: int
+    probes: int
+    found: int
+    wrong: int
+    missed: int
+    referred: int
+    not_enrolled: int
+    seconds_median: float
+    seconds_longest: float
+    steps_ms_median: dict[str, float]
+    paced_baud: int | None
+
+
+def synthetic(settings: Ef01Settings) -> Iterator[Touch]:
+    """A small set of synthetic people, in the shape of the public test sets."""
+    for seed in range(SYNTHETIC_FINGERS):
+        finger = Person(1000 + seed).finger(FINGER)
+        for n in range(SYNTHETIC_IMPRESSIONS):
+            yield Touch(str(seed), n + 1, finger.impression(n, settings.width, settings.height, settings.ppi))
+
+
+def pictures(folder: Path, settings: Ef01Settings, source_ppi: float) -> Iterator[Touch]:
+    """FINGER_IMPRESSION.png and so on below a folder."""
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise typer.BadParameter(f"{folder}: holds no picture FINGER_IMPRESSION.png")
+    for path in files:
+        finger, _, impression = path.stem.rpartition("_")
+        if not finger or not impression.isdigit():
+            raise typer.BadParameter(f"{path.name}: a picture is named FINGER_IMPRESSION.png, as 101_1.png")
+        image = load_image(path, settings.width, settings.height, settings.ppi, source_ppi)
+        yield Touch(finger, int(impression), image)
+
+
+class PathBench:
+    """Presses each touch on the simulated sensor of a whole kiosk."""
+
+    def __init__(self, rig: KioskRig, watcher: Watcher) -> None:
+        self._rig, self._watcher = rig, watcher
+
+    def enrol(self, touch: Touch) -> bool:
+        """Put one touch on the local list; False is a failure to enrol."""
+        wanted = {"samples": 1, "into_local_list": True, "reference_id": f"f{touch.finger}"}
+        answer: list[Any] = []
+
+        def ask() -> None:
+            try:
+                answer.append(self._rig.client.ask("enrol", wanted))
+            except Exception as error:  # noqa: BLE001 - a failure to enrol is a result
+                answer.append(error)
+
+        self._watcher.forget()
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while asking.is_alive():
+            with suppress(TimeoutError):
+                self._press_if_asked(self._watcher.next(POLL_S), touch)
+        self._rig.lift()
+        return isinstance(answer[0], dict)
+
+    def _press_if_asked(self, heard: Json, touch: Touch) -> None:
+        """Once for each time that the kiosk asks: a press too many would be the next traveller's."""
+        if heard["kind"] == "told" and heard["key"] in ASKING:
+            self._rig.lift()
+            self._rig.sensor.show(touch.image)
+
+    def identify(self, touch: Touch) -> tuple[str, list[str], float, dict[str, float]]:
+        """(outcome, reference ids of the lead, seconds from the first touch to the answer, milliseconds by step)."""
+        self._watcher.forget()
+        start = time.perf_counter()
+        self._rig.sensor.show(touch.image)
+        while (heard := self._watcher.next(ANSWER_S))["kind"] != "decided":
+            self._press_if_asked(heard, touch)
+        seconds = time.perf_counter() - start
+        self._rig.lift()
+        return heard["outcome"], self._lead(heard["event"]), seconds, heard["timings_ms"]
+
+    def _lead(self, key: str) -> list[str]:
+        def stored() -> list[Any]:
+            rows = self._rig.hub.events()
+            return [e for e in rows if event_key(e) == key]
+
+        if not self._rig.hub.wait(lambda _: bool(stored()), ANSWER_S):
+            raise RuntimeError("the hub did not get the event")
+        return [c["reference_id"] for c in json.loads(stored()[0]["body"]).get("candidates", ())]
+
+
+def measure_path(touches: Sequence[Touch], settings: Ef01Settings, *, pace: bool) -> PathFigures:
+    """Enrol and identify through the simulated sensor, the driver and the daemon. ValueError without a probe."""
+    first = {touch.finger: touch for touch in reversed(touches)}
+    probes = [t for t in touches if t is not first[t.finger]]
+    if not probes:
+        raise ValueError("one impression of a finger is enrolled, the others are identified: no finger has a second")
+    with KioskRig(sensor=lambda link: Ef01Rig(settings, link, pace=pace)) as rig, Watcher(rig) as watcher:
+        bench = PathBench(rig, watcher)
+        enrolled = {t.finger for t in track(list(first.values()), "enrolling", console=out) if bench.enrol(t)}
+        results = [(t, *bench.identify(t)) for t in track(probes, "identifying", console=out)]
+    right = [f"f{t.finger}" in leads[:1] for t, _, leads, _, _ in results]
+    wrong = [any(lead != f"f{t.finger}" for lead in leads) for t, _, leads, _, _ in results]
+    seconds = [s for _, _, _, s, _ in results]
+    steps = [timings for *_, timings in results]
+    names = dict.fromkeys(name for timings in steps for name in timings)
+    return PathFigures(
+        fingers=len(first),
+        probes=len(probes),
+        found=sum(right),
+        wrong=sum(wrong),
+        missed=sum(outcome == "clear" for _, outcome, _, _, _ in results),
+        referred=sum(outcome == "refer" for _, outcome, _, _, _ in results),
+        not_enrolled=len(first) - len(enrolled),
+        seconds_median=round(statistics.median(seconds), 3),
+        seconds_longest=round(max(seconds), 3),
+        steps_ms_median={n: round(statistics.median(t[n] for t in steps if n in t), 1) for n in names},
+        paced_baud=settings.baud if pace else None,
+    )
+
+
+@app.command()
+def path(
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of FINGER_IMPRESSION.png; default: synthetic people.")
+    ] = None,
+    source_ppi: Annotated[float, typer.Option(help="Resolution of those pictures.")] = 500.0,
+    baud: Annotated[int, typer.Option(help="Rate of the simulated sensor.")] = 57600,
+    most: Annotated[int | None, typer.Option(min=2, help="Use the first so many pictures only.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    *,
+    pace: Annotated[bool, typer.Option("--pace", help="Let bytes take the time of a UART.")] = False,
+) -> None:
+    """The whole path: simulated sensor, driver, encoder, search, decision, hub."""
+    settings = Ef01Settings(baud=baud)
+    try:
+        touches = list(pictures(images, settings, source_ppi) if images else synthetic(settings))[:most]
+    except (ImageFileError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+    try:
+        figures = measure_path(touches, settings, pace=pace)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    table = Table("figure", "value", box=None)
+    rows = asdict(figures)
+    rows |= {f"{name}, ms": value for name, value in rows.pop("steps_ms_median").items()}
+    for name, value in rows.items():
+        table.add_row(name.replace("_", " "), str(value))
+    Console(highlight=False).print(table)
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

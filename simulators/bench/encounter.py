@@ -1,0 +1,295 @@
+"""kiosk-bench encounter: two fingers and two eyes against many people, from the last sample to the answer.
+
+The path is the agent's own, from collector to outbox; its sensors hand out synthetic samples. The list is filled
+with people made at the level of minutiae and codes (simulators/people/finger_crowd.py, simulators/people/iris_crowd.py)
+and is on disk as in a kiosk. The last sample is held back until everything before it has been judged and the traveller
+has had time to lift the hand and put it down again.
+"""
+
+import json
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from agent.capture import Collector
+from agent.clock import SystemClock
+from agent.config import AgreementConfig, Config, OutboxConfig, Step, parse
+from agent.encounter import EncounterPath
+from agent.event import Category
+from agent.outbox import Outbox
+from agent.reference import Reference
+from agent.screen import Announcement, StepDone
+from agent.station import Station
+from agent.watchlist import Watchlist
+from drivers.errors import CaptureRetry, Retry
+from drivers.sample import Modality, Position, Sample
+from drivers.sensor import DeviceInfo
+from models import load_encoder
+from models.encoder import Encoder
+from models.iris.template import pack as pack_iris
+from models.template import Template
+from simulators.bench.files import writable
+from simulators.bench.search_finger import template_of
+from simulators.people.finger_crowd import fingers
+from simulators.people.iris_crowd import code_of, irises
+from simulators.people.person import Condition, EyeCondition, Person
+
+FINGERS = (Position.RIGHT_INDEX, Position.LEFT_INDEX)
+EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
+TRAVELLER = 7
+PAUSE_S = 0.5  # from one sample to the next, at the least: a finger is lifted and another one laid down
+PART = 1000  # people made at a time
+WAIT_S = 60.0
+CONFIG = """
+[kiosk]
+site = "bench"
+name = "bench"
+[sensors.finger]
+driver = "ef01"
+url = "serial:/dev/null?baud=57600"
+[sensors.camera]
+driver = "uvc"
+url = "usb:0000:0000"
+[plan]
+steps = [{steps}]
+[models]
+threads = {threads}
+"""
+
+out = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterFigures:
+    """Seconds; medians over the encounters."""
+
+    persons: int
+    threads: int
+    encounters: int
+    leads: int
+    after_last_finger_s: float
+    after_last_finger_longest_s: float
+    after_last_eye_s: float
+    after_last_eye_longest_s: float
+    search_s: float
+    fill_s: float  # of the store and the galleries
+
+
+class Hand:
+    """A sensor that hands out one sample for each capture; that of `held` waits until it is let go."""
+
+    modality = Modality.FINGER
+    streams = False
+
+    def __init__(self, samples: Mapping[Position, Sequence[Sample]]) -> None:
+        self._samples = {position: iter(several) for position, several in samples.items()}
+        self.held: Position | None = None
+        self.let_go = threading.Event()
+        self.handed_at = 0.0
+
+    def open(self) -> DeviceInfo:
+        """Always there."""
+        return DeviceInfo("bench", "bench", "", "", 0, 0, 500.0, 8)
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
+        """The next sample of the position."""
+        if position is self.held and not self.let_go.wait(timeout):
+            raise CaptureRetry(Retry.NOTHING_PRESENTED)
+        self.handed_at = time.perf_counter()
+        return next(self._samples[position])
+
+    def cancel(self) -> None:
+        """Nothing runs for long."""
+        self.let_go.set()
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Bench:
+    """The path with a filled list. Each call of run() is one encounter."""
+
+    def __init__(
+        self, config: Config, watchlist: Watchlist, outbox: Outbox, hands: Mapping[str, Hand], pause_s: float
+    ) -> None:
+        self._config = config
+        self._hands = hands
+        self._clock = SystemClock()
+        self._judged = 0
+        self._pause_s = pause_s
+        self._last: Position | None = None
+        encoders = _encoders(config)
+        self._path = EncounterPath(config, encoders, watchlist, outbox, self._hear, self._clock)
+        self._stations = {
+            name: Station(name, "bench", hand, lambda *_: None, lambda *_: None) for name, hand in hands.items()
+        }
+        self._encoders = encoders
+        for station in self._stations.values():
+            station.start()
+
+    def close(self) -> None:
+        """End the stations."""
+        for station in self._stations.values():
+            station.stop()
+
+    def run(self, last: Position) -> tuple[float, float, str]:
+        """Seconds from the last sample to the decision, of them for the search, and the outcome."""
+        self._judged, self._last = 0, last
+        for hand in self._hands.values():
+            hand.held = last
+            hand.let_go.clear()
+        collector = Collector(self._stations, self._encoders, self._hear, self._clock, WAIT_S, lambda: None)
+        started = time.perf_counter()
+        decision = self._path.run(collector)
+        ended = time.perf_counter()
+        handed = self._hands[_sensor_of(last)].handed_at
+        assert started < handed < ended
+        return ended - handed, self._search_s, str(decision.outcome)
+
+    def _hear(self, announcement: Announcement) -> None:
+        timings = getattr(announcement, "timings_ms", {})
+        self._search_s = timings.get("search", 0.0) / 1000
+        if isinstance(announcement, StepDone):
+            self._judged += 1
+            if self._judged == len(self._config.plan.steps) - 1 and self._last is not None:
+                threading.Timer(self._pause_s, self._hands[_sensor_of(self._last)].let_go.set).start()
+
+
+def _sensor_of(position: Position) -> str:
+    return "camera" if position.modality is Modality.IRIS else "finger"
+
+
+def _encoders(config: Config) -> Mapping[Modality, Encoder]:
+    return {modality: load_encoder(modality, config.models.threads) for modality in (Modality.FINGER, Modality.IRIS)}
+
+
+def crowd(rng: np.random.Generator, number: int) -> Iterator[tuple[tuple[Position, Template], ...]]:
+    """The templates of so many people of nobody: two fingers and two eyes each."""
+    prints = fingers(rng, number * len(FINGERS))
+    codes = [code for _ in EYES for code in code_of(rng, irises(rng, number), 0)]
+    for person in range(number):
+        own = [(FINGERS[f], template_of(prints.one(person * len(FINGERS) + f))) for f in range(len(FINGERS))]
+        own += [(eye, pack_iris(codes[e * number + person])) for e, eye in enumerate(EYES)]
+        yield tuple(own)
+
+
+def people(size: int, traveller: tuple[tuple[Position, Template], ...]) -> Iterator[Reference]:
+    """So many references, the traveller's in the middle."""
+    rng, expires = np.random.default_rng(size), datetime.now(UTC) + timedelta(days=1)
+    made = 0
+    for at in track(range(0, size, PART), "making people", console=out):
+        for templates in crowd(rng, min(PART, size - at)):
+            own = traveller if made == size // 2 else templates
+            yield Reference(f"r{made}", "bench", Category.WANTED, expires, own)
+            made += 1
+
+
+def _samples(number: int, count: int) -> dict[Position, list[Sample]]:
+    """Impressions and looks of the traveller, numbered from `number`."""
+    now, person = datetime.now(UTC), Person(TRAVELLER)
+    shown: dict[Position, list[Sample]] = {}
+    for position in FINGERS:
+        images = [person.finger(position).impression(n, 320, 416, 500, Condition.NORMAL) for n in _range(number, count)]
+        shown[position] = [Sample(Modality.FINGER, position, image, 8, 500.0, now, "bench") for image in images]
+    for position in EYES:
+        images = [person.eye(position).frame(n, condition=EyeCondition.NORMAL) for n in _range(number, count)]
+        shown[position] = [Sample(Modality.IRIS, position, image, 8, 0.0, now, "bench") for image in images]
+    return shown
+
+
+def _range(first: int, count: int) -> range:
+    return range(first, first + count)
+
+
+def _templates(config: Config) -> tuple[tuple[Position, Template], ...]:
+    encoders = _encoders(config)
+    return tuple(
+        (position, encoders[samples[0].modality].encode(samples[0])) for position, samples in _samples(0, 1).items()
+    )
+
+
+def measure(size: int, encounters: int, threads: int, pause_s: float) -> EncounterFigures:
+    """Fill a list, then so many encounters that end with a finger and so many that end with an eye."""
+    config = _config(threads)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kiosk-bench-")))
+        watchlist = stack.enter_context(closing(Watchlist(folder / "watchlist.db", SystemClock())))
+        outbox = stack.enter_context(closing(Outbox(folder / "outbox.db", "bench", OutboxConfig())))
+        references = list(people(size, _templates(config)))
+        started = time.perf_counter()
+        watchlist.add_all(references, AGREEMENT)
+        fill_s = time.perf_counter() - started
+        del references
+        bench = stack.enter_context(closing(Bench(config, watchlist, outbox, _hands(2 * encounters + 1), pause_s)))
+        bench.run(FINGERS[-1])  # the first search reads the gallery from memory that nobody has touched yet
+        ends = {last: [bench.run(last) for _ in range(encounters)] for last in (FINGERS[-1], EYES[-1])}
+    return _figures(size, threads, encounters, fill_s, ends[FINGERS[-1]], ends[EYES[-1]])
+
+
+AGREEMENT = AgreementConfig(provider="bench", purpose="bench", legal_basis="bench", recipients=("hub",), keep_s=86_400)
+
+
+def _config(threads: int) -> Config:
+    steps = [Step(sensor=_sensor_of(position), position=position) for position in (*FINGERS, *EYES)]
+    lines = ", ".join(f'{{ sensor = "{step.sensor}", position = "{step.position}" }}' for step in steps)
+    return parse(CONFIG.format(steps=lines, threads=threads), "bench")
+
+
+def _hands(count: int) -> dict[str, Hand]:
+    samples = _samples(10, count)
+    return {
+        "finger": Hand({position: samples[position] for position in FINGERS}),
+        "camera": Hand({position: samples[position] for position in EYES}),
+    }
+
+
+Ends = Sequence[tuple[float, float, str]]
+
+
+def _figures(size: int, threads: int, encounters: int, fill_s: float, finger: Ends, eye: Ends) -> EncounterFigures:
+    return EncounterFigures(
+        persons=size,
+        threads=threads,
+        encounters=2 * encounters,
+        leads=sum(outcome == "lead" for _, _, outcome in (*finger, *eye)),
+        after_last_finger_s=_median(seconds for seconds, _, _ in finger),
+        after_last_finger_longest_s=round(max(seconds for seconds, _, _ in finger), 3),
+        after_last_eye_s=_median(seconds for seconds, _, _ in eye),
+        after_last_eye_longest_s=round(max(seconds for seconds, _, _ in eye), 3),
+        search_s=_median(search for _, search, _ in (*finger, *eye)),
+        fill_s=round(fill_s, 1),
+    )
+
+
+def _median(seconds: Iterable[float]) -> float:
+    return round(statistics.median(seconds), 3)
+
+
+def encounter(
+    size: Annotated[int, typer.Option(min=2, help="People on the list.")] = 100_000,
+    encounters: Annotated[int, typer.Option(min=1, help="Of each kind: the last sample a finger, or an eye.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="As models.threads of the configuration.")] = 2,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds from one sample to the last.")] = PAUSE_S,
+    json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
+) -> None:
+    """Two fingers and two eyes of a listed traveller: how long after the last sample the kiosk answers."""
+    figures = measure(size, encounters, threads, pause)
+    table = Table("figure", "value", box=None)
+    for name, value in asdict(figures).items():
+        table.add_row(name.replace("_", " "), str(value))
+    Console(highlight=False).print(table)
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")

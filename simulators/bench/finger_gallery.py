@@ -1,0 +1,131 @@
+"""The synthetic gallery of kiosk-bench search: made in parts, written in a plain layout, opened as a map."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.sample import Position
+from models.finger.cylinder_kernel import described_block
+from models.finger.cylinders import Rows
+from models.finger.packed_cylinders import LANES, WORDS, Words
+from models.finger.search.block import BLOCK, Block
+from models.finger.search.gallery import FingerGallery
+from simulators.people.finger_crowd import Fingers, fingers, posed
+
+POSITIONS = tuple(position for position in Position if position is not Position.UNKNOWN)
+NUMBERS = {position: number for number, position in enumerate(Position)}
+DISTINCT = 32 * BLOCK  # synthetic fingers; a larger gallery has these again in other poses
+ARRAYS = ("positions", "starts", "rows", "words", "which")
+
+
+def groups(total: int, threads: int) -> list[list[tuple[int, int]]]:
+    """First entry and number of entries of each part, in groups that threads make at a time.
+
+    No group goes beyond a multiple of DISTINCT: what lies there is made of parts of the groups before.
+    """
+    each = BLOCK * min(2 * threads, DISTINCT // BLOCK)
+    rounds = ((first, min(first + DISTINCT, total)) for first in range(0, total, DISTINCT))
+    spans = [(at, min(at + each, end)) for first, end in rounds for at in range(first, end, each)]
+    return [[(at, min(BLOCK, end - at)) for at in range(first, end, BLOCK)] for first, end in spans]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some entries: their fingers, and these as the search keeps them."""
+
+    fingers: Fingers
+    words: Words
+    which: NDArray[np.uint8]
+
+
+class Crowd:
+    """Fingers of nobody. Up to DISTINCT are made one by one; a larger crowd is those again in other poses."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._made: dict[int, Part] = {}
+
+    def part(self, at: int, count: int, instead: dict[int, Rows]) -> Part:
+        """The entries from `at` on, real ones instead of some."""
+        rng = np.random.default_rng([self._seed, at])
+        if at < DISTINCT:
+            self._made[at] = made = _described(fingers(rng, count))
+        else:
+            made = _posed(rng, self._made[at % DISTINCT], count)
+        return _replaced(made, at, instead)
+
+
+def _described(made: Fingers) -> Part:
+    return Part(made, *described_block(made.rows, made.starts))
+
+
+def _posed(rng: np.random.Generator, part: Part, count: int) -> Part:
+    some = Fingers(part.fingers.rows[: part.fingers.starts[count]], part.fingers.starts[: count + 1])
+    return Part(*posed(rng, some, part.words[:count]), part.which[:count])
+
+
+def _replaced(made: Part, first: int, instead: dict[int, Rows]) -> Part:
+    count = len(made.words)
+    if not any(first + i in instead for i in range(count)):
+        return made
+    rows = [instead.get(first + i, made.fingers.one(i)) for i in range(count)]
+    return _described(Fingers(np.concatenate(rows), np.concatenate([[0], np.cumsum([len(one) for one in rows])])))
+
+
+class Writer:
+    """The plain layout: one file for each array, entry after entry."""
+
+    def __init__(self, folder: Path, fingers_each: int) -> None:
+        self._files = {name: (folder / name).open("wb") for name in ARRAYS}
+        self._fingers_each, self._written = fingers_each, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        np.array([self._written]).tofile(self._files["starts"])
+        for file in self._files.values():
+            file.close()
+
+    def write(self, at: int, part: Part) -> None:
+        """The next entries."""
+        numbers = range(at, at + len(part.words))
+        positions = np.array([NUMBERS[POSITIONS[n % self._fingers_each]] for n in numbers], np.uint8)
+        starts, rows = part.fingers.starts[:-1] + self._written, part.fingers.rows
+        arrays: tuple[NDArray[Any], ...] = (positions, starts, rows, part.words, part.which)
+        for name, array in zip(ARRAYS, arrays, strict=True):
+            array.tofile(self._files[name])
+        self._written += len(rows)
+
+
+def opened(folder: Path, threads: int) -> FingerGallery:
+    """The gallery of a folder in the plain layout, without reading what is not searched yet."""
+    positions = np.fromfile(folder / "positions", np.uint8)
+    starts = np.fromfile(folder / "starts", np.int64)
+    count = len(positions)
+    rows = np.memmap(folder / "rows", np.uint16, "c", shape=(int(starts[-1]), 4))
+    words = np.memmap(folder / "words", np.uint32, "c", shape=(count, WORDS, LANES))
+    which = np.memmap(folder / "which", np.uint8, "c", shape=(count, LANES))
+    fingers_each = len(np.unique(positions))
+    plain = [np.asarray(array) for array in (rows, words, which)]
+    return FingerGallery(
+        tuple(_block(at, positions, starts, plain, fingers_each) for at in range(0, count, BLOCK)), threads
+    )
+
+
+def _block(
+    at: int,
+    positions: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    plain: Sequence[NDArray[Any]],
+    fingers_each: int,
+) -> Block:
+    end = min(at + BLOCK, len(positions))
+    rows, words, which = plain
+    keys = tuple(str(number // fingers_each) for number in range(at, end))
+    own = rows[starts[at] : starts[end]]
+    return Block(keys, positions[at:end], starts[at : end + 1] - starts[at], own, words[at:end], which[at:end])

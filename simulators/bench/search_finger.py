@@ -1,0 +1,257 @@
+"""kiosk-bench search finger: how fast one traveller is searched among many, and whether the mate is found.
+
+The gallery is synthesised at the level of minutiae (simulators/people/finger_crowd.py) and put on disk in a plain
+layout, one file for each array, from which it is opened as a map. Real people can be hidden in it: of a folder of
+FINGER_IMPRESSION pictures the first impression of each finger, F fingers a person in the order of their names; the
+other impressions are the probes. A traveller is found who alone is the most likely: who shares the first place is not.
+"""
+
+import functools
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from drivers.sample import Position
+from models.calibration import fuse, load_calibration
+from models.finger.cylinders import Rows
+from models.finger.minutiae import PIXELS_PER_INCH, no_minutiae
+from models.finger.search.block import Probe
+from models.finger.search.gallery import SHORT_SHARE, FingerGallery, warm_up
+from models.finger.search.prefilter import rank_plain
+from models.finger.template import FORMAT, pack
+from models.template import Template
+from simulators.bench.files import writable
+from simulators.bench.finger_gallery import POSITIONS, Crowd, Writer, groups, opened
+from simulators.bench.mates import Traveller, people_of, spread
+from simulators.images import PPI_RANGE, ImageFileError
+from simulators.people.finger_crowd import HEIGHT, WIDTH, again
+
+MOST_FINGERS = 10  # of a person
+LIMIT = 50  # candidates a probe, as in agent/watchlist.py
+SYNTHETIC_PROBES = 20
+MOST_TIMED = 20  # probes of each kind of measurement
+PLAIN_ENTRIES = 2048  # for the yardstick
+
+T = TypeVar("T")
+
+out = Console(highlight=False, soft_wrap=True, stderr=True)
+search = typer.Typer(name="search", help="One traveller among many.", no_args_is_help=True, add_completion=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFigures:
+    """Times in seconds unless the name says another unit. Shares of real mates are None without any."""
+
+    persons: int
+    fingers: int
+    threads: int
+    prefilter_per_s_core: float
+    yardstick_ratio: float
+    rerank_us: float  # of an entry of the short list on one thread, the exact scores of the best of them included
+    exact_us: float  # of one exact score, cylinders of the reference made anew
+    short_list: int  # entries of a finger
+    search_s: float
+    search_longest_s: float
+    open_s: float
+    first_search_s: float
+    start_s: float  # to load the compiled search, once a process
+    bytes_per_template: float
+    outside_top1_pct: float | None
+    found_pct: float | None
+    probes: int
+
+
+@search.callback()
+def _several() -> None:
+    """Keeps the name of a command although there is only one so far."""
+
+
+@search.command()
+def finger(
+    size: Annotated[int, typer.Option(min=1, help="Persons in the gallery.")],
+    fingers_each: Annotated[int, typer.Option("--fingers", min=1, max=MOST_FINGERS, help="Fingers of each.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a search.")] = os.cpu_count() or 1,
+    mates: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of FINGER_IMPRESSION.png to hide.")
+    ] = None,
+    source_ppi: Annotated[
+        float, typer.Option(min=PPI_RANGE[0], max=PPI_RANGE[1], help="Resolution of those pictures.")
+    ] = PIXELS_PER_INCH,
+    json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
+) -> None:
+    """Search fingers in a synthetic gallery, real mates hidden in it where given."""
+    try:
+        hidden = list(people_of(mates, fingers_each, source_ppi, size)) if mates else []
+    except (ImageFileError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+    figures = measure(size, fingers_each, threads, hidden)
+    table = Table("figure", "value", box=None)
+    for name, value in asdict(figures).items():
+        table.add_row(name.replace("_", " "), str(value))
+    Console(highlight=False).print(table)
+    if json_file is not None:
+        json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
+
+
+def measure(size: int, fingers_each: int, threads: int, hidden: Sequence[Traveller] = ()) -> SearchFigures:
+    """Make a gallery of so many persons in a folder of its own, open it and search it."""
+    rng = np.random.default_rng(size)
+    start_s, _ = _timed(warm_up)
+    with tempfile.TemporaryDirectory(prefix="kiosk-bench-") as folder:
+        found = _make(Path(folder), rng, size, fingers_each, hidden, threads)
+        open_s, gallery = _timed(lambda: opened(Path(folder), threads))
+        return _measure(gallery, size, fingers_each, hidden or found, open_s, start_s, real=bool(hidden))
+
+
+def _make(
+    folder: Path, rng: np.random.Generator, size: int, fingers_each: int, hidden: Sequence[Traveller], threads: int
+) -> list[Traveller]:
+    """Write the gallery; returns synthetic travellers who are in it."""
+    total = size * fingers_each
+    instead = {t.number * fingers_each + f: rows for t in hidden for f, rows in enumerate(t.references)}
+    travellers = spread(size, min(SYNTHETIC_PROBES, size))
+    wanted = {n * fingers_each + f for n in travellers for f in range(fingers_each)}
+    kept: dict[int, Rows] = {}
+    with Writer(folder, fingers_each) as writer, ThreadPoolExecutor(threads) as pool:
+        crowd = Crowd(size)
+        for group in track(groups(total, threads), "synthesising", console=out):
+            made = pool.map(lambda part: crowd.part(part[0], part[1], instead), group)
+            for (at, count), part in zip(group, made, strict=True):
+                writer.write(at, part)
+                kept |= {at + i: part.fingers.one(i) for i in range(count) if at + i in wanted}
+    return [_synthetic(rng, n, fingers_each, kept) for n in travellers]
+
+
+def _synthetic(rng: np.random.Generator, number: int, fingers_each: int, kept: dict[int, Rows]) -> Traveller:
+    own = tuple(kept[number * fingers_each + f] for f in range(fingers_each))
+    return Traveller(number, own, (tuple(again(rng, rows) for rows in own),))
+
+
+def _measure(
+    gallery: FingerGallery,
+    size: int,
+    fingers_each: int,
+    people: Sequence[Traveller],
+    open_s: float,
+    start_s: float,
+    *,
+    real: bool,
+) -> SearchFigures:
+    probes = [(person.number, probe) for person in people for probe in person.probes]
+    first_s, _ = _timed(lambda: identify(gallery, probes[0][1]))
+    results = [
+        (number, *_timed(functools.partial(identify, gallery, probe)))
+        for number, probe in track(probes, "searching", console=out)
+    ]
+    seconds = [one for _, one, _ in results]
+    outside = [o for number, probe in track(probes, "ranking", console=out) for o in _outside(gallery, number, probe)]
+    alone = FingerGallery(gallery.blocks, threads=1)
+    few = [probe[0] for _, probe in probes[:MOST_TIMED]]
+    per_s, ratio = _prefilter_speed(alone, few)
+    rerank = _reranking(alone, few)
+    return SearchFigures(
+        persons=size,
+        fingers=fingers_each,
+        threads=gallery.threads,
+        prefilter_per_s_core=round(per_s),
+        yardstick_ratio=round(ratio, 1),
+        rerank_us=round(rerank.each_us, 1),
+        exact_us=round(rerank.exact_us, 1),
+        short_list=rerank.listed,
+        search_s=round(float(np.median(seconds)), 4),
+        search_longest_s=round(max(seconds), 4),
+        open_s=round(open_s, 3),
+        first_search_s=round(first_s, 3),
+        start_s=round(start_s, 2),
+        bytes_per_template=round(sum(block.nbytes for block in gallery.blocks) / len(gallery), 1),
+        outside_top1_pct=round(100 * float(np.mean(outside)), 3) if real else None,
+        found_pct=round(100 * float(np.mean([found(str(n), rates) for n, _, rates in results])), 3) if real else None,
+        probes=len(probes),
+    )
+
+
+def identify(gallery: FingerGallery, probe: Sequence[Rows]) -> dict[str, float]:
+    """The false match rate of each candidate, of all fingers fused as agent/watchlist.py does."""
+    rate = load_calibration(FORMAT).false_match_rate
+    rates: dict[str, dict[int, float]] = {}
+    for number, rows in enumerate(probe):
+        for key, score in gallery.search(template_of(rows), POSITIONS[number], LIMIT):
+            rates.setdefault(key, {})[number] = rate(score)
+    return {key: fuse([one.get(n, 1.0) for n in range(len(probe))]) for key, one in rates.items()}
+
+
+def found(key: str, rates: Mapping[str, float]) -> bool:
+    """Whether a person alone is the most likely of the candidates."""
+    return key in rates and all(rates[key] < rate for other, rate in rates.items() if other != key)
+
+
+def template_of(rows: Rows) -> Template:
+    """A template of bare rows."""
+    blank = no_minutiae(max(WIDTH, int(rows[:, 0].max(initial=0)) + 1), max(HEIGHT, int(rows[:, 1].max(initial=0)) + 1))
+    x, y, direction, quality = np.ascontiguousarray(rows.T)
+    kind = np.ones(len(rows), np.uint8)
+    return pack(replace(blank, x=x, y=y, direction=direction, kind=kind, qualities=quality.astype(np.uint8)))
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    start = time.perf_counter()
+    done = work()
+    return time.perf_counter() - start, done
+
+
+def _outside(gallery: FingerGallery, number: int, probe: Sequence[Rows]) -> Iterator[bool]:
+    """Of each finger, whether the prefilter ranks the mate behind the best 1 % of the fitting position."""
+    for at, rows in enumerate(probe):
+        ranks = gallery.ranks(Probe.of(rows).words, POSITIONS[at])
+        mate = number * len(probe) + at
+        ahead = int((ranks > ranks[mate]).sum() + (ranks[:mate] == ranks[mate]).sum())
+        yield ahead >= max(1, SHORT_SHARE * int((ranks >= 0).sum()))
+
+
+def _prefilter_speed(alone: FingerGallery, probes: Sequence[Rows]) -> tuple[float, float]:
+    """Templates a second on one thread, and how many times as many as in plain numpy, measured in turns."""
+    ours, plain = [], []
+    some = alone.blocks[0].words[:PLAIN_ENTRIES]
+    for rows in probes:
+        words = Probe.of(rows).words
+        seconds, _ = _timed(functools.partial(alone.ranks, words, Position.UNKNOWN))
+        ours.append(len(alone) / seconds)
+        seconds, _ = _timed(functools.partial(rank_plain, words, some, np.ones(len(some), bool)))
+        plain.append(len(some) / seconds)
+    return float(np.median(ours)), float(np.median(np.array(ours) / np.array(plain)))
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """Of steps 2 and 3 of a search, on one thread."""
+
+    each_us: float  # of both, by entries of the short list
+    exact_us: float  # of step 3, by scored entry
+    listed: int
+
+
+def _reranking(alone: FingerGallery, probes: Sequence[Rows]) -> Reranking:
+    """Medians over the probes, each of a finger of the first position."""
+    each, exact, listed = [], [], []
+    for rows in probes:
+        probe = Probe.of(rows)
+        short = alone.short_list(probe, POSITIONS[0], LIMIT)
+        both_s, _ = _timed(functools.partial(alone.best_of, probe, short, LIMIT))
+        some = short[:LIMIT]
+        exact_s, _ = _timed(functools.partial(alone.scored, probe, some))
+        each.append(1e6 * both_s / len(short))
+        exact.append(1e6 * exact_s / len(some))
+        listed.append(len(short))
+    return Reranking(float(np.median(each)), float(np.median(exact)), int(np.median(listed)))

@@ -1,0 +1,1 @@
+"""A simulated hub and a real MQTT broker."""

@@ -1,0 +1,154 @@
+"""What the hub has received, in SQLite. Each batch is one transaction; acknowledgements are computed after its commit.
+
+A class is stored strictly in order: an event that comes before its predecessor is not taken; the kiosk sends both
+again.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from simulators.hub.rules import Key, Message
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS events (
+    arrival INTEGER PRIMARY KEY, received TEXT NOT NULL, kiosk TEXT NOT NULL, epoch TEXT NOT NULL, class TEXT NOT NULL,
+    sequence INTEGER NOT NULL, source TEXT NOT NULL, subject TEXT NOT NULL, time TEXT NOT NULL, tombstone TEXT,
+    body TEXT NOT NULL, UNIQUE (kiosk, epoch, class, sequence));
+CREATE TABLE IF NOT EXISTS progress (
+    kiosk TEXT NOT NULL, epoch TEXT NOT NULL, class TEXT NOT NULL, upto INTEGER NOT NULL DEFAULT 0,
+    duplicates INTEGER NOT NULL DEFAULT 0, early INTEGER NOT NULL DEFAULT 0, lost INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (kiosk, epoch, class));
+CREATE TABLE IF NOT EXISTS invalid (
+    arrival INTEGER PRIMARY KEY, received TEXT NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
+    attributes TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS states (
+    arrival INTEGER PRIMARY KEY, received TEXT NOT NULL, site TEXT NOT NULL, kiosk TEXT NOT NULL, body TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a class of a kiosk's epoch is stored, and what else happened to it."""
+
+    kiosk: str
+    epoch: str
+    event_class: str
+    upto: int
+    duplicates: int
+    early: int
+    lost: int
+
+
+class HubStore:
+    """The writing handle; for one thread. `rows` reads from any thread through a connection of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        self._connection.execute("PRAGMA synchronous = FULL")  # an acknowledgement is a promise
+        self._connection.executescript(TABLES)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """One transaction, durable when the block ends."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def place(self, key: Key, acknowledged: int) -> str:
+        """Where an arriving event stands: next, duplicate or early; counts it."""
+        values = [key.kiosk, key.epoch, key.event_class]
+        self._connection.execute("INSERT OR IGNORE INTO progress (kiosk, epoch, class) VALUES (?, ?, ?)", values)
+        upto = self.upto(key)
+        if acknowledged > upto:
+            # Acknowledged by this hub before it lost its store: the kiosk has forgotten these, they cannot come again.
+            self._set(key, "lost = lost + ?, upto = ?", [acknowledged - upto, acknowledged])
+            upto = acknowledged
+        if key.sequence <= upto:
+            self._set(key, "duplicates = duplicates + 1", [])
+            return "duplicate"
+        if key.sequence > upto + 1:
+            self._set(key, "early = early + 1", [])
+            return "early"
+        return "next"
+
+    def store(self, key: Key, message: Message) -> None:
+        """Keep the next event of its class."""
+        said = message.attributes
+        self._connection.execute(
+            "INSERT INTO events (received, kiosk, epoch, class, sequence, source, subject, time, tombstone, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *(_now(), key.kiosk, key.epoch, key.event_class, key.sequence),
+                *(said["source"], said["subject"], said["time"], said.get("tombstone"), message.body.decode()),
+            ],
+        )
+        self._set(key, "upto = ?", [key.sequence])
+
+    def store_invalid(self, message: Message, reason: str, key: Key | None = None) -> None:
+        """Keep what cannot be believed, with the reason. With a key, its place in the sequence is taken."""
+        self._connection.execute(
+            "INSERT INTO invalid (received, topic, reason, attributes, body) VALUES (?, ?, ?, ?, ?)",
+            [_now(), message.topic, reason, json.dumps(message.attributes), message.body],
+        )
+        if key is not None:
+            self._set(key, "upto = ?", [key.sequence])
+
+    def store_state(self, site: str, kiosk: str, body: bytes) -> None:
+        """Keep a state that a kiosk, or the broker as its last will, has published."""
+        self._connection.execute(
+            "INSERT INTO states (received, site, kiosk, body) VALUES (?, ?, ?, ?)", [_now(), site, kiosk, body.decode()]
+        )
+
+    def upto(self, key: Key) -> int:
+        """The highest contiguous sequence of the key's class."""
+        row = self._connection.execute(
+            "SELECT upto FROM progress WHERE kiosk = ? AND epoch = ? AND class = ?",
+            [key.kiosk, key.epoch, key.event_class],
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _set(self, key: Key, assignment: str, values: list[int]) -> None:
+        self._connection.execute(
+            f"UPDATE progress SET {assignment} WHERE kiosk = ? AND epoch = ? AND class = ?",  # noqa: S608 - fixed texts
+            [*values, key.kiosk, key.epoch, key.event_class],
+        )
+
+
+def event_key(row: Mapping[str, Any]) -> str:
+    """The key of a stored event, as the kiosk writes it."""
+    return f"{row['kiosk']}/{row['epoch']}/{row['class']}/{row['sequence']}"
+
+
+def rows(path: Path, table: str) -> list[dict[str, Any]]:
+    """All rows of a table in order of arrival, read from any thread while the hub runs."""
+    connection = sqlite3.connect(path)
+    try:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY rowid")]  # noqa: S608 - our names
+    finally:
+        connection.close()
+
+
+def progress(path: Path) -> list[Progress]:
+    """How far every class of every epoch is."""
+    return [Progress(event_class=row.pop("class"), **row) for row in rows(path, "progress")]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

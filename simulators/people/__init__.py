@@ -1,0 +1,1 @@
+"""Synthetic people: fingers and eyes that belong to nobody."""

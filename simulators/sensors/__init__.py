@@ -1,0 +1,1 @@
+"""The table of simulated sensors, and what they share."""

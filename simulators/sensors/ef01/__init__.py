@@ -1,0 +1,1 @@
+"""A simulated EF01 module."""

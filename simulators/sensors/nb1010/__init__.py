@@ -1,0 +1,1 @@
+"""A simulated NB-1010-U."""

@@ -1,0 +1,155 @@
+"""The NB-1010-U as a device: what it answers to which message, from the facts. Standard library only."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from simulators.transports.faults import Faults, Value
+from simulators.transports.usb.device import Setup, Stall, UsbDescription, UsbModel, UsbWire
+from simulators.transports.usb.faults import USB_FAULTS
+from simulators.transports.usb.standard import configuration_descriptor, endpoint_descriptor, interface_descriptor
+
+WIDTH, HEIGHT = 256, 180
+BELL, OUT, IN = 0x81, 0x02, 0x83
+START = 0x80
+BARE, TOUCHED = 0x03, 0xF7  # contact levels; the second as recorded
+ANSWER_S = 0.001  # what a real one takes was not recorded
+LINES = 2  # of one image message
+
+CONFIGURATION = configuration_descriptor(
+    interface_descriptor(0, 0, 3, (0, 0, 0)),
+    endpoint_descriptor(BELL, 3, 64, 5),
+    endpoint_descriptor(OUT, 2, 64),
+    endpoint_descriptor(IN, 2, 64),
+    attributes=0xA0,
+)
+
+
+def message(command: int, sequence: int, body: bytes, size: int) -> bytes:
+    """One message: start, command, sequence, total length, and `body` from byte 8 on, filled up with zeros."""
+    head = bytes([START, command, sequence, 0]) + size.to_bytes(2, "little") + bytes(2)
+    return (head + body).ljust(size, b"\0")
+
+
+def status(sequence: int, level: int) -> bytes:
+    """The answer to a finger check."""
+    return message(0x37, sequence, bytes(4) + bytes([level]), 16)
+
+
+def reply(sequence: int, value: int = 0) -> bytes:
+    """The answer to an order; the last was seen with 3 in its byte 12."""
+    return message(0x20, sequence, bytes(4) + bytes([value]), 16)
+
+
+def image_messages(pixels: bytes) -> list[bytes]:
+    """An image, two lines a message."""
+    size = LINES * WIDTH
+    return [_image_message(pixels[place : place + size], place // WIDTH + 1) for place in range(0, len(pixels), size)]
+
+
+def _image_message(lines: bytes, first: int) -> bytes:
+    more = first + LINES <= HEIGHT
+    head = bytes(4) + bytes([more, 0, 0, 0, first, 0, 0, 0, 0, 1, 0, 0, 1])
+    return message(0x21, 0, head + lines, 540)
+
+
+# The rows of FAULTS that this device can carry out; `unplug` is of the plug.
+NB1010_FAULTS = (*USB_FAULTS, "capture_fail", "stuck")
+
+
+class Nb1010Model:
+    """One sensor. Any thread may press, lift and inject."""
+
+    def __init__(self, serial: str = "", seed: int = 0) -> None:
+        self.faults = Faults(seed, NB1010_FAULTS)
+        self.description = UsbDescription(
+            0x298D, 0x1010, 0x0001, "NEXT Biometrics", "NB-1010-U", serial, (0, 0, 0), CONFIGURATION, "full"
+        )
+        self.commands = Counter[int]()
+        self._lock = threading.Lock()
+        self._wire: UsbWire | None = None
+        self._finger: bytes | None = None
+        self._stuck = False
+        self._answers: dict[int, Callable[[int], list[bytes]]] = {
+            0x38: self._check,
+            0x0D: lambda sequence: [reply(sequence)],
+            0x12: self._capture,
+        }
+
+    # The finger
+
+    def press(self, pixels: bytes) -> None:
+        """Lay a finger down: 180 lines of 256 bytes, ridges dark."""
+        if len(pixels) != WIDTH * HEIGHT:
+            raise ValueError(f"this sensor needs {WIDTH * HEIGHT} pixels, {HEIGHT} lines of {WIDTH}: not {len(pixels)}")
+        with self._lock:
+            self._finger, self._stuck = bytes(pixels), False
+
+    def lift(self) -> None:
+        """Take it away, unless the fault `stuck` keeps it."""
+        with self._lock:
+            self._stuck = self._finger is not None and self.faults.strikes("stuck")
+            if not self._stuck:
+                self._finger = None
+
+    @property
+    def finger_on(self) -> bool:
+        """Whether a finger lies there."""
+        return self._finger is not None
+
+    def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
+        """Let a fault of simulators.transports.faults strike."""
+        self.faults.inject(name, times=times, **params)
+
+    def clear_faults(self) -> None:
+        """Forget every waiting fault; a finger that was stuck leaves."""
+        self.faults.clear()
+        with self._lock:
+            if self._stuck:
+                self._finger, self._stuck = None, False
+
+    # The plug
+
+    def attach(self, wire: UsbWire, _now: float) -> None:
+        """Plugged in."""
+        self._wire = wire
+
+    def detach(self) -> None:
+        """Unplugged."""
+        self._wire = None
+
+    def control(self, _setup: Setup, _data: bytes) -> bytes:
+        """It has no requests of its own."""
+        raise Stall
+
+    def asked(self, _endpoint: int, _length: int) -> None:
+        """It sends when it was told to, not when it is asked."""
+
+    def received(self, endpoint: int, data: bytes) -> None:
+        """Obey one message; what is none, or an order that is not known, is not answered."""
+        wire = self._wire
+        if wire is None or endpoint != OUT or not _is_sound(data):
+            return
+        with self._lock:
+            self.commands[data[1]] += 1
+            obey = self._answers.get(data[1])
+            answers = obey(data[2]) if obey else []
+        for answer in answers:
+            wire.send(IN, answer, ANSWER_S)
+
+    def _check(self, sequence: int) -> list[bytes]:
+        level = TOUCHED if self._finger is not None else BARE
+        return [status(sequence, level)]
+
+    def _capture(self, sequence: int) -> list[bytes]:
+        pixels = self._finger if self._finger is not None else bytes([0xE5]) * (WIDTH * HEIGHT)
+        if self.faults.strikes("capture_fail"):
+            return [reply(sequence, 3)]
+        return [reply(sequence, 3), *image_messages(pixels)]
+
+
+def _is_sound(data: bytes) -> bool:
+    return len(data) >= 8 and data[0] == START and int.from_bytes(data[4:6], "little") == len(data)
+
+
+_: type[UsbModel] = Nb1010Model

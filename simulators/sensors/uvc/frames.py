@@ -1,0 +1,66 @@
+"""The frames that a simulated camera sends, as the bytes of its format."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from simulators.sensors.uvc.descriptors import TICKS_PER_S
+
+NUMBER_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What was committed to."""
+
+    kind: str
+    width: int
+    height: int
+    interval: int  # 100 ns
+
+    @property
+    def seconds(self) -> float:
+        """From one frame to the next."""
+        return self.interval / TICKS_PER_S
+
+
+Source = Callable[[int, Mode], bytes]
+"""(number of the frame since the stream began, mode) -> its bytes as they go out (MJPEG: a JPEG file)."""
+
+
+def numbered(number: int, mode: Mode) -> bytes:
+    """Grey stripes that move; the first eight bytes of a frame are its number. There is none for MJPEG."""
+    row = bytes((column + 8 * number) & 0xFF for column in range(mode.width))
+    return number.to_bytes(NUMBER_BYTES, "little") + encode(mode.kind, row * mode.height)[NUMBER_BYTES:]
+
+
+def looping(frames: Sequence[bytes]) -> Source:
+    """The same frames again and again."""
+    return lambda number, _mode: frames[number % len(frames)]
+
+
+def encode(kind: str, grey: bytes) -> bytes:
+    """Grey pixels as a format sends them. ValueError: MJPEG, which needs an encoder."""
+    if kind == "mjpeg":
+        raise ValueError("a camera that sends MJPEG is to be given JPEG files")
+    if kind == "nv12":
+        return grey + b"\x80" * (len(grey) // 2)
+    if kind not in _WIDE:
+        return grey
+    low, high = _WIDE[kind]
+    words = bytearray(2 * len(grey))
+    words[0::2], words[1::2] = grey.translate(low), grey.translate(high)
+    return bytes(words)
+
+
+def _word_tables(bits: int) -> tuple[bytes, bytes]:
+    """Grey level -> low and high byte of a word with `bits` of them used, over the full range."""
+    words = [level << (bits - 8) | level >> (16 - bits) for level in range(256)]
+    return bytes(word & 0xFF for word in words), bytes(word >> 8 for word in words)
+
+
+_WIDE = {
+    "y10": _word_tables(10),
+    "y12": _word_tables(12),
+    "y16": _word_tables(16),
+    "yuy2": (bytes(range(256)), b"\x80" * 256),
+}

@@ -1,0 +1,1 @@
+"""What the wires of simulated sensors share: faults, time and remote control."""

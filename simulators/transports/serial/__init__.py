@@ -1,0 +1,1 @@
+"""The serial wire of a simulated sensor: UART timing and pseudo-terminal."""

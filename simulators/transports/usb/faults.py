@@ -1,0 +1,72 @@
+"""The faults (transports/faults.py) that any USB device can have: they strike transfers, whatever is in them."""
+
+from simulators.transports.faults import ANYWHERE, SPOILS, Params
+from simulators.transports.usb.device import UsbModel
+
+USB_FAULTS = (
+    "drop", "double", "flip", "garbage", "late", "short", "long", "silent", "stall", "lost", "duplicate", "slow",
+    "wrong_device",
+)  # fmt: skip
+LARGE = 4096  # bytes: a transfer from this size on is an image or a good part of one
+SPOILING = ("drop", "double", "flip", "garbage")  # faults that change the bytes of a transfer
+SMALL_CHANCE = 0.125  # that a fault without a place strikes a smaller transfer: an image may be made of many
+
+
+class WireFaults:
+    """The faults (transports/faults.py) that any USB device can have."""
+
+    def __init__(self, model: UsbModel) -> None:
+        self._faults = model.faults
+        self._passed: dict[str, int] = {}  # transfers that a fault with packet=N has let pass
+
+    def silent(self) -> bool:
+        """Whether the device hears nothing and says nothing."""
+        return self._faults.peek("silent") is not None and self._faults.strikes("silent")
+
+    def wrong_device(self) -> bool:
+        """Whether another device is behind the id."""
+        return self._faults.strikes("wrong_device")
+
+    def stalls(self, bulk: bool) -> bool:  # noqa: FBT001 - one of two kinds of endpoint
+        """Whether the transfer now begun is refused."""
+        return self._strike("stall", LARGE, bulk=bulk) is not None
+
+    def delay(self, *, bulk: bool) -> float:
+        """Seconds that the transfer comes late."""
+        late = self._strike("late", LARGE, bulk=bulk)
+        slow = self._faults.take("slow")
+        return sum(float(params["seconds"]) for params in (late, slow) if params)
+
+    def spoil(self, data: bytes, *, bulk: bool) -> list[bytes]:
+        """The transfers that really go out in place of one."""
+        if self._faults.strikes("wrong_device"):
+            return [self._faults.random.randbytes(len(data))]
+        if self._strike("lost", len(data), bulk=bulk):
+            return []
+        for name in SPOILING:
+            if params := self._strike(name, len(data), bulk=bulk):
+                data = SPOILS[name](data, 0, self._faults.random, params)
+        if bulk:
+            data = self._resize(data)
+        return [data] * (2 if self._strike("duplicate", len(data), bulk=bulk) else 1)
+
+    def _resize(self, data: bytes) -> bytes:
+        if params := self._strike("short", len(data)):
+            data = data[: max(len(data) - int(params["bytes"]), 0)]
+        if params := self._strike("long", len(data)):
+            data += self._faults.random.randbytes(int(params["bytes"]))
+        return data
+
+    def _strike(self, name: str, size: int, *, bulk: bool | None = None) -> Params | None:
+        """The parameters of a fault that strikes this transfer: the one that it names, or chance."""
+        where = {} if bulk is None else {"at": "data" if bulk else "answer"}
+        params = self._faults.peek(name, **where)
+        if params is None:
+            return None
+        wanted = int(params.get("packet", ANYWHERE))
+        if wanted == ANYWHERE:
+            strikes = size >= LARGE or bulk is False or self._faults.random.random() < SMALL_CHANCE
+        else:
+            strikes = self._passed.get(name, 0) >= wanted
+            self._passed[name] = 0 if strikes else self._passed.get(name, 0) + 1
+        return self._faults.take(name, **where) if strikes else None

@@ -1,0 +1,384 @@
+"""Simulated USB devices under the real libusb of a child process, by umockdev (Linux; no root, no kernel module).
+
+    umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev MODULE:FUNCTION [--control PATH] -- COMMAND
+    ...
+
+MODULE:FUNCTION makes a Bench: the devices, and orders for the control socket beside those of cable and faults
+(simulators/transports/remote.py speaks to it). Ends with the exit status of COMMAND.
+
+Debian's Python runs this, not that of a virtual environment: umockdev's bindings (packages umockdev,
+gir1.2-umockdev-1.0, python3-gi) are only there. Nothing else but the standard library is used. The child's system
+calls on the file of a device arrive here as orders to the usbfs of the kernel (usbfs.py).
+"""
+
+import argparse
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulators.transports.faults import Value
+from simulators.transports.remote import Answer, RemoteControl
+from simulators.transports.ticker import Ticker
+from simulators.transports.usb.plugged import Bench, Device
+from simulators.transports.usb.port import UsbPort
+from simulators.transports.usb.standard import device_descriptor
+from simulators.transports.usb.usbfs import Usbfs
+
+if TYPE_CHECKING:
+    GLib: Any
+    UMockdev: Any
+else:
+    import gi
+
+    gi.require_version("UMockdev", "1.0")
+    from gi.repository import GLib, UMockdev
+
+CONTROLLER = "/devices/pci0000:00/0000:00:14.0/usb1"
+FIRST_ADDRESS, LAST_ADDRESS = 2, 127  # as Linux gives them
+
+# The root hub: programs that name a device by its ports (libgusb, and so libfprint) look for it.
+ROOT_HUB = f"""\
+P: {CONTROLLER}
+N: bus/usb/001/001=12010002090001406B1D020000060302010109021900010100E0000904000001090000000705810304000C
+E: SUBSYSTEM=usb
+E: DEVTYPE=usb_device
+E: DEVNAME=/dev/bus/usb/001/001
+E: BUSNUM=001
+E: DEVNUM=001
+E: MAJOR=189
+E: MINOR=0
+E: PRODUCT=1d6b/2/600
+A: bConfigurationValue=1\\n
+A: bDeviceClass=09\\n
+A: bNumConfigurations=1\\n
+A: bNumInterfaces= 1\\n
+A: bcdDevice=0600\\n
+A: busnum=1\\n
+A: devnum=1\\n
+A: devpath=0\\n
+A: idProduct=0002\\n
+A: idVendor=1d6b\\n
+A: maxchild=15\\n
+A: speed=480\\n
+H: descriptors=12010002090001406B1D020000060302010109021900010100E0000904000001090000000705810304000C
+
+"""
+NOT_THERE, NOT_TO_BE_RUN = 127, 126  # as shells say it
+ORDER_S = 5.0  # an order to the loop that takes longer is a bug
+SPEEDS = {"low": "1.5", "full": "12", "high": "480", "super": "5000"}  # as sysfs writes them
+
+
+class Loop:
+    """GLib's loop in the main thread, and actions handed to it by others."""
+
+    def __init__(self) -> None:
+        self._loop = GLib.MainLoop()
+
+    def run(self) -> None:
+        """Until stop()."""
+        self._loop.run()
+
+    def stop(self) -> None:
+        """End run()."""
+        GLib.idle_add(self._loop.quit)
+
+    def soon(self, action: Callable[[], None]) -> None:
+        """Do it in the loop's thread."""
+        GLib.idle_add(_once, action)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do it in the loop's thread, later."""
+        GLib.timeout_add(max(1, round(1000 * seconds)), _once, action)
+
+    def order(self, action: Callable[[], None]) -> None:
+        """Do it in the loop's thread and wait until it is done."""
+        done = threading.Event()
+
+        def act() -> None:
+            action()
+            done.set()
+
+        self.soon(act)
+        if not done.wait(ORDER_S):
+            raise RuntimeError("the simulated machine does not obey any more")
+
+
+def _once(action: Callable[[], None]) -> bool:
+    action()
+    return False  # to GLib: not again
+
+
+class Handler(UMockdev.IoctlBase):  # type: ignore[misc]
+    """The usbfs file of one time that a device was plugged in."""
+
+    def __init__(self, usbfs: Usbfs) -> None:
+        super().__init__()
+        self._usbfs = usbfs
+
+    def do_handle_ioctl(self, client: Any) -> bool:  # noqa: ANN401 - of gi
+        """One system call of the child; it is answered when the reply is there."""
+        self._usbfs.handle(client, client.get_request(), client.get_arg(), client.complete)
+        return True
+
+    def do_client_vanished(self, client: Any) -> None:  # noqa: ANN401 - of gi
+        """The child has closed the file."""
+        self._usbfs.closed(client)
+
+
+class Cable:
+    """One device of the simulated machine: plugged into a socket, or beside it on the desk."""
+
+    def __init__(self, testbed: Any, loop: Loop, ticker: Ticker, device: Device, machine: "Machine") -> None:  # noqa: ANN401 - of gi
+        self.device = device
+        self.port = UsbPort(
+            device.model,
+            time.monotonic,
+            ticker.later,
+            bytes_per_s=device.bytes_per_s,
+            on_unplug=lambda: loop.soon(self._vanish),
+        )
+        self._testbed = testbed
+        self._loop = loop
+        self._machine = machine
+        self._at = device.port
+        self._handlers: list[Handler] = []  # those of the past too: the child may still hold their files
+        self._node = ""
+        self.address = 0  # 0: not plugged in
+
+    @property
+    def _path(self) -> str:
+        return f"{CONTROLLER}/{self._at}"
+
+    def occupies(self, port: str) -> bool:
+        """Whether the device is plugged in there."""
+        return self.port.plugged and self._at == port
+
+    def plug(self, at: str) -> None:
+        """In the loop's thread: the device appears, at an address of its own."""
+        if self.port.plugged:
+            return
+        self._vanish()
+        self._at = at
+        self.port.plug()
+        address = self.address = self._machine.next_address()
+        self._node = f"/dev/bus/usb/001/{address:03d}"
+        self._testbed.add_from_string(self._describe(address))
+        handler = Handler(Usbfs(self.port, self.device.model.description.configuration, self._loop))
+        self._handlers.append(handler)
+        self._testbed.attach_ioctl(self._node, handler)
+        self._testbed.uevent(f"/sys{self._path}", "add")
+
+    def _vanish(self) -> None:
+        """In the loop's thread: the device is gone for all who look."""
+        if self._node and not self.port.plugged:
+            self._testbed.uevent(f"/sys{self._path}", "remove")
+            self._testbed.remove_device(f"/sys{self._path}")
+            self._testbed.detach_ioctl(self._node)
+            (Path(self._testbed.get_root_dir()) / self._node.lstrip("/")).unlink(missing_ok=True)
+            self._node = ""
+            self.address = 0
+
+    def _describe(self, address: int) -> str:
+        about = self.device.model.description
+        configuration = about.configuration
+        blob = (device_descriptor(about) + configuration).hex().upper()
+        attributes = {
+            "bConfigurationValue": "1",
+            "bDeviceClass": f"{about.device_class[0]:02x}",
+            "bNumConfigurations": "1",
+            "bNumInterfaces": f" {configuration[4]}",
+            "bcdDevice": f"{about.bcd_device:04x}",
+            "busnum": "1",
+            "devnum": str(address),
+            "devpath": self._at.partition("-")[2],
+            "idProduct": f"{about.product:04x}",
+            "idVendor": f"{about.vendor:04x}",
+            "manufacturer": about.manufacturer,
+            "product": about.name,
+            "serial": about.serial,
+            "speed": SPEEDS[about.speed],
+        }
+        return "\n".join(
+            [
+                f"P: {self._path}",
+                f"N: {self._node.removeprefix('/dev/')}={blob}",
+                "E: SUBSYSTEM=usb",
+                "E: DEVTYPE=usb_device",
+                f"E: DEVNAME={self._node}",
+                "E: BUSNUM=001",
+                f"E: DEVNUM={address:03d}",
+                "E: MAJOR=189",
+                f"E: MINOR={address - 1}",
+                f"E: ID_VENDOR_ID={about.vendor:04x}",
+                f"E: ID_MODEL_ID={about.product:04x}",
+                f"E: PRODUCT={about.vendor:x}/{about.product:x}/{about.bcd_device:x}",
+                *(f"A: {name}={value}" for name, value in attributes.items() if value),
+                f"H: descriptors={blob}",
+                "",
+                "",
+            ]
+        )
+
+
+class Machine:
+    """A machine with devices plugged in, and the orders that its control socket takes."""
+
+    def __init__(self, bench: Bench, loop: Loop, ticker: Ticker) -> None:
+        self._loop = loop
+        self._testbed = UMockdev.Testbed.new()
+        self._testbed.add_from_string(ROOT_HUB)
+        self._address = FIRST_ADDRESS - 1
+        self._bench = bench
+        self._cables = {device.port: Cable(self._testbed, loop, ticker, device, self) for device in bench.devices}
+
+    def next_address(self) -> int:
+        """Each plugging in gets another address that nobody has, as on a real machine."""
+        taken = {cable.address for cable in self._cables.values()}
+        while True:
+            self._address = self._address + 1 if self._address < LAST_ADDRESS else FIRST_ADDRESS
+            if self._address not in taken:
+                return self._address
+
+    def plug_all(self) -> None:
+        """In the loop's thread, or before it runs."""
+        for cable in self._cables.values():
+            cable.plug(cable.device.port)
+
+    def orders(self) -> dict[str, Callable[..., Answer | None]]:
+        """What can be ordered from outside."""
+        cable: dict[str, Callable[..., Answer | None]] = {
+            "fault": self._fault,
+            "faults": self._faults,
+            "clear": self._clear,
+            "unplug": self._unplug,
+            "replug": self._replug,
+            "status": self._status,
+        }
+        return {**cable, **self._bench.orders}
+
+    def _cable(self, port: str | None) -> Cable:
+        if port is None:
+            return next(iter(self._cables.values()))
+        if port not in self._cables:
+            raise ValueError(f"there is no port {port!r}; there are: {', '.join(self._cables)}")
+        return self._cables[port]
+
+    def _fault(
+        self, name: str, times: int | None = None, params: dict[str, Value] | None = None, port: str | None = None
+    ) -> None:
+        cable = self._cable(port)
+        cable.device.model.faults.inject(name, times=times, **(params or {}))
+        cable.port.notice_faults()
+        self._loop.order(lambda: None)  # what pulling the cable put into the loop is done
+
+    def _faults(self, port: str | None = None) -> Answer:
+        return {"has": self._cable(port).device.model.faults.has}
+
+    def _clear(self, port: str | None = None) -> None:
+        self._cable(port).device.model.faults.clear()
+
+    def _unplug(self, after: int = 0, port: str | None = None) -> None:
+        cable = self._cable(port)
+        cable.port.unplug_after(after)
+        self._loop.order(lambda: None)  # what pulling the cable put into the loop is done
+
+    def _replug(self, port: str | None = None, to: str | None = None) -> None:
+        """Put the device that belongs to `port` back there, or into the free socket `to`."""
+        cable = self._cable(port)
+        at = to or cable.device.port
+        if any(other.occupies(at) for other in self._cables.values() if other is not cable):
+            raise ValueError(f"another device is plugged into {at}")
+        self._loop.order(lambda: cable.plug(at))
+
+    def _status(self, port: str | None = None) -> Answer:
+        cable = self._cable(port)
+        return {
+            "port": cable.device.port,
+            "plugged": cable.port.plugged,
+            "bytes_sent": cable.port.bytes_sent,
+            "faults": cable.device.model.faults.waiting(),
+        }
+
+
+def make_bench(target: str) -> Bench:
+    """Call the MODULE:FUNCTION that makes the devices."""
+    module, _, function = target.partition(":")
+    bench = getattr(importlib.import_module(module), function)()
+    if not isinstance(bench, Bench):
+        raise TypeError(f"{target} makes {type(bench).__name__}, not a Bench")
+    return bench
+
+
+class Child:
+    """The command that runs on the machine, in a thread: the main one has the loop."""
+
+    def __init__(self, command: Sequence[str], loop: Loop) -> None:
+        self._command = command
+        self._loop = loop
+        self._process: subprocess.Popen[bytes] | None = None
+        self._over = False
+        self.status = 1
+
+    def run(self) -> None:
+        """To its end, and that of the loop."""
+        try:
+            self._process = subprocess.Popen(self._command)
+            if self._over:
+                self._process.terminate()
+            self.status = self._process.wait()
+        except OSError as error:
+            self.status = NOT_THERE if isinstance(error, FileNotFoundError) else NOT_TO_BE_RUN
+            print(f"{self._command[0]}: {error.strerror}", file=sys.stderr)
+        finally:
+            self._loop.stop()
+
+    def terminate(self, *_signal: object) -> None:
+        """It ends with us, also when it is just being started."""
+        self._over = True
+        if self._process is not None:
+            self._process.terminate()
+
+
+def run(bench: Bench, control: Path | None, command: Sequence[str]) -> int:
+    """Run `command` on the simulated machine; its exit status."""
+    loop, ticker = Loop(), Ticker()
+    machine = Machine(bench, loop, ticker)
+    machine.plug_all()
+    child = Child(command, loop)
+    signal.signal(signal.SIGINT, lambda *_: None)  # the terminal has told the child too
+    signal.signal(signal.SIGTERM, child.terminate)
+    with ExitStack() as stack:
+        stack.callback(ticker.close)
+        if control is not None:
+            stack.enter_context(RemoteControl(control, machine.orders()))
+        thread = threading.Thread(target=child.run, name="child")
+        thread.start()
+        loop.run()
+        thread.join()
+    return child.status if child.status >= 0 else 128 - child.status
+
+
+def main() -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "bench", metavar="MODULE:FUNCTION", help="makes the devices (a simulators.transports.usb.plugged.Bench)"
+    )
+    parser.add_argument("--control", type=Path, help="where to take orders: a Unix socket")
+    parser.add_argument("command", nargs="+", help="what runs on the simulated machine, behind --")
+    asked = parser.parse_args()
+    if "UMOCKDEV_DIR" not in os.environ and "umockdev" not in os.environ.get("LD_PRELOAD", ""):
+        parser.error("run this under umockdev-wrapper (Debian package umockdev)")
+    return run(make_bench(asked.bench), asked.control, asked.command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
