@@ -39,7 +39,7 @@ bench: setup
 
 # Ten minutes or so each; make test runs a short seed of every drill.
 $(addprefix drill-,$(DRILLS)): drill-%: setup
-	$(BIN)/python -m tests.drills.$*
+	$(BIN)/python -m tests.whole.drills.$*
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The contract that every driver keeps; tests/test_sensors.py runs it for every row of SENSORS."""
+"""The contract that every driver keeps; tests/drivers/test_sensor.py runs it for every row of SENSORS."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable

@@ -1,7 +1,7 @@
 """What a calibration remembers of the scores that it was fitted to: those of a few synthetic people.
 
 A calibration says nothing of scores that come about in another way. Whoever changes how samples are made into templates
-or compared must fit it anew, and tests/test_calibration.py notices when that was forgotten.
+or compared must fit it anew, and tests/models/test_calibration.py notices when that was forgotten.
 """
 
 from collections.abc import Callable

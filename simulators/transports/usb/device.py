@@ -2,7 +2,7 @@
 
     a model (one file a device)
       <-> UsbPort (port.py): queues, halts, standard requests, faults of the wire
-      <-> a binding: usbip.py (TCP), umockdev.py (the real libusb), a test's virtual link
+      <-> a binding: usbip.py (TCP), tests/rigs/umockdev.py (the real libusb), a test's virtual link
 
 Standard library only: Debian's own Python runs it too.
 """

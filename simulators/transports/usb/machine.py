@@ -1,6 +1,6 @@
 """A program on a simulated machine: behind its libusb are simulated devices, and nothing else of USB is there.
 
-Debian's Python runs the machine (umockdev.py); this is what starts it from any other Python.
+Debian's Python runs the machine (tests/rigs/umockdev.py); this is what starts it from any other Python.
 """
 
 import os
@@ -24,9 +24,11 @@ PACKAGES = "umockdev gir1.2-umockdev-1.0 python3-gi libusb-1.0-0"
 START_S = 20.0  # on a machine that has a lot to do
 
 # Isolated, so that nothing in the caller's folder stands in for a module; our packages come last for the same reason.
-RUN = "import sys; sys.path.append(sys.argv.pop(1)); from simulators.transports.usb.umockdev import main; sys.exit(main())"
 START = (
-    RUN,
+    (
+        "import sys; sys.path.append(sys.argv.pop(1)); "
+        "from simulators.transports.usb import umockdev; sys.exit(umockdev.main())"
+    ),
     str(Path(__file__).parents[3]),
 )
 PROBE = "import gi; gi.require_version('UMockdev', '1.0'); from gi.repository import UMockdev"

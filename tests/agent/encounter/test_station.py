@@ -1,0 +1,263 @@
+"""A station's thread: it serves requests, reopens a device that is unwell, and stops when told."""
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from agent import station as station_module
+from agent.config import Step
+from agent.event import SensorState
+from agent.station import SLICE_S, Station, Unwatched, Watching
+from agent.viewer import AWAY_S, DAMAGED_S, IN_VIEW, Viewer
+from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
+from drivers.sample import Position, Sample
+from drivers.sensor import Sensor
+from tests.rigs.scripted_camera import DAMAGED, EMPTY, FAIR, GOOD, PERIOD_S, POOR, ScriptedCamera, Seen, times
+from tests.rigs.scripted_sensor import ScriptedSensor
+
+STEP = Step(sensor="finger", position=Position.RIGHT_INDEX)
+IMAGE = np.full((288, 256), 200, np.uint8)
+SOON = 5.0
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(station_module, "BACKOFF_S", {LinkLost: (0.01, 0.02), ProtocolError: (0.01, 0.02)})
+
+
+class States:
+    """What the station tells, in order."""
+
+    def __init__(self) -> None:
+        self.heard: queue.SimpleQueue[SensorState] = queue.SimpleQueue()
+
+    def __call__(self, _: str, state: SensorState) -> None:
+        self.heard.put(state)
+
+    def until(self, state: str) -> list[SensorState]:
+        told = [self.heard.get(timeout=SOON)]
+        while told[-1].state != state:
+            told.append(self.heard.get(timeout=SOON))
+        return told
+
+    def wait_for(self, state: str) -> SensorState:
+        return self.until(state)[-1]
+
+
+@contextmanager
+def running(
+    sensor: Sensor,
+    states: States | None = None,
+    watching: Watching | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Station]:
+    crashes: list[BaseException] = []
+    station = Station(
+        "finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error), watching, clock
+    )
+    station.start()
+    try:
+        yield station
+    finally:
+        assert station.stop()
+        assert not crashes
+
+
+def result(future: "Future[Sample]") -> Sample:
+    return future.result(timeout=SOON)
+
+
+def test_a_request_yields_the_sample_of_its_position() -> None:
+    with running(ScriptedSensor([IMAGE])) as station:
+        assert result(station.capture(STEP, 1)).position is Position.RIGHT_INDEX
+
+
+def test_a_retry_reaches_who_asked() -> None:
+    with running(ScriptedSensor([CaptureRetry(Retry.MOVED)])) as station, pytest.raises(CaptureRetry, match="moved"):
+        result(station.capture(STEP, 1))
+
+
+def test_nobody_within_the_time_is_a_retry() -> None:
+    with running(ScriptedSensor()) as station, pytest.raises(CaptureRetry, match="nothing_presented"):
+        result(station.capture(STEP, 0.05))
+
+
+def test_a_lost_link_is_reopened_and_the_request_goes_on() -> None:
+    sensor, states = ScriptedSensor([LinkLost("gone"), IMAGE], [None, LinkLost("gone"), None]), States()
+    with running(sensor, states) as station:
+        assert result(station.capture(STEP, SOON)).image.shape == (288, 256)
+        states.wait_for("ready")
+        assert states.wait_for("fault").detail == "gone"
+        states.wait_for("ready")
+    assert sensor.opened == 2
+
+
+def test_a_device_that_does_not_come_back_in_time_ends_the_request_with_its_error() -> None:
+    sensor = ScriptedSensor([], [ProtocolError("nonsense") for _ in range(1000)])
+    with running(sensor) as station, pytest.raises(ProtocolError):
+        result(station.capture(STEP, 0.05))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_device_that_is_plugged_in_is_tried_at_once(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:  # noqa: FBT001
+    monkeypatch.setattr(station_module, "BACKOFF_S", {ProtocolError: (3600.0, 3600.0)})
+    states = States()
+    with running(ScriptedSensor([IMAGE], opens=[ProtocolError("nonsense")]), states) as station:
+        states.wait_for("fault")
+        future = station.capture(STEP, None) if asked else None
+        station.retry_now()
+        states.wait_for("ready")
+        assert future is None or result(future).position is STEP.position
+
+
+def test_a_fault_is_told_once_however_often_opening_fails() -> None:
+    sensor, states = ScriptedSensor([], [LinkLost("gone")] * 5), States()
+    with running(sensor, states):
+        assert [told.state for told in states.until("ready")] == ["closed", "fault", "ready"]
+
+
+def test_first_failure_is_a_warning_repeats_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    sensor, states = ScriptedSensor([], [LinkLost("gone")] * 4), States()
+    with caplog.at_level("DEBUG", "agent.station"), running(sensor, states):
+        states.wait_for("ready")
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["WARNING", "DEBUG", "DEBUG", "DEBUG", "INFO"]
+
+
+def test_a_cancelled_request_frees_the_station_for_the_next() -> None:
+    sensor = ScriptedSensor()
+    with running(sensor) as station:
+        waiting = station.capture(STEP, None)
+        assert waiting.cancel()
+        station.interrupt()
+        following = station.capture(STEP, SOON)
+        sensor.play(IMAGE)
+        assert result(following).position is Position.RIGHT_INDEX
+
+
+def test_a_cancel_that_nobody_asked_for_does_not_lose_the_request() -> None:
+    sensor = ScriptedSensor([Cancelled(), IMAGE])
+    with running(sensor) as station:
+        assert result(station.capture(STEP, SOON)).position is Position.RIGHT_INDEX
+
+
+class Audience(Unwatched):
+    """Wants to be tended a few times, then no more, and notes what it is told."""
+
+    def __init__(self, *pauses: float) -> None:
+        self._pauses = list(pauses)
+        self.enough = threading.Event()
+        self.expected: list[float] = []
+
+    def expect(self, left: float) -> None:
+        self.expected.append(left)
+
+    def tend(self) -> float | None:  # type: ignore[override]  # what it stands in for never wants to be
+        if not self._pauses:
+            self.enough.set()
+            return None
+        return self._pauses.pop(0)
+
+
+def test_a_sensor_is_tended_while_nothing_is_asked_until_it_has_enough() -> None:
+    audience = Audience(0.01, 0.02, 0.01)
+    with running(ScriptedSensor(), watching=audience):
+        assert audience.enough.wait(SOON)
+
+
+def test_a_sensor_that_watches_knows_how_long_the_request_lasts_beyond_the_slice() -> None:
+    audience, slices = Audience(), [CaptureRetry(Retry.NOTHING_PRESENTED)] * 2
+    with running(ScriptedSensor([*slices, IMAGE, IMAGE]), watching=audience, clock=lambda: 100.0) as station:
+        result(station.capture(STEP, 20.0))
+        result(station.capture(STEP, None))
+    assert audience.expected == [20.0, 20.0, 20.0, math.inf]
+
+
+def through_a_viewer(camera: ScriptedCamera) -> Viewer:
+    return Viewer(camera, camera.glance, guide=lambda *_: None, clock=lambda: camera.now, rest=camera.skip)
+
+
+@contextmanager
+def looking(*seen: Seen) -> Iterator[tuple[Station, ScriptedCamera]]:
+    """A station that looks through a viewer at a scripted camera; all three live by the camera's clock."""
+    camera = ScriptedCamera(*seen)
+    viewer = through_a_viewer(camera)
+    with running(viewer, watching=viewer, clock=lambda: camera.now) as station:
+        yield station, camera
+
+
+EYE = Step(sensor="camera", position=Position.RIGHT_EYE)
+
+
+def number(sample: Sample) -> int:
+    """Which frame it is."""
+    return int(sample.image[0, 0])
+
+
+def test_a_look_that_begins_at_the_end_of_a_slice_is_not_cut() -> None:
+    with looking(*times((SLICE_S - 0.3) / (PERIOD_S + DAMAGED_S), DAMAGED), *times(6, POOR), GOOD, POOR) as (
+        station,
+        camera,
+    ):
+        assert camera.quality(result(station.capture(EYE, 20.0))) is GOOD
+
+
+def test_a_poor_look_is_given_at_the_end_of_the_whole_request() -> None:
+    with looking(POOR) as (station, camera):
+        assert camera.quality(result(station.capture(EYE, 12.0))) is POOR
+        assert camera.now == pytest.approx(12.0, abs=2 * PERIOD_S)
+
+
+def test_a_still_thing_that_is_no_use_begins_nothing() -> None:
+    with looking(*times(150, POOR), GOOD) as (station, camera):
+        assert camera.quality(result(station.capture(EYE, None))) is GOOD
+        assert camera.now > 3 * SLICE_S
+
+
+def test_the_eye_that_was_accepted_is_tended_until_it_has_left() -> None:
+    with looking(*times(IN_VIEW, GOOD), *times(4, FAIR), *times(8, EMPTY), GOOD) as (station, camera):
+        result(station.capture(EYE, 20.0))
+        station.done_with()
+        assert camera.wait_for_capture(IN_VIEW + 4 + 2, SOON)
+        assert number(result(station.capture(EYE, 20.0))) > IN_VIEW + 4 + 4
+
+
+def test_the_eye_that_was_accepted_and_stays_is_told_of_soon() -> None:
+    with looking(GOOD) as (station, camera):
+        result(station.capture(EYE, 20.0))
+        station.done_with()
+        began = camera.now
+        with pytest.raises(CaptureRetry, match="look_away"):
+            result(station.capture(EYE, 20.0))
+        assert camera.now - began < AWAY_S + 2.0
+
+
+@pytest.mark.parametrize(
+    "sensor",
+    [ScriptedSensor(), ScriptedSensor([], [LinkLost("gone")] * 10_000), ScriptedSensor([LinkLost("gone")] * 100)],
+    ids=["waiting", "device gone", "device coming and going"],
+)
+def test_it_stops_in_every_state_and_gives_the_device_back(sensor: ScriptedSensor) -> None:
+    with running(sensor) as station:
+        station.capture(STEP, None)
+    assert not station.alive
+    assert sensor.closed >= 1
+
+
+def test_a_driver_that_breaks_its_contract_crashes_the_worker_with_its_reason() -> None:
+    crashes: queue.SimpleQueue[tuple[str, BaseException]] = queue.SimpleQueue()
+    station = Station(
+        "finger", "scripted", ScriptedSensor([ValueError("a bug")]), States(), lambda *crash: crashes.put(crash)
+    )
+    station.start()
+    station.capture(STEP, 1)
+    name, error = crashes.get(timeout=SOON)
+    assert (name, str(error)) == ("station finger", "a bug")
+    station.stop()

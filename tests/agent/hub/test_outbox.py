@@ -1,0 +1,611 @@
+"""The outbox keeps what put() has promised: through reopening, killing, full disks and every order of calls."""
+
+import errno
+import itertools
+import os
+import queue
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlite_utils import Database
+
+from agent.config import OutboxConfig
+from agent.errors import StoreError
+from agent.event import EventClass, StoredEvent, Tombstone
+from agent.outbox import ALL, EXPIRING, FEW_ROWS, MIGRATIONS, SHEDDABLE, Outbox
+from agent.reserve import SIZE, Reserve
+from agent.schema import StoreFull, open_store, reading, writing
+from tests.rigs.events import NOON, raw
+
+LEAD, HEALTH, ENCOUNTER, CAPTURE = EventClass.LEAD, EventClass.HEALTH, EventClass.ENCOUNTER, EventClass.CAPTURE
+SMALLEST = OutboxConfig(max_bytes=64 * 1024)
+
+
+@pytest.fixture(name="path")
+def _path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.db"
+
+
+@pytest.fixture(name="outbox")
+def _outbox(path: Path) -> Iterator[Outbox]:
+    with Outbox(path, "k1") as outbox:
+        yield outbox
+
+
+def everything(outbox: Outbox, event_class: EventClass) -> list[StoredEvent]:
+    return outbox.pending(event_class, 10**6)
+
+
+def sequences(outbox: Outbox, event_class: EventClass) -> list[int]:
+    return [stored.key.sequence for stored in everything(outbox, event_class)]
+
+
+def test_events_come_back_as_they_were_put_and_in_order(outbox: Outbox) -> None:
+    events = [raw(LEAD, bytes([n]) * n, f"e-{n}", NOON + timedelta(microseconds=n)) for n in range(5)]
+    keys = [outbox.put(event) for event in events]
+    assert [stored.event for stored in everything(outbox, LEAD)] == events
+    assert [stored.key for stored in everything(outbox, LEAD)] == keys
+    assert str(keys[2]) == f"k1/{outbox.epoch}/lead/3"
+
+
+def test_pending_begins_after_a_sequence_and_ends_at_the_limit(outbox: Outbox) -> None:
+    for _ in range(10):
+        outbox.put(raw(LEAD))
+    assert [stored.key.sequence for stored in outbox.pending(LEAD, 3, after=4)] == [5, 6, 7]
+
+
+def test_classes_are_numbered_apart(outbox: Outbox) -> None:
+    assert [outbox.put(raw(c)).sequence for c in (LEAD, HEALTH, LEAD, HEALTH, LEAD)] == [1, 1, 2, 2, 3]
+
+
+def test_forgetting_drops_what_was_acknowledged_and_keeps_counting(outbox: Outbox) -> None:
+    for _ in range(5):
+        outbox.put(raw(LEAD))
+    assert outbox.forget(outbox.epoch, LEAD, 3) == 3
+    assert sequences(outbox, LEAD) == [4, 5]
+    assert outbox.forget(outbox.epoch, LEAD, 5) == 2
+    assert outbox.put(raw(LEAD)).sequence == 6
+    assert (outbox.acknowledged()[LEAD], outbox.last()[LEAD], outbox.counts()[LEAD]) == (5, 6, 1)
+
+
+def test_an_acknowledgement_of_another_epoch_forgets_nothing(outbox: Outbox) -> None:
+    outbox.put(raw(LEAD))
+    assert outbox.forget("0" * 16, LEAD, 1) == 0
+    assert sequences(outbox, LEAD) == [1]
+
+
+def test_an_old_acknowledgement_forgets_nothing(outbox: Outbox) -> None:
+    for _ in range(3):
+        outbox.put(raw(LEAD))
+    outbox.forget(outbox.epoch, LEAD, 2)
+    assert outbox.forget(outbox.epoch, LEAD, 1) == 0
+    assert outbox.acknowledged()[LEAD] == 2
+
+
+def test_an_acknowledgement_beyond_the_end_is_an_error_in_the_log_and_forgets_nothing(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox.put(raw(LEAD))
+    assert outbox.forget(outbox.epoch, LEAD, 2) == 0
+    assert sequences(outbox, LEAD) == [1]
+    assert "old copy" in caplog.text
+
+
+def test_a_new_file_is_a_new_epoch_and_a_reopened_one_is_not(path: Path, tmp_path: Path) -> None:
+    with Outbox(path, "k1") as first, Outbox(path, "k1") as second, Outbox(tmp_path / "other.db", "k1") as other:
+        assert first.epoch == second.epoch != other.epoch
+
+
+def test_telemetry_expires_to_tombstones_that_keep_place_subject_and_time(outbox: Outbox) -> None:
+    outbox.put(raw(HEALTH, b"old", "h-1", NOON))
+    outbox.put(raw(HEALTH, b"new", "h-2", NOON + timedelta(days=5)))
+    assert outbox.expire(NOON + timedelta(days=7, seconds=1)) == 1
+    old, new = everything(outbox, HEALTH)
+    assert (old.tombstone, old.event) == (Tombstone.EXPIRED, raw(HEALTH, b"", "h-1", NOON))
+    assert (new.tombstone, new.event.body) == (None, b"new")
+    assert outbox.expire(NOON + timedelta(days=7, seconds=1)) == 0
+
+
+@pytest.mark.parametrize("event_class", sorted(set(EventClass) - set(EXPIRING)))
+def test_what_is_no_telemetry_never_expires(outbox: Outbox, event_class: EventClass) -> None:
+    outbox.put(raw(event_class, b"kept"))
+    assert outbox.expire(NOON + timedelta(days=36500)) == 0
+    assert everything(outbox, event_class)[0].event.body == b"kept"
+
+
+def test_over_its_limit_the_outbox_drops_telemetry_first_then_encounters_and_never_leads(path: Path) -> None:
+    with Outbox(path, "k1", SMALLEST) as outbox:
+        for _ in range(8):
+            for event_class in (HEALTH, ENCOUNTER, LEAD):
+                outbox.put(raw(event_class, b"x" * 1000))
+        for _ in range(45):
+            outbox.put(raw(LEAD, b"x" * 1000))
+        kept = {c: [s.tombstone for s in everything(outbox, c)] for c in (HEALTH, ENCOUNTER, LEAD)}
+        assert kept[HEALTH] == [Tombstone.SHED] * 8
+        assert kept[ENCOUNTER] == [Tombstone.SHED] * 8
+        assert kept[LEAD] == [None] * 53
+        assert sequences(outbox, HEALTH) == list(range(1, 9))
+
+
+def test_encounters_are_whole_as_long_as_dropping_telemetry_is_enough(path: Path) -> None:
+    with Outbox(path, "k1", OutboxConfig(max_bytes=256 * 1024)) as outbox:
+        for _ in range(150):
+            outbox.put(raw(HEALTH, b"x" * 1000))
+        for _ in range(90):
+            outbox.put(raw(ENCOUNTER, b"x" * 1000))
+        assert everything(outbox, HEALTH)[0].tombstone == Tombstone.SHED
+        assert {s.tombstone for s in everything(outbox, ENCOUNTER)} == {None}
+
+
+def test_on_a_full_disk_a_lead_takes_the_room_of_the_oldest_telemetry(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(path, "k1") as outbox:
+        for _ in range(16 * FEW_ROWS):
+            outbox.put(raw(HEALTH, b"x" * 500))
+        monkeypatch.setattr(Reserve, "allows_growth", False)
+        for _ in range(10):
+            outbox.put(raw(LEAD, b"x" * 5000))
+        bodies = [bool(s.event.body) for s in everything(outbox, HEALTH)]
+        assert bodies == sorted(bodies)
+        assert not bodies[0]
+        assert bodies[-1]
+        assert len(everything(outbox, LEAD)) == 10
+
+
+def test_on_a_full_disk_with_nothing_to_drop_put_says_so_and_keeps_what_was_durable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(path, "k1") as outbox:
+        for _ in range(20):
+            outbox.put(raw(LEAD, b"x" * 500))
+        monkeypatch.setattr(Reserve, "allows_growth", False)
+        with pytest.raises(StoreFull, match=r"outbox\.db: the disk is full"):
+            outbox.put(raw(LEAD, b"x" * 50_000))
+        kept = sequences(outbox, LEAD)
+        assert kept == list(range(1, 21))
+        assert outbox.last()[LEAD] == 20
+
+
+def test_on_a_full_disk_old_telemetry_expires_into_the_room_of_the_reserve(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(path, "k1") as outbox:
+        for _ in range(3 * FEW_ROWS + 1):
+            outbox.put(raw(HEALTH, b"x", time=NOON))
+        reserve = path.with_suffix(".reserve")
+        expire, tries = Outbox._expire, []
+
+        def full_until_the_reserve_is_gone(self: Outbox, before: datetime, limit: int = ALL) -> int:
+            tries.append(limit)
+            if reserve.exists():
+                raise StoreFull("outbox.db: the disk is full")
+            return expire(self, before, limit)
+
+        monkeypatch.setattr(Outbox, "_expire", full_until_the_reserve_is_gone)
+        assert outbox.expire(NOON + timedelta(days=8)) == 3 * FEW_ROWS + 1
+        assert tries == [ALL, *[FEW_ROWS] * 5]  # the last one finds nothing
+        assert {s.tombstone for s in everything(outbox, HEALTH)} == {Tombstone.EXPIRED}
+
+
+def test_a_reserve_whose_making_was_cut_short_is_not_held_and_made_whole_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "outbox.reserve"
+
+    def power_cut(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", power_cut)
+        with pytest.raises(SystemExit):
+            Reserve(path)
+    assert not path.exists()
+    Reserve(path)
+    assert path.stat().st_size == SIZE
+    assert [file.name for file in tmp_path.iterdir()] == ["outbox.reserve"]
+
+
+def test_a_disk_that_fills_up_while_the_reserve_is_made_keeps_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    Reserve(tmp_path / "outbox.reserve")
+    assert list(tmp_path.iterdir()) == []
+
+
+# A disk of its own, in a mount namespace that ends with the process. First others fill the disk, then we do.
+ON_A_SMALL_DISK = """
+import contextlib, errno, os, subprocess, sys
+from datetime import timedelta
+from pathlib import Path
+from agent.event import EventClass
+from agent.outbox import Outbox
+from agent.reserve import Reserve
+from agent.schema import StoreFull
+from tests.rigs.events import NOON, raw
+
+disk = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], check=True)
+with Outbox(disk / "outbox.db", "k1") as outbox, Outbox(disk / "outbox.db", "k1") as publishers:
+    for _ in range(2000):
+        outbox.put(raw(EventClass.HEALTH, b"x" * 900))
+    with contextlib.suppress(OSError), (disk / "somebody's log").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    assert os.statvfs(disk).f_bavail == 0
+    for _ in range(500):
+        outbox.put(raw(EventClass.LEAD, b"x" * 900))
+    try:
+        while True:
+            outbox.put(raw(EventClass.LEAD, b"x" * 900))
+    except StoreFull:
+        pass
+    last = outbox.last()
+    for event_class in (EventClass.LEAD, EventClass.HEALTH):
+        assert [s.key.sequence for s in outbox.pending(event_class, 10**6)] == list(range(1, last[event_class] + 1))
+    assert all(s.event.body for s in outbox.pending(EventClass.LEAD, 10**6))
+    assert publishers.forget(outbox.epoch, EventClass.LEAD, last[EventClass.LEAD]) == last[EventClass.LEAD]
+    for _ in range(500):
+        outbox.put(raw(EventClass.LEAD, b"x" * 900))
+    bodies = sum(bool(s.event.body) for s in publishers.pending(EventClass.HEALTH, 10**6))
+    assert publishers.expire(NOON + timedelta(days=8)) == bodies
+print("all well")
+"""
+UNSHARE = ["unshare", "--mount", "--map-root-user"]
+
+
+def can_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="no mount namespaces here: a small disk cannot be made")
+def test_a_really_full_disk_takes_leads_and_lets_go_of_them_again(tmp_path: Path) -> None:
+    drill = subprocess.run(
+        [*UNSHARE, sys.executable, "-c", ON_A_SMALL_DISK, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert drill.stdout == "all well\n", drill.stderr
+
+
+def test_every_commit_is_synced_and_forgotten_bodies_are_overwritten(outbox: Outbox, path: Path) -> None:
+    assert outbox._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert outbox._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    outbox.put(raw(LEAD, b"find me later"))
+    outbox.forget(outbox.epoch, LEAD, 1)
+    outbox.close()
+    assert b"find me later" not in path.read_bytes()
+
+
+def test_the_file_is_private_and_so_are_the_directories_made_for_it(outbox: Outbox, path: Path) -> None:
+    outbox.put(raw(LEAD))
+    files = [path, path.with_name("outbox.db-wal"), path.with_name("outbox.db-shm")]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_threads_with_a_handle_each_put_without_a_gap(path: Path) -> None:
+    Outbox(path, "k1").close()
+    given: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def put_some() -> None:
+        with Outbox(path, "k1") as outbox:
+            for _ in range(25):
+                given.put(outbox.put(raw(LEAD)).sequence)
+
+    threads = [threading.Thread(target=put_some) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(given.get() for _ in range(100)) == list(range(1, 101))
+
+
+def test_a_handle_refuses_another_thread(outbox: Outbox) -> None:
+    refused: list[Exception] = []
+
+    def use() -> None:
+        try:
+            outbox.put(raw(LEAD))
+        except sqlite3.ProgrammingError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert len(refused) == 1
+
+
+# -- killed while putting
+
+PUT_FOR_EVER = """
+import sys
+from pathlib import Path
+from agent.event import EventClass
+from agent.outbox import Outbox
+from tests.rigs.events import raw
+with Outbox(Path(sys.argv[1]), "k1") as outbox:
+    while True:
+        for event_class in (EventClass.LEAD, EventClass.HEALTH):
+            print(outbox.put(raw(event_class, b"x" * 700)).sequence, event_class, flush=True)
+"""
+
+
+def test_every_put_that_returned_survives_kill_9(path: Path) -> None:
+    promised: dict[str, int] = {}
+    for round_number in range(4):
+        with subprocess.Popen([sys.executable, "-c", PUT_FOR_EVER, path], stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            lines = list(itertools.islice(child.stdout, 20 + 7 * round_number))
+            child.send_signal(signal.SIGKILL)
+            lines += child.stdout.readlines()
+        promised |= {name: int(number) for number, name in (line.split() for line in lines if line.endswith("\n"))}
+        with Outbox(path, "k1") as outbox:
+            for event_class in (LEAD, HEALTH):
+                kept = sequences(outbox, event_class)
+                assert kept == list(range(1, len(kept) + 1))
+                assert len(kept) - promised[event_class] in (0, 1)  # one may be durable and not yet said so
+                assert all(len(stored.event.body) == 700 for stored in everything(outbox, event_class))
+
+
+# -- any order of calls
+
+
+@dataclass
+class Expected:
+    """What one class should hold."""
+
+    last: int = 0
+    acknowledged: int = 0
+    events: dict[int, tuple[bytes, datetime]] = field(default_factory=dict)
+    expired: set[int] = field(default_factory=set)
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """The outbox against a model of it, with every way to come back from a crash."""
+
+    config = OutboxConfig()
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="outbox-"))
+        self.generation = itertools.count()
+        self.path = self.folder / "0" / "outbox.db"
+        self.outbox = Outbox(self.path, "k1", self.config)
+        self.epoch = self.outbox.epoch
+        self.expected = {event_class: Expected() for event_class in EventClass}
+        self.now = NOON
+
+    def teardown(self) -> None:
+        self.outbox.close()
+        shutil.rmtree(self.folder)
+
+    @rule(event_class=st.sampled_from(EventClass), size=st.integers(0, 6000))
+    def put(self, event_class: EventClass, size: int) -> None:
+        model = self.expected[event_class]
+        model.last += 1
+        body = bytes([model.last % 251]) * size
+        key = self.outbox.put(raw(event_class, body, f"s-{model.last}", self.now))
+        assert (key.epoch, key.sequence) == (self.epoch, model.last)
+        model.events[model.last] = (body, self.now)
+
+    @rule(event_class=st.sampled_from(EventClass), part=st.floats(0, 1), epoch=st.sampled_from(["ours", "another"]))
+    def forget(self, event_class: EventClass, part: float, epoch: str) -> None:
+        model, ours = self.expected[event_class], epoch == "ours"
+        upto = round(model.last * part)
+        gone = max(0, upto - model.acknowledged) if ours else 0
+        assert self.outbox.forget(self.epoch if ours else "f" * 16, event_class, upto) == gone
+        if ours:
+            model.acknowledged = max(model.acknowledged, upto)
+            model.events = {n: kept for n, kept in model.events.items() if n > upto}
+
+    @rule(days=st.integers(0, 5))
+    def expire(self, days: int) -> None:
+        self.now += timedelta(days=days)
+        self.outbox.expire(self.now)
+        before = self.now - timedelta(seconds=self.config.telemetry_keep_s)
+        for event_class in EXPIRING:
+            model = self.expected[event_class]
+            model.expired |= {n for n, (_, time) in model.events.items() if time < before}
+
+    @rule()
+    def reopen(self) -> None:
+        self.outbox.close()
+        self.outbox = Outbox(self.path, "k1", self.config)
+
+    @rule()
+    def crash(self) -> None:
+        """What a killed process leaves: the files as they are, nothing closed."""
+        left = self.folder / str(next(self.generation) + 1) / "outbox.db"
+        left.parent.mkdir()
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.path}{suffix}", f"{left}{suffix}")
+        self.outbox.close()
+        self.path = left
+        self.outbox = Outbox(left, "k1", self.config)
+
+    @invariant()
+    def holds_what_was_put_and_not_forgotten(self) -> None:
+        assert self.outbox.epoch == self.epoch
+        for event_class, model in self.expected.items():
+            stored = everything(self.outbox, event_class)
+            assert [s.key.sequence for s in stored] == list(range(model.acknowledged + 1, model.last + 1))
+            assert self.outbox.counts()[event_class] == len(stored)
+            for s in stored:
+                self.check(s, model)
+
+    def check(self, stored: StoredEvent, model: Expected) -> None:
+        number = stored.key.sequence
+        body, time = model.events[number]
+        assert (stored.event.subject, stored.event.time) == (f"s-{number}", time)
+        assert stored.tombstone == (Tombstone.EXPIRED if number in model.expired else None)
+        assert stored.event.body == (b"" if stored.tombstone else body)
+
+
+class FullOutboxMachine(OutboxMachine):
+    """The same with hardly any room: what may be dropped is dropped, everything else is as before."""
+
+    config = SMALLEST
+
+    @precondition(lambda self: self.now < NOON + timedelta(days=3))
+    @rule()
+    def put_a_large_lead(self) -> None:
+        self.put(LEAD, 20_000)
+
+    def check(self, stored: StoredEvent, model: Expected) -> None:
+        if stored.tombstone is not Tombstone.SHED:
+            super().check(stored, model)
+            return
+        assert stored.key.event_class in SHEDDABLE
+        assert stored.event.body == b""
+        assert stored.event.subject == f"s-{stored.key.sequence}"
+        model.expired.discard(stored.key.sequence)  # dropped before it could expire
+        model.events[stored.key.sequence] = (b"", datetime.max.replace(tzinfo=NOON.tzinfo))
+
+
+BUDGET = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestAnyOrderOfCalls = OutboxMachine.TestCase
+TestAnyOrderOfCalls.settings = BUDGET
+TestAnyOrderOfCallsWithHardlyAnyRoom = FullOutboxMachine.TestCase
+TestAnyOrderOfCallsWithHardlyAnyRoom.settings = BUDGET
+
+
+# -- stores in general
+
+
+def test_a_store_is_upgraded_on_start_and_only_once(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    ran: list[str] = []
+
+    def first(db: Database) -> None:
+        ran.append("first")
+        db.execute("CREATE TABLE t (a)")
+
+    def second(db: Database) -> None:
+        ran.append("second")
+        db.execute("ALTER TABLE t ADD COLUMN b")
+
+    for migrations in ((first,), (first, second), (first, second)):
+        open_store(path, "things", migrations).close()
+    assert ran == ["first", "second"]
+
+
+def test_opening_a_store_that_is_up_to_date_writes_nothing_and_waits_for_no_writer(path: Path) -> None:
+    with Outbox(path, "k1") as outbox, closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        outbox.put(raw(LEAD))
+        log = path.with_name(path.name + "-wal")
+        before = log.read_bytes()
+        writer.execute("BEGIN IMMEDIATE")  # and does not end: opening would wait for 5 s, then raise
+        for _ in range(3):
+            with Outbox(path, "k1") as reader:
+                assert sequences(reader, LEAD) == [1]
+        assert log.read_bytes() == before
+        writer.execute("ROLLBACK")
+
+
+def test_a_failed_upgrade_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+
+    def first(db: Database) -> None:
+        db.execute("CREATE TABLE t (a)")
+
+    def broken(db: Database) -> None:
+        db.execute("INSERT INTO t VALUES (1)")
+        db.execute("CREATE TABLE t (a)")
+
+    open_store(path, "things", (first,)).close()
+    with pytest.raises(StoreError, match=r"store\.db"):
+        open_store(path, "things", (first, broken))
+    with closing(open_store(path, "things", (first,))) as db:
+        assert db.execute("SELECT count(*) FROM t").fetchone()[0] == 0
+
+
+def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    open_store(path, "outbox", (*MIGRATIONS, lambda _: None)).close()
+    with pytest.raises(StoreError, match="newer version"):
+        Outbox(path, "k1")
+
+
+def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "watchlist.db"
+    open_store(path, "watchlist", ()).close()
+    with pytest.raises(StoreError, match="holds the watchlist, not the outbox"):
+        Outbox(path, "k1")
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    with closing(Database(path)) as foreign:
+        foreign.table("notes").insert({"text": "mine"})
+    with pytest.raises(StoreError, match="another program"):
+        Outbox(path, "k1")
+    with closing(Database(path)) as foreign:
+        assert foreign.table_names() == ["notes"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"no database at all" * 100, "is not a database"), (b"SQLite format 3\0", "outbox.db")]
+)
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "outbox.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=says):
+        Outbox(path, "k1")
+
+
+def test_damage_found_later_is_a_store_error_too(path: Path) -> None:
+    with Outbox(path, "k1") as outbox:
+        for _ in range(200):
+            outbox.put(raw(LEAD, b"x" * 500))
+    content = bytearray(path.read_bytes())
+    content[8192:] = b"\xa5" * (len(content) - 8192)
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="damaged"), Outbox(path, "k1") as outbox:
+        everything(outbox, LEAD)
+
+
+def test_a_directory_in_place_of_the_file_is_a_store_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Outbox(tmp_path, "k1")
+
+
+def make_a_table_and_fail(db: Database) -> None:
+    with writing(db):
+        db.execute("CREATE TABLE t (a)")
+        raise ZeroDivisionError
+
+
+def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path) -> None:
+    with closing(open_store(tmp_path / "s.db", "things", ())) as db:
+        with pytest.raises(ZeroDivisionError):
+            make_a_table_and_fail(db)
+        with reading(db):
+            assert db.table_names() == ["store"]
+
+
+def test_a_store_locked_by_another_writer_is_a_store_error(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with closing(open_store(path, "things", ())) as db, closing(open_store(path, "things", ())) as other:
+        other.execute("PRAGMA busy_timeout = 10").fetchone()
+        with writing(db), pytest.raises(StoreError, match="locked by another process"), writing(other):
+            pass

@@ -1,0 +1,249 @@
+"""Keys come from where they should, others are refused by file name, and what is sealed opens only for the hub."""
+
+import base64
+import json
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey, OKPKey
+
+from agent.config import TlsConfig
+from agent.errors import ConfigError
+from agent.keys import CREDENTIAL, DEVELOPMENT_FILE, HubKey, KioskKey, load_hub_key, load_kiosk_key, tls_context
+from agent.sealing import seal
+from simulators.hub.keys import HubKeys, Unsealable
+from tests.agent.hub.test_link import Authority
+
+KIOSK = KioskKey(Ed25519PrivateKey.generate())
+OTHER_KIOSK = KioskKey(Ed25519PrivateKey.generate())
+HUBS: dict[str, HubKey] = {"X25519": OKPKey.generate_key("X25519"), "P-256": ECKey.generate_key("P-256")}
+OTHER_HUBS: dict[str, HubKey] = {"X25519": OKPKey.generate_key("X25519"), "P-256": ECKey.generate_key("P-256")}
+
+
+def pem(key: Ed25519PrivateKey, encryption: KeySerializationEncryption | None = None) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
+
+
+def jwk_file(folder: Path, content: object) -> Path:
+    path = folder / "hub.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+# -- the kiosk key
+
+
+def test_the_credential_of_systemd_comes_first(tmp_path: Path) -> None:
+    credential = Ed25519PrivateKey.generate()
+    (tmp_path / CREDENTIAL).write_bytes(pem(credential))
+    state = tmp_path / "state"
+    key = load_kiosk_key(state, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert key.key_id == KioskKey(credential).key_id
+    assert not state.exists()
+
+
+def test_without_one_a_development_key_is_made_once_private_and_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state"
+    first = load_kiosk_key(state, {})
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "development only" in caplog.text
+    assert stat.S_IMODE((state / DEVELOPMENT_FILE).stat().st_mode) == 0o600
+    assert load_kiosk_key(state, {}).key_id == first.key_id
+    assert [file.name for file in state.iterdir()] == [DEVELOPMENT_FILE]
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+def test_every_start_with_a_development_key_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, systemd: object
+) -> None:
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)} if systemd else {}
+    for start in (1, 2, 3):
+        load_kiosk_key(tmp_path / "state", environ)
+        assert [r.levelname for r in caplog.records] == ["WARNING"] * start
+    assert "development only" in caplog.records[-1].getMessage()
+    assert f"LoadCredential={CREDENTIAL}" in caplog.records[-1].getMessage()
+
+
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    load_kiosk_key(tmp_path, {})
+    (tmp_path / DEVELOPMENT_FILE).chmod(0o640)
+    with pytest.raises(ConfigError, match="others may read"):
+        load_kiosk_key(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not an unencrypted private key"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not an unencrypted private key"),
+        (pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"x")), "not an unencrypted private key"),
+        (
+            generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+            "not an Ed25519 key",
+        ),
+    ],
+    ids=["empty", "garbage", "encrypted", "rsa"],
+)
+def test_another_file_in_its_place_is_refused_and_not_quoted(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / CREDENTIAL).write_bytes(content)
+    with pytest.raises(ConfigError, match=says) as refusal:
+        load_kiosk_key(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert str(tmp_path / CREDENTIAL) in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_the_id_is_the_thumbprint_of_the_public_half_and_nothing_shows_the_private_one() -> None:
+    public = KIOSK.public()
+    assert "d" not in public
+    assert OKPKey.import_key(public).thumbprint() == KIOSK.key_id == public["kid"]
+    assert str(KIOSK.jwk.as_dict(private=True)["d"]) not in repr(KIOSK)
+
+
+# -- the hub's key
+
+
+@pytest.mark.parametrize("curve", HUBS)
+def test_the_hubs_public_key_is_read(tmp_path: Path, curve: str) -> None:
+    loaded = load_hub_key(jwk_file(tmp_path, HUBS[curve].as_dict(private=False)))
+    assert loaded.thumbprint() == HUBS[curve].thumbprint()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "is not a public key"),
+        ("[]", "is not a public key"),
+        ('{"kty":"OKP"}', "is not a public key"),
+        ('{"kty":"OKP","crv":"X25519","x":"AAAA"}', "is not a public key"),
+        (OKPKey.generate_key("Ed25519").as_dict(private=False), "is not a public key"),
+        (ECKey.generate_key("P-521").as_dict(private=False), "is not a public key"),
+        (HUBS["X25519"].as_dict(private=True), "private key, which must never be on a kiosk"),
+    ],
+)
+def test_another_key_in_its_place_is_refused(tmp_path: Path, content: object, says: str) -> None:
+    path = jwk_file(tmp_path, content)
+    with pytest.raises(ConfigError, match=says) as refusal:
+        load_hub_key(path)
+    assert str(path) in str(refusal.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"hub\.json: cannot be read"):
+        load_hub_key(tmp_path / "hub.json")
+
+
+# -- TLS
+
+
+def test_a_tls_context_demands_the_brokers_certificate_and_name(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca")
+    certificate, key = authority.issue("kiosk")
+    context = tls_context(TlsConfig(ca=authority.path, certificate=certificate, key=key))
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+@pytest.mark.parametrize("wrong", ["ca", "certificate", "key", "another's key", "encrypted key"])
+def test_unfit_tls_files_are_named(tmp_path: Path, wrong: str) -> None:
+    authority = Authority(tmp_path, "ca")
+    certificate, key = authority.issue("kiosk")
+    _, other_key = authority.issue("other")
+    (bad := tmp_path / "bad.pem").write_text("not PEM")
+    (sealed := tmp_path / "sealed.pem").write_bytes(
+        pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"secret"))
+    )
+    files = {"ca": authority.path, "certificate": certificate, "key": key}
+    files |= {
+        "ca": {"ca": bad},
+        "certificate": {"certificate": bad},
+        "key": {"key": bad},
+        "another's key": {"key": other_key},
+        "encrypted key": {"key": sealed},
+    }[wrong]
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        tls_context(TlsConfig(**files))
+
+
+# -- sealing
+
+
+@pytest.mark.parametrize("curve", HUBS)
+@settings(deadline=None, max_examples=25)
+@given(plaintext=st.binary(max_size=3000))
+def test_what_is_sealed_opens_for_the_hub_and_for_it_alone(curve: str, plaintext: bytes) -> None:
+    hub = HUBS[curve]
+    sealed = seal(plaintext, KIOSK, public_half(hub))
+    assert HubKeys(hub, [KIOSK.public()]).unseal(sealed) == plaintext
+    with pytest.raises(Unsealable):
+        HubKeys(OTHER_HUBS[curve], [KIOSK.public()]).unseal(sealed)
+
+
+def public_half(hub: HubKey) -> HubKey:
+    return type(hub).import_key(hub.as_dict(private=False))
+
+
+@settings(deadline=None, max_examples=100)
+@given(data=st.data())
+def test_any_changed_bit_is_noticed(data: st.DataObject) -> None:
+    parts = [
+        base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        for part in seal(b"templates of two fingers", KIOSK, public_half(HUBS["X25519"])).split(".")
+    ]
+    which = data.draw(st.integers(0, len(parts) - 1))
+    bit = data.draw(st.integers(0, 8 * len(parts[which]) - 1))
+    parts[which] = bytes(byte ^ (1 << bit % 8) * (place == bit // 8) for place, byte in enumerate(parts[which]))
+    changed = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
+    with pytest.raises(Unsealable):
+        HubKeys(HUBS["X25519"], [KIOSK.public()]).unseal(changed)
+
+
+@pytest.mark.parametrize("token", ["", ".", "....", "a.b.c", "a.b.c.d.e", "\u20ac" * 5])
+def test_what_is_no_token_is_not_opened(token: str) -> None:
+    with pytest.raises(Unsealable):
+        HubKeys(HUBS["X25519"]).unseal(token)
+
+
+def test_a_kiosk_that_the_hub_does_not_know_is_not_believed() -> None:
+    sealed = seal(b"x", OTHER_KIOSK, public_half(HUBS["X25519"]))
+    with pytest.raises(Unsealable, match="no kiosk that we know"):
+        HubKeys(HUBS["X25519"], [KIOSK.public()]).unseal(sealed)
+
+
+def test_a_signature_under_anothers_id_is_not_believed() -> None:
+    forger = KioskKey(Ed25519PrivateKey.generate())
+    forger.key_id = KIOSK.key_id
+    with pytest.raises(Unsealable):
+        HubKeys(HUBS["X25519"], [KIOSK.public()]).unseal(seal(b"x", forger, public_half(HUBS["X25519"])))
+
+
+def test_the_plaintext_and_the_signature_cannot_be_read_on_the_way() -> None:
+    sealed = seal(b"a template", KIOSK, public_half(HUBS["X25519"]))
+    header, *_ = sealed.split(".")
+    assert KIOSK.key_id not in sealed
+    assert len(sealed.split(".")) == 5  # a JWE; the JWS is inside
+    assert "YSB0ZW1wbGF0ZQ" not in sealed
+    assert header
+
+
+def test_the_simulated_hub_makes_its_key_once_and_publishes_half_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "hub.json"
+    first = HubKeys.load_or_make(path, [KIOSK.public()])
+    again = HubKeys.load_or_make(path, [KIOSK.public()])
+    sealed = seal(b"x", KIOSK, load_hub_key(tmp_path / "hub.pub.json"))
+    assert first.unseal(sealed) == again.unseal(sealed) == b"x"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -1,0 +1,161 @@
+"""What a driver and its sensor said, written down and played back to the driver."""
+
+import io
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers import open_sensor
+from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Stalled, TransferTimeout
+from drivers.playback import PlayedLink, Player
+from drivers.recording import TITLE, Line, Recorder
+from drivers.sensor import Sensor
+from drivers.usb.configuration import WantedInterface
+from drivers.usb.link import UsbIdentity
+from drivers.usb.url import UsbUrl
+from drivers.uvc.driver import Uvc
+from tests.rigs.sensor_rigs import RIGS, Rig
+
+PERSON_S = 5.0
+
+# What each needs, beyond its rig's options, for a recording to play back: the key of the image is drawn at random.
+DRIVERS: dict[str, dict[str, object]] = {"ef01": {}, "nb1010": {}, "sfm": {}, "uru4000": {"seed": 0x51EA2124}}
+
+
+def nobody(sensor: Sensor) -> None:
+    with pytest.raises(CaptureRetry):
+        sensor.capture(0.0)
+
+
+def recorded(driver: str, rig: Rig, seeds: range) -> tuple[str, list[np.ndarray]]:
+    """The text of a session of one capture a seed, and the images that it gave."""
+    file = io.StringIO()
+    options = {**rig.options, **DRIVERS[driver]}
+    recorder = Recorder(file, driver, rig.url, options)
+    sensor = open_sensor(driver, rig.url, options, connect=recorder.connect)  # type: ignore[arg-type]
+    sensor.open()
+    images = []
+    for seed in seeds:
+        rig.present(seed)
+        images.append(sensor.capture(PERSON_S).image)
+        rig.remove()
+        nobody(sensor)
+    sensor.close()
+    return file.getvalue(), images
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_recorded_session_plays_back_pixel_by_pixel(driver: str, tmp_path: Path) -> None:
+    with RIGS[driver](tmp_path, False) as rig:
+        text, images = recorded(driver, rig, range(2))
+    player = Player(text.splitlines())
+    sensor = player.sensor()
+    sensor.open()
+    for image in images:
+        assert (sensor.capture(PERSON_S).image == image).all()
+        nobody(sensor)
+    sensor.close()
+    assert (player.driver, player.left) == (driver, 0)
+
+
+def test_the_captured_frame_of_a_camera_is_among_those_that_are_played(tmp_path: Path) -> None:
+    file = io.StringIO()
+    with RIGS["uvc"](tmp_path, False) as rig:
+        recorder = Recorder(file, "uvc", rig.url, {})
+        live = open_sensor("uvc", rig.url, {}, connect=recorder.connect)
+        live.open()
+        rig.present(1)
+        image = live.capture(PERSON_S).image
+        live.close()
+    player = Player(file.getvalue().splitlines())
+    frames = list[bytes]()
+    played = Uvc(player.url, player.options, connect=player.connect, on_frame=lambda frame: frames.append(frame.data))
+    played.open()
+    reader = played._reader
+    assert reader is not None
+    assert reader._thread is not None
+    reader._thread.join(PERSON_S)  # it reads on to the end of the recording, whoever captures
+    played.close()
+    assert image.tobytes() in frames
+
+
+def test_a_driver_that_does_something_else_is_told_what_the_recording_has(tmp_path: Path) -> None:
+    with RIGS["ef01"](tmp_path, False) as rig:
+        text, _ = recorded("ef01", rig, range(1))
+    sensor = Player(text.replace(" write ef01", " write ee01").splitlines()).sensor()
+    with pytest.raises(
+        ProtocolError, match=r"recording: the driver does 'write ef01.*', the recording has 'write ee01"
+    ):
+        sensor.open()
+
+
+def test_a_file_that_is_no_recording_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a recording of this version"):
+        Player(["some text"])
+
+
+def test_a_recording_without_its_head_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not say which driver was where"):
+        Player([TITLE, "driver ef01"])
+
+
+def test_a_device_that_could_not_be_opened_cannot_be_opened_in_the_recording() -> None:
+    player = Player([TITLE, "driver nb1010", "url usb:298d:1010", "0.1 open ! LinkLost"])
+    with pytest.raises(LinkLost):
+        player.sensor().open()
+
+
+class Known(UsbUrl):
+    """A device that only says who it is."""
+
+    def __init__(self, serial: str) -> None:
+        super().__init__(0x298D, 0x1010, serial=serial)
+
+    def open(self, _interface: WantedInterface = 0) -> PlayedLink:
+        return PlayedLink(Player([TITLE, "driver x", "url y"]), UsbIdentity(0x298D, 0x1010, self.serial), b"\x09\x02")
+
+
+def test_a_serial_number_with_anything_in_it_is_played_back() -> None:
+    file, serial = io.StringIO(), "A B=1 = ! \n%20"
+    Recorder(file, "nb1010", "usb:298d:1010", {}).connect(Known(serial))
+    link = Player(file.getvalue().splitlines()).connect()
+    assert isinstance(link, PlayedLink)
+    assert link.identity.serial == serial
+
+
+def test_a_driver_that_hands_nobody_its_wire_says_so() -> None:
+    with pytest.raises(ValueError, match="driver 'v4l2' takes no `connect`"):
+        open_sensor("v4l2", "v4l2:/dev/video0", connect=lambda *_: None)
+
+
+def test_a_damaged_line_is_refused_by_what_it_says() -> None:
+    with pytest.raises(ValueError, match=r"no line of a recording: '0\.1 nonsense'"):
+        Player([TITLE, "driver ef01", "url socket://127.0.0.1:1", "0.1 nonsense"])
+
+
+@pytest.mark.parametrize("error", [TransferTimeout, Stalled])
+def test_a_recorded_error_comes_again(error: type[ProtocolError]) -> None:
+    identity = "0.0 identity vendor=1 product=2 serial=A%20B bcd_device=3 ="
+    lines = [TITLE, "driver x", "url y", "0.0 open =", identity, "0.0 configuration = 0902"]
+    link = Player([*lines, f"0.5 read 82 64 ! {error.__name__}"]).connect()
+    assert isinstance(link, PlayedLink)
+    assert (link.identity.serial, link.identity.bcd_device, link.configuration) == ("A B", 3, b"\x09\x02")
+    with pytest.raises(error):
+        link.read(0x82, 64, 1.0)
+    assert link.now() == 0.5
+
+
+@given(st.floats(0, 1e6), st.sampled_from(["read", "write 00ff", "read 82 64"]), st.binary(max_size=40))
+def test_any_line_can_be_read_again(at: float, call: str, answer: bytes) -> None:
+    line = Line(round(at, 6), call, answer.hex())
+    assert Line.parse(str(line)) == line
+
+
+@given(st.text(max_size=60))
+def test_no_text_does_more_than_be_refused(text: str) -> None:
+    with suppress(ValueError):
+        Line.parse(text)

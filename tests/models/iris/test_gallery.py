@@ -1,0 +1,247 @@
+"""The search of many irises: every fast path gives what plain numpy gives, by any threads and any division."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.sample import Position
+from models import gallery_class, search_threads
+from models.compiled import NUMBA, PLAIN
+from models.encoder import Entry
+from models.iris import gallery as iris_gallery
+from models.iris.gallery import BLOCK, IrisBlock, IrisGallery, best_entries, joined
+from models.iris.kernel import (
+    NOT_ALLOWED,
+    STOPPED,
+    Turned,
+    search,
+    search_plain,
+    search_whole,
+    split,
+    together,
+)
+from models.iris.score import compare, score
+from models.iris.template import BITS, IrisCode, nothing_known, pack
+from models.template import Template, TemplateError
+from tests.models.iris.test_score import noisy
+from tests.models.iris.test_template import some_code
+
+CODES = [some_code(seed) for seed in range(300)]
+EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
+
+needs_numba = pytest.mark.skipif(NUMBA is None, reason="numba is not there")
+ODD = {
+    "nothing known": nothing_known(),
+    "one bit known": IrisCode.of(0, np.arange(BITS) == 5, np.arange(BITS) == 5),
+    "all bits set": IrisCode.of(0, np.ones(BITS, bool), np.ones(BITS, bool)),
+    "no bit set": IrisCode.of(0, np.zeros(BITS, bool), np.ones(BITS, bool)),
+    "known behind the head": IrisCode.of(0, np.arange(BITS) % 2 == 0, np.arange(BITS) > 600),
+}
+
+
+def _entries(count: int) -> list[Entry]:
+    """Two eyes of each person."""
+    return [Entry(f"ref-{n // 2}", EYES[n % 2], pack(CODES[n])) for n in range(count)]
+
+
+def _words(codes: list[IrisCode]) -> tuple[np.ndarray, np.ndarray]:
+    return split(np.stack([one.code for one in codes]), np.stack([one.mask for one in codes]))
+
+
+@pytest.fixture(name="gallery", scope="module")
+def _gallery() -> IrisGallery:
+    return IrisGallery.build(_entries(300))
+
+
+# --- the kernel --------------------------------------------------------------------------------------------
+
+
+@needs_numba
+@given(st.integers(0, 2**32), st.floats(0.02, 1), st.floats(0.1, 0.5), st.integers(-20, 20))
+@settings(max_examples=40, deadline=None)
+def test_machine_code_gives_exactly_what_numpy_gives(seed: int, known: float, share: float, turn: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = [*CODES[:20], *ODD.values(), *(noisy(CODES[n], seed + n, share, turn, known) for n in range(20))]
+    probe = Turned.of(noisy(CODES[seed % 20], seed, share / 2, turn // 2, known))
+    allowed = rng.random(len(codes)) < 0.8
+    heads, tails = _words(codes)
+    assert (search(probe, heads, tails, allowed) == search_plain(probe, heads, tails, allowed)).all()
+
+
+@pytest.mark.parametrize("probe", ODD.values(), ids=ODD)
+def test_strange_probes_are_answered_and_never_like_anybody_by_chance(probe: IrisCode) -> None:
+    heads, tails = _words([*CODES[:30], *ODD.values()])
+    allowed = np.ones(len(heads), bool)
+    found = search(Turned.of(probe), heads, tails, allowed)
+    assert (found == search_plain(Turned.of(probe), heads, tails, allowed)).all()
+    assert (found[:30] < 0.05).all()
+
+
+@given(st.integers(0, 2**32), st.floats(0.0, 0.33), st.floats(0.5, 1), st.sampled_from([-17, -9, -2, 0, 1, 7, 15]))
+@settings(max_examples=60, deadline=None)
+def test_the_early_way_out_never_changes_a_mate(seed: int, share: float, known: float, turn: int) -> None:
+    reference = some_code(seed)
+    probe = noisy(reference, seed + 1, share, turn, known)
+    heads, tails = _words([reference])
+    found = search(Turned.of(probe), heads, tails, np.ones(1, bool))
+    assert found == search_whole(Turned.of(probe), heads, tails)
+    assert found + 0.5 == score(probe, reference)
+
+
+def test_what_is_given_up_is_like_nobody_and_what_is_not_allowed_is_not_looked_at() -> None:
+    heads, tails = _words(CODES[:100])
+    allowed = np.arange(100) % 3 != 1
+    found = search(Turned.of(some_code(999)), heads, tails, allowed)
+    assert ((found == NOT_ALLOWED) == ~allowed).all()
+    assert (found == STOPPED).sum() > 30
+    whole = search_whole(Turned.of(some_code(999)), heads, tails)
+    assert whole.max() < 0.1
+
+
+def test_a_code_is_split_and_put_together() -> None:
+    heads, tails = _words(CODES[:3])
+    code, mask = together(heads[1], tails[1])
+    assert (code == CODES[1].code).all()
+    assert (mask == CODES[1].mask).all()
+
+
+def test_the_best_entries_are_the_first_of_equals_and_none_that_were_given_up() -> None:
+    found = np.array([0.1, STOPPED, 0.3, 0.1, NOT_ALLOWED, 0.1, -0.2])
+    assert best_entries(found, 2) == [0, 2]
+    assert best_entries(found, 3) == [0, 2, 3]
+    assert best_entries(found, 99) == [0, 2, 3, 5, 6]
+    assert best_entries(np.zeros(0), 5) == []
+
+
+# --- the whole search --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, 1, 150, 299])
+def test_the_mate_comes_first_with_the_score_of_compare(gallery: IrisGallery, number: int) -> None:
+    probe = pack(noisy(CODES[number], 7, 0.2, turn=-5))
+    best = gallery.search(probe, EYES[number % 2], 5)[0]
+    assert best.key == f"ref-{number // 2}"
+    assert best.score == compare(probe, pack(CODES[number]))
+
+
+def test_the_other_eye_is_passed_over_and_an_unknown_one_is_not(gallery: IrisGallery) -> None:
+    probe = pack(noisy(CODES[10], 7, 0.2))
+    assert gallery.search(probe, Position.RIGHT_EYE, 5)[0].key == "ref-5"
+    assert gallery.search(probe, Position.UNKNOWN, 5)[0].key == "ref-5"
+    assert "ref-5" not in [one.key for one in gallery.search(probe, Position.LEFT_EYE, 5) if one.score > 0.6]
+
+
+def test_a_key_comes_once_with_its_best_score() -> None:
+    probe = noisy(CODES[0], 1, 0.1)
+    worse = [Entry("same", Position.UNKNOWN, pack(noisy(CODES[0], n, 0.25))) for n in range(2, 30)]
+    gallery = IrisGallery.build([*worse, Entry("same", Position.UNKNOWN, pack(CODES[0])), *worse[:3]])
+    found = gallery.search(pack(probe), Position.UNKNOWN, 10)
+    assert [(one.key, one.score) for one in found] == [("same", score(probe, CODES[0]))]
+
+
+def test_ties_fall_in_the_order_of_the_gallery() -> None:
+    twins = [Entry(name, Position.UNKNOWN, pack(CODES[0])) for name in ("c", "a", "b")]
+    found = IrisGallery.build(twins).search(pack(noisy(CODES[0], 1, 0.1)), Position.UNKNOWN, 2)
+    assert [one.key for one in found] == ["c", "a"]
+
+
+def test_a_search_takes_no_more_threads_than_the_configuration_allows(
+    gallery: IrisGallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = tuple(block for part in gallery.blocks for block in (part, part))
+    made: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, threads: int) -> None:
+            made.append(threads)
+            super().__init__(threads)
+
+    monkeypatch.setattr(iris_gallery, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(search_threads, "_granted", 3)
+    IrisGallery(pieces).likenesses(Turned.of(CODES[0]), Position.UNKNOWN)
+    assert made == [3]
+
+
+def test_the_result_is_the_same_for_any_threads_and_any_division(gallery: IrisGallery) -> None:
+    entries = _entries(300)
+    pieces = tuple(IrisBlock.of(entries[a:b]) for a, b in ((0, 7), (7, 8), (8, 201), (201, 300)))
+    for number in (0, 7, 250):
+        probe = pack(noisy(CODES[number], 3, 0.3))
+        expected = gallery.search(probe, Position.UNKNOWN, 20)
+        assert expected[0].key == f"ref-{number // 2}"
+        for threads in (1, 2, 5):
+            assert IrisGallery(pieces, threads).search(probe, Position.UNKNOWN, 20) == expected
+
+
+def test_a_gallery_grows_and_shrinks_and_the_old_one_stays(gallery: IrisGallery) -> None:
+    probe = pack(noisy(CODES[4], 3, 0.2))
+    less = gallery.changed((), frozenset({"ref-2", "nobody"}))
+    assert (len(gallery), len(less)) == (300, 298)
+    assert "ref-2" not in [one.key for one in less.search(probe, Position.UNKNOWN, 50)]
+    more = less.changed([Entry("again", Position.RIGHT_EYE, pack(CODES[4]))], frozenset())
+    assert more.search(probe, Position.RIGHT_EYE, 1)[0].key == "again"
+    assert gallery.search(probe, Position.RIGHT_EYE, 1)[0].key == "ref-2"
+    assert len(more.changed((), frozenset(f"ref-{n}" for n in range(150)))) == 1
+
+
+def test_a_change_leaves_the_blocks_of_others_as_they_are() -> None:
+    template = pack(CODES[0])
+    full = IrisGallery.build(Entry(str(n), Position.UNKNOWN, template) for n in range(BLOCK + 5))
+    assert [len(block) for block in full.blocks] == [BLOCK, 5]
+    changed = full.changed([Entry("new", Position.UNKNOWN, template)], frozenset({str(BLOCK + 1)}))
+    assert changed.blocks[0] is full.blocks[0]
+    assert [len(block) for block in changed.blocks] == [BLOCK, 5]
+    assert full.blocks[0].nbytes == BLOCK * 1025
+
+
+def test_blocks_are_joined_in_order_and_empty_ones_left_out() -> None:
+    blocks = [IrisBlock.of(_entries(300)[a:b]) for a, b in ((0, 3), (3, 3), (3, 9))]
+    (one,) = joined(blocks)
+    assert one.keys == ("ref-0", "ref-0", "ref-1", "ref-1", "ref-2", "ref-2", "ref-3", "ref-3", "ref-4")
+    assert joined([]) == ()
+
+
+def test_an_empty_gallery_finds_nobody() -> None:
+    empty = IrisGallery.build(())
+    assert len(empty) == 0
+    assert empty.search(pack(CODES[0]), Position.UNKNOWN, 5) == []
+
+
+def test_an_entry_that_cannot_be_read_is_named(gallery: IrisGallery) -> None:
+    bad = Entry("ref-x", Position.RIGHT_EYE, Template("iris-code/1", b"KIC"))
+    with pytest.raises(TemplateError, match="ref-x: iris-code/1: 3 bytes"):
+        IrisGallery.build([bad])
+    with pytest.raises(TemplateError):
+        gallery.changed([bad], frozenset())
+    with pytest.raises(TemplateError):
+        gallery.search(bad.template, Position.RIGHT_EYE, 1)
+
+
+def test_the_gallery_of_the_format_is_known() -> None:
+    assert gallery_class("iris-code/1") is IrisGallery
+
+
+@needs_numba
+def test_plain_search_gives_the_same_candidates(gallery: IrisGallery) -> None:
+    probe = noisy(CODES[20], 5, 0.3)
+    program = (
+        "import json\n"
+        "from drivers.sample import Position\n"
+        "from models.compiled import NUMBA\n"
+        "from models.iris.template import pack\n"
+        "from models.iris.gallery import IrisGallery\n"
+        "from tests import test_iris_gallery as t\n"
+        "gallery = IrisGallery.build(t._entries(300))\n"
+        "found = gallery.search(pack(t.noisy(t.CODES[20], 5, 0.3)), Position.UNKNOWN, 30)\n"
+        "print(json.dumps([NUMBA is None, [list(one) for one in found]]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={PLAIN: "1"})
+    plain, found = json.loads(done.stdout)
+    assert plain
+    assert found == [list(one) for one in gallery.search(pack(probe), Position.UNKNOWN, 30)]

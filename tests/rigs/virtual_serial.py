@@ -1,0 +1,154 @@
+"""A serial line without threads, descriptors and waiting: a Transport over a SerialDevice on a virtual clock."""
+
+from itertools import count
+from random import Random
+
+from drivers.errors import Cancelled, DeviceTaken, LinkLost
+from drivers.transport import SerialUrl, Url
+from simulators.transports.serial.uart import Line, SerialDevice
+from tests.rigs.virtual_usb import VirtualTime
+
+LEAST_STEP_S = 1e-6  # rounding must not let time stand still
+
+
+class VirtualPort:
+    """The socket that a device is plugged into, for one host at a time.
+
+    When the host has set another rate than the device's, both hear noise.
+    """
+
+    def __init__(self, device: SerialDevice, time: VirtualTime, *, pace: bool = True, seed: int = 0) -> None:
+        self.device = device
+        self.time = time
+        self.bytes_sent = 0
+        self.claims = 0  # transports that are open
+        self._line = Line(pace=pace)
+        self._noise = Random(seed)
+        self._plugged = False
+        self._generation = 0
+        self._unplug_in: int | None = None
+        self._waiting = bytearray()  # arrived, not read
+        self.host_baud: int | None = None
+        self.replug()
+
+    @property
+    def power(self) -> int:
+        """Which plugging-in this is, from 1; 0 while the cable is out."""
+        return self._generation if self._plugged else 0
+
+    def connect(self, url: Url) -> "VirtualTransport":
+        """As drivers.transport.open_transport."""
+        if not self._plugged:
+            raise LinkLost("virtual port: no such port")
+        if self.claims:
+            raise DeviceTaken("virtual port: another program holds the port")
+        self.host_baud = url.baud if isinstance(url, SerialUrl) else None
+        self._waiting.clear()
+        self.claims += 1
+        return VirtualTransport(self, self._generation)
+
+    def unplug(self) -> None:
+        """Pull the cable."""
+        self._plugged = False
+        self._unplug_in = None
+        self._line.clear()
+
+    def unplug_after(self, count: int) -> None:
+        """Pull the cable by itself once the host has been sent `count` more bytes."""
+        self._unplug_in = count
+        if count <= 0:
+            self.unplug()
+
+    def replug(self) -> None:
+        """Put the cable back, if it is out: the device has just been powered."""
+        if not self._plugged:
+            self._plugged = True
+            self._generation += 1
+            self._waiting.clear()
+            self._line.queue(self.device.power_on(self.time.seconds))
+
+    def alive(self, generation: int) -> bool:
+        """Whether the plug that a transport was opened on is still in."""
+        if self._plugged and (params := self.device.faults.take("unplug")):
+            self.unplug_after(int(params["after"]))
+        return (self._plugged or bool(self._waiting)) and generation == self._generation
+
+    def moments(self) -> list[float]:
+        """When to look again."""
+        if not self._plugged:
+            return []
+        return [at for at in (self._line.wake_at(), self.device.speaks_at()) if at is not None]
+
+    def take(self) -> bytes:
+        """What has arrived at the host by now."""
+        if self._plugged:
+            self._line.queue(self.device.unasked(self.time.seconds))
+            for data, baud in self._line.arrived(self.time.seconds):
+                self._arrive(self._as_heard(data, baud))
+        data, self._waiting = bytes(self._waiting), bytearray()
+        return data
+
+    def hear(self, data: bytes) -> None:
+        """The host sends."""
+        baud = self.device.baud
+        heard_at = self._line.hear(len(data), self.time.seconds, baud)
+        self._line.queue(self.device.receive(self._as_heard(data, baud), heard_at))
+
+    def _arrive(self, data: bytes) -> None:
+        if not self._plugged:
+            return
+        data = data[: self._unplug_in]
+        self._waiting += data
+        self.bytes_sent += len(data)
+        if self._unplug_in is not None:
+            self.unplug_after(self._unplug_in - len(data))
+
+    def _as_heard(self, data: bytes, baud: int) -> bytes:
+        return data if self.host_baud in (None, baud) else self._noise.randbytes(len(data))
+
+
+class VirtualTransport:
+    """A Transport. Time passes while it waits to read, and what the clock has for that time happens."""
+
+    def __init__(self, port: VirtualPort, generation: int) -> None:
+        self._port = port
+        self._generation = generation
+        self._cancelled = False
+        self._closed = False
+
+    def read(self, timeout: float) -> bytes:
+        """What has arrived, waiting at most `timeout` seconds for the first byte."""
+        port, time = self._port, self._port.time
+        until = time.seconds + max(timeout, 0.0)
+        while True:
+            self._check()
+            if data := port.take():
+                return data
+            if time.seconds >= until:
+                return b""
+            soon = max(min([until, *port.moments()]), time.seconds + LEAST_STEP_S)
+            actions = count()
+            time.run(lambda: next(actions) > 0, min(soon, until) - time.seconds)  # noqa: B023 - used at once
+
+    def write(self, data: bytes) -> None:
+        """Send everything."""
+        self._check()
+        self._port.hear(data)
+
+    def cancel(self) -> None:
+        """End the running or the next wait with Cancelled."""
+        self._cancelled = not self._closed
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._port.claims -= not self._closed
+        self._closed = True
+
+    def _check(self) -> None:
+        if self._closed:
+            raise LinkLost("virtual port: closed")
+        if self._cancelled:
+            self._cancelled = False
+            raise Cancelled("virtual port")
+        if not self._port.alive(self._generation):
+            raise LinkLost("virtual port: hung up")

@@ -1,0 +1,194 @@
+"""What the documents say is what the code does."""
+
+import functools
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from agent.messages import ENGLISH, ENGLISH_EYES, Told, say
+from drivers.errors import Retry
+from drivers.sample import Position
+from models.encoder import Flaw
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(p for d in ("agent", "drivers", "models", "simulators", "systemd", "tests") for p in (ROOT / d).glob("*.md")),
+    ]
+)
+
+
+def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
+    """The sub-commands that a document shows: `kiosk-agent watchlist list` and so on."""
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|finger|iris)\b)?", text)
+    return {tuple(word for word in words if word) for words in found}
+
+
+def agent_app() -> typer.Typer:
+    from agent.__main__ import app  # noqa: PLC0415 - a program of its own
+
+    return app
+
+
+def bench_app() -> typer.Typer:
+    from simulators.bench.command import app  # noqa: PLC0415 - a program of its own
+
+    return app
+
+
+def sim_app() -> typer.Typer:
+    from simulators.__main__ import COMMANDS  # noqa: PLC0415 - a program of its own
+
+    app = typer.Typer()
+    for name, target in COMMANDS.items():
+        module, _, function = target.partition(":")
+        app.command(name)(getattr(importlib.import_module(module), function))
+    return app  # as simulators/__main__.py puts it together
+
+
+APPS = {"kiosk-agent": agent_app, "kiosk-bench": bench_app, "kiosk-sim": sim_app}
+
+
+@functools.cache
+def flags_of(program: str) -> dict[tuple[str, ...], set[str]]:
+    """The flags of every command and sub-command, by its words."""
+    found: dict[tuple[str, ...], set[str]] = {}
+
+    def walk(words: tuple[str, ...], command: Any) -> None:  # noqa: ANN401 - typer has its commands in a module of its own
+        found[words] = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+        for name, inner in getattr(command, "commands", {}).items():
+            walk((*words, name), inner)
+
+    walk((), typer.main.get_command(APPS[program]()))
+    return found
+
+
+@pytest.mark.parametrize("program", APPS)
+def test_every_command_that_a_document_shows_is_there(program: str) -> None:
+    shown = {c for path in DOCUMENTS for c in commands_in(path.read_text(encoding="utf-8"), program)}
+    assert shown, f"no document shows {program}"
+    assert {words[:1] for words in shown} <= set(flags_of(program))
+
+
+def flags_in(text: str, program: str) -> set[tuple[tuple[str, ...], str]]:
+    """The flags that a document shows behind each sub-command, on the same line and before a comment or a pipe."""
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)((?: (?:list|remove|finger|iris)\b)?)([^`#|&;)\n]*)", text)
+    return {
+        ((command, *second.split()), flag)
+        for command, second, rest in found
+        for flag in re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest.partition(" -- ")[0])
+    }
+
+
+@pytest.mark.parametrize("program", APPS)
+def test_every_flag_that_a_document_shows_is_one_of_its_command(program: str) -> None:
+    shown = {use for path in DOCUMENTS for use in flags_in(path.read_text(encoding="utf-8"), program)}
+    assert shown, f"no document shows a flag of {program}"
+    known = flags_of(program)
+    missing = {(command, flag) for command, flag in shown if flag not in known.get(command, {"--help"}) | {"--help"}}
+    assert not missing
+
+
+def test_flags_are_read_from_a_document_as_they_stand() -> None:
+    text = (
+        "$ kiosk-sim ef01 --link /tmp/x -p -- other --thing   # not --this\n"
+        "`kiosk-sim fault list` or `kiosk-sim press --hold 3` (--no)"
+    )
+    expected = {(("ef01",), "--link"), (("ef01",), "-p"), (("press",), "--hold")}
+    assert flags_in(text, "kiosk-sim") == expected
+
+
+def test_every_command_of_the_agent_is_in_the_readme() -> None:
+    known = {words[0] for words in flags_of("kiosk-agent") if len(words) == 1}
+    shown = {words[0] for words in commands_in((ROOT / "README.md").read_text(encoding="utf-8"), "kiosk-agent")}
+    assert {"run", "status", "enrol"} <= known
+    assert known <= shown
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_and_files_that_a_document_names_are_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
+
+
+def test_every_make_target_that_the_readme_names_is_there() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:`|\$ )make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert re.search(rf"^(?:[a-z-]+ )*{target}(?: [a-z-]+)*:", makefile, re.MULTILINE), target
+
+
+def test_the_page_of_the_drivers_says_why_usbip_is_no_backend_of_pyusb() -> None:
+    text = (ROOT / "drivers" / "README.md").read_text(encoding="utf-8")
+    _, _, answer = text.partition("no backend of pyusb\n")
+    for fact in ("IBackend", "cancel within 0.3 s", "drivers/usb/usbip.py", "--via libusb"):
+        assert fact in answer
+
+
+def test_every_library_that_is_locked_is_in_the_notice() -> None:
+    listed = set(re.findall(r"^([a-z0-9][\w.-]*)  ", (ROOT / "NOTICE").read_text(encoding="utf-8"), re.MULTILINE))
+    listed |= set(re.findall(r"^([a-z0-9][\w.-]*) [A-Z]", (ROOT / "NOTICE").read_text(encoding="utf-8"), re.MULTILINE))
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        locked = set(re.findall(r"^([a-z0-9][\w.-]*)==", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))
+        assert locked <= listed, f"{lock}: not in NOTICE: {sorted(locked - listed)}"
+
+
+def test_every_model_file_is_in_the_notice() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    for path in (ROOT / "models" / "weights").glob("*.onnx"):
+        assert path.name in notice
+
+
+def test_the_licence_of_the_model_travels_with_it() -> None:
+    text = (ROOT / "models" / "weights" / "LICENSE.pyfing").read_text(encoding="utf-8")
+    assert "Copyright (c) 2023 Raffaele Cappelli" in text
+    assert "shall be included in" in text
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "weights/LICENSE.*" in project["tool"]["setuptools"]["package-data"]["models"]
+    assert "models/weights/LICENSE.pyfing" in project["project"]["license-files"]
+    assert "models/weights/LICENSE.pyfing" in (ROOT / "NOTICE").read_text(encoding="utf-8")
+
+
+def test_every_message_key_has_words() -> None:
+    for key in (*Told, *Retry, *Flaw):
+        for position in (Position.LEFT_THUMB, Position.LEFT_EYE, Position.UNKNOWN):
+            text = say(key, position)
+            assert text
+            assert "{" not in text
+    assert set(ENGLISH) == {*Told, *Retry, *Flaw}
+
+
+def test_no_message_accuses_anybody() -> None:
+    words = " ".join([*ENGLISH.values(), *ENGLISH_EYES.values()]).lower()
+    for word in ("match", "wanted", "criminal", "alert", "hit", "suspect", "police", "watchlist"):
+        assert word not in words.split()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    unit = (ROOT / "systemd" / "kiosk-agent.service").read_text(encoding="utf-8")
+    program = re.search(r"^ExecStart=(\S+)", unit, re.MULTILINE)
+    assert program is not None
+    copy = tmp_path / "kiosk-agent.service"
+    copy.write_text(unit.replace(program[1], sys.executable), encoding="utf-8")
+    command = ["systemd-analyze", "verify", "--man=no", str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    problems = [line for line in done.stderr.splitlines() if "kiosk-agent" in line]
+    assert problems == []
+
+
+def test_the_unit_starts_a_command_that_is_there() -> None:
+    unit = (ROOT / "systemd" / "kiosk-agent.service").read_text(encoding="utf-8")
+    assert re.search(r"^ExecStart=\S+/kiosk-agent run --config \S+$", unit, re.MULTILINE)
+    assert "WatchdogSec=" in unit
+    assert "Type=notify" in unit
