@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from agent import console
+from agent.cli import console
 from agent.config import Config, load
-from agent.control import ControlClient, NoDaemon
+from agent.control.protocol import ControlClient, NoDaemon
 from agent.errors import AgentError, ConfigError
-from agent.event import Category
+from agent.events.event import Category
 from drivers.errors import Cancelled
 from drivers.sample import Position
 
@@ -67,7 +67,7 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @app.command()
 def sensors(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show what is plugged in, free or taken, and how the configured sensors are. Exit status 1: one is not ready."""
-    from agent.probe import probe_all
+    from agent.cli.sensor_check import probe_all
     from drivers.inventory import attached
 
     console.attached(attached())
@@ -96,7 +96,7 @@ def capture(
     ] = False,
 ) -> None:
     """Take one sample and show its quality and timing. Opens the device itself."""
-    from agent.probe import Wanted, capture_one
+    from agent.cli.sensor_check import Wanted, capture_one
 
     wanted = Wanted(driver, url, _options(option or []), timeout, out, any_frame)
     try:
@@ -116,7 +116,7 @@ def record_traffic(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each.")] = 20.0,
 ) -> None:
     """Write down all that passes between a driver and its device, for a test to play back. Opens the device itself."""
-    from agent.record import Wish, record
+    from agent.cli.record import Wish, record
 
     wish = Wish(driver, url, _options(option or []), samples, timeout)
     recorded = record(wish, out, console.told)
@@ -200,7 +200,7 @@ def _ask(config: Config, name: str, arguments: dict[str, Any] | None = None) -> 
     try:
         return ControlClient(config.kiosk.control_socket).ask(name, arguments, console.announced)
     except NoDaemon:
-        from agent.local import LocalKiosk
+        from agent.standalone import LocalKiosk
 
         with LocalKiosk(config, console.announce) as kiosk:
             return kiosk.ask(name, arguments or {})

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.errors import ConfigError
-from agent.event import Direction
+from agent.events.event import Direction
 from drivers.sample import Position
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]

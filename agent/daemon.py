@@ -11,19 +11,19 @@ from importlib.metadata import version
 from types import FrameType
 from typing import Any, Literal, NamedTuple
 
-from agent.caller import Caller
-from agent.commands import Service, serve
 from agent.config import Config
-from agent.control_server import ControlServer
-from agent.event import Event, Health, KioskState, SensorState
-from agent.hub import HubLink, HubSignal
+from agent.control.cancellation import Caller
+from agent.control.requests import Service, serve
+from agent.control.server import ControlServer
+from agent.encounter.announcements import Announcement, Decided, tell
+from agent.encounter.messages import Told
+from agent.events.event import Event, Health, KioskState, SensorState
+from agent.hub.link import HubLink, HubSignal
+from agent.hub.outbox import Outbox
+from agent.hub.publisher import Publisher
 from agent.kiosk import Kiosk, open_outbox
-from agent.messages import Told
-from agent.notify import Notifier
-from agent.outbox import Outbox
-from agent.publisher import Publisher
-from agent.schema import StoreFull
-from agent.screen import Announcement, Decided, tell
+from agent.sd_notify import Notifier
+from agent.storage.database import StoreFull
 from agent.worker import Worker
 from models.encoder import models_of
 

@@ -11,17 +11,17 @@ from typing import TextIO
 
 from agent.clock import Clock, SystemClock
 from agent.config import Config
-from agent.control_server import group_id
-from agent.enrolment import Seal
+from agent.control.server import group_id
+from agent.encounter.announcements import Announce, tell
+from agent.encounter.best_frame import Viewer
+from agent.encounter.enrolment import Seal
+from agent.encounter.lane import Lane, Stores
+from agent.encounter.station import OnState, Station
 from agent.errors import ConfigError, StoreError
+from agent.hub.outbox import Outbox
+from agent.hub.sealing import seal
 from agent.keys import load_hub_key, load_kiosk_key, tls_context
-from agent.lane import Lane, Stores
-from agent.outbox import Outbox
-from agent.screen import Announce, tell
-from agent.sealing import seal
-from agent.station import OnState, Station
-from agent.viewer import Viewer
-from agent.watchlist import Watchlist
+from agent.watchlist.watchlist import Watchlist
 from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
 from drivers.sample import Modality

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent import console as words
+from agent.cli import console as words
 from drivers.sample import Position
 from simulators.hub.broker import HOST
 from simulators.hub.store import event_key

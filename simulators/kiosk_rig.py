@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from agent.control import ControlClient
+from agent.control.protocol import ControlClient
 from agent.errors import ControlError
 from agent.keys import load_kiosk_key
 from drivers.sample import Modality, Position

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.messages import Told
+from agent.encounter.messages import Told
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw

@@ -24,16 +24,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.capture import Collector
 from agent.clock import SystemClock
 from agent.config import AgreementConfig, Config, OutboxConfig, Step, parse
-from agent.encounter import EncounterPath
-from agent.event import Category
-from agent.outbox import Outbox
-from agent.reference import Reference
-from agent.screen import Announcement, StepDone
-from agent.station import Station
-from agent.watchlist import Watchlist
+from agent.encounter.announcements import Announcement, StepDone
+from agent.encounter.capture import Collector
+from agent.encounter.encounter import EncounterPath
+from agent.encounter.station import Station
+from agent.events.event import Category
+from agent.hub.outbox import Outbox
+from agent.watchlist.reference import Reference
+from agent.watchlist.watchlist import Watchlist
 from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo

@@ -39,7 +39,7 @@ from simulators.images import PPI_RANGE, ImageFileError
 from simulators.people.finger_crowd import HEIGHT, WIDTH, again
 
 MOST_FINGERS = 10  # of a person
-LIMIT = 50  # candidates a probe, as in agent/watchlist.py
+LIMIT = 50  # candidates a probe, as in agent/watchlist/watchlist.py
 SYNTHETIC_PROBES = 20
 MOST_TIMED = 20  # probes of each kind of measurement
 PLAIN_ENTRIES = 2048  # for the yardstick
@@ -183,7 +183,7 @@ def _measure(
 
 
 def identify(gallery: FingerGallery, probe: Sequence[Rows]) -> dict[str, float]:
-    """The false match rate of each candidate, of all fingers fused as agent/watchlist.py does."""
+    """The false match rate of each candidate, of all fingers fused as agent/watchlist/watchlist.py does."""
     rate = load_calibration(FORMAT).false_match_rate
     rates: dict[str, dict[int, float]] = {}
     for number, rows in enumerate(probe):

@@ -35,7 +35,7 @@ from simulators.bench.files import writable
 from simulators.images import ImageFileError, read_grey
 from simulators.people.iris_crowd import VARIANTS, again, code_of, irises, lids, sheets
 
-LIMIT = 50  # candidates a probe, as in agent/watchlist.py
+LIMIT = 50  # candidates a probe, as in agent/watchlist/watchlist.py
 SYNTHETIC_PROBES = 20
 MOST_TIMED = 20  # probes of each kind of measurement
 SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})
@@ -241,7 +241,7 @@ def _measure(
 
 
 def identify(gallery: IrisGallery, probe: Sequence[IrisCode]) -> str:
-    """The person whose eyes are most like the probe's, fused as agent/watchlist.py does; nobody is an empty name."""
+    """The person whose eyes are most like the probe's, fused as the watchlist does; nobody is an empty name."""
     rate = load_calibration(FORMAT).false_match_rate
     rates: dict[str, dict[int, float]] = {}
     for number, code in enumerate(probe):

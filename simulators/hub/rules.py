@@ -55,7 +55,7 @@ class Schemas:
     """The published schemas, by name."""
 
     def __init__(self) -> None:
-        folder = resources.files("agent") / "schemas"
+        folder = resources.files("agent") / "events" / "schemas"
         files = [file for file in folder.iterdir() if file.name.endswith(".json")]
         self._validators = {file.name.removesuffix(".json"): _validator(file.read_text("utf-8")) for file in files}
 

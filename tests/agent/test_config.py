@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.config import YEAR_S, Config, Section, load, parse
 from agent.errors import ConfigError
-from agent.event import Payload
+from agent.events.event import Payload
 
 EXAMPLE = Path(__file__).parents[2] / "systemd" / "kiosk-agent.toml"
 

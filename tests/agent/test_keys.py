@@ -22,8 +22,8 @@ from joserfc.jwk import ECKey, OKPKey
 
 from agent.config import TlsConfig
 from agent.errors import ConfigError
+from agent.hub.sealing import seal
 from agent.keys import CREDENTIAL, DEVELOPMENT_FILE, HubKey, KioskKey, load_hub_key, load_kiosk_key, tls_context
-from agent.sealing import seal
 from simulators.hub.keys import HubKeys, Unsealable
 from tests.agent.hub.test_link import Authority
 

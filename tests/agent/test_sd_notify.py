@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.notify import Notifier
+from agent.sd_notify import Notifier
 
 
 @pytest.fixture(name="manager")

@@ -10,10 +10,10 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.config import HubConfig, OutboxConfig
-from agent.event import Event, EventKey
-from agent.hub import Connected, HubLink, HubSignal
-from agent.outbox import Outbox
-from agent.publisher import Publisher
+from agent.events.event import Event, EventKey
+from agent.hub.link import Connected, HubLink, HubSignal
+from agent.hub.outbox import Outbox
+from agent.hub.publisher import Publisher
 from simulators.hub.broker import find_mosquitto
 from simulators.hub.store import event_key
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from agent.event import (
+from agent.events.event import (
     Category,
     Direction,
     Encounter,

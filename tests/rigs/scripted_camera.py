@@ -7,7 +7,7 @@ from itertools import chain, repeat
 
 import numpy as np
 
-from agent.viewer import FRAME_S
+from agent.encounter.best_frame import FRAME_S
 from drivers.errors import Cancelled, CaptureRetry, Retry
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Looking, Sensor

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from agent.messages import ENGLISH, ENGLISH_EYES, Told, say
+from agent.encounter.messages import ENGLISH, ENGLISH_EYES, Told, say
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
@@ -131,7 +131,7 @@ def test_every_make_target_that_the_readme_names_is_there() -> None:
 def test_the_page_of_the_drivers_says_why_usbip_is_no_backend_of_pyusb() -> None:
     text = (ROOT / "drivers" / "README.md").read_text(encoding="utf-8")
     _, _, answer = text.partition("no backend of pyusb\n")
-    for fact in ("IBackend", "cancel within 0.3 s", "drivers/usb/usbip.py", "--via libusb"):
+    for fact in ("IBackend", "cancel within 0.3 s", "usb/usbip.py", "--via libusb"):
         assert fact in answer
 
 

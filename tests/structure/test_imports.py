@@ -20,14 +20,19 @@ ALLOWED = {
 
 # A library that one place owns: the modules that may import it.
 OWNED = {
-    "paho": {"agent/hub.py", "simulators/hub/hub.py"},
+    "paho": {"agent/hub/link.py", "simulators/hub/hub.py"},
     "serial": {"drivers/serial_line.py"},
     "usb": {"drivers/usb/local.py"},
     "pyudev": {"drivers/usb/watch.py"},
     "gi": {"simulators/transports/usb/umockdev.py"},
     "onnxruntime": {"models/session.py"},
-    "sqlite3": {"agent/schema.py", "simulators/hub/store.py"},
-    "sqlite_utils": {"agent/schema.py", "agent/outbox.py", "agent/watchlist_store.py", "simulators/hub/store.py"},
+    "sqlite3": {"agent/storage/database.py", "simulators/hub/store.py"},
+    "sqlite_utils": {
+        "agent/storage/database.py",
+        "agent/hub/outbox.py",
+        "agent/watchlist/store.py",
+        "simulators/hub/store.py",
+    },
 }
 
 # The device's side of a wire knows nothing of the host's: an error of one would otherwise agree with itself.

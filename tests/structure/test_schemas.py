@@ -8,9 +8,17 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from agent import schemagen
-from agent.cloudevents import event_type
-from agent.event import PAYLOADS, AcknowledgementMessage, EventClass, KioskState, ListConfirmed, Payload, SensorState
+from agent.events import schemagen
+from agent.events.cloudevents import event_type
+from agent.events.event import (
+    PAYLOADS,
+    AcknowledgementMessage,
+    EventClass,
+    KioskState,
+    ListConfirmed,
+    Payload,
+    SensorState,
+)
 from tests.rigs.events import NOON, encounter, enrolment, health, lead
 
 STATE = KioskState(
@@ -32,7 +40,7 @@ EXAMPLES: list[tuple[str, Payload]] = [
 
 
 def published() -> dict[str, str]:
-    folder = resources.files("agent") / "schemas"
+    folder = resources.files("agent") / "events" / "schemas"
     return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
 
 
@@ -43,7 +51,7 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def test_the_committed_schemas_are_what_the_generator_writes() -> None:
-    assert published() == schemagen.texts(), "run: python -m agent.schemagen"
+    assert published() == schemagen.texts(), "run: python -m agent.events.schemagen"
 
 
 @pytest.mark.parametrize("name", sorted(published()))

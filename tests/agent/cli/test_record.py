@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 import drivers
 from agent.__main__ import app
+from agent.cli.record import SEED_OPTION, WARNING, Recorded, Wish, record, with_seed
 from agent.errors import AgentError, ConfigError
-from agent.record import SEED_OPTION, WARNING, Recorded, Wish, record, with_seed
 from drivers.errors import CaptureRetry, LinkLost
 from drivers.options import Options
 from drivers.playback import Player

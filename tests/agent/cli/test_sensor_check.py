@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agent import console
+from agent.cli import console
+from agent.cli.sensor_check import Capture, Wanted, capture_one, described, explained
+from agent.cli.signals import cancelled_by_signals
+from agent.encounter.best_frame import USABLE
 from agent.errors import AgentError
-from agent.interrupt import cancelled_by_signals
-from agent.probe import Capture, Wanted, capture_one, described, explained
-from agent.viewer import USABLE
 from drivers import open_sensor
 from drivers.errors import MENDS_FORBIDDEN, Cancelled, DeviceTaken, Forbidden
 from models.encoder import Flaw

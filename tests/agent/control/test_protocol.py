@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
-from agent import control_server
-from agent.caller import Caller
-from agent.connection import BACKLOG
-from agent.control import ControlClient, NoDaemon
-from agent.control_server import CLIENTS, ControlServer, Serve
+from agent.control import server as control_server
+from agent.control.cancellation import Caller
+from agent.control.connection import BACKLOG
+from agent.control.protocol import ControlClient, NoDaemon
+from agent.control.server import CLIENTS, ControlServer, Serve
+from agent.encounter.announcements import TravellerTold
 from agent.errors import ConfigError, ControlError
-from agent.screen import TravellerTold
 from simulators.polling import wait_until
 
 TOLD = TravellerTold(key="proceed", text="Thank you.")

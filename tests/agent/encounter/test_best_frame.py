@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from agent.viewer import (
+from agent.encounter.best_frame import (
     AWAY_S,
     BLINK_S,
     GONE_S,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.candidate import Candidate, CandidateList
 from agent.config import PolicyConfig
-from agent.decision import Evidence, decide
-from agent.event import Category, Outcome, ReasonCode
+from agent.encounter.decision import Evidence, decide
+from agent.events.event import Category, Outcome, ReasonCode
+from agent.watchlist.candidate import Candidate, CandidateList
 from drivers.sample import Position
 
 INDEX, THUMB = Position.RIGHT_INDEX, Position.RIGHT_THUMB

@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from pytest_mock import MockerFixture
 
-from agent import station as station_module
 from agent.clock import SystemClock
 from agent.config import AgreementConfig, Config, parse
-from agent.enrolment import EnrolmentRequest, Seal
+from agent.encounter import station as station_module
+from agent.encounter.announcements import Announcement, Decided, StepDone, TravellerTold
+from agent.encounter.enrolment import EnrolmentRequest, Seal
+from agent.encounter.lane import Desk, Lane, Stores
+from agent.encounter.station import Station
 from agent.errors import ControlError, StoreError
-from agent.event import Category, EventClass, Outcome, ReasonCode, StoredEvent
-from agent.lane import Desk, Lane, Stores
-from agent.outbox import Outbox
-from agent.reference import Reference, ReferenceInfo
-from agent.screen import Announcement, Decided, StepDone, TravellerTold
-from agent.station import Station
-from agent.watchlist import Watchlist
+from agent.events.event import Category, EventClass, Outcome, ReasonCode, StoredEvent
+from agent.hub.outbox import Outbox
+from agent.watchlist.reference import Reference, ReferenceInfo
+from agent.watchlist.watchlist import Watchlist
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Modality, Position
 from models.template import Template

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.capture import Captured, Collection, Collector
 from agent.clock import SystemClock
 from agent.config import Step
-from agent.event import ReasonCode
-from agent.same_source import taken_twice
-from agent.screen import Announcement, TravellerTold
-from agent.station import Station, Unwatched
+from agent.encounter.announcements import Announcement, TravellerTold
+from agent.encounter.capture import Captured, Collection, Collector
+from agent.encounter.same_source import taken_twice
+from agent.encounter.station import Station, Unwatched
+from agent.events.event import ReasonCode
 from drivers.sample import Modality, Position
 from models import load_encoder
 from models.encoder import Encoder

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from agent import station as station_module
 from agent.config import Step
-from agent.event import SensorState
-from agent.station import SLICE_S, Station, Unwatched, Watching
-from agent.viewer import AWAY_S, DAMAGED_S, IN_VIEW, Viewer
+from agent.encounter import station as station_module
+from agent.encounter.best_frame import AWAY_S, DAMAGED_S, IN_VIEW, Viewer
+from agent.encounter.station import SLICE_S, Station, Unwatched, Watching
+from agent.events.event import SensorState
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Position, Sample
 from drivers.sensor import Sensor
@@ -125,7 +125,7 @@ def test_a_fault_is_told_once_however_often_opening_fails() -> None:
 
 def test_first_failure_is_a_warning_repeats_are_not(caplog: pytest.LogCaptureFixture) -> None:
     sensor, states = ScriptedSensor([], [LinkLost("gone")] * 4), States()
-    with caplog.at_level("DEBUG", "agent.station"), running(sensor, states):
+    with caplog.at_level("DEBUG", "agent.encounter.station"), running(sensor, states):
         states.wait_for("ready")
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "DEBUG", "DEBUG", "DEBUG", "INFO"]

@@ -21,9 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from agent.config import HubConfig, TlsConfig
-from agent.dial import Dial
 from agent.errors import HubError
-from agent.event import (
+from agent.events.event import (
     Acknowledgement,
     Event,
     EventClass,
@@ -32,7 +31,8 @@ from agent.event import (
     StoredEvent,
     Tombstone,
 )
-from agent.hub import FIRST_WAIT_S, Connected, Disconnected, HubLink, HubSignal
+from agent.hub.connection import Dial
+from agent.hub.link import FIRST_WAIT_S, Connected, Disconnected, HubLink, HubSignal
 from simulators.hub.broker import Broker, free_port
 from simulators.hub.hub import HubSimulator
 from simulators.polling import wait_until
@@ -141,7 +141,7 @@ def test_after_a_broker_restart_the_link_comes_back_and_says_its_state_again(bro
 
 
 def test_failures_are_reported_once_and_recovery_too(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "agent.hub")
+    caplog.set_level(logging.DEBUG, "agent.hub.link")
     tries: queue.SimpleQueue[float] = queue.SimpleQueue()
     broker = Broker(free_port(), mosquitto=False)
     link = Link(broker.port)
@@ -151,7 +151,7 @@ def test_failures_are_reported_once_and_recovery_too(caplog: pytest.LogCaptureFi
             tries.get(timeout=5)
         with broker:
             link.connected()
-            levels = [record.levelno for record in caplog.records if record.name == "agent.hub"]
+            levels = [record.levelno for record in caplog.records if record.name == "agent.hub.link"]
     assert levels[:3] == [logging.WARNING, logging.DEBUG, logging.DEBUG]
     assert levels.count(logging.WARNING) == 1
     assert levels.count(logging.INFO) == 1

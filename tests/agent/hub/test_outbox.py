@@ -26,10 +26,10 @@ from sqlite_utils import Database
 
 from agent.config import OutboxConfig
 from agent.errors import StoreError
-from agent.event import EventClass, StoredEvent, Tombstone
-from agent.outbox import ALL, EXPIRING, FEW_ROWS, MIGRATIONS, SHEDDABLE, Outbox
-from agent.reserve import SIZE, Reserve
-from agent.schema import StoreFull, open_store, reading, writing
+from agent.events.event import EventClass, StoredEvent, Tombstone
+from agent.hub.outbox import ALL, EXPIRING, FEW_ROWS, MIGRATIONS, SHEDDABLE, Outbox
+from agent.storage.database import StoreFull, open_store, reading, writing
+from agent.storage.disk_reserve import SIZE, Reserve
 from tests.rigs.events import NOON, raw
 
 LEAD, HEALTH, ENCOUNTER, CAPTURE = EventClass.LEAD, EventClass.HEALTH, EventClass.ENCOUNTER, EventClass.CAPTURE
@@ -237,10 +237,10 @@ ON_A_SMALL_DISK = """
 import contextlib, errno, os, subprocess, sys
 from datetime import timedelta
 from pathlib import Path
-from agent.event import EventClass
-from agent.outbox import Outbox
-from agent.reserve import Reserve
-from agent.schema import StoreFull
+from agent.events.event import EventClass
+from agent.hub.outbox import Outbox
+from agent.storage.disk_reserve import Reserve
+from agent.storage.database import StoreFull
 from tests.rigs.events import NOON, raw
 
 disk = Path(sys.argv[1])
@@ -340,8 +340,8 @@ def test_a_handle_refuses_another_thread(outbox: Outbox) -> None:
 PUT_FOR_EVER = """
 import sys
 from pathlib import Path
-from agent.event import EventClass
-from agent.outbox import Outbox
+from agent.events.event import EventClass
+from agent.hub.outbox import Outbox
 from tests.rigs.events import raw
 with Outbox(Path(sys.argv[1]), "k1") as outbox:
     while True:

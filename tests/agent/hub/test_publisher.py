@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from agent.config import OutboxConfig
 from agent.errors import HubError
-from agent.event import Acknowledgement, EventClass, StoredEvent, Tombstone
-from agent.hub import Connected, Disconnected, HubSignal
-from agent.outbox import Outbox
-from agent.publisher import EXPIRE_S, LOOK_S, RETRY_S, Publisher
-from agent.schema import StoreFull
+from agent.events.event import Acknowledgement, EventClass, StoredEvent, Tombstone
+from agent.hub.link import Connected, Disconnected, HubSignal
+from agent.hub.outbox import Outbox
+from agent.hub.publisher import EXPIRE_S, LOOK_S, RETRY_S, Publisher
+from agent.storage.database import StoreFull
 from tests.conftest import FakeClock
 from tests.rigs.events import NOON, raw
 

@@ -12,11 +12,11 @@ from pytest_mock import MockerFixture
 
 from agent.config import AgreementConfig
 from agent.errors import StoreError
-from agent.event import Category
-from agent.reference import Reference
-from agent.schema import open_store
-from agent.watchlist import Proposed, Watchlist
-from agent.watchlist_store import MIGRATIONS
+from agent.events.event import Category
+from agent.storage.database import open_store
+from agent.watchlist.reference import Reference
+from agent.watchlist.store import MIGRATIONS
+from agent.watchlist.watchlist import Proposed, Watchlist
 from drivers.sample import Position
 from models.finger.search.gallery import FingerGallery
 from models.template import Template, TemplateError
@@ -283,7 +283,7 @@ def test_a_long_list_is_read_in_parts_and_searched_like_a_short_one(
         watchlist.add_all([reference(clock, CAROL, position=THUMB)], AGREEMENT)
         wanted = watchlist.search({INDEX: template_of(BOB, 1)}, 5)
         shown = watchlist.references()
-    monkeypatch.setattr("agent.watchlist.PART", 1)
+    monkeypatch.setattr("agent.watchlist.watchlist.PART", 1)
     with closing(Watchlist(path, clock)) as watchlist:
         assert watchlist.search({INDEX: template_of(BOB, 1)}, 5) == wanted
         assert watchlist.references() == shown

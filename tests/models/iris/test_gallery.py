@@ -236,7 +236,7 @@ def test_plain_search_gives_the_same_candidates(gallery: IrisGallery) -> None:
         "from models.compiled import NUMBA\n"
         "from models.iris.template import pack\n"
         "from models.iris.gallery import IrisGallery\n"
-        "from tests import test_iris_gallery as t\n"
+        "from tests.models.iris import test_gallery as t\n"
         "gallery = IrisGallery.build(t._entries(300))\n"
         "found = gallery.search(pack(t.noisy(t.CODES[20], 5, 0.3)), Position.UNKNOWN, 30)\n"
         "print(json.dumps([NUMBA is None, [list(one) for one in found]]))\n"

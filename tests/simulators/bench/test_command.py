@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from agent.messages import Told
+from agent.encounter.messages import Told
 from drivers.errors import Retry
 from models.encoder import Flaw
 from simulators.bench.command import PathBench, Touch, app, measure_path

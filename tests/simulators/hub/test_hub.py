@@ -20,10 +20,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.cloudevents import attributes
-from agent.event import Enrolment, Event, EventClass, EventKey, KioskState, StoredEvent, Tombstone
+from agent.events.cloudevents import attributes
+from agent.events.event import Enrolment, Event, EventClass, EventKey, KioskState, StoredEvent, Tombstone
+from agent.hub.sealing import seal
 from agent.keys import KioskKey
-from agent.sealing import seal
 from simulators.hub import broker as broker_module
 from simulators.hub import hub as hub_module
 from simulators.hub.broker import HOST, Broker, answers, free_port

@@ -1,0 +1,242 @@
+"""What the command line prints. Plain when piped; never a template, an image or a score that a person could misread."""
+
+import json as jsonlib
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.config import Config
+from agent.encounter.announcements import Announcement
+from drivers.sample import sized
+
+if TYPE_CHECKING:
+    from agent.cli.record import Recorded, Wish
+    from agent.cli.sensor_check import Capture
+    from drivers.inventory import Attached
+
+Json = Mapping[str, Any]
+
+# A pipe or a journal has no width: tables are then as wide as they need.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+
+COLOURS = {
+    "clear": "green",
+    "lead": "yellow",
+    "refer": "cyan",
+    "ready": "green",
+    "free": "green",
+    "taken": "yellow",
+    "forbidden": "red",
+    "unwell": "red",
+    "fault": "red",
+    "online": "green",
+    "degraded": "yellow",
+}
+
+
+def _coloured(word: str) -> str:
+    colour = COLOURS.get(word, "default")
+    return f"[bold {colour}]{escape(word)}[/]"
+
+
+def checked(path: Path, config: Config) -> None:
+    """The configuration is good: what it means in short."""
+    steps = ", ".join(f"{s.position} on {s.sensor}" for s in config.plan.steps)
+    out.print(f"{path}: good. Kiosk {config.kiosk.site}/{config.kiosk.name}; {config.plan.direction}: {steps}")
+    if config.local_list.enabled:
+        out.print("[yellow]local_list.enabled is on: references made here are searched. For tests only.[/]")
+    if config.hub.tls is None:
+        out.print("[yellow]hub.tls is not set: events travel in clear text. For a local broker only.[/]")
+    if config.hub.encryption_key is None:
+        out.print("[yellow]hub.encryption_key is not set: enrolments are sent without their templates.[/]")
+
+
+def attached(found: "Sequence[Attached]") -> None:
+    """What is plugged in: one row a device, and what to do under those that need it."""
+    if not found:
+        out.print("plugged in: no sensor, camera or serial adapter that a driver knows")
+        return
+    table = Table("plugged in", "driver", "url", "state", "detail", box=None)
+    for device in found:
+        drivers = " or ".join(device.drivers)
+        table.add_row(
+            escape(device.name), drivers, escape(device.url), _coloured(device.standing), escape(device.detail)
+        )
+    out.print(table)
+    for device in found:
+        if device.mend:
+            out.print(f"{escape(device.url)}: {escape(device.mend)}")
+
+
+def sensors(config: Config, states: Mapping[str, Json]) -> None:
+    """One row a configured sensor."""
+    table = Table("sensor", "driver", "where", "state", "detail", box=None)
+    for name, sensor in config.sensors.items():
+        state = states.get(name, {"state": "closed", "detail": ""})
+        table.add_row(name, sensor.driver, escape(sensor.url), _coloured(state["state"]), escape(state["detail"]))
+    out.print(table)
+
+
+def captured(capture: "Capture", path: Path | None) -> None:
+    """One sample, without its pixels."""
+    sample, quality = capture.sample, capture.quality
+    height, width = sample.image.shape
+    flaw = f", {quality.flaw}" if quality.flaw else ""
+    info = capture.info
+    size = sized(width, height, sample.pixels_per_inch)
+    out.print(f"{escape(info.model or info.driver)}: {size}, {sample.depth_bits} bit")
+    out.print(f"quality {quality.score} of 100{flaw}")
+    out.print(f"{capture.waited_s:.2f} s until the sample was here, {capture.assess_s * 1000:.0f} ms to assess it")
+    if path is not None:
+        out.print(f"[yellow]written to {escape(str(path))}: it holds a real finger or eye; delete it after use[/]")
+
+
+def told(line: str) -> None:
+    """A line for the technician while something runs."""
+    out.print(escape(line))
+
+
+def recorded(recording: "Recorded", wish: "Wish", path: Path) -> None:
+    """What is in the file, why it ended early, what to do with it."""
+    name = escape(str(path))
+    if recording.ended_by:
+        out.print(f"[bold red]ended early[/]: {escape(recording.ended_by)}")
+    size = path.stat().st_size / 1024
+    out.print(f"{name}: {recording.samples} of {wish.samples} samples in {recording.lines} lines, {size:.0f} KiB")
+    out.print("play it back in a test:  Player(PATH.read_text().splitlines()).sensor()   (drivers/playback.py)")
+    holds = "holds" if recording.samples else "may hold part of"
+    out.print(
+        f"[yellow]it {holds} a real finger or eye, readable by whoever has the file: only your account may read it; "
+        f"do not send it, do not commit it, and delete it after use:  rm {escape(shlex.quote(str(path)))}[/]"
+    )
+
+
+def announced(announcement: Json, *, as_json: bool = False) -> None:
+    """One line of what happens at the kiosk."""
+    if as_json:
+        print(jsonlib.dumps(announcement), flush=True)  # noqa: T201 - the machine-readable form of this command
+        return
+    line = _LINES[announcement["kind"]](announcement)
+    if line:
+        out.print(line)
+
+
+def announce(announcement: Announcement) -> None:
+    """The same, of a kiosk in this process."""
+    announced(announcement.model_dump(mode="json"))
+
+
+def _told(a: Json) -> str:
+    return f"  to the traveller  [italic]{escape(a['text'])}[/]"
+
+
+def _started(a: Json) -> str:
+    return f"encounter {a['encounter_id'][:8]} ({a['direction']})"
+
+
+def _step(a: Json) -> str:
+    quality = "" if a["quality"] is None else f", quality {a['quality']}"
+    verdict = "good" if a["usable"] else "not usable"
+    reason = f" ({a['reason']})" if a["reason"] else ""
+    return f"  {a['position']}  attempt {a['attempt']}: {verdict}{quality}{reason}  [dim]{timings(a['timings_ms'])}[/]"
+
+
+def _decided(a: Json) -> str:
+    whole = {name: value for name, value in a["timings_ms"].items() if "." not in name}  # the steps were shown before
+    return f"  decision {_coloured(a['outcome'])}: {explain(a['reason'])}  [dim]{timings(whole)}[/]"
+
+
+_LINES = {"told": _told, "started": _started, "step": _step, "decided": _decided}
+
+
+def timings(milliseconds: Mapping[str, float]) -> str:
+    """Milliseconds by step, in the order of the path."""
+    return "  ".join(f"{name} {value:.0f} ms" for name, value in milliseconds.items())
+
+
+def explain(reason: Json) -> str:
+    """A decision's reason in words."""
+    words = str(reason["code"]).replace("_", " ")
+    parts = [f"{reason['references']} references searched"]
+    if reason["quality"] is not None:
+        parts.append(f"quality {reason['quality']}")
+    if reason["missing"]:
+        parts.append(f"without {', '.join(reason['missing'])}")
+    if reason["list_is_stale"]:
+        parts.append("the list is old")
+    return f"{words} ({'; '.join(parts)})"
+
+
+def identified(result: Json) -> None:
+    """A decision and, for a lead, its candidates."""
+    out.print(f"{_coloured(result['outcome'])}: {explain(result['reason'])}")
+    for c in result["candidates"]:
+        rate = f"{c['false_match_rate']:.1e}"
+        out.print(
+            f"  {c['rank']}. reference {escape(c['reference_id'])}  {c['category']}, for {c['handling']}  "
+            f"false match rate {rate}  agreement {escape(c['agreement'])}"
+        )
+    if result["candidates"]:
+        out.print("A lead is for people to judge, never a verdict.")
+
+
+def enrolled(result: Json) -> None:
+    """What was made."""
+    where = "searchable on this kiosk" if result["searchable_here"] else "not searchable on this kiosk"
+    quality = ", ".join(f"{position} {score}" for position, score in result["quality"].items())
+    out.print(f"reference {escape(result['reference_id'])}: {where}, agreement {escape(result['agreement'])}")
+    out.print(f"quality {quality}; expires {result['expires_at'][:16]}")
+    if not result["sealed"]:
+        out.print("[yellow]The hub is told without templates: hub.encryption_key is not configured.[/]")
+
+
+def watchlist(result: Json) -> None:
+    """References without templates."""
+    table = Table("reference", "category", "agreement", "positions", "expires", box=None)
+    for r in result["references"]:
+        positions = ", ".join(dict.fromkeys(r["positions"]))
+        table.add_row(escape(r["reference_id"]), r["category"], escape(r["agreement"]), positions, r["expires_at"][:16])
+    age = "never confirmed" if result["age_s"] is None else f"confirmed {timedelta(seconds=int(result['age_s']))} ago"
+    out.print(f"revision {result['revision']}, {age}, {len(result['references'])} references")
+    if result["references"]:
+        out.print(table)
+
+
+def outbox(result: Json) -> None:
+    """Headers of what waits."""
+    waiting = {c: n for c, n in result["waiting"].items() if n}
+    total = sum(waiting.values())
+    out.print(f"{total} events wait for the hub" + "".join(f"; {n} {c}" for c, n in waiting.items()))
+    for event in result["events"]:
+        gone = f" ({event['tombstone']})" if event["tombstone"] else ""
+        out.print(f"  {escape(event['key'])}  {event['time']}  {event['bytes']} bytes{gone}")
+
+
+def status(result: Json, *, as_json: bool) -> None:
+    """How the daemon is."""
+    if as_json:
+        print(jsonlib.dumps(result))  # noqa: T201 - the machine-readable form of this command
+        return
+    hub = result["hub"]
+    out.print(f"kiosk {result['site']}/{result['kiosk']} {_coloured(result['status'])}, version {result['version']}")
+    out.print(f"up {timedelta(seconds=int(result['uptime_s']))}, {result['encounters']} encounters")
+    out.print(f"models: {', '.join(result['models'])}")
+    for name, sensor in result["sensors"].items():
+        out.print(
+            f"sensor {name}: {_coloured(sensor['state'])} {escape(sensor['detail'])}, since {sensor['since'][:19]}"
+        )
+    out.print(f"hub {hub['address']}: {'connected' if hub['connected'] else 'away; events wait in the outbox'}")
+    out.print(f"outbox: {sum(result['outbox_pending'].values())} events wait")
+    listed = result["watchlist"]
+    if listed:
+        age = f"confirmed {listed['confirmed_at'][:19]}" if listed["confirmed_at"] else "never confirmed"
+        out.print(f"watchlist: {result['references']} references, revision {listed['revision']}, {age}")
+    if result["local_list"]:
+        out.print("[bold yellow]LOCAL LIST ON: references made on this kiosk are searched. For tests only.[/]")

@@ -1,0 +1,122 @@
+"""decide(): pure. Candidates, qualities and a policy of error rates in; an outcome with its complete reason out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from agent.config import PolicyConfig
+from agent.events.event import Outcome, Reason, ReasonCode
+from agent.watchlist.candidate import Candidate, CandidateList
+from drivers.sample import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a decision reads.
+
+    `quality` has the usable probes only; `missing` the positions of the plan without one; `gap` why they are missing;
+    `may_recapture` is False once the traveller has been asked often enough.
+    """
+
+    candidates: CandidateList
+    quality: Mapping[Position, int]
+    missing: tuple[Position, ...] = ()
+    gap: ReasonCode = ReasonCode.FAILURE_TO_CAPTURE
+    may_recapture: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the kiosk does next, and why.
+
+    `leads` are the candidates that carry a LEAD, else empty; `rates` their false positive identification rates by
+    reference id, which leave the kiosk with a lead only.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    leads: tuple[Candidate, ...] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """The evidence with the numbers that the rules compare."""
+
+    evidence: Evidence
+    policy: PolicyConfig
+    rates: tuple[float, ...]
+
+    @property
+    def best_rate(self) -> float:
+        return min(self.rates, default=1.0)
+
+    @property
+    def best_quality(self) -> int | None:
+        return max(self.evidence.quality.values(), default=None)
+
+    @property
+    def nothing_to_search(self) -> bool:
+        """No list, or none any more: clearing against nothing would be a silent failure."""
+        return self.evidence.candidates.age_s is None or not self.evidence.candidates.references
+
+    @property
+    def stale(self) -> bool:
+        age = self.evidence.candidates.age_s
+        return age is None or age > self.policy.stale_after_s
+
+    @property
+    def uncertain(self) -> bool:
+        """Near the threshold, and a better sample could tell."""
+        limit = self.policy.max_false_positive_identification_rate * self.policy.uncertain_factor
+        return self.best_rate <= limit and min(self.evidence.quality.values()) < self.policy.good_quality
+
+
+_Rule = tuple[Callable[[_Case], bool], Outcome, Callable[[_Case], ReasonCode]]
+
+# Read downwards: the first rule that holds decides. A lead comes before any gap, so that a missing second finger never
+# hides one; CLEAR comes last, so that nobody is cleared by default.
+_RULES: tuple[_Rule, ...] = (
+    (lambda c: not c.evidence.quality, Outcome.REFER, lambda c: c.evidence.gap),
+    (lambda c: c.nothing_to_search, Outcome.REFER, lambda _: ReasonCode.LIST_UNAVAILABLE),
+    (
+        lambda c: c.best_rate <= c.policy.max_false_positive_identification_rate,
+        Outcome.LEAD,
+        lambda _: ReasonCode.CANDIDATE_ABOVE_THRESHOLD,
+    ),
+    (
+        lambda c: c.uncertain and c.evidence.may_recapture,
+        Outcome.RECAPTURE,
+        lambda _: ReasonCode.CANDIDATE_UNCERTAIN,
+    ),
+    (lambda c: c.uncertain, Outcome.REFER, lambda _: ReasonCode.CANDIDATE_UNCERTAIN),
+    (lambda c: bool(c.evidence.missing), Outcome.REFER, lambda c: c.evidence.gap),
+    (
+        lambda c: c.stale and c.policy.when_stale == "refer",
+        Outcome.REFER,
+        lambda _: ReasonCode.LIST_TOO_OLD,
+    ),
+    (lambda _: True, Outcome.CLEAR, lambda _: ReasonCode.NO_CANDIDATE),
+)
+
+
+def decide(evidence: Evidence, policy: PolicyConfig) -> Decision:
+    """The outcome of an encounter. The same evidence and policy always give the same decision."""
+    listed = evidence.candidates
+    rates = tuple(listed.false_positive_identification_rate(c) for c in listed.candidates)
+    case = _Case(evidence, policy, rates)
+    outcome, code = next((outcome, code(case)) for holds, outcome, code in _RULES if holds(case))
+    threshold = policy.max_false_positive_identification_rate
+    leads = tuple(c for c, rate in zip(listed.candidates, rates, strict=True) if rate <= threshold)
+    reason = Reason(
+        code=code,
+        threshold=threshold,
+        references=listed.references,
+        quality=case.best_quality,
+        missing=evidence.missing,
+        list_is_stale=case.stale,
+    )
+    if outcome is not Outcome.LEAD:
+        return Decision(outcome, reason)
+    return Decision(
+        outcome, reason, leads, {c.reference_id: listed.false_positive_identification_rate(c) for c in leads}
+    )

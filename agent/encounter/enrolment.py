@@ -1,0 +1,188 @@
+"""Several good samples of each finger and eye make a reference, and an enrolment event tells the hub.
+
+The reference is searchable here only where the local list is switched on and asked for: what is searched is otherwise
+only what providers have signed.
+"""
+
+import json
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agent.clock import Clock
+from agent.config import AgreementConfig, Config, Step
+from agent.encounter.capture import Captured, Collection, Collector
+from agent.encounter.same_source import false_match_rate
+from agent.errors import ControlError
+from agent.events.event import Category, Enrolment, Event
+from agent.hub.outbox import Outbox
+from agent.watchlist.reference import Reference
+from agent.watchlist.watchlist import Watchlist
+from drivers.sample import Modality, Position
+from models import exported
+from models.template import Template
+
+Seal = Callable[[bytes], str]
+
+LOCAL_TEST = "local-test"
+
+# Two samples of one finger or eye must be this unlikely to come from two people, or one of them was of another.
+SAME_SOURCE_RATE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentRequest:
+    """What a technician asked for. `agreement` may be empty only for the local list, whose agreement is local-test."""
+
+    positions: tuple[Position, ...]
+    samples: int = 3  # of each position
+    agreement: str = ""
+    category: Category = Category.LOCAL_TEST
+    reference_id: str = ""
+    into_local_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enroller:
+    """The parts that an enrolment runs through. One thread owns them."""
+
+    config: Config
+    watchlist: Watchlist
+    outbox: Outbox
+    clock: Clock
+    seal: Seal | None
+
+    def run(self, request: EnrolmentRequest, collector: Collector) -> Enrolment:
+        """Capture, check that the samples agree, store, tell the hub. ControlError says why there is no reference."""
+        agreement_name, agreement = self._agreement(request)
+        if request.reference_id in self.watchlist:
+            raise ControlError(f"reference {request.reference_id} is already on the list: choose another id")
+        samples: list[Captured] = []
+        for position in request.positions:
+            samples += self._capture(position, request, collector, samples)
+        reference = Reference(
+            reference_id=request.reference_id or uuid.uuid4().hex,
+            agreement=agreement_name,
+            category=request.category,
+            expires_at=self.clock.now() + timedelta(seconds=agreement.keep_s),
+            templates=tuple((taken.step.position, taken.template) for taken in samples),
+        )
+        models = collector.models({position.modality for position in request.positions})
+        payload = self._payload(
+            reference, agreement, models, _best_quality(samples), searchable=request.into_local_list
+        )
+        # The record first: nothing is searched here that the hub will not hear of.
+        self.outbox.put(Event.of(payload, reference.reference_id, self.clock.now()))
+        if request.into_local_list:
+            self.watchlist.add(reference, agreement)
+        return payload
+
+    def _agreement(self, request: EnrolmentRequest) -> tuple[str, AgreementConfig]:
+        if request.into_local_list:
+            if not self.config.local_list.enabled:
+                raise ControlError("the local list is off: set local_list.enabled = true in the configuration first")
+            if request.agreement not in ("", LOCAL_TEST) or request.category is not Category.LOCAL_TEST:
+                raise ControlError("the local list is for tests: it takes no other agreement and no other category")
+            return LOCAL_TEST, local_test_agreement(self.config)
+        known = self.config.agreements
+        if request.agreement not in known:
+            names = ", ".join(sorted(known)) or "none is configured; add [agreements.NAME]"
+            raise ControlError(f"an enrolment needs an agreement (--agreement): {names}")
+        agreement = known[request.agreement]
+        if self.config.hub.recipient not in agreement.recipients:
+            raise ControlError(
+                f"agreement {request.agreement} does not allow the recipient {self.config.hub.recipient}: "
+                "nothing was captured"
+            )
+        if self.seal is None:
+            raise ControlError(
+                "hub.encryption_key is not configured: templates could not be sent, so nothing was captured"
+            )
+        return request.agreement, agreement
+
+    def _capture(
+        self, position: Position, request: EnrolmentRequest, collector: Collector, before: Sequence[Captured]
+    ) -> Sequence[Captured]:
+        step = self._step(position)
+        samples: list[Captured] = []
+        for _ in range(request.samples):
+            taken = Collection(before=tuple(before))
+            collector.collect((step,), taken, self.config.plan.attempts, self.config.policy.min_enrolment_quality)
+            if position not in taken.captured:
+                raise ControlError(
+                    f"failure to enrol: {taken.gap} after {len(samples)} good samples of {position}; nothing was kept"
+                )
+            samples.append(taken.captured[position])
+        _check_same_source(samples)
+        return samples
+
+    def _step(self, position: Position) -> Step:
+        planned = next((s for s in self.config.plan.steps if s.position is position), None)
+        if planned is not None:
+            return planned
+        # A finger that the plan does not ask for is taken on the sensor that takes the plan's fingers; so are eyes.
+        kin = next((s for s in self.config.plan.steps if s.position.modality is position.modality), None)
+        if kin is None:
+            raise ControlError(f"no sensor of this kiosk's plan takes {position}")
+        return Step(sensor=kin.sensor, position=position)
+
+    def _payload(
+        self,
+        reference: Reference,
+        agreement: AgreementConfig,
+        models: dict[str, str],
+        quality: dict[Position, int],
+        *,
+        searchable: bool,
+    ) -> Enrolment:
+        sent = [(position, exported(template)) for position, template in reference.templates]
+        return Enrolment(
+            reference_id=reference.reference_id,
+            agreement=reference.agreement,
+            provider=agreement.provider,
+            purpose=agreement.purpose,
+            legal_basis=agreement.legal_basis,
+            recipients=agreement.recipients,
+            expires_at=reference.expires_at,
+            category=reference.category,
+            positions=tuple(quality),
+            template_formats=tuple(dict.fromkeys(template.format for _, template in sent)),
+            models=models,
+            quality=quality,
+            searchable_here=searchable,
+            sealed=self.seal(_packed(sent)) if self.seal else None,
+        )
+
+
+def local_test_agreement(config: Config) -> AgreementConfig:
+    """The built-in agreement of the local list: for trying the kiosk with staff who consent."""
+    return AgreementConfig(
+        provider=f"{config.kiosk.site}/{config.kiosk.name}",
+        purpose="test of this kiosk",
+        legal_basis="consent of the person enrolled",
+        recipients=(config.hub.recipient,),
+        keep_s=config.local_list.keep_s,
+    )
+
+
+def _best_quality(samples: Sequence[Captured]) -> dict[Position, int]:
+    best: dict[Position, int] = {}
+    for taken in samples:
+        best[taken.step.position] = max(taken.quality, best.get(taken.step.position, 0))
+    return best
+
+
+def _check_same_source(samples: Sequence[Captured]) -> None:
+    """Every sample must be like another one, or a second finger or eye has slipped in."""
+    for number, sample in enumerate(samples, 1):
+        others = [s.template for s in samples if s is not sample]
+        if others and min(false_match_rate(sample.template, other) for other in others) > SAME_SOURCE_RATE:
+            what = "eye" if sample.step.position.modality is Modality.IRIS else "finger"
+            raise ControlError(f"failure to enrol: sample {number} is not of the same {what}; nothing was kept")
+
+
+def _packed(templates: Sequence[tuple[Position, Template]]) -> bytes:
+    rows = [{"position": p, "format": t.format, "data": b64encode(t.data).decode()} for p, t in templates]
+    return json.dumps({"templates": rows}).encode()

@@ -1,0 +1,246 @@
+"""One traveller at a time: waits for a presentation to the first step's sensor, or for a job of the command line."""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeVar
+
+from agent.clock import Clock
+from agent.config import Config
+from agent.encounter.announcements import Announce, tell
+from agent.encounter.capture import NOBODY, Collector
+from agent.encounter.decision import Decision
+from agent.encounter.encounter import EncounterPath
+from agent.encounter.enrolment import LOCAL_TEST, Enroller, Seal
+from agent.encounter.messages import Told
+from agent.encounter.station import Station
+from agent.errors import AgentError, ControlError
+from agent.events.event import LeadCandidate, ListConfirmed
+from agent.hub.outbox import Outbox
+from agent.watchlist.watchlist import Watchlist
+from agent.worker import OnCrash, Worker
+from drivers.errors import CaptureRetry
+from drivers.sample import Modality, Sample
+from models.encoder import Encoder
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+IDLE_S = 5.0  # how often an idle lane looks for expired references and shows that it is alive
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a job may use, in the lane's own thread."""
+
+    enroller: Enroller
+    watchlist: Watchlist
+    outbox: Outbox
+    encounter: "Callable[[Future[Sample] | None], tuple[Decision, tuple[LeadCandidate, ...]]]"
+    new_collector: Callable[[], Collector]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[Desk], object]
+    result: "Future[object]"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """How the lane opens its own handles, in its own thread."""
+
+    watchlist: Callable[[], Watchlist]
+    outbox: Callable[[], Outbox]
+
+
+class Lane(Worker):
+    """Owns the encounter: stations, encoders, watchlist and the putting side of the outbox."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        stations: Mapping[str, Station],
+        encoders: Mapping[Modality, Encoder],
+        stores: Stores,
+        seal: Seal | None,
+        announce: Announce,
+        clock: Clock,
+        on_crash: OnCrash,
+    ) -> None:
+        super().__init__("lane", on_crash)
+        self._config = config
+        self._stations = stations
+        self._encoders = encoders
+        self._stores = stores
+        self._seal = seal
+        self._announce = announce
+        self._clock = clock
+        self._inbox: queue.SimpleQueue[_Job | Future[Sample] | None] = queue.SimpleQueue()
+        self._guard = threading.Lock()  # over the next four, which other threads look at
+        self._collector: Collector | None = None
+        self._running: Future[object] | None = None  # the job that is being done
+        self._withdrawn = False  # nobody waits for it any more
+        self._ended = False
+        self.list_state: ListConfirmed | None = None
+        self.references = 0
+        self.encounters = 0
+        self.attended = True  # False: no traveller is waited for, only jobs are done
+
+    def submit(self, work: Callable[[Desk], T]) -> "Future[T]":
+        """Do something between two travellers, in the lane's thread."""
+        job = _Job(work, Future())
+        with self._guard:
+            if self._ended or self.stopping.is_set():
+                job.result.set_exception(ControlError("the kiosk is being stopped"))
+            else:
+                self._inbox.put(job)
+        return job.result  # type: ignore[return-value]  # Future is invariant; the job sets what work returned
+
+    def withdraw(self, result: "Future[T]") -> None:
+        """Nobody waits for this job any more: forget it, or end its capturing when it has begun."""
+        if result.cancel():
+            return
+        with self._guard:
+            if self._running is result:
+                self._withdrawn = True
+                if self._collector is not None:
+                    self._collector.abort()
+
+    def interrupt(self) -> None:
+        """End what run() waits for: a traveller in front of the kiosk is told to go to an officer."""
+        with self._guard:
+            if self._collector is not None:
+                self._collector.abort()
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """Serve travellers and jobs until stopped."""
+        try:
+            with closing(self._stores.watchlist()) as watchlist, closing(self._stores.outbox()) as outbox:
+                self._drop_local_list(watchlist)
+                self._serve(self._desk(watchlist, outbox))
+        except BaseException:
+            tell(self._announce, Told.GO_TO_OFFICER)  # whoever stands there must not wait for ever
+            raise
+        finally:
+            self._refuse_waiting_jobs()
+
+    def _serve(self, desk: Desk) -> None:
+        first: Future[Sample] | None = None
+        while not self.stopping.is_set():
+            self._note(desk.watchlist)
+            first = first or self._await_presentation()
+            message = self._next()
+            if isinstance(message, _Job) and self._dismiss(first):
+                first = None
+                self._do(message, desk)
+            elif isinstance(message, _Job):
+                self._inbox.put(message)  # the traveller was quicker; first the encounter
+            elif message is not None and message is first:
+                first = None
+                self._meet(message, desk)
+        self._dismiss(first)
+
+    def _await_presentation(self) -> "Future[Sample] | None":
+        if not self.attended:
+            return None
+        step = self._config.plan.steps[0]
+        future = self._stations[step.sensor].capture(step, None)
+        future.add_done_callback(self._inbox.put)
+        return future
+
+    def _next(self) -> "_Job | Future[Sample] | None":
+        self.beat()
+        try:
+            return self._inbox.get(timeout=IDLE_S)
+        except queue.Empty:
+            return None
+
+    def _dismiss(self, first: "Future[Sample] | None") -> bool:
+        """Stop waiting for a presentation; False when one has come meanwhile."""
+        if first is None:
+            return True
+        if not first.cancel():
+            return False
+        self._stations[self._config.plan.steps[0].sensor].interrupt()
+        return True
+
+    def _meet(self, first: "Future[Sample]", desk: Desk) -> None:
+        """Somebody presented a finger or an eye, unless that of the last traveller is still there."""
+        if first.cancelled():
+            return
+        error = first.exception()
+        if isinstance(error, CaptureRetry) and error.reason in NOBODY:
+            tell(self._announce, error.reason)
+            return
+        desk.encounter(first)
+
+    def _do(self, job: _Job, desk: Desk) -> None:
+        with self._guard:
+            if not job.result.set_running_or_notify_cancel():
+                return
+            self._running, self._withdrawn, self._collector = job.result, False, None
+        try:
+            job.result.set_result(job.work(desk))
+        except AgentError as error:
+            job.result.set_exception(error)
+        except BaseException as error:
+            job.result.set_exception(error)
+            raise
+        finally:
+            with self._guard:
+                self._running, self._withdrawn = None, False
+
+    def _desk(self, watchlist: Watchlist, outbox: Outbox) -> Desk:
+        path = EncounterPath(self._config, self._encoders, watchlist, outbox, self._announce, self._clock)
+        enroller = Enroller(self._config, watchlist, outbox, self._clock, self._seal)
+
+        def encounter(first: "Future[Sample] | None") -> tuple[Decision, tuple[LeadCandidate, ...]]:
+            decision = path.run(self._new_collector(), first)
+            self.encounters += 1
+            return decision, path.shown(decision)
+
+        return Desk(enroller, watchlist, outbox, encounter, self._new_collector)
+
+    def _drop_local_list(self, watchlist: Watchlist) -> None:
+        """A local list that was switched off is gone, not only hidden."""
+        if self._config.local_list.enabled:
+            return
+        gone = watchlist.remove([r.reference_id for r in watchlist.references() if r.agreement == LOCAL_TEST])
+        if gone:
+            log.warning("local_list.enabled is off: %d references made on this kiosk were removed", len(gone))
+
+    def _new_collector(self) -> Collector:
+        with self._guard:
+            self._collector = Collector(
+                self._stations,
+                self._encoders,
+                self._announce,
+                self._clock,
+                self._config.plan.step_timeout_s,
+                self.beat,
+            )
+            if self.stopping.is_set() or self._withdrawn:
+                self._collector.abort()
+            return self._collector
+
+    def _note(self, watchlist: Watchlist) -> None:
+        """Keep what status shows, so that other threads never touch the store."""
+        watchlist.expire()
+        self.list_state = watchlist.confirmed
+        self.references = len(watchlist.references())
+
+    def _refuse_waiting_jobs(self) -> None:
+        with self._guard:
+            self._ended = True
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            if isinstance(message, _Job) and message.result.set_running_or_notify_cancel():
+                message.result.set_exception(ControlError("the kiosk is being stopped"))

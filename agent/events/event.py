@@ -1,0 +1,267 @@
+"""What the kiosk tells the hub. Payload types live here alone; schemas/ is generated from them.
+
+An event is (class, subject, time, body). Its key (kiosk, epoch, class, sequence) is given by the outbox when it becomes
+durable. A payload never holds a name, a document number or an image; a template only inside `Enrolment.sealed`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from drivers.sample import Position
+
+
+class EventClass(StrEnum):
+    """Order is kept within a class. Declared from the most to the least urgent: that is the publisher's order."""
+
+    LEAD = "lead"
+    ENROLMENT = "enrolment"
+    ENCOUNTER = "encounter"
+    AUDIT = "audit"
+    CAPTURE = "capture"
+    HEALTH = "health"
+
+
+class EventKey(NamedTuple):
+    """Unique for ever: a new outbox file is a new epoch."""
+
+    kiosk: str
+    epoch: str
+    event_class: EventClass
+    sequence: int
+
+    def __str__(self) -> str:
+        """The CloudEvents id."""
+        return f"{self.kiosk}/{self.epoch}/{self.event_class}/{self.sequence}"
+
+
+class Payload(BaseModel):
+    """Base of all payloads: frozen, unknown keys are refused, and no error quotes what was given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
+
+
+class Direction(StrEnum):
+    """Which way the traveller goes."""
+
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+class Outcome(StrEnum):
+    """What the kiosk decided. RECAPTURE never leaves the kiosk: it is asked for and then decided again."""
+
+    CLEAR = "clear"
+    LEAD = "lead"
+    RECAPTURE = "recapture"
+    REFER = "refer"
+
+
+class ReasonCode(StrEnum):
+    """Why. One code a decision; the numbers behind it are in Reason."""
+
+    NO_CANDIDATE = "no_candidate"  # nothing on the list is similar enough
+    CANDIDATE_ABOVE_THRESHOLD = "candidate_above_threshold"
+    CANDIDATE_UNCERTAIN = "candidate_uncertain"  # near the threshold with a sample of low quality
+    FAILURE_TO_CAPTURE = "failure_to_capture"  # no usable sample after all attempts
+    SENSOR_UNAVAILABLE = "sensor_unavailable"
+    EXCEPTION_DECLARED = "exception_declared"  # missing fingers or eyes: the lane without the kiosk
+    LIST_UNAVAILABLE = "list_unavailable"
+    LIST_TOO_OLD = "list_too_old"
+    ABANDONED = "abandoned"  # the traveller left, or the kiosk was stopped
+
+
+class Reason(Payload):
+    """A decision's complete, machine-readable reason. No score: those stand in a Lead alone."""
+
+    code: ReasonCode
+    threshold: float | None = Field(default=None, description="the policy's largest rate for a lead")
+    references: int | None = Field(default=None, description="how many references were searched")
+    quality: int | None = Field(default=None, description="the best sample's quality, 0 to 100")
+    missing: tuple[Position, ...] = Field(default=(), description="positions of the plan without a usable sample")
+    list_is_stale: bool = False
+
+
+class ListState(Payload):
+    """Which watchlist was searched, and how old it was."""
+
+    revision: int = Field(ge=0)
+    age_s: float | None = Field(description="seconds since a provider last confirmed the list; null: never")
+
+
+class ListConfirmed(Payload):
+    """The watchlist in the retained state. A time and not an age: the state is published when something changes."""
+
+    revision: int = Field(ge=0)
+    confirmed_at: datetime | None = Field(description="when a provider last confirmed the list; null: never")
+
+
+class Category(StrEnum):
+    """Why somebody is on a list. PROTECTIVE ones go to protection staff and are never shown as wanted."""
+
+    WANTED = "wanted"
+    REFUSED_ENTRY = "refused_entry"
+    MISSING = "missing"
+    CHILD_AT_RISK = "child_at_risk"
+    TRAFFICKING_VICTIM = "trafficking_victim"
+    VULNERABLE = "vulnerable"
+    LOCAL_TEST = "local_test"
+
+    @property
+    def protective(self) -> bool:
+        """Whether the entry exists to protect this person."""
+        return self in PROTECTIVE
+
+
+PROTECTIVE = frozenset({Category.MISSING, Category.CHILD_AT_RISK, Category.TRAFFICKING_VICTIM, Category.VULNERABLE})
+
+
+class LeadCandidate(Payload):
+    """One reference of the candidate list, with the agreement that allows its use."""
+
+    rank: int = Field(ge=1)
+    reference_id: str
+    agreement: str
+    category: Category
+    handling: Literal["protection", "border_control"]
+    scores: dict[Position, float] = Field(description="comparison score of each position of the probe")
+    false_match_rate: Annotated[float, Field(ge=0, le=1)]
+    false_positive_identification_rate: float = Field(ge=0, le=1, description="the same, against a list of this size")
+
+
+class EncounterFacts(Payload):
+    """What a lead and an encounter event have in common."""
+
+    encounter_id: str
+    direction: Direction
+    outcome: Outcome
+    reason: Reason
+    watchlist: ListState
+    models: dict[str, str] = Field(description="model name to sha256")
+    timings_ms: dict[str, float]
+    attempts: int = Field(ge=0)
+    presentation_attack_detection: Literal["not tested"] = "not tested"
+
+
+class Encounter(EncounterFacts):
+    """An encounter that is no lead: never a template, image, score, candidate or reference id."""
+
+    outcome: Literal[Outcome.CLEAR, Outcome.REFER]
+
+
+class Lead(EncounterFacts):
+    """A hit to be judged by people. Never called a match; confirmation is an adjudication, not of this kiosk."""
+
+    outcome: Literal[Outcome.LEAD]
+    candidates: tuple[LeadCandidate, ...]
+    withheld: int = Field(default=0, ge=0, description="candidates whose agreement does not allow this recipient")
+
+
+class Enrolment(Payload):
+    """A reference made at this kiosk. Templates travel only signed by the kiosk and encrypted to the hub."""
+
+    reference_id: str
+    agreement: str
+    provider: str = Field(description="the authority that answers for the reference")
+    purpose: str
+    legal_basis: str
+    recipients: tuple[str, ...] = Field(description="who may get it, and the leads that it causes")
+    expires_at: datetime
+    category: Category
+    positions: tuple[Position, ...]
+    template_formats: tuple[str, ...]
+    models: dict[str, str] = Field(description="what made the templates: model name to sha256")
+    quality: dict[Position, int]
+    searchable_here: bool
+    sealed: str | None = Field(description="JWE(JWS(templates)); null when the hub's encryption key is not configured")
+
+
+class Health(Payload):
+    """Something about the kiosk itself changed."""
+
+    component: str
+    state: Literal["ok", "degraded", "lost"]
+    detail: str = ""
+
+
+PAYLOADS: dict[EventClass, type[Payload]] = {
+    EventClass.LEAD: Lead,
+    EventClass.ENROLMENT: Enrolment,
+    EventClass.ENCOUNTER: Encounter,
+    EventClass.HEALTH: Health,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Ready to become durable. `body` is the payload's JSON, UTF-8; empty in a tombstone."""
+
+    event_class: EventClass
+    subject: str
+    time: datetime
+    body: bytes
+
+    @classmethod
+    def of(cls, payload: Payload, subject: str, time: datetime) -> "Event":
+        """The event of a payload; its class follows from the payload's type."""
+        event_class = next(c for c, t in PAYLOADS.items() if type(payload) is t)
+        return cls(event_class, subject, time, payload.model_dump_json().encode())
+
+    def __repr__(self) -> str:
+        """Class, subject and size."""
+        return f"<Event {self.event_class} {self.subject} {len(self.body)} bytes>"
+
+
+class Tombstone(StrEnum):
+    """Why an event's body is gone although its place in the sequence stays."""
+
+    EXPIRED = "expired"
+    SHED = "shed"  # the disk was full, and this class may be dropped
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A durable event with its key."""
+
+    key: EventKey
+    event: Event
+    tombstone: Tombstone | None = None
+
+
+class Acknowledgement(NamedTuple):
+    """The hub has stored every event of this epoch and class up to and including `upto`."""
+
+    epoch: str
+    event_class: EventClass
+    upto: int
+
+
+class AcknowledgementMessage(Payload):
+    """An Acknowledgement on the wire (topic …/ack)."""
+
+    epoch: str
+    event_class: EventClass = Field(alias="class")
+    sequence: int = Field(ge=0)
+
+
+class SensorState(Payload):
+    """One sensor in the retained state."""
+
+    state: Literal["closed", "ready", "fault"]
+    driver: str
+    detail: str = ""
+    since: datetime
+
+
+class KioskState(Payload):
+    """The retained state (topic …/state). The last will is KioskState(status="offline")."""
+
+    status: Literal["online", "degraded", "offline"]
+    since: datetime | None = None
+    version: str = ""
+    sensors: dict[str, SensorState] = {}
+    watchlist: ListConfirmed | None = None
+    outbox_pending: dict[EventClass, int] = {}

@@ -1,0 +1,1 @@
+"""From the disk to the hub: outbox, publisher, MQTT link."""

@@ -1,0 +1,1 @@
+"""SQLite databases, and room for them on a full disk."""

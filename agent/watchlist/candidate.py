@@ -1,0 +1,40 @@
+"""The candidate list: what a search yields and a decision reads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.events.event import Category
+from drivers.sample import Position
+from models.calibration import any_of
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One reference that is similar to the probes.
+
+    `scores` holds the comparison score of each position of the probe; `false_match_rate` is the calibrated rate at
+    which a person who is not on the list would come out at least as similar to this reference, all positions together.
+    """
+
+    reference_id: str
+    agreement: str
+    category: Category
+    scores: Mapping[Position, float]
+    false_match_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateList:
+    """Candidates, the least likely false match first, and the list that was searched.
+
+    `references` is how many persons were searched; `age_s` the seconds since the list was last confirmed, None: never.
+    """
+
+    candidates: tuple[Candidate, ...]
+    references: int
+    revision: int
+    age_s: float | None
+
+    def false_positive_identification_rate(self, candidate: Candidate) -> float:
+        """The rate at which somebody not on a list of this size gets a candidate like this one."""
+        return any_of(candidate.false_match_rate, self.references)

@@ -1,0 +1,263 @@
+"""References on disk and in memory: search, add, remove, expire. What stands in the store: agent/watchlist/store.py.
+
+One thread owns a Watchlist. Deleted references are overwritten on disk (the stores' secure_delete) and the write-ahead
+log is emptied, so that an expired reference is gone and not only unlisted. Galleries are immutable views of the store,
+which is not encrypted yet.
+"""
+
+import itertools
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.config import AgreementConfig
+from agent.errors import StoreError
+from agent.events.event import ListConfirmed, ListState
+from agent.storage.database import open_store, reading, writing
+from agent.watchlist.candidate import Candidate, CandidateList
+from agent.watchlist.reference import (
+    Kinds,
+    Reference,
+    ReferenceInfo,
+    as_kept,
+    by_format,
+    comparable,
+    entries_of,
+    info_of,
+    kinds_of,
+)
+from agent.watchlist.store import MIGRATIONS, agreement_row, reference_row, stored_info, template_rows
+from drivers.sample import Position
+from models import gallery_class
+from models.calibration import any_of, fuse, load_calibration
+from models.encoder import Entry, Gallery
+from models.template import Template
+
+log = logging.getLogger(__name__)
+
+# How many candidates each probe proposes before they are fused per reference.
+SHORT_LIST = 50
+# How many templates are read from disk at a time, so that a long list is in memory once.
+PART = 4096
+POSITIONS = {str(position): position for position in Position}
+
+
+class Watchlist:
+    """The list of this kiosk. Open it in the thread that uses it."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
+        self._db = open_store(path, "watchlist", MIGRATIONS)
+        self._galleries: dict[str, Gallery] = {}
+        self._ahead: dict[Position, Proposed] = {}
+        self._agreements: dict[str, AgreementInfo] = {}
+        self._references: dict[str, ReferenceInfo] = {}
+        self._kinds: dict[str, Kinds] = {}
+        with reading(self._db):
+            self._load()
+        self.expire()
+
+    def look_ahead(self, position: Position, probe: Template) -> None:
+        """Search for one probe while another is awaited: the next search() of it has its candidates already.
+
+        Does nothing where that is done already. What it keeps is forgotten with the next search() and
+        with every change of the list.
+        """
+        self._ahead[position] = self._proposed(position, probe)
+
+    def forget_ahead(self) -> None:
+        """Keep nothing of what look_ahead() was told and found."""
+        self._ahead.clear()
+
+    def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
+        """The references most similar to all probes together, at most `limit`. Expired ones are removed first."""
+        self.expire()
+        scores: dict[str, dict[Position, float]] = {}
+        rates: dict[str, dict[Position, float]] = {}
+        for position, probe in probes.items():
+            calibration = load_calibration(probe.format)
+            for key, score in self._proposed(position, probe).found:
+                scores.setdefault(key, {})[position] = score
+                rates.setdefault(key, {})[position] = calibration.false_match_rate(score)
+        self.forget_ahead()
+        fused = {key: self._fused(key, probes, rate) for key, rate in rates.items()}
+        ranked = sorted(fused, key=lambda key: (fused[key], key))[:limit]
+        found = tuple(self._candidate(key, scores[key], fused[key]) for key in ranked)
+        state = self.state
+        return CandidateList(found, len(self._references), state.revision, state.age_s)
+
+    def add(self, reference: Reference, agreement: AgreementConfig) -> None:
+        """Store a reference under its agreement and make it searchable. StoreError when its id is already there."""
+        self.add_all([reference], agreement)
+
+    def add_all(self, references: Sequence[Reference], agreement: AgreementConfig) -> None:
+        """The same of several, under one agreement: all of them, or none."""
+        ids = [reference.reference_id for reference in references]
+        known = next((one for one in ids if one in self._references), None)
+        if known is not None or len(set(ids)) < len(ids):
+            twice = known or next(one for one in ids if ids.count(one) > 1)
+            raise StoreError(f"reference {twice} is already on the list: remove it first, or choose another id")
+        if not references:
+            return
+        # An unreadable template is refused before anything is stored.
+        references = [as_kept(reference) for reference in references]
+        galleries = self._galleries_with(by_format(entries_of(references)))
+        with writing(self._db) as db:
+            for name in dict.fromkeys(reference.agreement for reference in references):
+                self._agree(agreement_row(name, agreement))
+            revision = self._bump(confirmed=True)
+            db.table("reference").insert_all(reference_row(reference, revision) for reference in references)
+            db.table("template").insert_all(row for reference in references for row in template_rows(reference))
+        for reference in references:
+            self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
+            self._references[reference.reference_id] = info_of(reference)
+            self._kinds[reference.reference_id] = kinds_of(reference)
+        self.forget_ahead()
+        self._galleries = galleries
+
+    def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
+        """Delete these from disk and memory; returns those that were there."""
+        gone = tuple(r for r in dict.fromkeys(reference_ids) if r in self._references)
+        if not gone:
+            return ()
+        with writing(self._db) as db:
+            for reference_id in gone:
+                db.table("reference").delete(reference_id)
+            db.execute("DELETE FROM agreement WHERE id NOT IN (SELECT agreement FROM reference)")
+            self._bump(confirmed=False)
+        with reading(self._db) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        for reference_id in gone:
+            del self._references[reference_id], self._kinds[reference_id]
+        self.forget_ahead()
+        self._galleries = {f: g.changed((), frozenset(gone)) for f, g in self._galleries.items()}
+        return gone
+
+    def expire(self) -> tuple[str, ...]:
+        """Remove what is past its expiry; returns the ids."""
+        now = self._clock.now()
+        due = [r.reference_id for r in self._references.values() if r.expires_at <= now]
+        gone = self.remove(due)
+        if gone:
+            log.info("%d expired references removed from the watchlist", len(gone))
+        return gone
+
+    def recipients(self, agreement: str) -> frozenset[str]:
+        """Who may be told of a candidate under this agreement; nobody, when the agreement is unknown."""
+        known = self._agreements.get(agreement)
+        return known.recipients if known else frozenset()
+
+    def __contains__(self, reference_id: str) -> bool:
+        """Whether a reference of this id is on the list."""
+        return reference_id in self._references
+
+    def references(self) -> Sequence[ReferenceInfo]:
+        """Everything on the list that may be shown."""
+        return tuple(self._references.values())
+
+    @property
+    def state(self) -> ListState:
+        """Revision, and seconds since whoever provides the list last added to it or confirmed it."""
+        known = self.confirmed
+        if known.confirmed_at is None:
+            return ListState(revision=known.revision, age_s=None)
+        # A clock that jumped back must not make a list look younger than new.
+        age = max(0.0, (self._clock.now() - known.confirmed_at).total_seconds())
+        return ListState(revision=known.revision, age_s=age)
+
+    @property
+    def confirmed(self) -> ListConfirmed:
+        """Revision, and when the list was last added to or confirmed."""
+        with reading(self._db) as db:
+            row = db.table("list").get(1)
+        time = row["confirmed_at"]
+        return ListConfirmed(
+            revision=row["revision"], confirmed_at=None if time is None else datetime.fromisoformat(time)
+        )
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+
+    def _fused(self, key: str, probes: Mapping[Position, Template], rates: Mapping[Position, float]) -> float:
+        """One rate of the probes that the reference has something to compare with.
+
+        Of these, one that did not propose the reference speaks against it with rate 1; a finger or eye that the
+        reference does not have says nothing. A probe that is compared with several templates has as many chances.
+        """
+        kinds = self._kinds[key]
+        counts = {p: comparable(p, probe.format, kinds) for p, probe in probes.items()}
+        return fuse([any_of(rates.get(position, 1.0), count) for position, count in counts.items() if count])
+
+    def _proposed(self, position: Position, probe: Template) -> "Proposed":
+        gallery = self._galleries.get(probe.format)
+        known = self._ahead.get(position)
+        if known is not None and known.probe == probe and known.gallery is gallery:
+            return known
+        return Proposed(probe, gallery, tuple(gallery.search(probe, position, SHORT_LIST)) if gallery else ())
+
+    def _galleries_with(self, added: Mapping[str, Sequence[Entry]]) -> dict[str, Gallery]:
+        galleries = dict(self._galleries)
+        for template_format, entries in added.items():
+            old = galleries.get(template_format)
+            galleries[template_format] = (
+                gallery_class(template_format).build(entries) if old is None else old.changed(entries, frozenset())
+            )
+        return galleries
+
+    def _candidate(self, key: str, scores: Mapping[Position, float], rate: float) -> Candidate:
+        info = self._references[key]
+        return Candidate(key, info.agreement, info.category, scores, rate)
+
+    def _bump(self, *, confirmed: bool) -> int:
+        """The next revision. Who takes references away, or time that does, has not confirmed the others."""
+        revision = int(self._db.table("list").get(1)["revision"]) + 1
+        now = {"confirmed_at": self._clock.now().isoformat()} if confirmed else {}
+        self._db.table("list").update(1, {"revision": revision, **now})
+        return revision
+
+    def _agree(self, row: dict[str, str]) -> None:
+        """Store the agreement; terms that differ would change those of references that are there already."""
+        known = list(self._db.table("agreement").rows_where("id = ?", [row["id"]]))
+        if not known:
+            self._db.table("agreement").insert(row)
+        elif known[0] != row:
+            raise StoreError(
+                f"agreement {row['id']} is on this list with other terms: remove its references first, or name it anew"
+            )
+
+    def _load(self) -> None:
+        for row in self._db.table("agreement").rows:
+            self._agreements[row["id"]] = AgreementInfo(frozenset(json.loads(row["recipients"])))
+        loaded = {row["id"]: row for row in self._db.table("reference").rows}
+        kinds: dict[str, list[tuple[Position, str]]] = {name: [] for name in loaded}
+        rows = self._db.execute("SELECT reference, position, format, data FROM template")
+        # All entries of a reference share the text of its id.
+        stored = (Entry(loaded[r]["id"], POSITIONS[p], Template(f, d)) for r, p, f, d in rows)
+        for part in iter(lambda: list(itertools.islice(stored, PART)), []):
+            for entry in part:
+                kinds[entry.key].append((entry.position, entry.template.format))
+            self._galleries = self._galleries_with(by_format(part))
+        self._kinds = {name: Counter(several) for name, several in kinds.items()}
+        self._references = {name: stored_info(row, kinds[name]) for name, row in loaded.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What a gallery found for a probe."""
+
+    probe: Template
+    gallery: Gallery | None
+    found: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementInfo:
+    """What a search needs of an agreement."""
+
+    recipients: frozenset[str]
