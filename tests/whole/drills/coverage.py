@@ -1,0 +1,107 @@
+"""Lines of each module that its mirrored test alone does not run, compared with tests/structure/uncovered.toml.
+
+python -m tests.whole.drills.coverage [MODULE or FOLDER ...] [--write]
+
+Each test file runs in a process of its own, so that no other test helps. What runs in child processes, and what numba
+compiles, is not counted. Exit status 1: a module has more such lines than the list says, or fewer (then lower the number in the
+list, or let --write do it), or a test failed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.structure.mirror import ROOT, mirrored_test, modules
+
+LIST = ROOT / "tests" / "structure" / "uncovered.toml"
+HEAD = """\
+# Lines of a module that its mirrored test alone does not run; "all" where there is no mirrored test. A module that is not
+# here is covered completely. Numbers may only fall: `make drill-coverage` measures them.
+
+"""
+ALL = "all"
+Uncovered = dict[str, int | str]
+
+
+def known() -> Uncovered:
+    """The committed list."""
+    return dict(tomllib.loads(LIST.read_text(encoding="utf-8")))
+
+
+def measure(module: Path) -> int | str:
+    """How many lines of a module its mirrored test does not run. RuntimeError: the test fails."""
+    test = mirrored_test(module)
+    if not (ROOT / test).exists():
+        return ALL
+    with tempfile.TemporaryDirectory() as folder:
+        data, report = Path(folder) / "data", Path(folder) / "report.json"
+        coverage = [sys.executable, "-m", "coverage"]
+        run = [*coverage, "run", f"--data-file={data}", f"--include={module}", "-m", "pytest", "-q", str(test)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{test} fails:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        told = [*coverage, "json", "-q", f"--data-file={data}", "-o", str(report)]
+        if subprocess.run(told, cwd=ROOT, capture_output=True, check=False).returncode:
+            return ALL  # the test does not even import it
+        (file,) = json.loads(report.read_text(encoding="utf-8"))["files"].values()
+        return int(file["summary"]["missing_lines"])
+
+
+def compare(measured: Uncovered, listed: Uncovered) -> list[str]:
+    """What differs from the list, a line each."""
+    return [
+        f"{module}: {lines} lines are not run by its mirrored test, the list says {listed.get(module, 0)}"
+        for module, lines in measured.items()
+        if lines != listed.get(module, 0)
+    ]
+
+
+def chosen(names: Iterable[str]) -> list[Path]:
+    """The modules that are named, or lie in a named folder; all when nothing is named."""
+    wanted = [Path(name) for name in names]
+    return [m for m in modules() if not wanted or any(w == m or w in m.parents for w in wanted)]
+
+
+def write(measured: Uncovered) -> None:
+    """Put the numbers into the list, and take out what is gone."""
+    there = {str(module) for module in modules()}
+    merged = {name: lines for name, lines in (known() | measured).items() if lines and name in there}
+    rows = [f'"{name}" = {json.dumps(lines)}\n' for name, lines in sorted(merged.items())]
+    LIST.write_text(HEAD + "".join(rows), encoding="utf-8")
+
+
+def main() -> int:
+    """Measure, print, compare."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("modules", nargs="*", help="modules or folders; all of them unless given")
+    parser.add_argument("--write", action="store_true", help="put what was measured into the list")
+    arguments = parser.parse_args()
+    measured: Uncovered = {}
+    failed: list[str] = []
+    paths = chosen(arguments.modules)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, future in [(path, pool.submit(measure, path)) for path in paths]:
+            try:
+                measured[str(path)] = future.result()
+            except RuntimeError as error:
+                failed.append(str(error))
+    if arguments.write:
+        write(measured)
+    whole = sum(lines == 0 for lines in measured.values())
+    problems = [*failed, *compare(measured, known())]
+    print(
+        "\n".join([*problems, f"{whole} of {len(paths)} modules are covered completely by their mirrored test alone"])
+    )
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
