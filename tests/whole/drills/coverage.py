@@ -3,8 +3,8 @@
 python -m tests.whole.drills.coverage [MODULE or FOLDER ...] [--write]
 
 Each test file runs in a process of its own, so that no other test helps. What runs in child processes, and what numba
-compiles, is not counted. Exit status 1: a module has more such lines than the list says, or fewer (then lower the number in the
-list, or let --write do it), or a test failed.
+compiles, is not counted. Exit status 1: a module has more such lines than the list says, or fewer (then lower the
+number in the list, or let --write do it), or a test failed.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from tests.structure.mirror import ROOT, mirrored_test, modules
 
 LIST = ROOT / "tests" / "structure" / "uncovered.toml"
 HEAD = """\
-# Lines of a module that its mirrored test alone does not run; "all" where there is no mirrored test. A module that is not
-# here is covered completely. Numbers may only fall: `make drill-coverage` measures them.
+# Lines of a module that its mirrored test alone does not run; "all" where there is no mirrored test. A module that is
+# not here is covered completely. Numbers may only fall: `make drill-coverage` measures them.
 
 """
 ALL = "all"
