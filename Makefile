@@ -3,23 +3,25 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 DRILLS := lost unplug stop memory sensors fuzz swaps camera coverage
-.PHONY: help setup demo test bench lint format lock $(addprefix drill-,$(DRILLS))
+.PHONY: help setup demo test bench wheel lint format lock $(addprefix drill-,$(DRILLS))
 help:
 	@echo "make demo    three travellers at a simulated kiosk; then press another finger   (ONCE=1 ends after the three)"
 	@echo "               with another sensor: SENSOR=ef01, sfm, uru4000 or nb1010"
 	@echo "make test    every test"
 	@echo "make bench   speed and accuracy, as ratios and figures"
+	@echo "make wheel   the packages for a kiosk and for a technician, in dist/"
 	@echo "make lint    ruff, mypy, codespell"
 	@echo "make drill-NAME  a long acceptance run: $(DRILLS)"
 
 # The stamp changes when the lock does, so that every target runs on what the lock says.
 setup: .venv/ready
-.venv/ready: requirements-dev.lock pyproject.toml
+.venv/ready: requirements-dev.lock pyproject.toml simulators/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
-	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -c 'from models.finger.search import gallery; from models.iris import gallery as irises; gallery.warm_up(); irises.warm_up()'  # compiles the searches, once
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . -e simulators
+	@$(BIN)/python -c 'from models.finger.search import gallery; from models.iris import gallery as irises; \
+		gallery.warm_up(); irises.warm_up()'  # compiles the searches, once
 	@touch $@
 
 demo: setup
@@ -41,6 +43,13 @@ bench: setup
 $(addprefix drill-,$(DRILLS)): drill-%: setup
 	$(BIN)/python -m tests.whole.drills.$*
 
+# Two wheels: what a kiosk carries, and the simulators with kiosk-bench. What an earlier build left would go into them.
+wheel: setup
+	@rm -rf build/lib build/bdist* simulators/build
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . ./simulators
+	@rm -rf build/lib build/bdist* simulators/build
+	@ls -l dist
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,7 +66,7 @@ BLINKA := adafruit-blinka adafruit-circuitpython-busdevice adafruit-circuitpytho
 	adafruit-circuitpython-requests adafruit-circuitpython-typing adafruit-platformdetect adafruit-pureio \
 	binho-host-adapter pyftdi sysv-ipc
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	--custom-compile-command "make lock" $(addprefix --no-emit-package ,kiosk-agent $(BLINKA))
+	--custom-compile-command "make lock" $(addprefix --no-emit-package ,kiosk-agent kiosk-simulators $(BLINKA))
 lock:
 	$(LOCK) pyproject.toml -o requirements.lock
 	echo "setuptools>=77" | $(LOCK) --extra dev --extra build --constraint requirements.lock - pyproject.toml -o requirements-dev.lock
