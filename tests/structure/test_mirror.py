@@ -1,0 +1,51 @@
+"""Every module has its test at the mirrored path, or is on the list of those that have none, which only gets shorter."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.structure.mirror import ROOT, mirrored_test, modules
+from tests.whole.drills import coverage
+
+MODULES = modules()
+LISTED = coverage.known()
+TESTS = sorted(path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py"))
+
+# Tests of a whole room, or of no module.
+ROOMS = ("structure", "whole")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_a_module_has_its_test_where_the_list_does_not_say_otherwise(module: Path) -> None:
+    there = (ROOT / mirrored_test(module)).exists()
+    assert there == (LISTED.get(str(module)) != coverage.ALL)
+
+
+def test_the_list_names_only_modules_that_are_there() -> None:
+    assert set(LISTED) <= {str(module) for module in MODULES}
+
+
+def test_the_list_has_a_reason_for_every_line() -> None:
+    for module, lines in LISTED.items():
+        assert lines == coverage.ALL or (isinstance(lines, int) and lines > 0), module
+
+
+@pytest.mark.parametrize("test", [t for t in TESTS if t.parts[0] not in ROOMS], ids=str)
+def test_every_test_lies_in_a_folder_of_the_source(test: Path) -> None:
+    assert (ROOT / test.parent).is_dir()
+
+
+# A short seed of the drill: small modules, measured as the drill measures all of them.
+@pytest.mark.parametrize("module", ["agent/encounter/decision.py", "models/iris/score.py"])
+def test_what_is_not_on_the_list_is_covered_completely(module: str) -> None:
+    assert module not in LISTED
+    assert coverage.measure(Path(module)) == 0
+
+
+def test_a_change_of_the_list_is_noticed() -> None:
+    assert coverage.compare({"a.py": 0, "b.py": 3}, {"b.py": 3}) == []
+    assert [line.partition(":")[0] for line in coverage.compare({"a.py": 1, "b.py": 2}, {"b.py": 3})] == [
+        "a.py",
+        "b.py",
+    ]
+    assert coverage.compare({"a.py": coverage.ALL}, {"a.py": coverage.ALL}) == []

@@ -1,0 +1,136 @@
+"""The layout: folders of 2 to 12 modules, three levels at most, no cycle of imports, one door into each sensor's room."""
+
+import ast
+import functools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.structure.mirror import PACKAGES, ROOT
+
+FEWEST, MOST, LEVELS = 2, 12, 3
+LARGER = {"simulators/bench": 15}  # one module a measurement
+
+FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FOLDERS = sorted({path.parent for path in FILES})
+
+# A module of one of these may import a second module of the other room than `driver`: both read the same cameras.
+SHARED_FORMATS = {"drivers.v4l2": "drivers.uvc"}
+
+
+def dotted(path: Path) -> str:
+    """agent/hub/link.py is agent.hub.link; a folder's __init__.py is the folder."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {dotted(path): path for path in FILES}
+
+
+@functools.cache
+def imports(module: str) -> frozenset[str]:
+    """The modules of ours that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / MODULES[module]).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inner & MODULES.keys() or {node.module}
+    return frozenset(found & MODULES.keys()) - {module}
+
+
+def room(module: str) -> str:
+    """The folder of a module. A module that lies directly in a package is a room of its own: agent.daemon, agent.errors."""
+    package, _, rest = module.partition(".")
+    return module if "." not in rest and MODULES[module].name != "__init__.py" else dotted(MODULES[module].parent)
+
+
+def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Every set of nodes that reach each other (Tarjan's strongly connected components of two nodes or more)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for following in graph.get(node, ()):
+            if following not in index:
+                visit(following)
+            if following in stack:
+                low[node] = min(low[node], low[following])
+        if low[node] == index[node]:
+            at = stack.index(node)
+            component, stack[at:] = stack[at:], []
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+def sensor_rooms(package: str) -> list[str]:
+    """drivers/ef01 and the others: the rooms that have a driver."""
+    return [
+        dotted(folder) for folder in FOLDERS if folder.parts[0] == package and (ROOT / folder / "driver.py").exists()
+    ]
+
+
+def foreign(module: str) -> Iterator[tuple[str, str]]:
+    """What a module imports of the rooms of sensors that are not its own: room and module."""
+    for imported in imports(module):
+        for sensor in sensor_rooms("drivers"):
+            if imported.startswith(f"{sensor}.") and not module.startswith(f"{sensor}."):
+                yield sensor, imported
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=str)
+def test_a_folder_has_neither_one_module_nor_more_than_a_reader_can_hold(folder: Path) -> None:
+    count = sum(path.parent == folder and path.name != "__init__.py" for path in FILES)
+    assert count <= LARGER.get(str(folder), MOST)
+    assert count >= FEWEST or any(inner.parent == folder for inner in FOLDERS)
+
+
+def test_no_folder_lies_deeper_than_three_levels() -> None:
+    assert [str(folder) for folder in FOLDERS if len(folder.parts) > LEVELS] == []
+
+
+@pytest.mark.parametrize("folder", [f for f in FOLDERS if len(f.parts) == LEVELS], ids=str)
+def test_a_third_level_is_only_where_the_second_would_be_too_full(folder: Path) -> None:
+    second = folder.parent
+    assert sum(second in path.parents and path.name != "__init__.py" for path in FILES) > MOST
+
+
+def test_every_folder_says_in_its_first_line_what_it_is() -> None:
+    for folder in FOLDERS:
+        text = (ROOT / folder / "__init__.py").read_text(encoding="utf-8")
+        assert (ast.get_docstring(ast.parse(text)) or "").strip(), f"{folder}/__init__.py has no docstring"
+
+
+def test_the_modules_import_each_other_in_no_circle() -> None:
+    assert circles({module: imports(module) for module in MODULES}) == []
+
+
+def test_the_rooms_import_each_other_in_no_circle() -> None:
+    graph: dict[str, set[str]] = defaultdict(set)
+    for module in MODULES:
+        graph[room(module)] |= {room(imported) for imported in imports(module)} - {room(module)}
+    assert circles(graph) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circles({"a": ["b"], "b": ["c", "d"], "c": ["a"], "d": ["e"], "e": ["d"]}) == [["d", "e"], ["a", "b", "c"]]
+    assert circles({"a": ["b", "c"], "b": ["c"], "c": []}) == []
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if not name.startswith("simulators")))
+def test_from_outside_a_sensors_room_only_its_driver_is_imported(module: str) -> None:
+    for sensor, imported in foreign(module):
+        if SHARED_FORMATS.get(room(module)) == sensor:
+            continue
+        assert imported == f"{sensor}.driver", f"{module} imports {imported}"
