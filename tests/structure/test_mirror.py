@@ -1,4 +1,4 @@
-"""Every module has its test at the mirrored path, or is on the list of those that have none, which only gets shorter."""
+"""Every module has its test at the mirrored path, or is on the list of those without one, which only gets shorter."""
 
 from pathlib import Path
 

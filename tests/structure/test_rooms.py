@@ -1,4 +1,4 @@
-"""The layout: folders of 2 to 12 modules, three levels at most, no cycle of imports, one door into each sensor's room."""
+"""The layout: folders of 2 to 12 modules, at most three levels, no import cycles, one way into each sensor's folder."""
 
 import ast
 import functools
@@ -12,6 +12,7 @@ from tests.structure.mirror import PACKAGES, ROOT
 
 FEWEST, MOST, LEVELS = 2, 12, 3
 LARGER = {"simulators/bench": 15}  # one module a measurement
+NEEDS_TORCH = Path("models/training/networks")  # a folder of its own for that reason, whatever its size
 
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FOLDERS = sorted({path.parent for path in FILES})
@@ -42,9 +43,9 @@ def imports(module: str) -> frozenset[str]:
 
 
 def room(module: str) -> str:
-    """The folder of a module. A module that lies directly in a package is a room of its own: agent.daemon, agent.errors."""
-    package, _, rest = module.partition(".")
-    return module if "." not in rest and MODULES[module].name != "__init__.py" else dotted(MODULES[module].parent)
+    """The folder of a module. A module directly in a package is a room of its own: agent.daemon, agent.errors."""
+    path = MODULES[module]
+    return module if len(path.parts) == 2 and path.name != "__init__.py" else dotted(path.parent)
 
 
 def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
@@ -75,10 +76,8 @@ def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
 
 
 def sensor_rooms(package: str) -> list[str]:
-    """drivers/ef01 and the others: the rooms that have a driver."""
-    return [
-        dotted(folder) for folder in FOLDERS if folder.parts[0] == package and (ROOT / folder / "driver.py").exists()
-    ]
+    """The rooms that have a driver: drivers.ef01 and so on."""
+    return [dotted(path.parent) for path in FILES if path.parts[0] == package and path.name == "driver.py"]
 
 
 def foreign(module: str) -> Iterator[tuple[str, str]]:
@@ -100,7 +99,7 @@ def test_no_folder_lies_deeper_than_three_levels() -> None:
     assert [str(folder) for folder in FOLDERS if len(folder.parts) > LEVELS] == []
 
 
-@pytest.mark.parametrize("folder", [f for f in FOLDERS if len(f.parts) == LEVELS], ids=str)
+@pytest.mark.parametrize("folder", [f for f in FOLDERS if len(f.parts) == LEVELS and f != NEEDS_TORCH], ids=str)
 def test_a_third_level_is_only_where_the_second_would_be_too_full(folder: Path) -> None:
     second = folder.parent
     assert sum(second in path.parents and path.name != "__init__.py" for path in FILES) > MOST
