@@ -1,21 +1,23 @@
-"""Machine code for searches and comparisons, where numba is there; without it the plain numpy that it repeats serves.
+"""Compiles searches and comparisons with numba, if it is installed; without it, the equivalent plain numpy is used.
 
-Compiled functions release the interpreter, so that threads share one gallery, and are kept on disk for the next start.
-Where no folder can be written, they are compiled anew at each start: gallery.warm_up does that before any traveller.
+Compiled functions release the interpreter, so that several threads can search one gallery. They are kept on disk for
+the next start. Where no folder can be written, they are compiled again at each start: gallery.warm_up does that before
+the first traveller comes.
 """
 
+import ast
 import functools
 import hashlib
 import os
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
-PLAIN = "KIOSK_PLAIN_SEARCH"  # set in the environment, to anything but these: search without machine code
-OFF = frozenset({"", "0", "false"})  # in any case
+PLAIN = "KIOSK_PLAIN_SEARCH"  # environment variable: any value except those of OFF switches numba off
+OFF = frozenset({"", "0", "false"})  # in upper or lower case
+FOLLOWED = frozenset({"drivers", "models"})  # packages whose changes are noticed; numpy, for one, is not followed
 
 
 def _numba() -> ModuleType | None:
@@ -33,10 +35,10 @@ NUMBA = _numba()
 
 
 def compiled(function: F, *, inline: bool = False, exact: bool = False) -> F:
-    """Machine code of a function of arrays and numbers; the function itself where there is no numba.
+    """Compiles a function of arrays and numbers with numba. Without numba, returns the function itself.
 
-    `inline`: within its caller, where the compiler sees that arrays do not overlap. `exact`: each operation is rounded
-    by itself, as numpy does, so that equals stay equals.
+    `inline`: the compiler puts it into its caller, where it can see that arrays do not overlap. `exact`: each operation
+    is rounded separately, as numpy does, so that equal values stay equal.
     """
     if NUMBA is None:
         return function
@@ -46,7 +48,7 @@ def compiled(function: F, *, inline: bool = False, exact: bool = False) -> F:
     made: F
     try:
         made = NUMBA.njit(cache=True, **options)(function)
-    except RuntimeError:  # nowhere to keep it
+    except RuntimeError:  # no folder for compiled code can be written
         made = NUMBA.njit(**options)(function)
     else:
         _stamp_all(made, Path(function.__code__.co_filename))
@@ -54,28 +56,61 @@ def compiled(function: F, *, inline: bool = False, exact: bool = False) -> F:
 
 
 def _stamp_all(made: Any, module: Path) -> None:  # noqa: ANN401 - what numba makes of a function
-    """Compile it anew when any module has changed that its own imports: it may hold constants and functions of others.
+    """Make numba compile a function again when its module, or a module that this imports, has changed.
 
-    Numba by itself looks only at the file of the function.
+    The compiled code may contain constants and functions of other modules; numba alone checks only the file of the
+    function.
     """
     made._cache._cache_file._source_stamp = _stamp(module)  # noqa: SLF001 - numba has no other place for it
 
 
 @functools.cache
 def _stamp(module: Path) -> str:
-    """Of the sources of a module and of all beside it that it imports, or these do."""
-    sources: dict[Path, bytes] = {}
+    """The hash of the source of a module and of all modules that it imports, directly or not."""
+    root = _root(module)
+    followed = FOLLOWED | {module.relative_to(root).parts[0]} if module.parent != root else None
+    found = {module}
     left = [module]
     while left:
-        path = left.pop()
-        sources[path] = path.read_bytes()
-        named = re.findall(r"\w+", " ".join(_IMPORTS.findall(sources[path].decode())))
-        beside = (module.with_name(f"{name}.py") for name in dict.fromkeys(named))
-        left += [other for other in beside if other not in sources and other.exists()]
-    return hashlib.sha256(b"".join(sources[path] for path in sorted(sources))).hexdigest()
+        new = [path for path in _imports(left.pop(), root, followed) if path not in found]
+        found.update(new)
+        left += new
+    digests = (hashlib.sha256(path.read_bytes()).digest() for path in sorted(found))
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-_IMPORTS = re.compile(r"^\s*(?:from|import) .*", re.MULTILINE)
+def _root(module: Path) -> Path:
+    """The folder that holds the top-level package of a module, or the module itself if it is in no package."""
+    folder = module.parent
+    while (folder / "__init__.py").exists():
+        folder = folder.parent
+    return folder
+
+
+@functools.cache
+def _imports(module: Path, root: Path, followed: frozenset[str] | None) -> tuple[Path, ...]:
+    """The sources below `root` that a module imports. None of `followed` stands for packages of any name."""
+    names = _imported_names(ast.parse(module.read_bytes()), module.relative_to(root).parts[:-1])
+    wanted = [name for name in names if followed is None or name[0] in followed]
+    return tuple(dict.fromkeys(path for name in wanted for path in _sources(name, root)))
+
+
+def _imported_names(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The parts of each imported name. The last part of `from a import b` may be a module or a name in one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            parts = (*above, *(node.module.split(".") if node.module else ()))
+            yield from ((*parts, alias.name) for alias in node.names)
+
+
+def _sources(name: tuple[str, ...], root: Path) -> Iterator[Path]:
+    """The existing files of a module and of the packages that it is in: Python runs all of them."""
+    for length in range(1, len(name) + 1):
+        path = root.joinpath(*name[:length])
+        yield from (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file())
 
 
 def _count_bits() -> Callable[[Any], Any]:
@@ -85,7 +120,7 @@ def _count_bits() -> Callable[[Any], Any]:
     from numba.extending import intrinsic  # noqa: PLC0415
 
     def count_bits(_context: Any, word: Any) -> Any:  # noqa: ANN401 - the compiler's own types
-        """How many bits of an integer are set, by the instruction that the machine has for it."""
+        """Counts the set bits of an integer, with the instruction of the processor."""
 
         def emit(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:  # noqa: ANN401
             return builder.ctpop(arguments[0])
