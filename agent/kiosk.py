@@ -29,7 +29,7 @@ from drivers.sensor import Sensor
 from drivers.usb.watch import watch_usb
 from models import load_encoder, search_threads
 from models.encoder import Encoder
-from models.iris.frame_check import load_glance
+from models.iris.frame_check import load_frame_check
 from models.manifest import ModelError
 
 
@@ -120,7 +120,7 @@ def make_station(config: Config, name: str, announce: Announce, on_state: OnStat
     sensor, driver = make_sensor(config, name), config.sensors[name].driver
     if not sensor.streams:
         return Station(name, driver, sensor, on_state, on_crash)
-    viewer = Viewer(sensor, load_glance(sensor.modality), lambda flaw, position: tell(announce, flaw, position))
+    viewer = Viewer(sensor, load_frame_check(sensor.modality), lambda flaw, position: tell(announce, flaw, position))
     return Station(name, driver, viewer, on_state, on_crash, watching=viewer)
 
 

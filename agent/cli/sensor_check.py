@@ -21,7 +21,7 @@ from drivers.sample import Modality, Sample, sized
 from drivers.sensor import DeviceInfo, Sensor
 from models import load_encoder
 from models.encoder import Quality
-from models.iris.frame_check import load_glance
+from models.iris.frame_check import load_frame_check
 
 SIZE_UNKNOWN = "size known after the first image"
 
@@ -118,7 +118,7 @@ def _take(sensor: Sensor, wanted: Wanted) -> tuple[DeviceInfo, Sample, float]:
 def _viewer(camera: Sensor, tell: Callable[[str], None]) -> Viewer:
     """As the daemon looks through a camera: the best frame of an eye."""
     modality = camera.modality
-    return Viewer(camera, load_glance(modality), lambda flaw, position: tell(say(flaw, position, modality)))
+    return Viewer(camera, load_frame_check(modality), lambda flaw, position: tell(say(flaw, position, modality)))
 
 
 def explained(error: CaptureRetry | SensorError, modality: Modality = Modality.FINGER) -> str:

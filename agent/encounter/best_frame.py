@@ -17,7 +17,7 @@ from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
 from drivers.sensor import DeviceInfo, Looking, Sensor
 from models.encoder import Flaw, Quality
-from models.iris.frame_check import Glance
+from models.iris.frame_check import FrameCheck
 
 GOOD = 70  # a glance of this score ends the look
 USABLE = 40  # after WINDOW_S the best frame is taken if it has this; otherwise the look goes on
@@ -109,7 +109,7 @@ class Viewer:
     def __init__(
         self,
         camera: Sensor,
-        glance: Glance,
+        glance: FrameCheck,
         guide: Guide,
         clock: Callable[[], float] = time.monotonic,
         rest: Callable[[float], object] | None = None,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drivers.sample import Modality, Sample
 from models.encoder import Encoder, Quality
-from models.iris.quality import glance, judge
+from models.iris.quality import judge
 from models.iris.segmentation.geometry import Segmentation, spread
 from models.iris.segmentation.segmentation import segment, warm_up
 from models.iris.template import FORMAT, IrisCode, nothing_known, pack
@@ -81,10 +81,6 @@ class IrisEncoder:
         extraction = self._recall(key) or extract(sample.image)
         self._remember(key, extraction)
         return extraction.quality
-
-    def glance(self, sample: Sample) -> Quality:
-        """A quick answer for one frame of a stream: nothing is remembered of it."""
-        return glance(sample.image)
 
     def encode(self, sample: Sample) -> Template:
         """The code of the sample, nothing known where no iris is. Forgets what assess() remembered of it."""

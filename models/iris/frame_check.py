@@ -1,4 +1,4 @@
-"""The quick look at each frame of a camera: an eye there, near enough, sharp? Quality, not a template."""
+"""The quick quality check of each frame of a camera: is an eye there, near enough and sharp? Makes no template."""
 
 from collections.abc import Callable
 
@@ -6,20 +6,20 @@ from drivers.sample import Modality, Sample
 from models.encoder import Quality
 from models.manifest import ModelError
 
-Glance = Callable[[Sample], Quality]
+FrameCheck = Callable[[Sample], Quality]
 
 
-def _iris() -> Glance:
-    from models.iris import quality as iris_quality  # noqa: PLC0415 - a kiosk without a camera needs none of it
+def _iris() -> FrameCheck:
+    from models.iris import quality as iris_quality  # noqa: PLC0415 - not needed by a kiosk without a camera
 
-    return lambda sample: iris_quality.glance(sample.image)
-
-
-GLANCES: dict[Modality, Callable[[], Glance]] = {Modality.IRIS: _iris}
+    return lambda sample: iris_quality.check_frame(sample.image)
 
 
-def load_glance(modality: Modality) -> Glance:
-    """The glance of a modality whose sensors stream. ModelError when there is none."""
-    if modality not in GLANCES:
-        raise ModelError(f"no glance for {modality}; there are: {', '.join(GLANCES)}")
-    return GLANCES[modality]()
+FRAME_CHECKS: dict[Modality, Callable[[], FrameCheck]] = {Modality.IRIS: _iris}
+
+
+def load_frame_check(modality: Modality) -> FrameCheck:
+    """The frame check of a modality whose sensors stream. ModelError if there is none."""
+    if modality not in FRAME_CHECKS:
+        raise ModelError(f"no frame check for {modality}; there are: {', '.join(FRAME_CHECKS)}")
+    return FRAME_CHECKS[modality]()

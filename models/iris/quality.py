@@ -2,7 +2,8 @@
 
 The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation, gaze
 (how round the pupil is), concentricity, diameter, margin, spread of grey. Each passes through a ramp, and the score is
-the product: one hopeless property spoils a sample however good the others are. `glance` is the quick answer.
+the product: one useless property makes the score 0 however good the others are. `check_frame` is the quick check of one
+frame of a stream.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ Pixels = npt.NDArray[np.uint8]
 
 _ANGLES = spread(64)
 _ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
-_GLIMPSED = 0.8  # evidence of an eye in a glance: lashes of closed eyes have up to that, of open ones few less
+_GLIMPSED = 0.8  # evidence of an eye in a frame check: lashes of closed eyes have up to that, of open ones few less
 _BLACK = 25  # grey below which 99 % of a picture of nothing stay
 _FLAWED = 0.7  # share of a measure below which it is told
 # Of the shorter side of the picture, by the iris, from which on a flaw is that it has no room.
@@ -43,7 +44,7 @@ class Ramp(NamedTuple):
         return float(np.clip((value - self.useless) / (self.fine - self.useless), 0, 1))
 
 
-# What the whole sample and a glance at a frame have in common.
+# Used for whole samples and for frame checks.
 _WHOSE = (
     Ramp("rivals", 1, 0, Flaw.SEVERAL),
     # Grey levels: living irises have up to 10, the dots of a print 30 and more.
@@ -73,8 +74,8 @@ RAMPS = (
     Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
 )
 
-# Of what the network shows at a glance: the same flaws, where they can be seen so soon.
-GLANCE_RAMPS = (
+# Of a frame check: the same flaws, where the network alone shows them.
+FRAME_RAMPS = (
     *_WHOSE,
     Ramp("certainty", 0.5, 0.8, Flaw.TOO_FEW_FEATURES),
     *_PLACE,
@@ -90,12 +91,12 @@ def judge(image: Pixels, found: Segmentation | None) -> Quality:
     return _weighed(RAMPS, measure(image, found))
 
 
-def glance(image: Pixels) -> Quality:
+def check_frame(image: Pixels) -> Quality:
     """A quick answer for one frame u8[h, w]: whether an open eye is there, large enough, within the picture, sharp."""
     seen = [one for one in see(image) if one.certainty >= GLIMPSED] if readable(image) else []
     if not seen:
         return Quality(0, Flaw.EMPTY, {})
-    return _weighed(GLANCE_RAMPS, _glanced(image, seen[0]) | {"rivals": float(len(seen) - 1)})
+    return _weighed(FRAME_RAMPS, _frame_measures(image, seen[0]) | {"rivals": float(len(seen) - 1)})
 
 
 def _weighed(ramps: Sequence[Ramp], measures: dict[str, float]) -> Quality:
@@ -115,7 +116,7 @@ def _in_other_words(flaw: Flaw, measures: dict[str, float]) -> Flaw:
     return flaw
 
 
-def _glanced(image: Pixels, seen: Seen) -> dict[str, float]:
+def _frame_measures(image: Pixels, seen: Seen) -> dict[str, float]:
     pupil = Boundary.circle(seen.x, seen.y, seen.pupil)
     limbus = Boundary.circle(seen.limbus_x, seen.limbus_y, seen.limbus)
     return {

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from drivers.sample import Position
 from models.encoder import Flaw, Quality
-from models.iris.quality import glance, judge
+from models.iris.quality import check_frame, judge
 from models.iris.segmentation.segmentation import segment
 from simulators.people.eye_blanks import Blank, blank, printed, two_eyes
 from simulators.people.person import EyeCondition, Person
@@ -55,7 +55,7 @@ def test_nothing_is_never_good_and_says_why(kind: Blank) -> None:
 def test_a_printed_eye_is_never_good_and_says_why(seed: int) -> None:
     print_of_it = printed(picture(seed, EyeCondition.NORMAL))
     assert honest(quality(print_of_it))
-    assert (glance(print_of_it).score, glance(print_of_it).flaw) == (0, Flaw.NO_EYE)
+    assert (check_frame(print_of_it).score, check_frame(print_of_it).flaw) == (0, Flaw.NO_EYE)
 
 
 def test_two_eyes_are_one_too_many() -> None:
@@ -67,17 +67,17 @@ def test_two_eyes_are_one_too_many() -> None:
 
 @pytest.mark.parametrize("person", range(700, 720))
 def test_a_traveller_who_shows_both_eyes_hears_so(person: int) -> None:
-    """Also where they look unlike: and at a glance, because whoever is taken for nobody hears nothing."""
+    """Also where they look unlike: and in a frame check, because a frame without an eye gives the traveller no message."""
     eyes = Person(person).eye(Position.LEFT_EYE), Person(person).eye(Position.RIGHT_EYE)
     face = two_eyes(*(eye.frame(0, condition=EyeCondition.NORMAL) for eye in eyes))
-    assert (glance(face).score, glance(face).flaw) == (0, Flaw.SEVERAL)
+    assert (check_frame(face).score, check_frame(face).flaw) == (0, Flaw.SEVERAL)
     assert (quality(face).score, quality(face).flaw) == (0, Flaw.SEVERAL)
 
 
 @pytest.mark.parametrize("shape", [(48, 4000), (4000, 48), (64, 16_384)])
 def test_a_strip_is_no_picture_of_an_eye(shape: tuple[int, int]) -> None:
     strip = np.random.default_rng(1).integers(0, 255, shape, np.uint8)
-    assert (quality(strip).score, glance(strip).score) == (0, 0)
+    assert (quality(strip).score, check_frame(strip).score) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_an_eye_that_does_not_fit_is_asked_to_move_back() -> None:
     assert found is not None
     x, y, reach = int(found.pupil.x), int(found.pupil.y), int(0.75 * found.limbus.mean_radius)
     near = np.ascontiguousarray(image[y - reach : y + reach, x - reach : x + reach])
-    assert glance(near).flaw is Flaw.TOO_CLOSE
+    assert check_frame(near).flaw is Flaw.TOO_CLOSE
     assert quality(near).flaw is Flaw.TOO_CLOSE
 
 
@@ -139,6 +139,6 @@ def test_measures_have_their_usual_sizes() -> None:
 
 
 def test_a_glance_sees_open_eyes_and_no_others() -> None:
-    assert sum(glance(picture(seed, EyeCondition.NORMAL)).score >= GOOD for seed in SEEDS) >= len(SEEDS) - 1
-    assert glance(np.zeros((480, 640), np.uint8)) == Quality(0, Flaw.EMPTY)
-    assert glance(blank(np.random.default_rng(1), 640, 480, Blank.NOISE).image).score < GOOD
+    assert sum(check_frame(picture(seed, EyeCondition.NORMAL)).score >= GOOD for seed in SEEDS) >= len(SEEDS) - 1
+    assert check_frame(np.zeros((480, 640), np.uint8)) == Quality(0, Flaw.EMPTY)
+    assert check_frame(blank(np.random.default_rng(1), 640, 480, Blank.NOISE).image).score < GOOD

@@ -38,7 +38,7 @@ MODE = Mode("y800", *SIZE, round(1e7 / FPS))
 SETTINGS = UvcSettings(max_payload=65_536)  # a frame in five; umockdev cannot keep up with many small transfers
 FRAME_BYTES = SIZE[0] * SIZE[1]
 RECOVER_S = 5.0
-WORK_S = 0.01  # between two captures; a glance at a frame takes about so long
+WORK_S = 0.01  # between two captures; a frame check takes about so long
 CAPTURED = 0.95  # at least, of the frames that the driver read
 LIBUSB_URL = f"usb:{SETTINGS.vendor:04x}:{SETTINGS.product:04x}"
 
