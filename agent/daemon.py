@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 
 from agent.config import Config
 from agent.control.cancellation import Caller
-from agent.control.requests import Service, serve
 from agent.control.server import ControlServer
 from agent.encounter.announcements import Announcement, Decided, tell
 from agent.encounter.messages import Told
@@ -22,6 +21,7 @@ from agent.hub.link import HubLink, HubSignal
 from agent.hub.outbox import Outbox
 from agent.hub.publisher import Publisher
 from agent.kiosk import Kiosk, open_outbox
+from agent.requests import Service, serve
 from agent.sd_notify import Notifier
 from agent.storage.database import StoreFull
 from agent.worker import Worker

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 from agent.config import Config
 from agent.control.cancellation import Caller
-from agent.control.requests import Service, serve
 from agent.encounter.announcements import Announcement
 from agent.errors import ControlError
 from agent.kiosk import Kiosk
+from agent.requests import Service, serve
 
 Json = dict[str, Any]
 
