@@ -26,7 +26,7 @@ from models.finger.cylinders import Cylinders, cylinders
 from models.finger.encoder import MODEL, FingerEncoder
 from models.finger.template import FORMAT
 from models.manifest import ModelCard, ModelError, encoder_card
-from models.training.golden_scores import of_fingers
+from models.training.golden_scores import finger_golden_scores
 from models.training.sample_sets import FINGERS, SetError, Source, sources
 from models.training.validation import Comparisons, Scores, calibration_lines, held_lines, quality_lines
 from simulators.images import ImageFileError, read_grey
@@ -72,7 +72,7 @@ def _lines(sets: Sequence[Source], card: ModelCard) -> Iterator[str]:
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
         yield f"# {line}"
     yield from table(FORMAT, fitted, len(compared.impostors), [source.name for source in sets])
-    yield of_fingers().line()
+    yield finger_golden_scores().line()
 
 
 def comparisons(seen: Sequence[Impression]) -> Comparisons:

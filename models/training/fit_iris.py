@@ -22,7 +22,7 @@ from models.iris.encoder import IrisEncoder
 from models.iris.kernel import Turned, search_whole, split
 from models.iris.template import FORMAT, IrisCode
 from models.training.fit_finger import fit, table
-from models.training.golden_scores import of_irises
+from models.training.golden_scores import iris_golden_scores
 from models.training.sample_sets import EYES, FEWEST, SetError, Source, seen_again, sources
 from models.training.validation import Comparisons, calibration_lines, quality_lines
 from simulators.images import ImageFileError, read_grey
@@ -58,7 +58,7 @@ def _lines(sets: Sequence[Source]) -> Iterator[str]:
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
         yield f"# {line}"
     yield from table(FORMAT, fit(compared.impostors), len(compared.impostors), [source.name for source in sets])
-    yield of_irises().line()
+    yield iris_golden_scores().line()
 
 
 def pictures(source: Source) -> list[Picture]:

@@ -1,7 +1,7 @@
-"""What a calibration remembers of the scores that it was fitted to: those of a few synthetic people.
+"""Golden scores: mean comparison scores of a few synthetic people, stored in the manifest with each calibration.
 
-A calibration says nothing of scores that come about in another way. Whoever changes how samples are made into templates
-or compared must fit it anew, and tests/models/test_calibration.py notices when that was forgotten.
+A calibration is valid only for the scores that it was fitted to. A change to the making or the comparison of templates
+needs a new calibration; tests/models/test_calibration.py compares the golden scores to notice when it is missing.
 """
 
 from collections.abc import Callable
@@ -23,39 +23,42 @@ from simulators.people.person import Person
 PEOPLE = range(900, 906)
 
 
-class Witness(NamedTuple):
-    """Mean scores of the first of two samples of each with the other people's, and with the second."""
+class GoldenScores(NamedTuple):
+    """Mean scores of the first sample of each person: with the second samples of the others, and with their own."""
 
-    strangers: float
-    mates: float
+    non_mated: float
+    mated: float
 
     @classmethod
-    def of(cls, scores: npt.NDArray[np.floating]) -> "Witness":
-        """Of the scores [first sample, second sample] of each person with each."""
+    def of(cls, scores: npt.NDArray[np.floating]) -> "GoldenScores":
+        """The means of the scores [person of the first sample, person of the second sample]."""
         same = np.eye(len(scores), dtype=bool)
         return cls(float(scores[~same].mean()), float(scores[same].mean()))
 
     def line(self) -> str:
-        """For manifest.toml."""
+        """The line for manifest.toml, under the key `witness`."""
         return f"witness = {[round(value, 5) for value in self]}"
 
 
-def of_fingers() -> Witness:
-    """Of a finger of each person."""
+def finger_golden_scores() -> GoldenScores:
+    """The golden scores of one finger of each person."""
     encoder = FingerEncoder(threads=1)
-    taken = [[cylinders(encoder.minutiae(_finger(seed, n))) for seed in PEOPLE] for n in range(2)]
-    return Witness.of(np.array([[score(a, b) for b in taken[1]] for a in taken[0]]))
+    samples = [[cylinders(encoder.minutiae(_finger(seed, n))) for seed in PEOPLE] for n in range(2)]
+    return GoldenScores.of(np.array([[score(a, b) for b in samples[1]] for a in samples[0]]))
 
 
-def of_irises() -> Witness:
-    """Of an eye of each person."""
+def iris_golden_scores() -> GoldenScores:
+    """The golden scores of one eye of each person."""
     encoder = IrisEncoder()
     first, second = ([encoder.code(_eye(seed, n)) for seed in PEOPLE] for n in range(2))
     entries = split(np.stack([one.code for one in second]), np.stack([one.mask for one in second]))
-    return Witness.of(np.array([search_whole(Turned.of(one), *entries) + 0.5 for one in first]))
+    return GoldenScores.of(np.array([search_whole(Turned.of(one), *entries) + 0.5 for one in first]))
 
 
-WITNESSES: dict[Modality, Callable[[], Witness]] = {Modality.FINGER: of_fingers, Modality.IRIS: of_irises}
+GOLDEN_SCORES: dict[Modality, Callable[[], GoldenScores]] = {
+    Modality.FINGER: finger_golden_scores,
+    Modality.IRIS: iris_golden_scores,
+}
 
 
 def _finger(seed: int, number: int) -> Sample:

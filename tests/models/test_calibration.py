@@ -9,7 +9,7 @@ from models.calibration import any_of, fuse
 from models.finger.template import FORMAT as FINGER
 from models.iris.template import FORMAT as IRIS
 from models.manifest import calibration_table
-from models.training.golden_scores import WITNESSES
+from models.training.golden_scores import GOLDEN_SCORES
 
 FORMATS = {Modality.FINGER: FINGER, Modality.IRIS: IRIS}
 NEAR = 0.002  # other processors round differently; what moved a calibration was 0.004 and more
@@ -21,7 +21,7 @@ rates = st.floats(1e-12, 1.0)
 def test_a_calibration_is_of_scores_as_they_come_out_now(modality: Modality) -> None:
     """If not: fit it anew (fit_finger.py or fit_iris.py in models/training) and put that into the manifest."""
     remembered = calibration_table(FORMATS[modality])["witness"]
-    assert list(WITNESSES[modality]()) == pytest.approx(remembered, abs=NEAR)
+    assert list(GOLDEN_SCORES[modality]()) == pytest.approx(remembered, abs=NEAR)
 
 
 @given(rate=rates, chances=st.integers(1, 10**6))

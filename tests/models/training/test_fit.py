@@ -14,7 +14,7 @@ from models.manifest import ModelCard
 from models.training import fit_finger as fit_calibration
 from models.training import fit_iris as fit_iris_calibration
 from models.training.fit_finger import fit, impressions, main
-from models.training.golden_scores import Witness
+from models.training.golden_scores import GoldenScores
 from models.training.sample_sets import EYES, FINGERS, Naming, SetError, sources
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_crowd import again, fingers
@@ -128,7 +128,7 @@ def test_the_smallest_sets_that_are_taken_can_be_fitted_to(
     for name in ("A", "B"):
         _save(tmp_path / name, 4, 2)
     monkeypatch.setattr(fit_calibration, "FingerEncoder", lambda **_: Touches())
-    monkeypatch.setattr(fit_calibration, "of_fingers", lambda: Witness(0.1, 0.5))
+    monkeypatch.setattr(fit_calibration, "finger_golden_scores", lambda: GoldenScores(0.1, 0.5))
     main(["--root", str(tmp_path), "A", "B:500"])
     said = capsys.readouterr().out
     assert 'sets = ["A", "B"]' in said
