@@ -26,7 +26,7 @@ class Sensor(Protocol):
     Every method raises only the errors of drivers.errors.
 
     A sensor that `streams` (a camera) returns a frame at every capture, the newest that began after the call or, where
-    it has looks (see Looking), the next of the look: it cannot know whether anybody is there, and has no presentations,
+    it has looks (see WindowedSensor), the next of the look: it cannot know whether anybody is there, and has no presentations,
     lifts or NOTHING_PRESENTED. That nobody is looking shows in the quality of the frame. All others (`streams` False)
     wait for a person.
     """
@@ -56,12 +56,12 @@ class Sensor(Protocol):
 
 
 @runtime_checkable
-class Looking(Protocol):
+class WindowedSensor(Protocol):
     """A camera that gives one frame after another to calls of one look, though the next has begun before the call.
 
     Calls go on with a look that follow within a tenth of a second and name the same position. No frame is given twice,
     and none that began longer than a tenth of a second before the call.
     """
 
-    def begin_look(self) -> None:
+    def begin_window(self) -> None:
         """The next capture() begins a look: its frame begins after that call. By the thread that captures."""

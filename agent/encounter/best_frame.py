@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
-from drivers.sensor import DeviceInfo, Looking, Sensor
+from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
 from models.encoder import Flaw, Quality
 from models.iris.frame_check import FrameCheck
 
@@ -184,8 +184,8 @@ class Viewer:
         look = self._look
         if look and look.position is position and not look.stale(self._clock()):
             return look
-        if isinstance(self._camera, Looking):
-            self._camera.begin_look()  # no frame from before this moment is of it
+        if isinstance(self._camera, WindowedSensor):
+            self._camera.begin_window()  # no frame from before this moment is of it
         return _Look(position)
 
     def _await_leaving(self, position: Position, until: float) -> None:

@@ -17,8 +17,9 @@ from drivers.errors import LinkLost, SensorError
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
-from drivers.sensor import DeviceInfo, Looking, Sensor
+from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
 from drivers.transport import Attachment, parse_usb_url
+from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl
 from drivers.uvc.descriptors import STREAMING, VIDEO, streams
@@ -37,18 +38,15 @@ USUAL_INTERFACE = 1  # nearly every camera streams there; where another one does
 OpenLink = Callable[[AnyUsbUrl, int], UsbLink]
 
 
-def open_url(url: AnyUsbUrl, interface: int) -> UsbLink:
-    """The device itself."""
-    return url.open(interface)
-
-
 class Uvc:
     """One camera."""
 
     modality = Modality.IRIS
     streams = True
 
-    def __init__(self, url: str, options: Options, *, connect: OpenLink = open_url, on_frame: OnFrame = ignore) -> None:
+    def __init__(
+        self, url: str, options: Options, *, connect: OpenLink = open_link, on_frame: OnFrame = ignore
+    ) -> None:
         self._options = parse_options(UvcOptions, "uvc", options)
         self._url = parse_usb_url(url)
         self._name = f"uvc at {self._url}"
@@ -89,7 +87,7 @@ class Uvc:
                 device=self._name,
             )
 
-    def begin_look(self) -> None:
+    def begin_window(self) -> None:
         """The next capture() begins a look."""
         self._looks.begin()
 
@@ -167,4 +165,4 @@ class Uvc:
 
 
 _: type[Sensor] = Uvc
-_looking: type[Looking] = Uvc
+_windowed: type[WindowedSensor] = Uvc

@@ -17,7 +17,7 @@ from drivers.errors import LinkLost, SensorError
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
-from drivers.sensor import DeviceInfo, Looking, Sensor
+from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
 from drivers.transport import Attachment, parse_video_url
 from drivers.uvc.descriptors import STREAMING, VIDEO
 from drivers.uvc.formats import BadFrame, Grey, PixelFormat
@@ -90,7 +90,7 @@ class V4l2:
                 self.modality, position, image, depth, self._options.ppi, datetime.now(UTC), device=self._name
             )
 
-    def begin_look(self) -> None:
+    def begin_window(self) -> None:
         """The next capture() begins a look."""
         self._looks.begin()
 
@@ -153,4 +153,4 @@ class V4l2:
 
 
 _: type[Sensor] = V4l2
-_looking: type[Looking] = V4l2
+_windowed: type[WindowedSensor] = V4l2

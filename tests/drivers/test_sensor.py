@@ -18,7 +18,7 @@ from drivers import SENSORS, known_drivers, open_sensor
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.options import Options
 from drivers.sample import Modality, Position
-from drivers.sensor import Looking, Sensor
+from drivers.sensor import Sensor, WindowedSensor
 from simulators.polling import wait_until
 from tests.rigs.sensor_rigs import RIGS, Rig
 
@@ -78,8 +78,8 @@ def retry_of(sensor: Sensor, timeout: float) -> Retry:
 def present(rig: Rig, sensor: Sensor, seed: int) -> NDArray[np.uint8]:
     """Something else is before the sensor: for one that has looks, another look."""
     image = rig.present(seed)
-    if isinstance(sensor, Looking):
-        sensor.begin_look()
+    if isinstance(sensor, WindowedSensor):
+        sensor.begin_window()
     return image
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from agent.encounter.best_frame import FRAME_S
 from drivers.errors import Cancelled, CaptureRetry, Retry
 from drivers.sample import Modality, Position, Sample
-from drivers.sensor import DeviceInfo, Looking, Sensor
+from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
 from models.encoder import Flaw, Quality
 
 PERIOD_S = 0.1
@@ -70,7 +70,7 @@ class ScriptedCamera:
         self._quality[self.frames % 256] = seen
         return Sample(Modality.IRIS, position, image, 8, 0.0, datetime.now(UTC), "scripted")
 
-    def begin_look(self) -> None:
+    def begin_window(self) -> None:
         self.looks.append(self.captures)
 
     def skip(self, seconds: float) -> None:
@@ -98,4 +98,4 @@ class ScriptedCamera:
 
 
 _: type[Sensor] = ScriptedCamera
-_looking: type[Looking] = ScriptedCamera
+_windowed: type[WindowedSensor] = ScriptedCamera

@@ -16,6 +16,7 @@ from PIL import Image
 import drivers
 from drivers.errors import Cancelled, LinkLost, ProtocolError
 from drivers.sample import Modality, Position
+from drivers.usb.connect import open_link
 from drivers.usb.link import PendingRead, UsbLink
 from drivers.usb.url import AnyUsbUrl
 from drivers.uvc.descriptors import streams
@@ -316,7 +317,7 @@ def test_a_look_begins_with_a_frame_that_began_after_the_call() -> None:
         sensor.open()
         last = -1
         for _ in range(20):
-            sensor.begin_look()
+            sensor.begin_window()
             begun = camera.counters().frames_begun
             number = int.from_bytes(sensor.capture(1.0).image.tobytes()[:8], "little")
             # The reads in flight may have been given the two next small frames already.
@@ -347,7 +348,7 @@ def test_the_next_frame_of_a_look_may_be_under_way_when_it_is_asked_for(monkeypa
     for _ in range(3):
         sensor._next_image(reader, bench.stream.choice, Position.LEFT_EYE)
         clock.seconds += 0.01  # ... and looked at for a third of that
-    sensor.begin_look()
+    sensor.begin_window()
     sensor._next_image(reader, bench.stream.choice, Position.LEFT_EYE)
     assert asked_for == pytest.approx([5.0, 4.993, 5.026, 5.099])
 
@@ -391,7 +392,7 @@ def test_streams_at_another_interface_than_usual_are_opened_there() -> None:
 
         def connect(url: AnyUsbUrl, interface: int) -> UsbLink:
             asked.append(interface)
-            return url.open(interface)
+            return open_link(url, interface)
 
         sensor._connect, sensor._interface = connect, 0
         sensor.open()

@@ -87,7 +87,7 @@ def test_frames_that_the_kernel_kept_from_before_the_call_are_let_by(flags: int)
         camera.news.wait(0.1)  # nobody fetches: the buffers fill up
     sensor.capture(1.0)
     for _ in range(3):
-        sensor.begin_look()
+        sensor.begin_window()
         called = time.monotonic()
         number = int.from_bytes(sensor.capture(1.0).image.tobytes()[:4], "little")
         began = kernel.stream_began() + number / camera.fps
