@@ -32,9 +32,9 @@ from simulators.sensors.touch_rig import TouchRig
 from simulators.sensors.uru4000 import rig as uru4000_rig
 from simulators.sensors.uru4000.choice import Choice
 from simulators.sensors.uru4000.device import READERS, TELLS
-from simulators.transports.bindings import check_serial, on_a_machine
+from simulators.transports.bindings import behind_libusb, check_serial
 from simulators.transports.remote import Shown, default_link
-from simulators.transports.usb.machine import require, run_program, say_aside
+from simulators.transports.usb.machine import print_to_stderr, require, run_program
 
 Pressed = Annotated[bool, typer.Option("--pressed", help="Start with the finger on the sensor")]
 Pace = Annotated[bool, typer.Option("--pace", help="Bytes take the time that they take on the real wire")]
@@ -102,7 +102,7 @@ def nb1010(
     """Run a simulated NEXT Biometrics NB-1010-U: over USB/IP until Ctrl-C, or via libusb until PROGRAM ends."""
     with plainly():
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
-        if on_a_machine(via, program, port):
+        if behind_libusb(via, program, port):
             settings = TouchSettings(seed=seed, pace=pace)
             unit = Unit("nb1010", nb1010_rig.KIND, nb1010_rig.VIEW, "usb:298d:1010", settings)
             raise typer.Exit(run_unit(unit, program or [], shown, link, control, pressed=pressed))
@@ -138,7 +138,7 @@ def uru4000(
         shown = shown_by(image, source_ppi, person, finger, impression, condition)
         choice = Choice(reader, blocks, clear, asleep, hung, tells)
         settings = choice.settings()
-        if on_a_machine(via, program, port):
+        if behind_libusb(via, program, port):
             known = READERS[reader]
             url = f"usb:{known.vendor:04x}:{known.product:04x}"
             one = TouchSettings(seed=seed, pace=pace, choice=asdict(choice))
@@ -159,9 +159,9 @@ def run_unit(
         rig.load(**shown)
     elif pressed:
         raise ValueError("--pressed needs a finger: give --person SEED or --image FILE")
-    say_aside(f"simulated {rig.kind.title}, at {rig.url} for {Path(program[0]).name}")
-    say_aside(f"press a finger from another terminal:  kiosk-sim press --link {rig.link} --person 7")
-    return run_program(rig.machine, rig)
+    print_to_stderr(f"simulated {rig.kind.title}, at {rig.url} for {Path(program[0]).name}")
+    print_to_stderr(f"press a finger from another terminal:  kiosk-sim press --link {rig.link} --person 7")
+    return run_program(rig.usb_host, rig)
 
 
 def _run(rig: TouchRig, shown: Shown, watched: Mapping[str, str], *, pressed: bool) -> None:

@@ -13,14 +13,14 @@ from simulators.sensors.touch_plugged import SETTINGS_VARIABLE, TouchSettings
 from simulators.sensors.touch_rig import Kind, TouchRig, View
 from simulators.transports.faults import Value
 from simulators.transports.remote import Answer, SensorRemote
-from simulators.transports.usb.machine import SimulatedMachine
+from simulators.transports.usb.machine import SimulatedUsbHost
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What is plugged in: its function of touch_plugged.py, what it is, and where a driver finds it."""
 
-    bench: str
+    plugged: str
     kind: Kind
     view: View
     url: str
@@ -30,51 +30,51 @@ class Unit:
 class _Faults:
     """Those that wait in there."""
 
-    def __init__(self, machine: SimulatedMachine) -> None:
-        self._machine = machine
+    def __init__(self, usb_host: SimulatedUsbHost) -> None:
+        self._usb_host = usb_host
 
     def waiting(self) -> dict[str, int]:
-        faults: dict[str, int] = self._machine.remote.status()["faults"]
+        faults: dict[str, int] = self._usb_host.remote.status()["faults"]
         return faults
 
     @property
     def has(self) -> tuple[str, ...]:
-        return tuple(self._machine.remote.faults())
+        return tuple(self._usb_host.remote.faults())
 
 
 class _Model:
     """The device, by orders."""
 
-    def __init__(self, machine: SimulatedMachine) -> None:
-        self._machine = machine
-        self.faults = _Faults(machine)
+    def __init__(self, usb_host: SimulatedUsbHost) -> None:
+        self._usb_host = usb_host
+        self.faults = _Faults(usb_host)
 
     @property
     def finger_on(self) -> bool:
-        return self._machine.running and bool(self._machine.remote.ask("finger")["finger_on"])
+        return self._usb_host.running and bool(self._usb_host.remote.ask("finger")["finger_on"])
 
     def lift(self) -> None:
-        self._machine.remote.lift()
+        self._usb_host.remote.lift()
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
-        self._machine.remote.fault(name, times=times, **params)
+        self._usb_host.remote.fault(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        self._machine.remote.clear()
+        self._usb_host.remote.clear()
 
 
 class _Wire:
     """The cable of the simulated machine; plugged in while that runs."""
 
-    def __init__(self, machine: SimulatedMachine) -> None:
-        self._machine = machine
+    def __init__(self, usb_host: SimulatedUsbHost) -> None:
+        self._usb_host = usb_host
         self._unplugged = threading.Event()
 
     def __enter__(self) -> object:
-        return self._machine.__enter__()
+        return self._usb_host.__enter__()
 
     def __exit__(self, *why: object) -> None:
-        self._machine.__exit__(None, None, None)
+        self._usb_host.__exit__(None, None, None)
 
     @property
     def unplugged(self) -> threading.Event:
@@ -87,7 +87,7 @@ class _Wire:
 
     @property
     def _remote(self) -> SensorRemote:
-        return self._machine.remote
+        return self._usb_host.remote
 
     def unplug_after(self, count: int) -> None:
         self._remote.unplug(count)
@@ -111,11 +111,11 @@ class LibusbRig(TouchRig):
         control: Path | None = None,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self.machine = SimulatedMachine(f"simulators.sensors.touch_plugged:{unit.bench}", program, self._environment)
+        self.usb_host = SimulatedUsbHost(f"simulators.sensors.touch_plugged:{unit.plugged}", program, self._environment)
         self._unit = unit
         self._pressed = pressed
         super().__init__(
-            unit.kind, unit.view, _Model(self.machine), _Wire(self.machine), link, control=control, say=say
+            unit.kind, unit.view, _Model(self.usb_host), _Wire(self.usb_host), link, control=control, say=say
         )
 
     @property
@@ -125,7 +125,7 @@ class LibusbRig(TouchRig):
 
     def show(self, image: Grey) -> None:
         """Lay a picture on the sensor."""
-        self.machine.remote.ask("press", pixels=str(_write(image, self.machine.folder)))
+        self.usb_host.remote.ask("press", pixels=str(_write(image, self.usb_host.folder)))
 
     def _environment(self, folder: Path) -> dict[str, str]:
         finger = "" if self.picture is None or not self._pressed else str(_write(self.picture, folder))
@@ -137,7 +137,7 @@ class LibusbRig(TouchRig):
 
     def facts(self) -> Answer:
         """What the sensor has done."""
-        return self.machine.remote.ask("counters")
+        return self.usb_host.remote.ask("counters")
 
 
 def _write(image: Grey, folder: Path) -> Path:

@@ -18,7 +18,7 @@ from simulators.sensors.nb1010.device import Nb1010Model
 from simulators.sensors.uru4000.choice import Choice
 from simulators.sensors.uru4000.device import Uru4000Model
 from simulators.transports.remote import Answer
-from simulators.transports.usb.plugged import Bench, Device
+from simulators.transports.usb.plugged import Device, PluggedDevices
 from simulators.transports.usb.usbip import FULL_SPEED
 
 SETTINGS_VARIABLE = "KIOSK_SIM_TOUCH"  # JSON of a TouchSettings; the process has no arguments for it
@@ -42,7 +42,7 @@ def _settings() -> TouchSettings:
     return TouchSettings(**json.loads(os.environ.get(SETTINGS_VARIABLE) or "{}"))
 
 
-def uru4000() -> Bench:
+def uru4000() -> PluggedDevices:
     """A reader of the U.are.U family, a 4500 unless told otherwise."""
     settings = _settings()
     model = Uru4000Model(Choice(**settings.choice).settings(), settings.seed)
@@ -56,17 +56,21 @@ def uru4000() -> Bench:
             "registers": dict(seen.registers),
         }
 
-    return bench_of(model, counters, settings)
+    return reader_and_orders(model, counters, settings)
 
 
-def nb1010() -> Bench:
+def nb1010() -> PluggedDevices:
     """An NB-1010-U."""
     settings = _settings()
     model = Nb1010Model(seed=settings.seed)
-    return bench_of(model, lambda: {"checks": model.commands[0x38], "images_sent": model.commands[0x12]}, settings)
+    return reader_and_orders(
+        model, lambda: {"checks": model.commands[0x38], "images_sent": model.commands[0x12]}, settings
+    )
 
 
-def bench_of(model: Uru4000Model | Nb1010Model, counters: Callable[[], Answer], settings: TouchSettings) -> Bench:
+def reader_and_orders(
+    model: Uru4000Model | Nb1010Model, counters: Callable[[], Answer], settings: TouchSettings
+) -> PluggedDevices:
     """A reader and its orders."""
 
     def press(pixels: str) -> Answer:
@@ -87,4 +91,4 @@ def bench_of(model: Uru4000Model | Nb1010Model, counters: Callable[[], Answer], 
         press(settings.finger)
     orders: dict[str, Callable[..., Answer | None]]
     orders = {"press": press, "lift": lift, "finger": finger, "clear": clear, "counters": counters}
-    return Bench((Device(model, bytes_per_s=FULL_SPEED if settings.pace else None),), orders)
+    return PluggedDevices((Device(model, bytes_per_s=FULL_SPEED if settings.pace else None),), orders)

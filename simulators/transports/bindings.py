@@ -13,7 +13,7 @@ def check_serial(via: str) -> None:
     _check(via, SERIAL)
 
 
-def on_a_machine(via: str, program: list[str] | None, port: int) -> bool:
+def behind_libusb(via: str, program: list[str] | None, port: int) -> bool:
     """Whether a USB device is to be behind the libusb of a program. ValueError: what does not go together."""
     _check(via, USB)
     if via == "libusb" and not program:

@@ -24,11 +24,11 @@ def missing() -> str:
     return ""
 
 
-def command(bench: str, control: Path | None, *child: str) -> list[str]:
-    """The command that runs `child` on a machine with the devices of `bench`."""
+def command(devices: str, control: Path | None, *child: str) -> list[str]:
+    """The command that runs `child` on a machine with the devices of `devices`."""
     orders = ["--control", str(control)] if control else []
     module = "simulators.transports.usb.umockdev"
-    return ["umockdev-wrapper", str(DEBIAN_PYTHON), "-m", module, bench, *orders, "--", *child]
+    return ["umockdev-wrapper", str(DEBIAN_PYTHON), "-m", module, devices, *orders, "--", *child]
 
 
 needs_umockdev = pytest.mark.skipif(bool(missing()), reason=missing() or "umockdev is here")

@@ -11,9 +11,9 @@ from simulators.sensors.uvc.descriptors import FORMATS, PLACES, VERSIONS, UvcSet
 from simulators.sensors.uvc.libusb import LibusbCamera
 from simulators.sensors.uvc.rig import UvcRig
 from simulators.sensors.uvc.scene import EYES, Look
-from simulators.transports.bindings import on_a_machine
+from simulators.transports.bindings import behind_libusb
 from simulators.transports.remote import SensorRemote, default_link
-from simulators.transports.usb.machine import require, run_program, say_aside
+from simulators.transports.usb.machine import print_to_stderr, require, run_program
 
 WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
 
@@ -81,8 +81,8 @@ def uvc(
     with plainly():
         settings = _settings(size, kind, fps, version, descriptors, payload)
         look = _look(image, person, eye, condition)
-        if on_a_machine(via, program, port):
-            raise typer.Exit(_run_on_a_machine(settings, look, link or default_link(), control, program or []))
+        if behind_libusb(via, program, port):
+            raise typer.Exit(_run_behind_libusb(settings, look, link or default_link(), control, program or []))
         rig = UvcRig(settings, link or default_link(), port=port, control=control, seed=seed, say=say)
         _serve(rig, look)
 
@@ -111,13 +111,13 @@ def _serve(rig: UvcRig, look: Look) -> None:
     say("sensor stopped")
 
 
-def _run_on_a_machine(settings: UvcSettings, look: Look, link: Path, control: Path | None, program: list[str]) -> int:
+def _run_behind_libusb(settings: UvcSettings, look: Look, link: Path, control: Path | None, program: list[str]) -> int:
     """Run a program on a simulated machine with the camera, under the real libusb; its exit status."""
     require()
     camera = LibusbCamera(settings, look, program, link, control)
-    say_aside(f"simulated UVC camera, at {camera.url} for {Path(program[0]).name}")
-    say_aside(f"look into it from another terminal:  kiosk-sim look --link {link} --person 7 --eye left")
-    return run_program(camera.machine, camera)
+    print_to_stderr(f"simulated UVC camera, at {camera.url} for {Path(program[0]).name}")
+    print_to_stderr(f"look into it from another terminal:  kiosk-sim look --link {link} --person 7 --eye left")
+    return run_program(camera.usb_host, camera)
 
 
 def look(

@@ -15,7 +15,7 @@ from simulators.sensors.uvc.plugged import FRAMES_VARIABLE, SETTINGS_VARIABLE, s
 from simulators.sensors.uvc.rig import Projector
 from simulators.sensors.uvc.scene import Look, describe, frames_of, nobody, on_the_wire
 from simulators.transports.remote import Answer, RemoteControl, control_path
-from simulators.transports.usb.machine import SimulatedMachine
+from simulators.transports.usb.machine import SimulatedUsbHost
 
 AT_START = 4  # frames of a look that are drawn before the program starts
 PASSED_ON = ("fault", "faults", "clear", "unplug", "replug")  # orders that the machine obeys
@@ -28,7 +28,7 @@ class LibusbCamera:
         self, settings: UvcSettings, look: Look, program: list[str], link: Path, control: Path | None = None
     ) -> None:
         self.link = link
-        self.machine = SimulatedMachine("simulators.sensors.uvc.plugged:usual", program, self._environment)
+        self.usb_host = SimulatedUsbHost("simulators.sensors.uvc.plugged:usual", program, self._environment)
         self._control = control_path(link) if control is None else control
         self._settings = settings
         self._at_start = look
@@ -39,7 +39,7 @@ class LibusbCamera:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(RemoteControl(self._control, self._handlers()))  # first: it refuses a second sensor
-            stack.enter_context(self.machine)
+            stack.enter_context(self.usb_host)
             stack.callback(self._projector.stop)
             self._stack = stack.pop_all()
         return self
@@ -70,19 +70,19 @@ class LibusbCamera:
     def status(self) -> Answer:
         """What the camera is, what is before it and what it has counted: JSON types only."""
         about = {"sensor": "UVC camera", "link": str(self.link), "url": self.url, "seen": self._seen}
-        return {**about, **self.machine.remote.status(), **self.machine.remote.ask("counters")}
+        return {**about, **self.usb_host.remote.status(), **self.usb_host.remote.ask("counters")}
 
     def _handlers(self) -> dict[str, Callable[..., Answer | None]]:
         own: dict[str, Callable[..., Answer | None]] = {"look": self.look, "away": self.away, "status": self.status}
         return own | {do: self._passing(do) for do in PASSED_ON}
 
     def _passing(self, do: str) -> Callable[..., Answer]:
-        return lambda **details: self.machine.remote.ask(do, **details)
+        return lambda **details: self.usb_host.remote.ask(do, **details)
 
     def _show(self, frames: Sequence[bytes]) -> None:
-        path = self.machine.folder / "shown"
+        path = self.usb_host.folder / "shown"
         write_frames(path, frames)
-        self.machine.remote.ask("show", frames=str(path))
+        self.usb_host.remote.ask("show", frames=str(path))
 
     def _environment(self, folder: Path) -> dict[str, str]:
         width, height = self._settings.sizes[0]

@@ -18,7 +18,7 @@ from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.device import UvcCamera
 from simulators.sensors.uvc.frames import looping, numbered
 from simulators.transports.remote import Answer
-from simulators.transports.usb.plugged import Bench, Device
+from simulators.transports.usb.plugged import Device, PluggedDevices
 
 FRAMES_VARIABLE = (
     "KIOSK_SIM_UVC_FRAMES"  # a file of write_frames(): what is before the camera; else frames with numbers
@@ -57,7 +57,7 @@ def settings_from(text: str) -> UvcSettings:
     return UvcSettings(**facts)
 
 
-def usual() -> Bench:
+def usual() -> PluggedDevices:
     """One camera, with the settings of the environment."""
     camera = UvcCamera(settings_from(os.environ.get(SETTINGS_VARIABLE, "")))
     if FRAMES_VARIABLE in os.environ:
@@ -75,4 +75,6 @@ def usual() -> Bench:
     def counters() -> Answer:
         return {**asdict(camera.counters()), "streaming": camera.mode is not None, "lamp": camera.lamp_on}
 
-    return Bench((Device(camera),), {"show": show, "test_card": test_card, "clear": clear, "counters": counters})
+    return PluggedDevices(
+        (Device(camera),), {"show": show, "test_card": test_card, "clear": clear, "counters": counters}
+    )

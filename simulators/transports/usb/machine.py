@@ -50,7 +50,7 @@ def require() -> None:
         raise ValueError(absent)
 
 
-class SimulatedMachine:
+class SimulatedUsbHost:
     """`program` runs on the machine that `bench` (MODULE:FUNCTION) makes, while the context lasts or until it ends.
 
     It runs in the caller's folder and terminal. `settings` are environment variables for the bench, made when the
@@ -59,12 +59,12 @@ class SimulatedMachine:
 
     def __init__(
         self,
-        bench: str,
+        devices: str,
         program: Sequence[str],
         settings: Callable[[Path], Mapping[str, str]],
         control: Path | None = None,
     ) -> None:
-        self._bench = bench
+        self._devices = devices
         self._program = program
         self._settings = settings
         self._control = control
@@ -90,8 +90,8 @@ class SimulatedMachine:
         self._stack.close()
 
     def _command(self) -> list[str]:
-        machine = ["umockdev-wrapper", DEBIAN_PYTHON, "-I", "-c", *START, self._bench]
-        return [*machine, "--control", str(self.remote.control), "--", *self._program]
+        umockdev = ["umockdev-wrapper", DEBIAN_PYTHON, "-I", "-c", *START, self._devices]
+        return [*umockdev, "--control", str(self.remote.control), "--", *self._program]
 
     @property
     def running(self) -> bool:
@@ -118,27 +118,27 @@ class SimulatedMachine:
         return status if status >= 0 else 128 - status
 
 
-def run_program(machine: SimulatedMachine, place: AbstractContextManager[object]) -> int:
+def run_program(usb_host: SimulatedUsbHost, place: AbstractContextManager[object]) -> int:
     """Run the machine's program in `place` (the machine itself, or what enters it); its exit status.
 
     Ctrl-C and SIGTERM are left to the program.
     """
 
     def terminate(*_signal: object) -> None:
-        if not machine.running:
+        if not usb_host.running:
             raise SystemExit(128 + signal.SIGTERM)
-        machine.terminate()
+        usb_host.terminate()
 
     orders = {signal.SIGINT: lambda *_: None, signal.SIGTERM: terminate}  # of Ctrl-C the terminal has told it too
     before = {number: signal.signal(number, order) for number, order in orders.items()}
     try:
         with place:
-            return machine.wait()
+            return usb_host.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def say_aside(line: str) -> None:
+def print_to_stderr(line: str) -> None:
     """A line that does not mix with what the program writes."""
     print(f"kiosk-sim: {line}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Which simulated USB devices are plugged in where: what a factory hands to the umockdev binding."""
+"""The simulated USB devices of one host and the ports they are plugged into. A factory returns it to umockdev.py."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,16 +9,16 @@ from simulators.transports.usb.device import UsbModel
 
 @dataclass(frozen=True)
 class Device:
-    """A model and the socket that it is plugged into (1-1 to 1-15)."""
+    """A model and the port that it is plugged into (1-1 to 1-15)."""
 
     model: UsbModel
     port: str = "1-1"
-    bytes_per_s: float | None = None  # the pace of the wire; None: as fast as it goes
+    bytes_per_s: float | None = None  # transfer rate; None: no limit
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The devices of a simulated machine, and the orders that they understand: press, lift and so on."""
+class PluggedDevices:
+    """The devices of a simulated host, and the orders for the control socket: press, lift and so on."""
 
     devices: tuple[Device, ...]
-    orders: Mapping[str, Callable[..., Answer | None]] = field(default_factory=dict)
+    handlers: Mapping[str, Callable[..., Answer | None]] = field(default_factory=dict)

@@ -3,7 +3,7 @@
     umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev MODULE:FUNCTION [--control PATH] -- COMMAND
     ...
 
-MODULE:FUNCTION makes a Bench: the devices, and orders for the control socket beside those of cable and faults
+MODULE:FUNCTION makes a PluggedDevices: the devices, and orders for the control socket beside those of cable and faults
 (simulators/transports/remote.py speaks to it). Ends with the exit status of COMMAND.
 
 Debian's Python runs this, not that of a virtual environment: umockdev's bindings (packages umockdev,
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from simulators.transports.faults import Value
 from simulators.transports.remote import Answer, RemoteControl
 from simulators.transports.ticker import Ticker
-from simulators.transports.usb.plugged import Bench, Device
+from simulators.transports.usb.plugged import Device, PluggedDevices
 from simulators.transports.usb.port import UsbPort
 from simulators.transports.usb.standard import device_descriptor
 from simulators.transports.usb.usbfs import Usbfs
@@ -90,15 +90,15 @@ class Loop:
         """End run()."""
         GLib.idle_add(self._loop.quit)
 
-    def soon(self, action: Callable[[], None]) -> None:
+    def call_soon(self, action: Callable[[], None]) -> None:
         """Do it in the loop's thread."""
         GLib.idle_add(_once, action)
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do it in the loop's thread, later."""
         GLib.timeout_add(max(1, round(1000 * seconds)), _once, action)
 
-    def order(self, action: Callable[[], None]) -> None:
+    def call_and_wait(self, action: Callable[[], None]) -> None:
         """Do it in the loop's thread and wait until it is done."""
         done = threading.Event()
 
@@ -106,7 +106,7 @@ class Loop:
             action()
             done.set()
 
-        self.soon(act)
+        self.call_soon(act)
         if not done.wait(ORDER_S):
             raise RuntimeError("the simulated machine does not obey any more")
 
@@ -116,7 +116,7 @@ def _once(action: Callable[[], None]) -> bool:
     return False  # to GLib: not again
 
 
-class Handler(UMockdev.IoctlBase):  # type: ignore[misc]
+class UsbfsHandler(UMockdev.IoctlBase):  # type: ignore[misc]
     """The usbfs file of one time that a device was plugged in."""
 
     def __init__(self, usbfs: Usbfs) -> None:
@@ -133,23 +133,23 @@ class Handler(UMockdev.IoctlBase):  # type: ignore[misc]
         self._usbfs.closed(client)
 
 
-class Cable:
+class TestbedDevice:
     """One device of the simulated machine: plugged into a socket, or beside it on the desk."""
 
-    def __init__(self, testbed: Any, loop: Loop, ticker: Ticker, device: Device, machine: "Machine") -> None:  # noqa: ANN401 - of gi
+    def __init__(self, testbed: Any, loop: Loop, ticker: Ticker, device: Device, usb_host: "UsbHost") -> None:  # noqa: ANN401 - of gi
         self.device = device
         self.port = UsbPort(
             device.model,
             time.monotonic,
             ticker.later,
             bytes_per_s=device.bytes_per_s,
-            on_unplug=lambda: loop.soon(self._vanish),
+            on_unplug=lambda: loop.call_soon(self._vanish),
         )
         self._testbed = testbed
         self._loop = loop
-        self._machine = machine
+        self._usb_host = usb_host
         self._at = device.port
-        self._handlers: list[Handler] = []  # those of the past too: the child may still hold their files
+        self._handlers: list[UsbfsHandler] = []  # those of the past too: the child may still hold their files
         self._node = ""
         self.address = 0  # 0: not plugged in
 
@@ -168,10 +168,10 @@ class Cable:
         self._vanish()
         self._at = at
         self.port.plug()
-        address = self.address = self._machine.next_address()
+        address = self.address = self._usb_host.next_address()
         self._node = f"/dev/bus/usb/001/{address:03d}"
         self._testbed.add_from_string(self._describe(address))
-        handler = Handler(Usbfs(self.port, self.device.model.description.configuration, self._loop))
+        handler = UsbfsHandler(Usbfs(self.port, self.device.model.description.configuration, self._loop))
         self._handlers.append(handler)
         self._testbed.attach_ioctl(self._node, handler)
         self._testbed.uevent(f"/sys{self._path}", "add")
@@ -228,20 +228,22 @@ class Cable:
         )
 
 
-class Machine:
+class UsbHost:
     """A machine with devices plugged in, and the orders that its control socket takes."""
 
-    def __init__(self, bench: Bench, loop: Loop, ticker: Ticker) -> None:
+    def __init__(self, plugged: PluggedDevices, loop: Loop, ticker: Ticker) -> None:
         self._loop = loop
         self._testbed = UMockdev.Testbed.new()
         self._testbed.add_from_string(ROOT_HUB)
         self._address = FIRST_ADDRESS - 1
-        self._bench = bench
-        self._cables = {device.port: Cable(self._testbed, loop, ticker, device, self) for device in bench.devices}
+        self._handlers = plugged.handlers
+        self._devices = {
+            device.port: TestbedDevice(self._testbed, loop, ticker, device, self) for device in plugged.devices
+        }
 
     def next_address(self) -> int:
         """Each plugging in gets another address that nobody has, as on a real machine."""
-        taken = {cable.address for cable in self._cables.values()}
+        taken = {cable.address for cable in self._devices.values()}
         while True:
             self._address = self._address + 1 if self._address < LAST_ADDRESS else FIRST_ADDRESS
             if self._address not in taken:
@@ -249,10 +251,10 @@ class Machine:
 
     def plug_all(self) -> None:
         """In the loop's thread, or before it runs."""
-        for cable in self._cables.values():
+        for cable in self._devices.values():
             cable.plug(cable.device.port)
 
-    def orders(self) -> dict[str, Callable[..., Answer | None]]:
+    def handlers(self) -> dict[str, Callable[..., Answer | None]]:
         """What can be ordered from outside."""
         cable: dict[str, Callable[..., Answer | None]] = {
             "fault": self._fault,
@@ -262,44 +264,44 @@ class Machine:
             "replug": self._replug,
             "status": self._status,
         }
-        return {**cable, **self._bench.orders}
+        return {**cable, **self._handlers}
 
-    def _cable(self, port: str | None) -> Cable:
+    def _device(self, port: str | None) -> TestbedDevice:
         if port is None:
-            return next(iter(self._cables.values()))
-        if port not in self._cables:
-            raise ValueError(f"there is no port {port!r}; there are: {', '.join(self._cables)}")
-        return self._cables[port]
+            return next(iter(self._devices.values()))
+        if port not in self._devices:
+            raise ValueError(f"there is no port {port!r}; there are: {', '.join(self._devices)}")
+        return self._devices[port]
 
     def _fault(
         self, name: str, times: int | None = None, params: dict[str, Value] | None = None, port: str | None = None
     ) -> None:
-        cable = self._cable(port)
+        cable = self._device(port)
         cable.device.model.faults.inject(name, times=times, **(params or {}))
         cable.port.notice_faults()
-        self._loop.order(lambda: None)  # what pulling the cable put into the loop is done
+        self._loop.call_and_wait(lambda: None)  # what pulling the cable put into the loop is done
 
     def _faults(self, port: str | None = None) -> Answer:
-        return {"has": self._cable(port).device.model.faults.has}
+        return {"has": self._device(port).device.model.faults.has}
 
     def _clear(self, port: str | None = None) -> None:
-        self._cable(port).device.model.faults.clear()
+        self._device(port).device.model.faults.clear()
 
     def _unplug(self, after: int = 0, port: str | None = None) -> None:
-        cable = self._cable(port)
+        cable = self._device(port)
         cable.port.unplug_after(after)
-        self._loop.order(lambda: None)  # what pulling the cable put into the loop is done
+        self._loop.call_and_wait(lambda: None)  # what pulling the cable put into the loop is done
 
     def _replug(self, port: str | None = None, to: str | None = None) -> None:
         """Put the device that belongs to `port` back there, or into the free socket `to`."""
-        cable = self._cable(port)
+        cable = self._device(port)
         at = to or cable.device.port
-        if any(other.occupies(at) for other in self._cables.values() if other is not cable):
+        if any(other.occupies(at) for other in self._devices.values() if other is not cable):
             raise ValueError(f"another device is plugged into {at}")
-        self._loop.order(lambda: cable.plug(at))
+        self._loop.call_and_wait(lambda: cable.plug(at))
 
     def _status(self, port: str | None = None) -> Answer:
-        cable = self._cable(port)
+        cable = self._device(port)
         return {
             "port": cable.device.port,
             "plugged": cable.port.plugged,
@@ -308,13 +310,13 @@ class Machine:
         }
 
 
-def make_bench(target: str) -> Bench:
+def make_devices(target: str) -> PluggedDevices:
     """Call the MODULE:FUNCTION that makes the devices."""
     module, _, function = target.partition(":")
-    bench = getattr(importlib.import_module(module), function)()
-    if not isinstance(bench, Bench):
-        raise TypeError(f"{target} makes {type(bench).__name__}, not a Bench")
-    return bench
+    plugged = getattr(importlib.import_module(module), function)()
+    if not isinstance(plugged, PluggedDevices):
+        raise TypeError(f"{target} makes {type(plugged).__name__}, not PluggedDevices")
+    return plugged
 
 
 class Child:
@@ -347,18 +349,18 @@ class Child:
             self._process.terminate()
 
 
-def run(bench: Bench, control: Path | None, command: Sequence[str]) -> int:
+def run(plugged: PluggedDevices, control: Path | None, command: Sequence[str]) -> int:
     """Run `command` on the simulated machine; its exit status."""
     loop, ticker = Loop(), Ticker()
-    machine = Machine(bench, loop, ticker)
-    machine.plug_all()
+    usb_host = UsbHost(plugged, loop, ticker)
+    usb_host.plug_all()
     child = Child(command, loop)
     signal.signal(signal.SIGINT, lambda *_: None)  # the terminal has told the child too
     signal.signal(signal.SIGTERM, child.terminate)
     with ExitStack() as stack:
         stack.callback(ticker.close)
         if control is not None:
-            stack.enter_context(RemoteControl(control, machine.orders()))
+            stack.enter_context(RemoteControl(control, usb_host.handlers()))
         thread = threading.Thread(target=child.run, name="child")
         thread.start()
         loop.run()
@@ -370,14 +372,16 @@ def main() -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "bench", metavar="MODULE:FUNCTION", help="makes the devices (a simulators.transports.usb.plugged.Bench)"
+        "devices",
+        metavar="MODULE:FUNCTION",
+        help="returns the devices: simulators.transports.usb.plugged.PluggedDevices",
     )
     parser.add_argument("--control", type=Path, help="where to take orders: a Unix socket")
     parser.add_argument("command", nargs="+", help="what runs on the simulated machine, behind --")
     asked = parser.parse_args()
     if "UMOCKDEV_DIR" not in os.environ and "umockdev" not in os.environ.get("LD_PRELOAD", ""):
         parser.error("run this under umockdev-wrapper (Debian package umockdev)")
-    return run(make_bench(asked.bench), asked.control, asked.command)
+    return run(make_devices(asked.devices), asked.control, asked.command)
 
 
 if __name__ == "__main__":

@@ -61,10 +61,10 @@ class Argument(Protocol):
 class Scheduler(Protocol):
     """The one thread in which system calls are handled."""
 
-    def soon(self, action: Callable[[], None]) -> None:
+    def call_soon(self, action: Callable[[], None]) -> None:
         """Do it next."""
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
+    def call_later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do it later."""
 
 
@@ -237,7 +237,7 @@ class Usbfs:
     def _transfer(self, urb: _Urb, endpoint: int, length: int, content: bytes, *, control: bool) -> HostTransfer:
         def complete(end: End, data: bytes) -> None:
             """In any thread."""
-            self._scheduler.soon(lambda: self._end(urb, URB_STATUS[end], data))
+            self._scheduler.call_soon(lambda: self._end(urb, URB_STATUS[end], data))
 
         if control:
             setup = Setup.from_bytes(content[:SETUP_BYTES])
@@ -263,7 +263,7 @@ class Usbfs:
         self._reaping[caller] = (argument, reply)
         self._answer_reaping()
         if self._reaping.get(caller) == (argument, reply):
-            self._scheduler.after(NOTHING_S, lambda: self._nothing(caller, argument, reply))
+            self._scheduler.call_later(NOTHING_S, lambda: self._nothing(caller, argument, reply))
 
     def _nothing(self, caller: object, argument: Argument, reply: Reply) -> None:
         if self._reaping.get(caller) == (argument, reply):

@@ -102,7 +102,7 @@ def test_a_finger_pressed_from_another_terminal_is_what_the_program_reads(
     with make(agent("record", "nb1010", "usb:298d:1010", "--out", str(out))) as rig:
         assert wait_until(lambda: remote.status()["checks"] > 2, PROCESS_S)
         remote.press(person=7)
-        assert rig.machine.wait() == 0
+        assert rig.usb_host.wait() == 0
     sensor = Player(out.read_text(encoding="utf-8").splitlines()).sensor()
     sensor.open()
     assert (sensor.capture(PROCESS_S).image == finger(nb1010_rig.VIEW)).all()
@@ -135,7 +135,7 @@ def test_the_orders_of_a_technician_reach_the_reader(make: Make, link: Path) -> 
 def test_the_exit_status_is_that_of_the_program(make: Make, capfd: pytest.CaptureFixture[str]) -> None:
     for program, status in ((["sh", "-c", "exit 7"], 7), (["no such program"], 127), (["sh", "-c", "kill $$"], 143)):
         with make(program) as rig:
-            assert rig.machine.wait() == status
+            assert rig.usb_host.wait() == status
     assert capfd.readouterr().err == "no such program: No such file or directory\n"
 
 
