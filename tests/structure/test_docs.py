@@ -122,10 +122,26 @@ def test_links_and_files_that_a_document_names_are_there(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+FILE = re.compile(r"(?<![\w/.*{}<>-])((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)\b")
+ELSEWHERE = ("tools/protocol.py", "tools/metrics.py")  # beside the project, in ../shared
+SOURCES = [path for package in ("agent", "drivers", "models", "simulators") for path in (ROOT / package).rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, *SOURCES], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_python_files_that_a_text_names_are_there(path: Path) -> None:
+    """From the project, from the package, or from the folder of the text."""
+    places = {ROOT, ROOT / path.relative_to(ROOT).parts[0], path.parent}
+    for name in FILE.findall(path.read_text(encoding="utf-8")):
+        assert name in ELSEWHERE or any((place / name).exists() for place in places), f"there is no {name}"
+
+
 def test_every_make_target_that_the_readme_names_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"(?:`|\$ )make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
-        assert re.search(rf"^(?:[a-z-]+ )*{target}(?: [a-z-]+)*:", makefile, re.MULTILINE), target
+    (drills,) = re.findall(r"^DRILLS := (.*)$", makefile, re.MULTILINE)
+    known = {f"drill-{name}" for name in drills.split()} | set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = re.findall(r"(?:`|\$ )make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert named
+    assert set(named) <= known
 
 
 def test_the_page_of_the_drivers_says_why_usbip_is_no_backend_of_pyusb() -> None:
