@@ -25,8 +25,9 @@ from typing import Any, TextIO, TypeVar
 from urllib.parse import quote
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, Stalled, TransferTimeout
-from drivers.transport import SerialUrl, SocketUrl, Transport, Url
+from drivers.transport import SerialUrl, SocketUrl, Transport, Url, open_transport
 from drivers.usb.configuration import WantedInterface
+from drivers.usb.connect import open_link
 from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbLink
 from drivers.usb.url import AnyUsbUrl
 
@@ -101,8 +102,8 @@ class Recorder:
     def connect(self, url: Url | AnyUsbUrl, *interface: WantedInterface) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, see below
         """Open the device and listen to it: what a driver takes as `connect`."""
         if isinstance(url, SerialUrl | SocketUrl):
-            return self.transport(self._opened(url.open))
-        return self.link(self._opened(lambda: url.open(*interface)))
+            return self.transport(self._opened(lambda: open_transport(url)))
+        return self.link(self._opened(lambda: open_link(url, *interface)))
 
     def _opened(self, open_end: Callable[[], End]) -> End:
         try:

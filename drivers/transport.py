@@ -58,10 +58,6 @@ class SerialUrl:
         """As it stands in the configuration."""
         return f"serial:{self.path}?baud={self.baud}"
 
-    def open(self) -> Transport:
-        """Claim the port. LinkLost when that is not possible."""
-        return open_serial(self.path, self.baud)
-
 
 @dataclass(frozen=True, slots=True)
 class SocketUrl:
@@ -74,10 +70,6 @@ class SocketUrl:
         """As it stands in the configuration."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"socket://{host}:{self.port}"
-
-    def open(self) -> Transport:
-        """Begin to connect. A refusal shows as LinkLost in the first read or write, which cancel() can end."""
-        return open_socket(self.host, self.port)
 
 
 Url = SerialUrl | SocketUrl
@@ -95,8 +87,15 @@ class VideoUrl:
 
 
 def open_transport(url: str | Url) -> Transport:
-    """The end that `url` names, open. ValueError: no such URL; LinkLost: it is not there."""
-    return (parse_url(url) if isinstance(url, str) else url).open()
+    """Claim the serial port, or begin to connect to the TCP server, that `url` names.
+
+    ValueError if the URL is wrong; LinkLost if the port cannot be claimed. If the server refuses the connection, the
+    first read or write raises LinkLost; cancel() can end that wait.
+    """
+    found = parse_url(url) if isinstance(url, str) else url
+    if isinstance(found, SerialUrl):
+        return open_serial(found.path, found.baud)
+    return open_socket(found.host, found.port)
 
 
 def parse_url(url: str, baud: int | None = None) -> Url:

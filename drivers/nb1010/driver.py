@@ -34,6 +34,7 @@ from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
 from drivers.transport import Attachment, parse_usb_url
+from drivers.usb.connect import begin_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl, UsbUrl
 
@@ -57,9 +58,7 @@ class Nb1010:
     modality = Modality.FINGER
     streams = False
 
-    def __init__(
-        self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = lambda url: url.begin()
-    ) -> None:
+    def __init__(self, url: str, options: Options, *, connect: Callable[[AnyUsbUrl], UsbLink] = begin_link) -> None:
         self._options = parse_options(Nb1010Options, "nb1010", options)
         self._url = parse_usb_url(url)
         if isinstance(self._url, UsbUrl):

@@ -27,8 +27,9 @@ from drivers.uru4000.tables import (
     Model,
 )
 from drivers.uru4000.touch import Touch
+from drivers.usb.connect import OpenLink, begin_link
 from drivers.usb.link import UsbLink
-from drivers.usb.url import OpenInterface, UsbUrl
+from drivers.usb.url import UsbUrl
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Uru4000:
         url: str,
         options: Options,
         *,
-        connect: OpenInterface = lambda url, interface: url.begin(interface),
+        connect: OpenLink = begin_link,
     ) -> None:
         self._options = parse_options(Uru4000Options, "uru4000", options)
         self._url = parse_usb_url(url)

@@ -15,28 +15,13 @@ from drivers.errors import (
     Forbidden,
     LinkLost,
     ProtocolError,
-    Stalled,
-    TransferTimeout,
 )
 from drivers.usb.configuration import WantedInterface, endpoint_types, number_of
 from drivers.usb.libusb import BULK, CONTROL, NO_DEVICE, Events, Flight, Functions
-from drivers.usb.link import Inbox, PendingRead, UsbIdentity, UsbLink
+from drivers.usb.link import UsbIdentity, UsbLink
 from drivers.usb.sysfs import PluggedIn, plugged_in, raw_configuration
 from drivers.usb.transfers import TAKE_BACK_S, Link, Outcome, Signals, Transfer
-from drivers.usb.url import UsbIpUrl, UsbUrl
-
-__all__ = [
-    "Inbox",
-    "PendingRead",
-    "Stalled",
-    "TransferTimeout",
-    "UsbIdentity",
-    "UsbIpUrl",
-    "UsbLink",
-    "UsbUrl",
-    "find_usb",
-    "open_usb",
-]
+from drivers.usb.url import UsbUrl
 
 ACCESS, BUSY = -3, -6  # codes of libusb
 FORBIDDEN = f"no permission; give it to this account: {MENDS_FORBIDDEN}"

@@ -1,4 +1,4 @@
-"""The URLs of USB devices: how they are written, checked without touching a device, and opened.
+"""The URLs of USB devices: parsed and checked without opening a device. connect.py opens them.
 
 usb:05ba:000a                 the one device of this id
 usb:05ba:000a?port=1-4.2      the one at this socket (bus-port.port, as the kernel writes it)
@@ -11,9 +11,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlsplit
-
-from drivers.usb.configuration import WantedInterface
-from drivers.usb.link import UsbLink
 
 PORT = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
 USBIP_PORT = 3240
@@ -34,16 +31,6 @@ class UsbUrl:
         where = f"?port={self.port}" if self.port else f"?serial={quote(self.serial)}" if self.serial else ""
         return f"usb:{self.vendor:04x}:{self.product:04x}{where}"
 
-    def open(self, interface: WantedInterface = 0) -> UsbLink:
-        """Find the device and claim one of its interfaces. LinkLost (DeviceTaken is one) says why not."""
-        from drivers.usb.local import open_usb  # noqa: PLC0415 - a kiosk without USB sensors needs no libusb
-
-        return open_usb(self, interface)
-
-    def begin(self, interface: WantedInterface = 0) -> UsbLink:
-        """As open(), which takes no time here."""
-        return self.open(interface)
-
 
 @dataclass(frozen=True, slots=True)
 class UsbIpUrl:
@@ -58,22 +45,8 @@ class UsbIpUrl:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"usbip://{host}:{self.port}/{self.busid}"
 
-    def open(self, interface: WantedInterface = 0) -> UsbLink:
-        """Import the device and claim one of its interfaces. LinkLost (DeviceTaken is one) says why not."""
-        from drivers.usb.usbip import open_usbip  # noqa: PLC0415 - as above
-
-        return open_usbip(self, interface)
-
-    def begin(self, interface: WantedInterface = 0) -> UsbLink:
-        """The same at once: what comes of it shows in the first use of the link, which cancel() can end."""
-        from drivers.usb.usbip import begin_usbip  # noqa: PLC0415 - as above
-
-        return begin_usbip(self, interface)
-
 
 AnyUsbUrl = UsbUrl | UsbIpUrl
-OpenInterface = Callable[[AnyUsbUrl, WantedInterface], UsbLink]
-"""Opens a device and claims one of its interfaces."""
 
 
 def parse_usb(url: str) -> UsbUrl:

@@ -11,11 +11,12 @@ from usb.core import USBError
 from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden
 from drivers.serial_line import open_serial
 from drivers.usb import local as transport_usb
+from drivers.usb.link import UsbIdentity
 from drivers.usb.sysfs import PluggedIn
 from drivers.usb.url import UsbUrl
 from drivers.v4l2.driver import V4l2
 
-READER = PluggedIn(transport_usb.UsbIdentity(0x05BA, 0x000A, "", "1-1", 0x0100, "full"), 1, 5)
+READER = PluggedIn(UsbIdentity(0x05BA, 0x000A, "", "1-1", 0x0100, "full"), 1, 5)
 
 
 class Refusing:

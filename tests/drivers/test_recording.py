@@ -14,9 +14,7 @@ from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Stalled, Trans
 from drivers.playback import PlayedLink, Player
 from drivers.recording import TITLE, Line, Recorder
 from drivers.sensor import Sensor
-from drivers.usb.configuration import WantedInterface
 from drivers.usb.link import UsbIdentity
-from drivers.usb.url import UsbUrl
 from drivers.uvc.driver import Uvc
 from tests.rigs.sensor_rigs import RIGS, Rig
 
@@ -109,19 +107,11 @@ def test_a_device_that_could_not_be_opened_cannot_be_opened_in_the_recording() -
         player.sensor().open()
 
 
-class Known(UsbUrl):
-    """A device that only says who it is."""
-
-    def __init__(self, serial: str) -> None:
-        super().__init__(0x298D, 0x1010, serial=serial)
-
-    def open(self, _interface: WantedInterface = 0) -> PlayedLink:
-        return PlayedLink(Player([TITLE, "driver x", "url y"]), UsbIdentity(0x298D, 0x1010, self.serial), b"\x09\x02")
-
-
 def test_a_serial_number_with_anything_in_it_is_played_back() -> None:
     file, serial = io.StringIO(), "A B=1 = ! \n%20"
-    Recorder(file, "nb1010", "usb:298d:1010", {}).connect(Known(serial))
+    recorder = Recorder(file, "nb1010", "usb:298d:1010", {})
+    recorder.note("open")
+    recorder.link(PlayedLink(Player([TITLE, "driver x", "url y"]), UsbIdentity(0x298D, 0x1010, serial), b"\x09\x02"))
     link = Player(file.getvalue().splitlines()).connect()
     assert isinstance(link, PlayedLink)
     assert link.identity.serial == serial

@@ -12,6 +12,7 @@ import pytest
 
 from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
+from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
 from drivers.usb.local import find_usb
 from drivers.usb.watch import watch_usb
@@ -25,7 +26,7 @@ NODE = Path("/dev/bus/usb/001")
 
 @contextmanager
 def opened(url: str) -> Iterator[UsbLink]:
-    link = parse_usb_url(url).open()
+    link = open_link(parse_usb_url(url))
     try:
         yield link
     finally:
@@ -39,7 +40,7 @@ def devices_are_found_by_port_and_serial_number(_: SensorRemote) -> None:
             assert link.identity.serial == serial
             assert link.configuration == CONFIGURATION
     with pytest.raises(LinkLost, match="2 such devices"):
-        parse_usb_url("usb:1209:0001").open()
+        open_link(parse_usb_url("usb:1209:0001"))
 
 
 def every_kind_of_transfer_goes_through(remote: SensorRemote) -> None:
@@ -123,9 +124,9 @@ def cancel_ends_a_request_that_nobody_answers(remote: SensorRemote) -> None:
 def a_claimed_device_is_taken(_: SensorRemote) -> None:
     with opened(LEFT):
         with pytest.raises(DeviceTaken, match="another program holds the device"):
-            parse_usb_url(LEFT).open()
-        parse_usb_url(RIGHT).open().close()
-    parse_usb_url(LEFT).open().close()
+            open_link(parse_usb_url(LEFT))
+        open_link(parse_usb_url(RIGHT)).close()
+    open_link(parse_usb_url(LEFT)).close()
 
 
 def messages_in_quick_succession_all_arrive_in_order(remote: SensorRemote) -> None:
@@ -151,7 +152,7 @@ def unplugging_is_a_lost_link_and_the_device_is_found_again_at_another_address(r
         with pytest.raises(LinkLost):
             link.write(OUT, b"x", 1.0)
         with pytest.raises(LinkLost, match="not plugged in"):
-            parse_usb_url(RIGHT).open()
+            open_link(parse_usb_url(RIGHT))
     remote.ask("replug", port="1-2")
     assert len({node.name for node in NODE.iterdir()} - nodes) == 1
     with opened(RIGHT) as link:

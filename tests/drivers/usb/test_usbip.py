@@ -12,6 +12,7 @@ import pytest
 from drivers import open_sensor
 from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
+from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
 from simulators.polling import wait_until
 from simulators.sensors.uru4000.device import HEIGHT, WIDTH, Uru4000Model, Uru4000Settings
@@ -34,7 +35,7 @@ def _server(echo: Echo) -> Iterator[UsbIpServer]:
 
 @pytest.fixture(name="link")
 def _link(server: UsbIpServer) -> Iterator[UsbLink]:
-    link = parse_usb_url(server.url).open()
+    link = open_link(parse_usb_url(server.url))
     yield link
     link.close()
 
@@ -113,22 +114,22 @@ def test_cancel_wakes_a_read_at_once(link: UsbLink) -> None:
 def test_the_device_is_one_importers_alone_and_free_again_after_close(server: UsbIpServer, link: UsbLink) -> None:
     url = parse_usb_url(server.url)
     with pytest.raises(DeviceTaken, match="another program"):
-        url.open()
+        open_link(url)
     link.close()
     assert server.freed.wait(5.0)
-    url.open().close()
+    open_link(url).close()
 
 
 def test_a_wrong_bus_id_and_an_empty_port_are_lost_links(server: UsbIpServer) -> None:
     with pytest.raises(LinkLost, match="not plugged in"):
-        parse_usb_url(server.url.replace("/1-1", "/1-2")).open()
+        open_link(parse_usb_url(server.url.replace("/1-1", "/1-2")))
     server.unplug()
     with pytest.raises(LinkLost, match="not plugged in"):
-        parse_usb_url(server.url).open()
+        open_link(parse_usb_url(server.url))
     with socket.create_server(("127.0.0.1", 0)) as empty:
         port = empty.getsockname()[1]
     with pytest.raises(LinkLost, match="nothing is exported there"):
-        parse_usb_url(f"usbip://127.0.0.1:{port}/1-1").open()
+        open_link(parse_usb_url(f"usbip://127.0.0.1:{port}/1-1"))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_what_is_no_usbip_server_is_a_lost_link(answer: bytes) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         with pytest.raises(LinkLost):
-            parse_usb_url(f"usbip://127.0.0.1:{listener.getsockname()[1]}/1-1").open()
+            open_link(parse_usb_url(f"usbip://127.0.0.1:{listener.getsockname()[1]}/1-1"))
         thread.join()
 
 
@@ -160,7 +161,7 @@ def test_unplugging_is_a_lost_link_for_all_that_is_in_flight(server: UsbIpServer
         inbox.next(5.0)
     timer.join()
     server.replug()
-    again = parse_usb_url(server.url).open()
+    again = open_link(parse_usb_url(server.url))
     again.write(OUT, b"back", 5.0)
     assert again.read(IN, 64, 5.0) == b"back"
     again.close()
@@ -180,7 +181,7 @@ def test_the_cable_is_pulled_at_a_byte(server: UsbIpServer, link: UsbLink, after
 def test_no_thread_is_left_behind() -> None:
     before = threading.active_count()
     with UsbIpServer(Echo()) as server:
-        link = parse_usb_url(server.url).open()
+        link = open_link(parse_usb_url(server.url))
         link.listen(BELL, 64)
         link.close()
     assert threading.active_count() == before
@@ -283,7 +284,7 @@ def test_an_open_before_which_it_was_cancelled_does_not_wait_at_all() -> None:
 
 def test_a_server_that_says_nothing_is_a_lost_link() -> None:
     with silent_server(IMPORTED[:20]) as url, pytest.raises(LinkLost):
-        parse_usb_url(url).open()
+        open_link(parse_usb_url(url))
 
 
 # The other end is somebody else's (PyPI usbip)
