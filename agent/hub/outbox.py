@@ -18,7 +18,7 @@ from sqlite_utils import Database
 from agent.config import OutboxConfig
 from agent.events.event import Event, EventClass, EventKey, StoredEvent, Tombstone
 from agent.storage.database import StoreFull, open_store, reading, writing
-from agent.storage.disk_reserve import Reserve
+from agent.storage.disk_reserve import DiskReserve
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Outbox:
         self._db = open_store(path, "outbox", MIGRATIONS)
         self._kiosk = kiosk
         self._config = config or OutboxConfig()
-        self._reserve = Reserve(path.with_suffix(".reserve"))
+        self._reserve = DiskReserve(path.with_suffix(".reserve"))
         self._shedding = False
         with reading(self._db):
             self.epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]
@@ -82,7 +82,7 @@ class Outbox:
         try:
             return self._put(event)
         except StoreFull:
-            self._reserve.give_up()
+            self._reserve.release()
             return self._put_into_room_made(event)
 
     def pending(self, event_class: EventClass, limit: int, after: int = 0) -> list[StoredEvent]:
@@ -103,7 +103,7 @@ class Outbox:
         try:
             return self._forget(event_class, upto)
         except StoreFull:
-            self._reserve.give_up()
+            self._reserve.release()
             return self._forget_in_steps(event_class, upto)
 
     def last(self) -> dict[EventClass, int]:
@@ -125,7 +125,7 @@ class Outbox:
         try:
             return self._expire(before)
         except StoreFull:
-            self._reserve.give_up()
+            self._reserve.release()
             return self._expire_in_steps(before)
 
     def _put(self, event: Event) -> EventKey:

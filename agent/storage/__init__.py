@@ -1,1 +1,1 @@
-"""SQLite databases, and room for them on a full disk."""
+"""SQLite databases, and disk space reserved for them."""

@@ -1,8 +1,8 @@
-"""SQLite stores through sqlite-utils: opened safely, upgraded on start, never downgraded; sqlite's errors named once.
+"""Opens SQLite stores with sqlite-utils, upgrades them on start, and turns SQLite's errors into StoreError.
 
-A store file carries our application id, its kind (outbox, watchlist ...) and the number of migrations applied.
-Migrations are append-only: a released one is never edited. A Database belongs to the thread that opened it; open one
-per thread.
+A store file contains our application id, its kind (outbox, watchlist ...) and the number of migrations applied.
+Migrations are append-only: a released migration is never edited, and a store is never downgraded. A Database belongs to
+the thread that opened it; each thread opens its own.
 """
 
 import os
@@ -17,20 +17,20 @@ from agent.errors import StoreError
 
 Migration = Callable[[Database], None]
 
-APPLICATION_ID = 0x6B696F73  # "kios" at byte 68 of the file: tells our stores from anybody else's database
+APPLICATION_ID = 0x6B696F73  # "kios" at byte 68 of the file: distinguishes our stores from other databases
 BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another thread or process
 
-WAL_PAGES = 256  # 1 MiB: what a full disk may leave unwritten in the log has to find room in the reserve
+WAL_PAGES = 256  # 1 MiB: on a full disk, the unwritten part of the log must fit into the disk reserve
 
 PRAGMAS = (
     "journal_mode = WAL",  # readers never wait for the writer
     f"wal_autocheckpoint = {WAL_PAGES}",
     "synchronous = FULL",  # a commit that returned survives a power cut
     "foreign_keys = ON",
-    "secure_delete = ON",  # what is forgotten is overwritten, not only unlinked
+    "secure_delete = ON",  # deleted rows are overwritten, not only unlinked
 )
 
-# First matching prefix of sqlite's error name: what is wrong and what to do.
+# For each prefix of SQLite's error name: what is wrong and what to do. The first matching prefix counts.
 EXPLANATIONS = (
     ("SQLITE_FULL", "the disk is full: free some space"),
     ("SQLITE_READONLY", "cannot be written: check the owner, the mode and the mount"),
@@ -45,20 +45,20 @@ EXPLANATIONS = (
 
 
 class StoreFull(StoreError):
-    """The disk, or what the store may use of it, is full."""
+    """The disk is full, or the store has reached its size limit."""
 
 
 def open_store(path: Path, kind: str, migrations: Sequence[Migration]) -> Database:
-    """Open or make a store and bring it up to date. StoreError: damaged, foreign, of another kind or newer."""
+    """Open or create a store and upgrade it. StoreError if it is damaged, foreign, of another kind or newer."""
     try:
         _make_private(path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
-        with _named_errors(path):
+        with _translated_errors(path):
             db = Database(connection, execute_plugins=False)
-            _refuse_foreign(db, path)
+            _refuse_other_program(db, path)
             for pragma in PRAGMAS:
                 db.execute(f"PRAGMA {pragma}").fetchone()
             migrate(db, kind, migrations)
@@ -69,9 +69,9 @@ def open_store(path: Path, kind: str, migrations: Sequence[Migration]) -> Databa
 
 
 def migrate(db: Database, kind: str, migrations: Sequence[Migration]) -> None:
-    """Apply the migrations that this store lacks, all or none. StoreError for another kind or a newer version.
+    """Apply the missing migrations, all or none. StoreError for another kind or a newer version.
 
-    A store that is up to date is only read, so that opening one waits for no writer.
+    A store that is up to date is only read, so that opening it does not wait for a writer.
     """
     if _integer(db, "user_version") == len(migrations) + 1:
         _refuse_other_kind(db, kind)
@@ -83,7 +83,7 @@ def migrate(db: Database, kind: str, migrations: Sequence[Migration]) -> None:
             db.execute("INSERT INTO store (kind) VALUES (?)", [kind])
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         _refuse_other_kind(db, kind)
-        # Version 0 is an empty file, so that a store with no migration yet still counts as made.
+        # Version 0 is an empty file, so a store without migrations has version 1.
         if version > len(migrations) + 1:
             raise StoreError(f"{path_of(db)}: was written by a newer version of the agent: install that version again")
         for migration in migrations[max(version - 1, 0) :]:
@@ -93,8 +93,8 @@ def migrate(db: Database, kind: str, migrations: Sequence[Migration]) -> None:
 
 @contextmanager
 def writing(db: Database) -> Iterator[Database]:
-    """One transaction that takes the write lock at once; durable when the block ends, undone when it raises."""
-    with _named_errors(db):
+    """One transaction. Takes the write lock immediately; durable when the block ends, rolled back when it raises."""
+    with _translated_errors(db):
         db.execute("BEGIN IMMEDIATE")
         try:
             yield db
@@ -106,18 +106,18 @@ def writing(db: Database) -> Iterator[Database]:
 
 @contextmanager
 def reading(db: Database) -> Iterator[Database]:
-    """Reads outside a transaction, with sqlite's errors turned into StoreError."""
-    with _named_errors(db):
+    """Reads outside a transaction. Turns SQLite's errors into StoreError."""
+    with _translated_errors(db):
         yield db
 
 
 def path_of(db: Database) -> str:
-    """The file behind a Database."""
+    """The path of a Database's file."""
     return str(db.execute("PRAGMA database_list").fetchone()[2])
 
 
 @contextmanager
-def _named_errors(where: Path | Database) -> Iterator[None]:
+def _translated_errors(where: Path | Database) -> Iterator[None]:
     try:
         yield
     except sqlite3.ProgrammingError:  # a mistake in the agent, such as a handle used by a second thread
@@ -131,7 +131,7 @@ def _named_errors(where: Path | Database) -> Iterator[None]:
 
 
 def _make_private(path: Path) -> None:
-    """The file 0600 in directories 0700, whatever the umask; sqlite gives its side files the mode of the main one."""
+    """Create the file with mode 0600 in directories 0700, whatever the umask. SQLite's side files get the same mode."""
     missing = [folder for folder in path.parents if not folder.exists()]
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -142,7 +142,7 @@ def _make_private(path: Path) -> None:
         os.close(descriptor)
 
 
-def _refuse_foreign(db: Database, path: Path) -> None:
+def _refuse_other_program(db: Database, path: Path) -> None:
     empty = _integer(db, "schema_version") == 0
     if not empty and _integer(db, "application_id") != APPLICATION_ID:
         raise StoreError(f"{path}: is a database of another program: move it away or configure another path")

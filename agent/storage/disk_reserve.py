@@ -1,41 +1,41 @@
-"""Room on the disk kept for the moment when it is full: without it a full disk is a trap, for sqlite writes to delete.
+"""Reserves disk space for the moment when the disk is full: SQLite needs free space even to delete rows.
 
-While the disk has room there is a file that only takes up space. On a full disk the file is given up, and from then on
-a store may use what is free to tidy up, but not to grow.
+While the disk has room, a file takes up the reserved space. When the disk is full, the file is deleted. From then on a
+store may use the free space to delete rows, but not to grow.
 """
 
 import contextlib
 import os
 from pathlib import Path
 
-SIZE = 2 * 1024 * 1024  # a store's whole write-ahead log twice over; see WAL_PAGES in agent.storage.database
+RESERVE_BYTES = 2 * 1024 * 1024  # twice a store's whole write-ahead log; see WAL_PAGES in agent.storage.database
 
 
-class Reserve:
-    """Held from the start wherever there is room for it."""
+class DiskReserve:
+    """The reserve of one store. It is taken when the object is made, if there is room for it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._unfinished = path.with_name(path.name + ".new")  # one name: what a crash left behind is finished
+        self._unfinished = path.with_name(path.name + ".new")  # a fixed name: the next start reuses what a crash left
         self.hold()
 
     @property
     def allows_growth(self) -> bool:
-        """Whether a store may take more of the disk."""
-        return self._path.exists() or self._free() >= 2 * SIZE
+        """Whether a store may use more disk space."""
+        return self._path.exists() or self._free() >= 2 * RESERVE_BYTES
 
     def hold(self) -> None:
-        """Take the room, unless it is held or the disk is too full to spare it."""
-        if self._path.exists() or self._free() < 4 * SIZE:
+        """Take the space, unless it is already taken or the disk is too full."""
+        if self._path.exists() or self._free() < 4 * RESERVE_BYTES:
             return
         try:
             _allocate(self._unfinished)
-            self._unfinished.rename(self._path)  # whole or not at all, wherever a crash or a power cut comes
-        except OSError:  # another handle was first, or the disk filled up just now
+            self._unfinished.rename(self._path)  # complete or not there, even after a crash or a power cut
+        except OSError:  # another handle was faster, or the disk has just become full
             self._unlink(self._unfinished)
 
-    def give_up(self) -> None:
-        """Free the room."""
+    def release(self) -> None:
+        """Free the space."""
         self._unlink(self._path)
         self._unlink(self._unfinished)
 
@@ -51,7 +51,7 @@ class Reserve:
 def _allocate(path: Path) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, SIZE)
+        os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

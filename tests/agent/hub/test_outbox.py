@@ -1,19 +1,15 @@
 """The outbox keeps what put() has promised: through reopening, killing, full disks and every order of calls."""
 
-import errno
 import itertools
-import os
 import queue
 import shutil
 import signal
 import sqlite3
-import stat
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,14 +18,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlite_utils import Database
 
 from agent.config import OutboxConfig
-from agent.errors import StoreError
 from agent.events.event import EventClass, StoredEvent, Tombstone
-from agent.hub.outbox import ALL, EXPIRING, FEW_ROWS, MIGRATIONS, SHEDDABLE, Outbox
-from agent.storage.database import StoreFull, open_store, reading, writing
-from agent.storage.disk_reserve import SIZE, Reserve
+from agent.hub.outbox import ALL, EXPIRING, FEW_ROWS, SHEDDABLE, Outbox
+from agent.storage.database import StoreFull
+from agent.storage.disk_reserve import DiskReserve
 from tests.rigs.events import NOON, raw
 
 LEAD, HEALTH, ENCOUNTER, CAPTURE = EventClass.LEAD, EventClass.HEALTH, EventClass.ENCOUNTER, EventClass.CAPTURE
@@ -158,7 +152,7 @@ def test_on_a_full_disk_a_lead_takes_the_room_of_the_oldest_telemetry(
     with Outbox(path, "k1") as outbox:
         for _ in range(16 * FEW_ROWS):
             outbox.put(raw(HEALTH, b"x" * 500))
-        monkeypatch.setattr(Reserve, "allows_growth", False)
+        monkeypatch.setattr(DiskReserve, "allows_growth", False)
         for _ in range(10):
             outbox.put(raw(LEAD, b"x" * 5000))
         bodies = [bool(s.event.body) for s in everything(outbox, HEALTH)]
@@ -174,7 +168,7 @@ def test_on_a_full_disk_with_nothing_to_drop_put_says_so_and_keeps_what_was_dura
     with Outbox(path, "k1") as outbox:
         for _ in range(20):
             outbox.put(raw(LEAD, b"x" * 500))
-        monkeypatch.setattr(Reserve, "allows_growth", False)
+        monkeypatch.setattr(DiskReserve, "allows_growth", False)
         with pytest.raises(StoreFull, match=r"outbox\.db: the disk is full"):
             outbox.put(raw(LEAD, b"x" * 50_000))
         kept = sequences(outbox, LEAD)
@@ -203,35 +197,6 @@ def test_on_a_full_disk_old_telemetry_expires_into_the_room_of_the_reserve(
         assert {s.tombstone for s in everything(outbox, HEALTH)} == {Tombstone.EXPIRED}
 
 
-def test_a_reserve_whose_making_was_cut_short_is_not_held_and_made_whole_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "outbox.reserve"
-
-    def power_cut(*_: object) -> None:
-        raise SystemExit
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "posix_fallocate", power_cut)
-        with pytest.raises(SystemExit):
-            Reserve(path)
-    assert not path.exists()
-    Reserve(path)
-    assert path.stat().st_size == SIZE
-    assert [file.name for file in tmp_path.iterdir()] == ["outbox.reserve"]
-
-
-def test_a_disk_that_fills_up_while_the_reserve_is_made_keeps_nothing_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    Reserve(tmp_path / "outbox.reserve")
-    assert list(tmp_path.iterdir()) == []
-
-
 # A disk of its own, in a mount namespace that ends with the process. First others fill the disk, then we do.
 ON_A_SMALL_DISK = """
 import contextlib, errno, os, subprocess, sys
@@ -239,7 +204,7 @@ from datetime import timedelta
 from pathlib import Path
 from agent.events.event import EventClass
 from agent.hub.outbox import Outbox
-from agent.storage.disk_reserve import Reserve
+from agent.storage.disk_reserve import DiskReserve
 from agent.storage.database import StoreFull
 from tests.rigs.events import NOON, raw
 
@@ -294,13 +259,6 @@ def test_every_commit_is_synced_and_forgotten_bodies_are_overwritten(outbox: Out
     outbox.forget(outbox.epoch, LEAD, 1)
     outbox.close()
     assert b"find me later" not in path.read_bytes()
-
-
-def test_the_file_is_private_and_so_are_the_directories_made_for_it(outbox: Outbox, path: Path) -> None:
-    outbox.put(raw(LEAD))
-    files = [path, path.with_name("outbox.db-wal"), path.with_name("outbox.db-shm")]
-    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_threads_with_a_handle_each_put_without_a_gap(path: Path) -> None:
@@ -487,125 +445,3 @@ TestAnyOrderOfCalls = OutboxMachine.TestCase
 TestAnyOrderOfCalls.settings = BUDGET
 TestAnyOrderOfCallsWithHardlyAnyRoom = FullOutboxMachine.TestCase
 TestAnyOrderOfCallsWithHardlyAnyRoom.settings = BUDGET
-
-
-# -- stores in general
-
-
-def test_a_store_is_upgraded_on_start_and_only_once(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    ran: list[str] = []
-
-    def first(db: Database) -> None:
-        ran.append("first")
-        db.execute("CREATE TABLE t (a)")
-
-    def second(db: Database) -> None:
-        ran.append("second")
-        db.execute("ALTER TABLE t ADD COLUMN b")
-
-    for migrations in ((first,), (first, second), (first, second)):
-        open_store(path, "things", migrations).close()
-    assert ran == ["first", "second"]
-
-
-def test_opening_a_store_that_is_up_to_date_writes_nothing_and_waits_for_no_writer(path: Path) -> None:
-    with Outbox(path, "k1") as outbox, closing(sqlite3.connect(path, isolation_level=None)) as writer:
-        outbox.put(raw(LEAD))
-        log = path.with_name(path.name + "-wal")
-        before = log.read_bytes()
-        writer.execute("BEGIN IMMEDIATE")  # and does not end: opening would wait for 5 s, then raise
-        for _ in range(3):
-            with Outbox(path, "k1") as reader:
-                assert sequences(reader, LEAD) == [1]
-        assert log.read_bytes() == before
-        writer.execute("ROLLBACK")
-
-
-def test_a_failed_upgrade_leaves_the_store_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-
-    def first(db: Database) -> None:
-        db.execute("CREATE TABLE t (a)")
-
-    def broken(db: Database) -> None:
-        db.execute("INSERT INTO t VALUES (1)")
-        db.execute("CREATE TABLE t (a)")
-
-    open_store(path, "things", (first,)).close()
-    with pytest.raises(StoreError, match=r"store\.db"):
-        open_store(path, "things", (first, broken))
-    with closing(open_store(path, "things", (first,))) as db:
-        assert db.execute("SELECT count(*) FROM t").fetchone()[0] == 0
-
-
-def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "outbox.db"
-    open_store(path, "outbox", (*MIGRATIONS, lambda _: None)).close()
-    with pytest.raises(StoreError, match="newer version"):
-        Outbox(path, "k1")
-
-
-def test_a_store_of_another_kind_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "watchlist.db"
-    open_store(path, "watchlist", ()).close()
-    with pytest.raises(StoreError, match="holds the watchlist, not the outbox"):
-        Outbox(path, "k1")
-
-
-def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "outbox.db"
-    with closing(Database(path)) as foreign:
-        foreign.table("notes").insert({"text": "mine"})
-    with pytest.raises(StoreError, match="another program"):
-        Outbox(path, "k1")
-    with closing(Database(path)) as foreign:
-        assert foreign.table_names() == ["notes"]
-
-
-@pytest.mark.parametrize(
-    ("content", "says"), [(b"no database at all" * 100, "is not a database"), (b"SQLite format 3\0", "outbox.db")]
-)
-def test_a_damaged_file_is_refused_by_name(tmp_path: Path, content: bytes, says: str) -> None:
-    path = tmp_path / "outbox.db"
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match=says):
-        Outbox(path, "k1")
-
-
-def test_damage_found_later_is_a_store_error_too(path: Path) -> None:
-    with Outbox(path, "k1") as outbox:
-        for _ in range(200):
-            outbox.put(raw(LEAD, b"x" * 500))
-    content = bytearray(path.read_bytes())
-    content[8192:] = b"\xa5" * (len(content) - 8192)
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match="damaged"), Outbox(path, "k1") as outbox:
-        everything(outbox, LEAD)
-
-
-def test_a_directory_in_place_of_the_file_is_a_store_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be opened"):
-        Outbox(tmp_path, "k1")
-
-
-def make_a_table_and_fail(db: Database) -> None:
-    with writing(db):
-        db.execute("CREATE TABLE t (a)")
-        raise ZeroDivisionError
-
-
-def test_a_transaction_that_raises_leaves_nothing_behind(tmp_path: Path) -> None:
-    with closing(open_store(tmp_path / "s.db", "things", ())) as db:
-        with pytest.raises(ZeroDivisionError):
-            make_a_table_and_fail(db)
-        with reading(db):
-            assert db.table_names() == ["store"]
-
-
-def test_a_store_locked_by_another_writer_is_a_store_error(tmp_path: Path) -> None:
-    path = tmp_path / "s.db"
-    with closing(open_store(path, "things", ())) as db, closing(open_store(path, "things", ())) as other:
-        other.execute("PRAGMA busy_timeout = 10").fetchone()
-        with writing(db), pytest.raises(StoreError, match="locked by another process"), writing(other):
-            pass
