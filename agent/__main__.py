@@ -1,4 +1,4 @@
-"""kiosk-agent: the daemon and its command line. Arguments, then configuration, then the one thing asked for."""
+"""kiosk-agent: the daemon and its command line. Each command reads its arguments and the configuration, then runs."""
 
 import logging
 import os
@@ -16,15 +16,15 @@ from agent.events.event import Category
 from drivers.errors import Cancelled
 from drivers.sample import Position
 
-# onnxruntime and paho are imported only by the commands that need them: `status` answers at once.
+# onnxruntime and paho are imported only by the commands that need them, so that `status` answers immediately.
 # ruff: noqa: PLC0415 - see above
 
 DEFAULT_CONFIG = Path("/etc/kiosk-agent/kiosk-agent.toml")
 
-# Exit statuses of sysexits(3): systemd and scripts tell a wrong configuration from a failure by them.
+# Exit statuses. 78 is EX_CONFIG of sysexits(3): systemd and scripts tell a wrong configuration from a failure by it.
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
-EXIT_INTERRUPTED = 130  # by Ctrl-C, as of a shell; or by another signal, in good order
+EXIT_INTERRUPTED = 130  # after Ctrl-C, as in a shell, or after another signal; the device was closed properly
 
 app = typer.Typer(
     name="kiosk-agent",
@@ -43,14 +43,14 @@ ConfigOption = Annotated[
 
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None:
-    """Be the daemon: serve travellers until SIGTERM."""
+    """Run the daemon: serve travellers until SIGTERM."""
     from agent.daemon import Daemon
 
     _log_to_stderr(verbose=verbose)
     status = Daemon(load(config)).run()
     logging.shutdown()
-    # What had to be closed is closed; a worker that did not end is in the log. Taking the interpreter and its native
-    # libraries apart would cost another second on a busy kiosk.
+    # Everything is closed by now; a worker that did not end is in the log. A normal exit of the interpreter with its
+    # native libraries would take another second on a busy kiosk.
     os._exit(status)
 
 
@@ -61,82 +61,83 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
     loaded = load(config)
     check(loaded)
-    console.checked(config, loaded)
+    console.show_checked_config(config, loaded)
 
 
 @app.command()
 def sensors(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Show what is plugged in, free or taken, and how the configured sensors are. Exit status 1: one is not ready."""
-    from agent.cli.sensor_check import probe_all
+    """Show the plugged-in devices and the state of the configured sensors. Exit status 1 if a sensor is not ready."""
+    from agent.cli.sensor_check import check_all
     from drivers.inventory import attached
 
-    console.attached(attached())
+    console.show_attached(attached())
     if not config.exists() and config == DEFAULT_CONFIG:
         return
     loaded = load(config)
     try:
         states = ControlClient(loaded.kiosk.control_socket).ask("status")["sensors"]
     except NoDaemon:
-        states = probe_all(loaded)
-    console.sensors(loaded, states)
+        states = check_all(loaded)
+    console.show_sensors(loaded, states)
     if any(states.get(name, {}).get("state") != "ready" for name in loaded.sensors):
         raise typer.Exit(EXIT_FAILED)
 
 
 @app.command()
 def capture(
-    driver: Annotated[str, typer.Argument(help="A driver's name, say ef01.")],
-    url: Annotated[str, typer.Argument(help="Where the device is, say serial:/dev/ttyUSB0?baud=57600.")],
+    driver: Annotated[str, typer.Argument(help="The name of a driver, for example ef01.")],
+    url: Annotated[str, typer.Argument(help="URL of the device, for example serial:/dev/ttyUSB0?baud=57600.")],
     option: Annotated[list[str] | None, typer.Option(help="key=value for the driver; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the sample here (PNG); delete it after use.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the person.")] = 20.0,
     *,
     any_frame: Annotated[
-        bool, typer.Option("--any-frame", help="Of a camera the next frame, whether an eye is in it or not.")
+        bool, typer.Option("--any-frame", help="Take the next frame of a camera, whether it shows an eye or not.")
     ] = False,
 ) -> None:
-    """Take one sample and show its quality and timing. Opens the device itself."""
-    from agent.cli.sensor_check import Wanted, capture_one
+    """Take one sample and show its quality and timing. Opens the device itself: stop the daemon if it uses it."""
+    from agent.cli.sensor_check import CaptureRequest, capture_one
 
-    wanted = Wanted(driver, url, _options(option or []), timeout, out, any_frame)
+    request = CaptureRequest(driver, url, _options(option or []), timeout, out, any_frame)
     try:
-        taken = capture_one(wanted, console.told)
-    except Cancelled:  # by Ctrl-C, SIGTERM or SIGHUP
+        taken = capture_one(request, console.show_line)
+    except Cancelled:  # after Ctrl-C, SIGTERM or SIGHUP
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    console.captured(taken, out)
+    console.show_capture(taken, out)
 
 
 @app.command("record")
 def record_traffic(
-    driver: Annotated[str, typer.Argument(help="A driver's name, say uru4000.")],
-    url: Annotated[str, typer.Argument(help="Where the device is, say usb:05ba:000a.")],
+    driver: Annotated[str, typer.Argument(help="The name of a driver, for example uru4000.")],
+    url: Annotated[str, typer.Argument(help="URL of the device, for example usb:05ba:000a.")],
     out: Annotated[Path, typer.Option(help="Write the recording here (text); delete it after use.")],
     option: Annotated[list[str] | None, typer.Option(help="key=value for the driver; may be repeated.")] = None,
     samples: Annotated[int, typer.Option(min=1, max=100, help="Presentations to record.")] = 1,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each.")] = 20.0,
 ) -> None:
-    """Write down all that passes between a driver and its device, for a test to play back. Opens the device itself."""
-    from agent.cli.record import Wish, record
+    """Record the traffic between a driver and its device, for a test to play back. Opens the device itself."""
+    from agent.cli.record import RecordingRequest, record
 
-    wish = Wish(driver, url, _options(option or []), samples, timeout)
-    recorded = record(wish, out, console.told)
-    console.recorded(recorded, wish, out)
+    request = RecordingRequest(driver, url, _options(option or []), samples, timeout)
+    recorded = record(request, out, console.show_line)
+    console.show_recording(recorded, request, out)
     if recorded.ended_by:
         raise typer.Exit(EXIT_INTERRUPTED if recorded.interrupted else EXIT_FAILED)
 
 
 @app.command()
 def identify(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Run one encounter now and show the decision. A hit is a lead for people to judge."""
-    console.identified(_ask(load(config), "identify"))
+    """Run one encounter now and show the decision. A hit is a lead for people to examine."""
+    console.show_identification(_ask(load(config), "identify"))
 
 
 @app.command()
 def enrol(
     config: ConfigOption = DEFAULT_CONFIG,
-    samples: Annotated[int, typer.Option(min=1, max=10, help="Good samples to take of each.")] = 3,
+    samples: Annotated[int, typer.Option(min=1, max=10, help="Good samples to take of each finger or eye.")] = 3,
     position: Annotated[
-        list[Position] | None, typer.Option(help="Which finger or eye; may be repeated. Default: the plan's first.")
+        list[Position] | None,
+        typer.Option(help="Which finger or eye; may be repeated. Default: the first position of the plan."),
     ] = None,
     agreement: Annotated[str, typer.Option(help="The agreement under which the reference is made.")] = "",
     category: Annotated[Category, typer.Option(help="Why the person is listed.")] = Category.LOCAL_TEST,
@@ -146,8 +147,8 @@ def enrol(
         bool, typer.Option("--into-local-list", help="Make it searchable on this kiosk (agreement local-test).")
     ] = False,
 ) -> None:
-    """Make a reference from several good samples and tell the hub."""
-    wanted = {
+    """Make a reference from several good samples and send it to the hub."""
+    arguments = {
         "samples": samples,
         "positions": position or [],
         "agreement": agreement,
@@ -155,20 +156,20 @@ def enrol(
         "reference_id": reference_id,
         "into_local_list": into_local_list,
     }
-    console.enrolled(_ask(load(config), "enrol", wanted))
+    console.show_enrolment(_ask(load(config), "enrol", arguments))
 
 
 @watchlist_app.command("list")
 def watchlist_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show the references on this kiosk, without templates."""
-    console.watchlist(_ask(load(config), "watchlist"))
+    console.show_watchlist(_ask(load(config), "watchlist"))
 
 
 @watchlist_app.command("remove")
 def watchlist_remove(reference_id: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Remove a reference from disk and memory."""
     _ask(load(config), "watchlist-remove", {"reference_id": reference_id})
-    console.out.print(f"reference {reference_id} is gone from disk and memory")
+    console.out.print(f"reference {reference_id} was removed from disk and memory")
 
 
 @app.command()
@@ -176,38 +177,38 @@ def outbox(
     config: ConfigOption = DEFAULT_CONFIG,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many headers to show.")] = 20,
 ) -> None:
-    """Show what waits for the hub: headers only."""
-    console.outbox(_ask(load(config), "outbox", {"limit": limit}))
+    """Show the events that wait for the hub: headers only."""
+    console.show_outbox(_ask(load(config), "outbox", {"limit": limit}))
 
 
 @app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = False) -> None:
-    """Show how the daemon is. Exit status 1 when none runs."""
+    """Show the state of the daemon. Exit status 1 if none runs."""
     loaded = load(config)
-    console.status(ControlClient(loaded.kiosk.control_socket).ask("status"), as_json=json)
+    console.show_status(ControlClient(loaded.kiosk.control_socket).ask("status"), as_json=json)
 
 
 @app.command()
 def encounter(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = False) -> None:
-    """Watch the encounters of this kiosk as they happen, until Ctrl-C."""
+    """Show the encounters of this kiosk as they happen, until Ctrl-C."""
     with ControlClient(load(config).kiosk.control_socket).watch() as announcements:
         for announcement in announcements:
-            console.announced(announcement, as_json=json)
+            console.show_announcement(announcement, as_json=json)
 
 
 def _ask(config: Config, name: str, arguments: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Ask the daemon; without one, do it here on the kiosk's own stores and sensors."""
+    """Send a request to the daemon. If none runs, serve it in this process, on the kiosk's stores and sensors."""
     try:
-        return ControlClient(config.kiosk.control_socket).ask(name, arguments, console.announced)
+        return ControlClient(config.kiosk.control_socket).ask(name, arguments, console.show_announcement)
     except NoDaemon:
-        from agent.standalone import LocalKiosk
+        from agent.standalone import StandaloneKiosk
 
-        with LocalKiosk(config, console.announce) as kiosk:
+        with StandaloneKiosk(config, console.on_announcement) as kiosk:
             return kiosk.ask(name, arguments or {})
 
 
 def _options(pairs: list[str]) -> dict[str, str]:
-    """key=value pairs of the command line."""
+    """Parse the key=value pairs of the command line. ConfigError if one is not such a pair."""
     options = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -218,7 +219,7 @@ def _options(pairs: list[str]) -> dict[str, str]:
 
 
 def _log_to_stderr(*, verbose: bool) -> None:
-    """Plain lines for a terminal; for the journal, its own priorities and no time of ours."""
+    """Log lines with a time for a terminal; for the journal with its priorities instead, as it adds the time."""
     level = logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler()
     handler.setFormatter(_JournalFormatter() if "JOURNAL_STREAM" in os.environ else _TERMINAL)
@@ -239,7 +240,7 @@ class _JournalFormatter(logging.Formatter):
 
 
 def main() -> None:
-    """Entry point: an error that somebody can mend is one clear message, not a traceback."""
+    """Entry point. An error that the user can correct is printed as one message, without a traceback."""
     try:
         app()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The daemon: build the parts, start them, wait for a signal or a crash, stop in the reverse order of start."""
+"""The daemon: builds and starts the parts, waits for a signal or a crash, stops them in the reverse order of start."""
 
 import logging
 import queue
@@ -12,16 +12,16 @@ from types import FrameType
 from typing import Any, Literal, NamedTuple
 
 from agent.config import Config
-from agent.control.cancellation import Caller
+from agent.control.cancellation import CancellationToken
 from agent.control.server import ControlServer
-from agent.encounter.announcements import Announcement, Decided, tell
-from agent.encounter.messages import Told
+from agent.encounter.announcements import Announcement, Decided, tell_traveller
+from agent.encounter.messages import MessageKey
 from agent.events.event import Event, Health, KioskState, SensorState
 from agent.hub.link import HubLink, HubSignal
 from agent.hub.outbox import Outbox
 from agent.hub.publisher import Publisher
 from agent.kiosk import Kiosk, open_outbox
-from agent.requests import Service, serve
+from agent.requests import RequestContext, handle_request
 from agent.sd_notify import Notifier
 from agent.storage.database import StoreFull
 from agent.worker import Worker
@@ -29,8 +29,8 @@ from models.encoder import models_of
 
 log = logging.getLogger(__name__)
 
-TICK_S = 5.0  # how often the daemon looks at its workers and refreshes the retained state
-STOP_S = 1.8  # everything must have ended by then: 2 s after SIGTERM the process is gone
+TICK_S = 5.0  # how often the daemon checks its workers and refreshes the retained state
+STOP_S = 1.8  # for all workers to end: the process must be gone 2 s after SIGTERM
 
 _HEALTH: dict[str, Literal["ok", "degraded", "lost"]] = {"ready": "ok", "fault": "lost", "closed": "degraded"}
 
@@ -45,11 +45,11 @@ class _SensorChanged(NamedTuple):
     state: SensorState
 
 
-class _Told(NamedTuple):
+class _SignalReceived(NamedTuple):
     signal: int
 
 
-_Happening = _Crashed | _SensorChanged | _Told
+_Notice = _Crashed | _SensorChanged | _SignalReceived
 
 
 class Daemon:
@@ -57,25 +57,25 @@ class Daemon:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._happenings: queue.SimpleQueue[_Happening] = queue.SimpleQueue()
+        self._notices: queue.SimpleQueue[_Notice] = queue.SimpleQueue()
         self._sensors: dict[str, SensorState] = {}
         self._crash: _Crashed | None = None
         self._notifier = Notifier()
-        self._since = time.monotonic()
-        self.kiosk = Kiosk(config, self._announce, self._sensor_changed, self._crashed)
-        self._began = self.kiosk.clock.now()
+        self._started = time.monotonic()
+        self.kiosk = Kiosk(config, self._announce, self._on_sensor_change, self._on_crash)
+        self._start_time = self.kiosk.clock.now()
         self._inbox: queue.Queue[HubSignal] = queue.Queue()
-        self.link = HubLink(config.hub, config.kiosk.site, config.kiosk.name, self._inbox, self._crashed)
+        self.link = HubLink(config.hub, config.kiosk.site, config.kiosk.name, self._inbox, self._on_crash)
         self.publisher = Publisher(
             partial(open_outbox, config),
             self.link,
             self._inbox,
-            self._crashed,
+            self._on_crash,
             config=config.outbox,
             clock=self.kiosk.clock,
         )
         self.control = ControlServer(
-            config.kiosk.control_socket, config.kiosk.control_group, self._answer, self._crashed
+            config.kiosk.control_socket, config.kiosk.control_group, self._handle_request, self._on_crash
         )
 
     @property
@@ -85,7 +85,7 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT (0) or until a worker crashes (1)."""
-        with _signals(self._told), open_outbox(self._config) as outbox:
+        with _signals(self._on_signal), open_outbox(self._config) as outbox:
             try:
                 for worker in self.workers:
                     worker.start()
@@ -96,17 +96,17 @@ class Daemon:
                 ended = self._stop()
         if self._crash is None:
             return 0 if ended else 1
-        log.error("ending because worker %s crashed: %s", self._crash.worker, _described(self._crash.error))
+        log.error("ending because worker %s crashed: %s", self._crash.worker, _describe(self._crash.error))
         return 1
 
     def status(self) -> dict[str, Any]:
-        """What `kiosk-agent status` shows; from any thread."""
+        """What `kiosk-agent status` shows. May be called from any thread."""
         with open_outbox(self._config) as outbox:
             state = self._state(outbox)
         return state.model_dump(mode="json") | {
             "site": self._config.kiosk.site,
             "kiosk": self._config.kiosk.name,
-            "uptime_s": round(time.monotonic() - self._since, 1),
+            "uptime_s": round(time.monotonic() - self._started, 1),
             "hub": {"address": f"{self._config.hub.host}:{self._config.hub.port}", "connected": self.link.connected},
             "references": self.kiosk.lane.references,
             "encounters": self.kiosk.lane.encounters,
@@ -116,23 +116,23 @@ class Daemon:
         }
 
     def _watch(self, outbox: Outbox) -> None:
-        """Until a signal or a crash: feed the watchdog, keep the retained state true, put health events."""
+        """Feed the watchdog, update the retained state and put health events, until a signal or a crash."""
         while True:
-            self._look_after(outbox)
+            self._feed_watchdog(outbox)
             self.link.set_state(self._state(outbox))
             try:
-                happening = self._happenings.get(timeout=self._tick())
+                notice = self._notices.get(timeout=self._tick())
             except queue.Empty:
                 continue
-            if isinstance(happening, _SensorChanged):
-                self._note_sensor(happening, outbox)
+            if isinstance(notice, _SensorChanged):
+                self._record_sensor_state(notice, outbox)
                 continue
-            if isinstance(happening, _Crashed):
-                self._crash = happening
+            if isinstance(notice, _Crashed):
+                self._crash = notice
             return
 
-    def _look_after(self, outbox: Outbox) -> None:
-        """The watchdog is fed only while every worker makes progress."""
+    def _feed_watchdog(self, outbox: Outbox) -> None:
+        """Feed the watchdog and update the status line, unless a worker makes no progress."""
         stuck = [w.name for w in self.workers if w.silent_for > w.patience_s]
         if stuck:
             log.error("no progress for too long: %s", ", ".join(stuck))
@@ -144,31 +144,31 @@ class Daemon:
         watchdog = self._notifier.watchdog_s
         return TICK_S if watchdog is None else min(TICK_S, watchdog / 3)
 
-    def _note_sensor(self, changed: _SensorChanged, outbox: Outbox) -> None:
+    def _record_sensor_state(self, changed: _SensorChanged, outbox: Outbox) -> None:
         known = self._sensors.get(changed.sensor)
         before, self._sensors[changed.sensor] = known.state if known else None, changed.state
         if changed.state.state == "closed":
-            return  # the start: nothing is wrong yet
+            return  # it is only starting: nothing is wrong yet
         if changed.state.state == "fault" and changed.sensor == self._config.plan.steps[0].sensor:
-            tell(self._announce, Told.OUT_OF_SERVICE)
+            tell_traveller(self._announce, MessageKey.OUT_OF_SERVICE)
         if before in (None, "closed") and changed.state.state == "ready":
-            return  # as it should be, at each start
+            return  # the normal start
         health = Health(
             component=f"sensor {changed.sensor}", state=_HEALTH[changed.state.state], detail=changed.state.detail
         )
         try:
             outbox.put(Event.of(health, changed.sensor, self.kiosk.clock.now()))
         except StoreFull as error:
-            log.warning("no room for a health event, and travellers go first: %s", error)
+            log.warning("a health event was dropped: no room in the outbox, which is kept for travellers: %s", error)
             return
         self.publisher.wake()
 
     def _state(self, outbox: Outbox) -> KioskState:
         sensors = {name: self._sensors[name] for name in sorted(self._sensors)}
-        well = all(s.state == "ready" for s in sensors.values()) and len(sensors) == len(self._config.sensors)
+        all_ready = all(s.state == "ready" for s in sensors.values()) and len(sensors) == len(self._config.sensors)
         return KioskState(
-            status="online" if well else "degraded",
-            since=self._began,
+            status="online" if all_ready else "degraded",
+            since=self._start_time,
             version=version("kiosk-agent"),
             sensors=sensors,
             watchlist=self.kiosk.lane.list_state,
@@ -178,11 +178,14 @@ class Daemon:
     def _summary(self, outbox: Outbox) -> str:
         lost = [name for name, s in self._sensors.items() if s.state != "ready"]
         sensors = f"sensors lost: {', '.join(sorted(lost))}" if lost else f"{len(self._config.sensors)} sensors"
-        hub = "hub connected" if self.link.connected else "hub away"
+        hub = "hub connected" if self.link.connected else "hub not connected"
         return f"{sensors}; {hub}; {sum(outbox.counts().values())} events waiting"
 
     def _stop(self) -> bool:
-        """In the reverse order of start, but for the control socket: it carries the last words. Whether all ended."""
+        """Stop in the reverse order of start; whether all workers ended.
+
+        Only the control server, which started last, stops after the kiosk: it sends the last announcements.
+        """
         self._notifier.stopping()
         log.info("stopping")
         deadline = time.monotonic() + STOP_S
@@ -191,10 +194,10 @@ class Daemon:
             ended &= worker.stop(max(0.1, deadline - time.monotonic()))
         return ended
 
-    def _answer(self, name: str, arguments: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        """A request of the command line; an enrolment among them has put an event."""
+    def _handle_request(self, name: str, arguments: dict[str, Any], cancellation: CancellationToken) -> dict[str, Any]:
+        """Serve a request of the command line, then wake the publisher: an enrolment has put an event."""
         try:
-            return serve(Service(self.kiosk, self.status, caller), name, arguments)
+            return handle_request(RequestContext(self.kiosk, self.status, cancellation), name, arguments)
         finally:
             self.publisher.wake()
 
@@ -203,16 +206,16 @@ class Daemon:
             self.publisher.wake()
         self.control.announce(announcement)
 
-    # The next three are called from any thread, and from a signal handler: they only put on a queue.
+    # The next three are called from any thread, and from a signal handler: they only put a notice on a queue.
 
-    def _crashed(self, worker: str, error: BaseException) -> None:
-        self._happenings.put(_Crashed(worker, error))
+    def _on_crash(self, worker: str, error: BaseException) -> None:
+        self._notices.put(_Crashed(worker, error))
 
-    def _sensor_changed(self, sensor: str, state: SensorState) -> None:
-        self._happenings.put(_SensorChanged(sensor, state))
+    def _on_sensor_change(self, sensor: str, state: SensorState) -> None:
+        self._notices.put(_SensorChanged(sensor, state))
 
-    def _told(self, number: int, _: FrameType | None) -> None:
-        self._happenings.put(_Told(number))
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self._notices.put(_SignalReceived(number))
 
 
 @contextmanager
@@ -225,5 +228,5 @@ def _signals(handler: Any) -> Iterator[None]:  # noqa: ANN401 - signal.signal's 
             signal.signal(number, old)
 
 
-def _described(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

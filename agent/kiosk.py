@@ -1,4 +1,4 @@
-"""The parts of one kiosk put together: stations, encoders, lane. The daemon adds the hub; a technician needs none."""
+"""One kiosk: stations, encoders and lane put together. The daemon adds the hub; a standalone kiosk works without it."""
 
 import fcntl
 import os
@@ -12,8 +12,8 @@ from typing import TextIO
 from agent.clock import Clock, SystemClock
 from agent.config import Config
 from agent.control.server import group_id
-from agent.encounter.announcements import Announce, tell
-from agent.encounter.best_frame import Viewer
+from agent.encounter.announcements import Announce, tell_traveller
+from agent.encounter.best_frame import BestFrameSensor
 from agent.encounter.enrolment import Seal
 from agent.encounter.lane import Lane, Stores
 from agent.encounter.station import OnState, Station
@@ -34,7 +34,7 @@ from models.manifest import ModelError
 
 
 class Kiosk:
-    """Owns sensors and stores while it runs; a lock file keeps a second owner out."""
+    """Owns the sensors and stores while it runs. A lock file excludes a second owner."""
 
     def __init__(
         self, config: Config, announce: Announce, on_state: OnState, on_crash: OnCrash, clock: Clock | None = None
@@ -46,7 +46,7 @@ class Kiosk:
             building.enter_context(_owner_lock(config.kiosk.state_dir))
             self.stations = {name: make_station(config, name, announce, on_state, on_crash) for name in config.sensors}
             stores = Stores(partial(open_watchlist, config, self.clock), partial(open_outbox, config))
-            stores.watchlist().close()  # upgraded, or refused, before anything starts
+            stores.watchlist().close()  # so that an upgrade or a refusal comes before anything starts
             stores.outbox().close()
             self.encoders = load_encoders(config)
             self.lane = Lane(
@@ -63,21 +63,21 @@ class Kiosk:
 
     @property
     def workers(self) -> Iterable[Worker]:
-        """In the order of their start."""
+        """All workers, in the order of their start."""
         return (*self.stations.values(), self.lane)
 
     def start(self) -> None:
-        """Start every worker, and hear of USB devices that are plugged in or pulled out."""
+        """Start every worker, and watch for USB devices that are plugged in or removed."""
         for worker in self.workers:
             worker.start()
-        self._resources.enter_context(watch_usb(self._usb_changed))
+        self._resources.enter_context(watch_usb(self._on_usb_change))
 
-    def _usb_changed(self) -> None:
+    def _on_usb_change(self) -> None:
         for station in self.stations.values():
             station.retry_now()
 
     def stop(self, within: float = JOIN_S) -> bool:
-        """Stop in the reverse order of start and give up the lock; whether all ended within so many seconds."""
+        """Stop in the reverse order of start and release the lock. Whether all ended within `within` seconds."""
         deadline = time.monotonic() + within
         ended = [w.stop(max(0.1, deadline - time.monotonic())) for w in reversed(tuple(self.workers))]
         self._resources.close()
@@ -85,7 +85,7 @@ class Kiosk:
 
 
 def check(config: Config) -> None:
-    """Refuse (ConfigError) all that a start would refuse, without touching a device, a store or the network."""
+    """ConfigError if a start would refuse this configuration. Touches no device, no store and no network."""
     for name in config.sensors:
         make_sensor(config, name)
     load_encoders(config)
@@ -107,7 +107,7 @@ def open_outbox(config: Config) -> Outbox:
 
 
 def make_sensor(config: Config, name: str) -> Sensor:
-    """The driver of a configured sensor, not yet opened. ConfigError names the sensor and what is wrong."""
+    """The driver of a configured sensor, not yet opened. ConfigError names the sensor and the error."""
     sensor = config.sensors[name]
     try:
         return open_sensor(sensor.driver, sensor.url, sensor.options)
@@ -116,16 +116,18 @@ def make_sensor(config: Config, name: str) -> Sensor:
 
 
 def make_station(config: Config, name: str, announce: Announce, on_state: OnState, on_crash: OnCrash) -> Station:
-    """The thread of a configured sensor. A camera is looked through: a viewer finds presentations in its stream."""
+    """The thread of a configured sensor. For a camera, a BestFrameSensor finds presentations in its stream."""
     sensor, driver = make_sensor(config, name), config.sensors[name].driver
     if not sensor.streams:
         return Station(name, driver, sensor, on_state, on_crash)
-    viewer = Viewer(sensor, load_frame_check(sensor.modality), lambda flaw, position: tell(announce, flaw, position))
-    return Station(name, driver, viewer, on_state, on_crash, watching=viewer)
+    best_frame = BestFrameSensor(
+        sensor, load_frame_check(sensor.modality), lambda flaw, position: tell_traveller(announce, flaw, position)
+    )
+    return Station(name, driver, best_frame, on_state, on_crash, hooks=best_frame)
 
 
 def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
-    """One encoder for each modality of the plan; encoding and searching take the configured threads."""
+    """One encoder for each modality of the plan. Encoding and searching use the configured number of threads."""
     search_threads.allow(config.models.threads)
     wanted = {modality for step in config.plan.steps if (modality := step.position.modality)}
     chosen = {Modality.FINGER: config.models.finger}
@@ -136,7 +138,7 @@ def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
 
 
 def load_sealer(config: Config) -> Seal | None:
-    """What signs and encrypts biometric payloads; None while the hub's encryption key is not configured."""
+    """The function that signs and encrypts biometric payloads; None if no encryption key of the hub is configured."""
     path = config.hub.encryption_key
     if path is None:
         return None
@@ -144,7 +146,7 @@ def load_sealer(config: Config) -> Seal | None:
 
 
 def _owner_lock(state_dir: Path) -> TextIO:
-    """Held for as long as the file is open. StoreError when another process has it."""
+    """Lock the state directory for as long as the file is open. StoreError if another process holds the lock."""
     path = state_dir / "agent.lock"
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

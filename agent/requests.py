@@ -1,7 +1,7 @@
-"""What the command line may ask of a kiosk: one row a request.
+"""The requests that the command line can send to a kiosk: their arguments and their handlers, one row each.
 
-The daemon serves it over the control socket; without a daemon the command line runs the same handlers on a kiosk of its
-own.
+The daemon serves them over the control socket. Without a daemon the command line runs the same handlers on a kiosk that
+it opens itself (standalone.py).
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeVar, cast
 from pydantic import Field, ValidationError
 
 from agent.config import Name, Section
-from agent.control.cancellation import Caller
+from agent.control.cancellation import CancellationToken
 from agent.encounter.enrolment import EnrolmentRequest
-from agent.encounter.lane import Desk
+from agent.encounter.lane import JobContext
 from agent.errors import ControlError
 from agent.events.event import Category, EventClass
 from agent.kiosk import Kiosk
@@ -25,21 +25,21 @@ Json = dict[str, Any]
 
 
 class Status(Section):
-    """How the kiosk is."""
+    """Report the state of the kiosk."""
 
 
 class Watch(Section):
-    """Hear every announcement until the connection ends."""
+    """Receive every announcement until the connection ends."""
 
 
 class Identify(Section):
-    """Run one encounter now, as if a traveller had come."""
+    """Run one encounter now, as if a traveller had arrived."""
 
 
 class Enrol(Section):
     """Make a reference from several good samples of each position."""
 
-    positions: tuple[Position, ...] = ()  # none: the plan's first
+    positions: tuple[Position, ...] = ()  # empty: the first position of the plan
     samples: int = Field(default=3, ge=1, le=10)
     agreement: str = ""
     category: Category = Category.LOCAL_TEST
@@ -48,7 +48,7 @@ class Enrol(Section):
 
 
 class WatchlistList(Section):
-    """Show what is on the list."""
+    """Show the references on the watchlist."""
 
 
 class WatchlistRemove(Section):
@@ -58,40 +58,40 @@ class WatchlistRemove(Section):
 
 
 class OutboxList(Section):
-    """Show the headers of what waits for the hub."""
+    """Show the headers of the events that wait for the hub."""
 
     limit: int = Field(default=20, ge=1, le=1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """What handlers work on, for one caller. `status` is the daemon's own view, or the technician's."""
+class RequestContext:
+    """What the handlers need to serve one request. `status` returns the answer to the `status` request."""
 
     kiosk: Kiosk
     status: Callable[[], Json]
-    caller: Caller
+    cancellation: CancellationToken
 
-    def on_lane(self, work: Callable[[Desk], T]) -> T:
-        """Run work in the lane's thread and wait for it; it is withdrawn when its caller goes."""
+    def run_on_lane(self, work: Callable[[JobContext], T]) -> T:
+        """Run work in the lane's thread and wait for its result. ControlError if the request is cancelled first."""
         lane = self.kiosk.lane
         done: Future[T] = lane.submit(work)
-        self.caller.on_going(lambda: lane.withdraw(done))
+        self.cancellation.on_cancel(lambda: lane.withdraw(done))
         try:
             return done.result()
         except CancelledError as error:
-            raise ControlError("withdrawn: nobody waits for it any more") from error
+            raise ControlError("cancelled: the client that made this request has disconnected") from error
 
 
-def _status(service: Service, _: Section) -> Json:
-    return service.status()
+def _status(context: RequestContext, _: Section) -> Json:
+    return context.status()
 
 
-def _watch(_: Service, __: Section) -> Json:
+def _watch(_: RequestContext, __: Section) -> Json:
     return {}
 
 
-def _identify(service: Service, _: Section) -> Json:
-    decision, shown = service.on_lane(lambda desk: desk.encounter(None))
+def _identify(context: RequestContext, _: Section) -> Json:
+    decision, shown = context.run_on_lane(lambda job: job.encounter(None))
     return {
         "outcome": decision.outcome,
         "reason": decision.reason.model_dump(mode="json"),
@@ -100,43 +100,43 @@ def _identify(service: Service, _: Section) -> Json:
     }
 
 
-def _enrol(service: Service, request: Section) -> Json:
-    asked = cast("Enrol", request)
-    positions = asked.positions or (service.kiosk.config.plan.steps[0].position,)
+def _enrol(context: RequestContext, request: Section) -> Json:
+    wanted = cast("Enrol", request)
+    positions = wanted.positions or (context.kiosk.config.plan.steps[0].position,)
     if Position.UNKNOWN in positions:
-        raise ControlError("an enrolment says which finger or eye it is of: --position right_index")
-    wanted = EnrolmentRequest(
+        raise ControlError("an enrolment must name the finger or eye: --position right_index")
+    enrolment_request = EnrolmentRequest(
         tuple(dict.fromkeys(positions)),
-        asked.samples,
-        asked.agreement,
-        asked.category,
-        asked.reference_id,
-        asked.into_local_list,
+        wanted.samples,
+        wanted.agreement,
+        wanted.category,
+        wanted.reference_id,
+        wanted.into_local_list,
     )
-    enrolment = service.on_lane(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
+    enrolment = context.run_on_lane(lambda job: job.enroller.run(enrolment_request, job.new_collector()))
     return enrolment.model_dump(mode="json", exclude={"sealed"}) | {"sealed": enrolment.sealed is not None}
 
 
-def _watchlist(service: Service, _: Section) -> Json:
-    references = service.on_lane(lambda desk: desk.watchlist.references())
-    state = service.on_lane(lambda desk: desk.watchlist.state)
+def _watchlist(context: RequestContext, _: Section) -> Json:
+    references = context.run_on_lane(lambda job: job.watchlist.references())
+    state = context.run_on_lane(lambda job: job.watchlist.state)
     rows = [asdict(r) | {"expires_at": r.expires_at.isoformat()} for r in references]
     return {"revision": state.revision, "age_s": state.age_s, "references": rows}
 
 
-def _watchlist_remove(service: Service, request: Section) -> Json:
+def _watchlist_remove(context: RequestContext, request: Section) -> Json:
     reference_id = cast("WatchlistRemove", request).reference_id
-    gone = service.on_lane(lambda desk: desk.watchlist.remove([reference_id]))
-    if not gone:
+    removed = context.run_on_lane(lambda job: job.watchlist.remove([reference_id]))
+    if not removed:
         raise ControlError(f"no reference {reference_id} on the list: see `kiosk-agent watchlist list`")
-    return {"removed": list(gone)}
+    return {"removed": list(removed)}
 
 
-def _outbox(service: Service, request: Section) -> Json:
+def _outbox(context: RequestContext, request: Section) -> Json:
     limit = cast("OutboxList", request).limit
 
-    def look(desk: Desk) -> Json:
-        waiting = [stored for event_class in EventClass for stored in desk.outbox.pending(event_class, limit)]
+    def read(job: JobContext) -> Json:
+        waiting = [stored for event_class in EventClass for stored in job.outbox.pending(event_class, limit)]
         headers = [
             {
                 "key": str(stored.key),
@@ -147,12 +147,12 @@ def _outbox(service: Service, request: Section) -> Json:
             }
             for stored in waiting[:limit]
         ]
-        return {"epoch": desk.outbox.epoch, "waiting": desk.outbox.counts(), "events": headers}
+        return {"epoch": job.outbox.epoch, "waiting": job.outbox.counts(), "events": headers}
 
-    return service.on_lane(look)
+    return context.run_on_lane(read)
 
 
-Handler = Callable[[Service, Section], Json]
+Handler = Callable[[RequestContext, Section], Json]
 
 REQUESTS: dict[str, tuple[type[Section], Handler]] = {
     "status": (Status, _status),
@@ -165,14 +165,14 @@ REQUESTS: dict[str, tuple[type[Section], Handler]] = {
 }
 
 
-def serve(service: Service, name: str, arguments: Json) -> Json:
-    """Answer one request. AgentError says what is wrong with it, or why it could not be done."""
+def handle_request(context: RequestContext, name: str, arguments: Json) -> Json:
+    """Answer one request. AgentError if the request is invalid or could not be carried out."""
     if name not in REQUESTS:
-        raise ControlError(f"unknown request {name!r}; there are: {', '.join(REQUESTS)}")
+        raise ControlError(f"unknown request {name!r}; the requests are: {', '.join(REQUESTS)}")
     kind, handler = REQUESTS[name]
     try:
         request = kind.model_validate(arguments)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise ControlError(f"{name}: {problems}") from error
-    return handler(service, request)
+    return handler(context, request)

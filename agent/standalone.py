@@ -1,25 +1,25 @@
-"""A kiosk without a daemon: the command line owns the stores and sensors for as long as one request takes."""
+"""A kiosk without a daemon: the command line owns the stores and sensors while one request runs."""
 
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from agent.config import Config
-from agent.control.cancellation import Caller
+from agent.control.cancellation import CancellationToken
 from agent.encounter.announcements import Announcement
 from agent.errors import ControlError
 from agent.kiosk import Kiosk
-from agent.requests import Service, serve
+from agent.requests import RequestContext, handle_request
 
 Json = dict[str, Any]
 
 
-class LocalKiosk:
-    """Serves the same requests as the daemon, in this process; events wait in the outbox until a daemon sends them."""
+class StandaloneKiosk:
+    """Serves the daemon's requests in this process. Events wait in the outbox until a daemon sends them."""
 
     def __init__(self, config: Config, announce: Callable[[Announcement], None]) -> None:
         self._crash: tuple[str, BaseException] | None = None
-        self._kiosk = Kiosk(config, announce, lambda *_: None, self._crashed)
+        self._kiosk = Kiosk(config, announce, lambda *_: None, self._on_crash)
         self._kiosk.lane.attended = False
 
     def __enter__(self) -> Self:
@@ -32,9 +32,9 @@ class LocalKiosk:
         self._kiosk.stop()
 
     def ask(self, name: str, arguments: Json) -> Json:
-        """One request. ControlError when it was refused, or when a part of the kiosk crashed meanwhile."""
+        """Serve one request. ControlError if it is refused, or if a part of the kiosk crashes meanwhile."""
         try:
-            answer = serve(Service(self._kiosk, self._no_status, Caller()), name, arguments)
+            answer = handle_request(RequestContext(self._kiosk, self._no_status, CancellationToken()), name, arguments)
         except Exception:
             if self._crash is None:
                 raise
@@ -44,8 +44,8 @@ class LocalKiosk:
             raise ControlError(f"{worker} crashed: {type(error).__name__}: {error}")
         return answer
 
-    def _crashed(self, worker: str, error: BaseException) -> None:
-        """End what is asked for: nobody else could."""
+    def _on_crash(self, worker: str, error: BaseException) -> None:
+        """End the running request: after a crash nothing else would."""
         self._crash = (worker, error)
         self._kiosk.lane.stopping.set()
         self._kiosk.lane.interrupt()

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from agent.cli import console as words
+from agent.cli import console
 from drivers.sample import Position
 from simulators.hub.broker import HOST
 from simulators.hub.store import event_key
@@ -57,7 +57,7 @@ class Demo:
         """Put the first traveller on the local list, from two samples of each finger and eye of the plan."""
         out.print(f"\n[bold]0  Enrolment of synthetic person {LISTED}[/], into the local list")
         visitor = Visitor(self._rig, self._watcher, LISTED, finger_condition=Condition.NORMAL, say=_show_visitor)
-        words.enrolled(visitor.enrol(self._rig.positions, 2, "reference-0001"))
+        console.show_enrolment(visitor.enrol(self._rig.positions, 2, "reference-0001"))
 
     def play(self, number: int, traveller: Traveller) -> str:
         """One traveller from the first touch to the answer; returns the outcome."""
@@ -148,7 +148,7 @@ def command(
         positions = FINGERS + (EYES if camera else ())
         with KioskRig(say=_show_hub, sensor=chosen, positions=positions, mosquitto=False if rumqttd else None) as rig:
             _introduce(rig)
-            with Watcher(rig, words.announced) as watcher:
+            with Watcher(rig, console.show_announcement) as watcher:
                 good = _perform(rig, watcher)
                 if not once:
                     _stay(rig)

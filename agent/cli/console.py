@@ -1,4 +1,4 @@
-"""What the command line prints. Plain when piped; never a template, an image or a score that a person could misread."""
+"""What the command line prints. No colours in a pipe; never a template, an image or a score."""
 
 import json as jsonlib
 import shlex
@@ -14,16 +14,16 @@ from rich.table import Table
 
 from agent.config import Config
 from agent.encounter.announcements import Announcement
-from drivers.sample import sized
+from drivers.sample import size_text
 
 if TYPE_CHECKING:
-    from agent.cli.record import Recorded, Wish
-    from agent.cli.sensor_check import Capture
-    from drivers.inventory import Attached
+    from agent.cli.record import RecordingRequest, RecordingResult
+    from agent.cli.sensor_check import CaptureResult
+    from drivers.inventory import AttachedDevice
 
 Json = Mapping[str, Any]
 
-# A pipe or a journal has no width: tables are then as wide as they need.
+# A pipe or a journal has no width: tables are then as wide as they need to be.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 COLOURS = {
@@ -32,9 +32,9 @@ COLOURS = {
     "refer": "cyan",
     "ready": "green",
     "free": "green",
-    "taken": "yellow",
-    "forbidden": "red",
-    "unwell": "red",
+    "in use": "yellow",
+    "no permission": "red",
+    "faulty": "red",
     "fault": "red",
     "online": "green",
     "degraded": "yellow",
@@ -46,20 +46,20 @@ def _coloured(word: str) -> str:
     return f"[bold {colour}]{escape(word)}[/]"
 
 
-def checked(path: Path, config: Config) -> None:
-    """The configuration is good: what it means in short."""
+def show_checked_config(path: Path, config: Config) -> None:
+    """Show a short summary of a valid configuration, and warnings about it."""
     steps = ", ".join(f"{s.position} on {s.sensor}" for s in config.plan.steps)
     out.print(f"{path}: good. Kiosk {config.kiosk.site}/{config.kiosk.name}; {config.plan.direction}: {steps}")
     if config.local_list.enabled:
         out.print("[yellow]local_list.enabled is on: references made here are searched. For tests only.[/]")
     if config.hub.tls is None:
-        out.print("[yellow]hub.tls is not set: events travel in clear text. For a local broker only.[/]")
+        out.print("[yellow]hub.tls is not set: events are sent in clear text. For a local broker only.[/]")
     if config.hub.encryption_key is None:
         out.print("[yellow]hub.encryption_key is not set: enrolments are sent without their templates.[/]")
 
 
-def attached(found: "Sequence[Attached]") -> None:
-    """What is plugged in: one row a device, and what to do under those that need it."""
+def show_attached(found: "Sequence[AttachedDevice]") -> None:
+    """Show the devices that are plugged in, one row each, and below them how to repair those that cannot be used."""
     if not found:
         out.print("plugged in: no sensor, camera or serial adapter that a driver knows")
         return
@@ -67,16 +67,16 @@ def attached(found: "Sequence[Attached]") -> None:
     for device in found:
         drivers = " or ".join(device.drivers)
         table.add_row(
-            escape(device.name), drivers, escape(device.url), _coloured(device.standing), escape(device.detail)
+            escape(device.name), drivers, escape(device.url), _coloured(device.availability), escape(device.detail)
         )
     out.print(table)
     for device in found:
-        if device.mend:
-            out.print(f"{escape(device.url)}: {escape(device.mend)}")
+        if device.remedy:
+            out.print(f"{escape(device.url)}: {escape(device.remedy)}")
 
 
-def sensors(config: Config, states: Mapping[str, Json]) -> None:
-    """One row a configured sensor."""
+def show_sensors(config: Config, states: Mapping[str, Json]) -> None:
+    """Show the configured sensors, one row each."""
     table = Table("sensor", "driver", "where", "state", "detail", box=None)
     for name, sensor in config.sensors.items():
         state = states.get(name, {"state": "closed", "detail": ""})
@@ -84,56 +84,56 @@ def sensors(config: Config, states: Mapping[str, Json]) -> None:
     out.print(table)
 
 
-def captured(capture: "Capture", path: Path | None) -> None:
-    """One sample, without its pixels."""
+def show_capture(capture: "CaptureResult", path: Path | None) -> None:
+    """Show size, quality and timing of a sample."""
     sample, quality = capture.sample, capture.quality
     height, width = sample.image.shape
     flaw = f", {quality.flaw}" if quality.flaw else ""
     info = capture.info
-    size = sized(width, height, sample.pixels_per_inch)
+    size = size_text(width, height, sample.pixels_per_inch)
     out.print(f"{escape(info.model or info.driver)}: {size}, {sample.depth_bits} bit")
     out.print(f"quality {quality.score} of 100{flaw}")
-    out.print(f"{capture.waited_s:.2f} s until the sample was here, {capture.assess_s * 1000:.0f} ms to assess it")
+    out.print(f"{capture.waited_s:.2f} s until the sample was taken, {capture.assess_s * 1000:.0f} ms to assess it")
     if path is not None:
-        out.print(f"[yellow]written to {escape(str(path))}: it holds a real finger or eye; delete it after use[/]")
+        out.print(f"[yellow]written to {escape(str(path))}: it contains a real finger or eye; delete it after use[/]")
 
 
-def told(line: str) -> None:
-    """A line for the technician while something runs."""
+def show_line(line: str) -> None:
+    """Show one line while a command runs."""
     out.print(escape(line))
 
 
-def recorded(recording: "Recorded", wish: "Wish", path: Path) -> None:
-    """What is in the file, why it ended early, what to do with it."""
+def show_recording(recording: "RecordingResult", request: "RecordingRequest", path: Path) -> None:
+    """Show what is in the file, why it ended early if it did, and what to do with it."""
     name = escape(str(path))
     if recording.ended_by:
         out.print(f"[bold red]ended early[/]: {escape(recording.ended_by)}")
     size = path.stat().st_size / 1024
-    out.print(f"{name}: {recording.samples} of {wish.samples} samples in {recording.lines} lines, {size:.0f} KiB")
+    out.print(f"{name}: {recording.samples} of {request.samples} samples in {recording.lines} lines, {size:.0f} KiB")
     out.print("play it back in a test:  Player(PATH.read_text().splitlines()).sensor()   (drivers/playback.py)")
-    holds = "holds" if recording.samples else "may hold part of"
+    contains = "contains" if recording.samples else "may contain part of"
     out.print(
-        f"[yellow]it {holds} a real finger or eye, readable by whoever has the file: only your account may read it; "
-        f"do not send it, do not commit it, and delete it after use:  rm {escape(shlex.quote(str(path)))}[/]"
+        f"[yellow]it {contains} a real finger or eye, not encrypted; only your account can read the file. "
+        f"Do not send it, do not commit it, and delete it after use:  rm {escape(shlex.quote(str(path)))}[/]"
     )
 
 
-def announced(announcement: Json, *, as_json: bool = False) -> None:
-    """One line of what happens at the kiosk."""
+def show_announcement(announcement: Json, *, as_json: bool = False) -> None:
+    """Show one announcement of the daemon in one line."""
     if as_json:
         print(jsonlib.dumps(announcement), flush=True)  # noqa: T201 - the machine-readable form of this command
         return
-    line = _LINES[announcement["kind"]](announcement)
+    line = _FORMATS[announcement["kind"]](announcement)
     if line:
         out.print(line)
 
 
-def announce(announcement: Announcement) -> None:
-    """The same, of a kiosk in this process."""
-    announced(announcement.model_dump(mode="json"))
+def on_announcement(announcement: Announcement) -> None:
+    """Show one announcement of a kiosk in this process."""
+    show_announcement(announcement.model_dump(mode="json"))
 
 
-def _told(a: Json) -> str:
+def _traveller_told(a: Json) -> str:
     return f"  to the traveller  [italic]{escape(a['text'])}[/]"
 
 
@@ -143,27 +143,28 @@ def _started(a: Json) -> str:
 
 def _step(a: Json) -> str:
     quality = "" if a["quality"] is None else f", quality {a['quality']}"
-    verdict = "good" if a["usable"] else "not usable"
+    result = "good" if a["usable"] else "not usable"
     reason = f" ({a['reason']})" if a["reason"] else ""
-    return f"  {a['position']}  attempt {a['attempt']}: {verdict}{quality}{reason}  [dim]{timings(a['timings_ms'])}[/]"
+    times = format_timings(a["timings_ms"])
+    return f"  {a['position']}  attempt {a['attempt']}: {result}{quality}{reason}  [dim]{times}[/]"
 
 
 def _decided(a: Json) -> str:
-    whole = {name: value for name, value in a["timings_ms"].items() if "." not in name}  # the steps were shown before
-    return f"  decision {_coloured(a['outcome'])}: {explain(a['reason'])}  [dim]{timings(whole)}[/]"
+    totals = {name: value for name, value in a["timings_ms"].items() if "." not in name}  # steps were shown already
+    return f"  decision {_coloured(a['outcome'])}: {format_reason(a['reason'])}  [dim]{format_timings(totals)}[/]"
 
 
-_LINES = {"told": _told, "started": _started, "step": _step, "decided": _decided}
+_FORMATS = {"told": _traveller_told, "started": _started, "step": _step, "decided": _decided}
 
 
-def timings(milliseconds: Mapping[str, float]) -> str:
-    """Milliseconds by step, in the order of the path."""
+def format_timings(milliseconds: Mapping[str, float]) -> str:
+    """Name and milliseconds of each step, in the order given."""
     return "  ".join(f"{name} {value:.0f} ms" for name, value in milliseconds.items())
 
 
-def explain(reason: Json) -> str:
-    """A decision's reason in words."""
-    words = str(reason["code"]).replace("_", " ")
+def format_reason(reason: Json) -> str:
+    """The reason of a decision as text."""
+    text = str(reason["code"]).replace("_", " ")
     parts = [f"{reason['references']} references searched"]
     if reason["quality"] is not None:
         parts.append(f"quality {reason['quality']}")
@@ -171,12 +172,12 @@ def explain(reason: Json) -> str:
         parts.append(f"without {', '.join(reason['missing'])}")
     if reason["list_is_stale"]:
         parts.append("the list is old")
-    return f"{words} ({'; '.join(parts)})"
+    return f"{text} ({'; '.join(parts)})"
 
 
-def identified(result: Json) -> None:
-    """A decision and, for a lead, its candidates."""
-    out.print(f"{_coloured(result['outcome'])}: {explain(result['reason'])}")
+def show_identification(result: Json) -> None:
+    """Show a decision and, for a lead, its candidates."""
+    out.print(f"{_coloured(result['outcome'])}: {format_reason(result['reason'])}")
     for c in result["candidates"]:
         rate = f"{c['false_match_rate']:.1e}"
         out.print(
@@ -184,21 +185,21 @@ def identified(result: Json) -> None:
             f"false match rate {rate}  agreement {escape(c['agreement'])}"
         )
     if result["candidates"]:
-        out.print("A lead is for people to judge, never a verdict.")
+        out.print("A lead is for people to examine, never a verdict.")
 
 
-def enrolled(result: Json) -> None:
-    """What was made."""
+def show_enrolment(result: Json) -> None:
+    """Show the reference that was made."""
     where = "searchable on this kiosk" if result["searchable_here"] else "not searchable on this kiosk"
     quality = ", ".join(f"{position} {score}" for position, score in result["quality"].items())
     out.print(f"reference {escape(result['reference_id'])}: {where}, agreement {escape(result['agreement'])}")
     out.print(f"quality {quality}; expires {result['expires_at'][:16]}")
     if not result["sealed"]:
-        out.print("[yellow]The hub is told without templates: hub.encryption_key is not configured.[/]")
+        out.print("[yellow]The hub gets no templates: hub.encryption_key is not configured.[/]")
 
 
-def watchlist(result: Json) -> None:
-    """References without templates."""
+def show_watchlist(result: Json) -> None:
+    """Show the references, without templates."""
     table = Table("reference", "category", "agreement", "positions", "expires", box=None)
     for r in result["references"]:
         positions = ", ".join(dict.fromkeys(r["positions"]))
@@ -209,18 +210,18 @@ def watchlist(result: Json) -> None:
         out.print(table)
 
 
-def outbox(result: Json) -> None:
-    """Headers of what waits."""
+def show_outbox(result: Json) -> None:
+    """Show the headers of the events that wait."""
     waiting = {c: n for c, n in result["waiting"].items() if n}
     total = sum(waiting.values())
     out.print(f"{total} events wait for the hub" + "".join(f"; {n} {c}" for c, n in waiting.items()))
     for event in result["events"]:
-        gone = f" ({event['tombstone']})" if event["tombstone"] else ""
-        out.print(f"  {escape(event['key'])}  {event['time']}  {event['bytes']} bytes{gone}")
+        tombstone = f" ({event['tombstone']})" if event["tombstone"] else ""
+        out.print(f"  {escape(event['key'])}  {event['time']}  {event['bytes']} bytes{tombstone}")
 
 
-def status(result: Json, *, as_json: bool) -> None:
-    """How the daemon is."""
+def show_status(result: Json, *, as_json: bool) -> None:
+    """Show the state of the daemon."""
     if as_json:
         print(jsonlib.dumps(result))  # noqa: T201 - the machine-readable form of this command
         return
@@ -232,7 +233,9 @@ def status(result: Json, *, as_json: bool) -> None:
         out.print(
             f"sensor {name}: {_coloured(sensor['state'])} {escape(sensor['detail'])}, since {sensor['since'][:19]}"
         )
-    out.print(f"hub {hub['address']}: {'connected' if hub['connected'] else 'away; events wait in the outbox'}")
+    out.print(
+        f"hub {hub['address']}: {'connected' if hub['connected'] else 'not connected; events wait in the outbox'}"
+    )
     out.print(f"outbox: {sum(result['outbox_pending'].values())} events wait")
     listed = result["watchlist"]
     if listed:

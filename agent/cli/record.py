@@ -1,4 +1,4 @@
-"""Write down the traffic of one sensor for a technician, to be played back in a test."""
+"""Records the traffic between a driver and its device to a file, which a test can play back."""
 
 import io
 import secrets
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.cli.private_file import own_file
-from agent.cli.sensor_check import explained
-from agent.cli.signals import cancelled_by_signals
+from agent.cli.private_file import private_file
+from agent.cli.sensor_check import explain_failure
+from agent.cli.signals import cancel_on_signals
 from agent.errors import AgentError, ConfigError
 from drivers import open_sensor
 from drivers.errors import Cancelled, CaptureRetry, Retry, SensorError
@@ -16,16 +16,17 @@ from drivers.recording import Recorder
 from drivers.sample import Sample
 from drivers.sensor import Sensor
 
-SEED_OPTION = "seed"  # of a driver that draws something at random: a recording plays back only with the same
+# The option of drivers that use random numbers: a recording plays back only with the seed that it was made with.
+SEED_OPTION = "seed"
 
-WARNING = "from now on the file holds a real finger or eye: let only somebody touch the sensor who agrees to that"
+WARNING = "from now on the file will hold a real finger or eye: only a person who agrees to that may use the sensor"
 
-Tell = Callable[[str], None]
+ShowLine = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What to record: the device, so many presentations, and how long to wait for each (seconds)."""
+class RecordingRequest:
+    """What to record: the device, the number of presentations, and the seconds to wait for each."""
 
     driver: str
     url: str
@@ -35,8 +36,8 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What is in the file. `ended_by`: why it ended before all samples were taken; empty: they were."""
+class RecordingResult:
+    """What is in the file. `ended_by` is why it ended before all samples were taken; empty if all were."""
 
     samples: int
     lines: int
@@ -44,79 +45,79 @@ class Recorded:
     interrupted: bool = False
 
 
-def record(wish: Wish, out: Path, tell: Tell) -> Recorded:
-    """Record `wish.samples` presentations to the new file `out`; `tell` hears what the person is to do.
+def record(request: RecordingRequest, out: Path, show: ShowLine) -> RecordingResult:
+    """Record `request.samples` presentations to the new file `out`; `show` gets instructions for the person.
 
-    What ends it early (unplugged, nobody came, Ctrl-C) stands in the answer, and the file holds all until then.
-    AgentError when the device could not be opened at all, or `out` is there already: then there is no new file.
+    If it ends early (unplugged, nobody came, Ctrl-C), the result has the reason, and the file the traffic until then.
+    AgentError, and no new file, if the device could not be opened or `out` exists already.
     """
-    options = with_seed(wish)
-    with own_file(out) as raw:
+    options = with_seed(request)
+    with private_file(out) as raw:
         file = io.TextIOWrapper(raw, encoding="utf-8", line_buffering=True)  # a killed recording has whole lines
-        recorder = Recorder(file, wish.driver, wish.url, options)
+        recorder = Recorder(file, request.driver, request.url, options)
         try:
-            sensor = open_sensor(wish.driver, wish.url, options, connect=recorder.connect)
-            return _record(sensor, recorder, wish, tell)
+            sensor = open_sensor(request.driver, request.url, options, connect=recorder.connect)
+            return _record(sensor, recorder, request, show)
         finally:
             file.detach()
             if not recorder.opened:
                 out.unlink()
 
 
-def with_seed(wish: Wish) -> dict[str, str]:
-    """The options, and a seed where the driver has that option and none was given. ConfigError: something is wrong."""
-    options = dict(wish.options)
-    _check(wish, options)
+def with_seed(request: RecordingRequest) -> dict[str, str]:
+    """The options, with a random seed added if the driver takes one and none was given. ConfigError if one is wrong."""
+    options = dict(request.options)
+    _check(request, options)
     if SEED_OPTION in options:
         return options
     seeded = {**options, SEED_OPTION: f"0x{secrets.randbits(32):08x}"}
     try:
-        _check(wish, seeded)
+        _check(request, seeded)
     except ConfigError:
         return options
     return seeded
 
 
-def _check(wish: Wish, options: Mapping[str, str]) -> None:
-    """Touches no device."""
+def _check(request: RecordingRequest, options: Mapping[str, str]) -> None:
+    """ConfigError if the device cannot be recorded with these options. Touches no device."""
     try:
-        open_sensor(wish.driver, wish.url, options, connect=lambda *_: None)
+        open_sensor(request.driver, request.url, options, connect=lambda *_: None)
     except ValueError as error:
         raise ConfigError(f"cannot be recorded: {error}") from error
 
 
-def _record(sensor: Sensor, recorder: Recorder, wish: Wish, tell: Tell) -> Recorded:
+def _record(sensor: Sensor, recorder: Recorder, request: RecordingRequest, show: ShowLine) -> RecordingResult:
     taken = list[Sample]()
     ended_by, interrupted = "", False
-    with cancelled_by_signals(sensor):
+    with cancel_on_signals(sensor):
         try:
             sensor.open()
-            tell(WARNING)
-            while len(taken) < wish.samples:
-                taken.append(_present(sensor, wish, len(taken) + 1, tell))
+            show(WARNING)
+            while len(taken) < request.samples:
+                taken.append(_present(sensor, request, len(taken) + 1, show))
         except Cancelled:
             ended_by, interrupted = "interrupted", True
         except (CaptureRetry, SensorError) as error:
-            ended_by = explained(error)
+            ended_by = explain_failure(error)
         finally:
             sensor.close()
     if not recorder.opened:
         raise AgentError(ended_by)
-    return Recorded(len(taken), recorder.lines, ended_by, interrupted)
+    return RecordingResult(len(taken), recorder.lines, ended_by, interrupted)
 
 
-def _present(sensor: Sensor, wish: Wish, number: int, tell: Tell) -> Sample:
-    """One presentation; a person who did it wrong does it again."""
-    again = "lift it, and present" if number > 1 else "present"
-    tell(f"{number} of {wish.samples}: {again} a finger or an eye within {wish.timeout:g} s")
+def _present(sensor: Sensor, request: RecordingRequest, number: int, show: ShowLine) -> Sample:
+    """Capture one presentation; ask again if the sample could not be used."""
+    instruction = "lift it, and present" if number > 1 else "present"
+    show(f"{number} of {request.samples}: {instruction} a finger or an eye within {request.timeout:g} s")
     while True:
         try:
-            sample = sensor.capture(wish.timeout)
+            sample = sensor.capture(request.timeout)
         except CaptureRetry as retry:
             if retry.reason in (Retry.NOTHING_PRESENTED, Retry.LIFT_FINGER):
                 raise
-            tell(explained(retry))
+            show(explain_failure(retry))
         else:
             height, width = sample.image.shape
-            tell(f"{number} of {wish.samples}: a sample of {width}x{height}")
+            show(f"{number} of {request.samples}: a sample of {width}x{height}")
             return sample

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP end in good order what a technician's command does with a sensor."""
+"""Cancels a technician's command on Ctrl-C, SIGTERM or SIGHUP, so that the sensor is closed properly."""
 
 import signal
 import threading
@@ -11,25 +11,25 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def cancelled_by_signals(sensor: Sensor) -> Iterator[None]:
-    """Let the first signal cancel the sensor: its open() or capture() ends with Cancelled, and it can be closed.
+def cancel_on_signals(sensor: Sensor) -> Iterator[None]:
+    """Cancel the sensor on the first signal: its open() or capture() raises Cancelled, and it can then be closed.
 
-    A second one of the same kind does what it did before: it ends the process at once. One that is ignored (as by
-    nohup) stays so. In the main thread only.
+    A second signal of the same kind has its previous effect: it ends the process immediately. A signal that was ignored
+    before (by nohup, for example) stays ignored. For the main thread only.
     """
-    asked, over = threading.Event(), threading.Event()
+    signalled, finished = threading.Event(), threading.Event()
 
     def cancel() -> None:
-        asked.wait()
-        if not over.is_set():
+        signalled.wait()
+        if not finished.is_set():
             sensor.cancel()
 
     def on_signal(number: int, _frame: object) -> None:
         signal.signal(number, before[signal.Signals(number)])
-        asked.set()  # a thread cancels: here locks of the driver may be held
+        signalled.set()  # another thread cancels: the interrupted code may hold locks of the driver
 
     before = {number: old for number in SIGNALS if (old := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
-    thread = threading.Thread(target=cancel, name="cancels", daemon=True)
+    thread = threading.Thread(target=cancel, name="cancel on signal", daemon=True)
     thread.start()
     for number in before:
         signal.signal(number, on_signal)
@@ -38,6 +38,6 @@ def cancelled_by_signals(sensor: Sensor) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        over.set()
-        asked.set()
+        finished.set()
+        signalled.set()
         thread.join()

@@ -1,1 +1,1 @@
-"""The control socket: what the command line asks of the daemon."""
+"""The control socket: how the command line sends requests to the daemon."""

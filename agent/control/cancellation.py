@@ -1,28 +1,28 @@
-"""Who asked for something, and may go away before it is done."""
+"""Cancels a request when the client that made it disconnects."""
 
 import threading
 from collections.abc import Callable
 
 
-class Caller:
-    """Somebody who waits for an answer. go() says, from any thread and once, that nobody waits any more."""
+class CancellationToken:
+    """Stands for one request. cancel() may be called from any thread; later calls do nothing."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._gone = False
-        self._withdraw: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
 
-    def go(self) -> None:
-        """Withdraw what was asked for."""
-        with self._guard:
-            self._gone, withdrawals, self._withdraw = True, self._withdraw, []
-        for withdraw in withdrawals:
-            withdraw()
+    def cancel(self) -> None:
+        """Call everything registered with on_cancel()."""
+        with self._lock:
+            self._cancelled, callbacks, self._callbacks = True, self._callbacks, []
+        for callback in callbacks:
+            callback()
 
-    def on_going(self, withdraw: Callable[[], None]) -> None:
-        """Call this when the caller goes; at once, when it has gone already."""
-        with self._guard:
-            if not self._gone:
-                self._withdraw.append(withdraw)
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call this when the request is cancelled; immediately if it already was."""
+        with self._lock:
+            if not self._cancelled:
+                self._callbacks.append(callback)
                 return
-        withdraw()
+        callback()

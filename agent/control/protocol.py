@@ -1,11 +1,12 @@
-"""The control socket: newline-delimited JSON over a Unix socket, whose peers are checked by the kernel.
+"""The control protocol and its client: newline-delimited JSON over a Unix socket; the kernel identifies the peer.
 
     client:  {"do": "enrol", "with": {"samples": 3}}
     server:  {"announce": {"kind": "told", "key": "present", "text": "Please place ...", "position": "right_index"}}  *
     server:  {"ok": true, "result": {...}}      or   {"ok": false, "error": "what is wrong and what to do"}
 
-Announcements come while `identify` and `enrol` run, and without end after the answer to `watch`. A client that hangs up
-while its request runs withdraws it: whoever comes next is not enrolled for somebody who has gone.
+Announcements arrive while `identify` and `enrol` run, and after the answer to `watch` until the connection ends. If a
+client disconnects while its request runs, the request is cancelled: otherwise the next person could be enrolled in
+place of the one who left.
 """
 
 import json
@@ -21,19 +22,21 @@ Json = dict[str, Any]
 
 
 class ControlClient:
-    """The command line's end. ControlError says that no daemon listens, or what it refused."""
+    """Sends requests to the daemon. ControlError if no daemon listens, or if it refuses the request."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def ask(self, name: str, arguments: Json | None = None, heard: Callable[[Json], None] | None = None) -> Json:
-        """One request; `heard` gets the announcements that come before the answer."""
+    def ask(
+        self, name: str, arguments: Json | None = None, on_announcement: Callable[[Json], None] | None = None
+    ) -> Json:
+        """Send one request and return its result. `on_announcement` gets what is announced before the answer."""
         with self._lines(name, arguments) as lines:
             for line in lines:
                 if "announce" not in line:
                     return _result(line)
-                if heard:
-                    heard(line["announce"])
+                if on_announcement:
+                    on_announcement(line["announce"])
         return _result(ENDED)
 
     @contextmanager
@@ -48,7 +51,7 @@ class ControlClient:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
             try:
                 end.connect(str(self._path))
-                with suppress(BrokenPipeError):  # who is refused at once reads below why
+                with suppress(BrokenPipeError):  # refused before it was sent: the reason is read below
                     end.sendall(encode_line({"do": name, "with": arguments or {}}))
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 raise NoDaemon(f"{self._path}: no daemon listens here; start it: kiosk-agent run") from error
@@ -59,7 +62,7 @@ class ControlClient:
 
 
 class NoDaemon(ControlError):
-    """Nobody listens on the control socket."""
+    """No daemon listens on the control socket."""
 
 
 ENDED: Json = {"ok": False, "error": "the daemon ended before it answered: see its log"}
@@ -67,17 +70,17 @@ ENDED: Json = {"ok": False, "error": "the daemon ended before it answered: see i
 
 def _result(line: Json) -> Json:
     if not line.get("ok"):
-        raise ControlError(line.get("error", "the daemon answered nonsense: is it of another version?"))
+        raise ControlError(line.get("error", "the daemon sent an invalid answer: is it another version?"))
     return dict(line["result"])
 
 
 def _parsed(file: Iterable[bytes]) -> Iterator[Json]:
-    """Lines until the end; one that was cut off, or a connection that broke, is an end."""
+    """The lines until the end. An incomplete line or a broken connection counts as the end."""
     with suppress(OSError, ValueError):
         for line in file:
             yield json.loads(line)
 
 
 def encode_line(message: Json) -> bytes:
-    """One message as it goes over the socket."""
+    """Encode one message for the socket."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"

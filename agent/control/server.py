@@ -1,4 +1,4 @@
-"""The daemon's end of the control socket; protocol.py has the protocol and the client's end."""
+"""The server of the control socket, in the daemon. The protocol and the client are in protocol.py."""
 
 import errno
 import grp
@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from agent.control.cancellation import Caller
-from agent.control.connection import FAREWELL_S, NOT_A_REQUEST, REQUEST_S, Connection
+from agent.control.cancellation import CancellationToken
+from agent.control.connection import FLUSH_S, NOT_A_REQUEST, REQUEST_S, ClientConnection
 from agent.control.protocol import Json, encode_line
 from agent.encounter.announcements import Announcement
 from agent.errors import AgentError, ConfigError
@@ -24,20 +24,20 @@ from agent.worker import OnCrash, Worker
 
 log = logging.getLogger(__name__)
 
-Serve = Callable[[str, Json, Caller], Json]
+Serve = Callable[[str, Json, CancellationToken], Json]
 
 TICK_S = 1.0
-CLIENTS = 32
+MAX_CLIENTS = 32
 STREAMING = frozenset({"identify", "enrol"})
 
-# accept() fails so for lack of something that comes back: wait a little and go on.
-SCARCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
+# Errors of accept() that pass: wait a short time and continue.
+TEMPORARY_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
 
 
 class ControlServer(Worker):
     """Accepts clients of the agent's own account, of root and of one configured group.
 
-    The worker's thread accepts and reads; each request then has a thread that serves it and one that writes.
+    The worker's thread accepts and reads. Each request has one thread that serves it and one that writes.
     """
 
     def __init__(self, path: Path, group: str | None, serve: Serve, on_crash: OnCrash) -> None:
@@ -45,19 +45,19 @@ class ControlServer(Worker):
         self._path = path
         self._serve = serve
         self._group = group_id(group)
-        self._clients: dict[int, Connection] = {}
-        self._guard = threading.Lock()  # over _clients, which announce() walks through
+        self._clients: dict[int, ClientConnection] = {}
+        self._lock = threading.Lock()  # for _clients, which announce() iterates over
         self._socket = _listen(path, self._group)
         self._wake_in, self._wake_out = socket.socketpair()
         self._poll = select.poll()
 
     def announce(self, announcement: Announcement) -> None:
-        """Tell every listener; from any thread. One that does not read is dropped, nobody waits for it."""
+        """Send to every listening client, from any thread. Never waits: a client that does not read is dropped."""
         line = encode_line({"announce": announcement.model_dump(mode="json")})
-        with self._guard:
+        with self._lock:
             for client in self._clients.values():
                 if client.listening:
-                    client.offer(line)
+                    client.send(line)
 
     def interrupt(self) -> None:
         """Wake the worker's thread."""
@@ -72,32 +72,32 @@ class ControlServer(Worker):
             while not self.stopping.is_set():
                 self.beat()
                 for fd, events in self._poll.poll(TICK_S * 1000):
-                    self._attend(fd, events)
-                self._dismiss_dawdlers()
+                    self._handle(fd, events)
+                self._drop_slow_clients()
         finally:
-            self._part()
+            self._close_clients()
             self.close()
 
     def close(self) -> None:
-        """Give up the socket."""
+        """Close and remove the socket."""
         for end in (self._socket, self._wake_in, self._wake_out):
             end.close()
         self._path.unlink(missing_ok=True)
 
-    def _attend(self, fd: int, events: int) -> None:
+    def _handle(self, fd: int, events: int) -> None:
         if fd == self._socket.fileno():
             self._accept()
         elif connection := self._clients.get(fd):
             if events & select.POLLIN:
                 self._read(connection)
             elif events:
-                self._forget(connection)  # it has hung up
+                self._remove(connection)  # the client has disconnected
 
     def _accept(self) -> None:
         try:
             connection, _ = self._socket.accept()
         except OSError as error:
-            if error.errno not in SCARCE:
+            if error.errno not in TEMPORARY_ERRORS:
                 raise
             log.warning("control: %s", error.strerror)
             self.stopping.wait(0.1)
@@ -105,14 +105,14 @@ class ControlServer(Worker):
         uid, name = _peer(connection)
         if not self._allowed(uid, name):
             log.warning("control: user %d was refused", uid)
-            Connection(connection).refuse(f"user {name or uid} may not control this kiosk")
-        elif len(self._clients) >= CLIENTS:
-            Connection(connection).refuse(f"{CLIENTS} clients are connected already: end one of them")
+            ClientConnection(connection).refuse(f"user {name or uid} may not control this kiosk")
+        elif len(self._clients) >= MAX_CLIENTS:
+            ClientConnection(connection).refuse(f"{MAX_CLIENTS} clients are connected already: end one of them")
         else:
-            self._admit(Connection(connection))
+            self._add(ClientConnection(connection))
 
-    def _admit(self, client: Connection) -> None:
-        with self._guard:
+    def _add(self, client: ClientConnection) -> None:
+        with self._lock:
             self._clients[client.fileno] = client
         self._poll.register(client.fileno, select.POLLIN)
 
@@ -123,58 +123,58 @@ class ControlServer(Worker):
             return False
         return self._group in os.getgrouplist(name, pwd.getpwuid(uid).pw_gid)
 
-    def _read(self, client: Connection) -> None:
-        """Bytes of a request; once it is whole only the news that the client has gone is listened for."""
+    def _read(self, client: ClientConnection) -> None:
+        """Read bytes of a request. Once it is complete, only the disconnection of the client is polled for."""
         if client.receive():
-            client.asked = True
+            client.request_received = True
             self._poll.modify(client.fileno, 0)
             threading.Thread(target=self._answer, args=(client,), name="control request", daemon=True).start()
 
-    def _answer(self, client: Connection) -> None:
-        """In a thread of its own: serve one request while the client's writer sends what is announced meanwhile."""
+    def _answer(self, client: ClientConnection) -> None:
+        """Serve one request in its own thread, while the client's writer sends what is announced meanwhile."""
         client.start_writing()
         name = ""
         try:
             name, arguments = client.request()
             client.listening = name in STREAMING
-            answer: Json = {"ok": True, "result": self._serve(name, arguments, client)}
+            answer: Json = {"ok": True, "result": self._serve(name, arguments, client.cancellation)}
         except AgentError as error:
             answer = {"ok": False, "error": str(error)}
         except Exception:
             log.exception("control: a request failed")
             answer = {"ok": False, "error": "the daemon failed at this request: see its log"}
-        with self._guard:  # nothing is announced between the answer and what a watcher hears after it
-            client.offer(encode_line(answer))
+        with self._lock:  # a watcher must miss no announcement between the answer and the start of its watch
+            client.send(encode_line(answer))
             client.listening = name == "watch" and bool(answer["ok"])
         if not client.listening:
             client.finish()
 
-    def _dismiss_dawdlers(self) -> None:
+    def _drop_slow_clients(self) -> None:
         now = time.monotonic()
         for client in tuple(self._clients.values()):
-            if not client.asked and now - client.since > REQUEST_S:
+            if not client.request_received and now - client.connected_at > REQUEST_S:
                 client.refuse(NOT_A_REQUEST)
-                self._forget(client)
+                self._remove(client)
 
-    def _forget(self, client: Connection) -> None:
+    def _remove(self, client: ClientConnection) -> None:
         self._poll.unregister(client.fileno)
-        with self._guard:
+        with self._lock:
             del self._clients[client.fileno]
-        client.leave()
+        client.close()
 
-    def _part(self) -> None:
-        """Let every client hear what was said last, then hang up."""
-        deadline = time.monotonic() + FAREWELL_S
+    def _close_clients(self) -> None:
+        """Send every client its queued lines, then disconnect it."""
+        deadline = time.monotonic() + FLUSH_S
         clients = tuple(self._clients.values())
         for client in clients:
             client.finish()
         for client in clients:
-            client.await_end(max(0.0, deadline - time.monotonic()))
-            self._forget(client)
+            client.wait_until_sent(max(0.0, deadline - time.monotonic()))
+            self._remove(client)
 
 
 def _listen(path: Path, group: int | None) -> socket.socket:
-    """Bind, replacing the socket of a daemon that was killed. The owner lock has already kept a second daemon out."""
+    """Bind, and replace the socket of a daemon that was killed. The owner lock already excludes a second daemon."""
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _listen(path: Path, group: int | None) -> socket.socket:
             end.bind(str(path))
         finally:
             os.umask(before)
-        end.listen(CLIENTS)
+        end.listen(MAX_CLIENTS)
     except OSError as error:
         end.close()
         raise ConfigError(f"kiosk.control_socket: {path}: {error.strerror or error}") from error
@@ -192,17 +192,17 @@ def _listen(path: Path, group: int | None) -> socket.socket:
         end.close()
         raise
     if group is not None:
-        _give_to(path, group, end)
+        _set_group(path, group, end)
     return end
 
 
 def _unlink_socket(path: Path) -> None:
     if path.exists() and not stat.S_ISSOCK(path.stat().st_mode):
-        raise ConfigError(f"kiosk.control_socket: {path}: there is something else of this name; move it away")
+        raise ConfigError(f"kiosk.control_socket: {path}: something else has this name; move it away")
     path.unlink(missing_ok=True)
 
 
-def _give_to(path: Path, group: int, end: socket.socket) -> None:
+def _set_group(path: Path, group: int, end: socket.socket) -> None:
     try:
         os.chown(path, -1, group)
     except OSError as error:
@@ -215,7 +215,7 @@ def _give_to(path: Path, group: int, end: socket.socket) -> None:
 
 
 def group_id(name: str | None) -> int | None:
-    """The id of the configured group. ConfigError when there is none of that name."""
+    """The id of the configured group. ConfigError if no group has that name."""
     if name is None:
         return None
     try:
@@ -225,7 +225,7 @@ def group_id(name: str | None) -> int | None:
 
 
 def _peer(connection: socket.socket) -> tuple[int, str]:
-    """The user at the other end, by the kernel's word."""
+    """The id and name of the client's user, as the kernel reports them; an empty name if it has none."""
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     try:
         return uid, pwd.getpwuid(uid).pw_name

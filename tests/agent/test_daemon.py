@@ -89,7 +89,7 @@ def test_removing_a_reference_takes_it_from_the_list(running: KioskRig) -> None:
     with Watcher(running) as watcher:
         enrol(running, watcher, 2)
         done = kiosk_agent(running, "watchlist", "remove", "person-2")
-        assert "gone" in done.stdout
+        assert "removed" in done.stdout
         assert meet(running, watcher, 2, 3)["outcome"] == "clear"
     again = kiosk_agent(running, "watchlist", "remove", "person-2")
     assert again.returncode == 1
@@ -220,7 +220,7 @@ def test_a_stuck_worker_starves_the_watchdog() -> None:
     for workers, expected in (([Well()], ["watchdog", "status"]), ([Well(), Stuck()], [])):
         fed.clear()
         fake = type("Fake", (), {"workers": workers, "_notifier": Notifier(), "_summary": lambda *_: ""})()
-        Daemon._look_after(fake, None)  # type: ignore[arg-type]
+        Daemon._feed_watchdog(fake, None)  # type: ignore[arg-type]
         assert fed == expected
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import drivers
 from agent.__main__ import app
-from agent.cli.record import SEED_OPTION, WARNING, Recorded, Wish, record, with_seed
+from agent.cli.record import SEED_OPTION, WARNING, RecordingRequest, RecordingResult, record, with_seed
 from agent.errors import AgentError, ConfigError
 from drivers.errors import CaptureRetry, LinkLost
 from drivers.options import Options
@@ -35,9 +35,9 @@ def silently(_line: str) -> None:
     """Nobody listens."""
 
 
-def wish_of(driver: str, rig: Rig, samples: int = 1, timeout: float = PERSON_S) -> Wish:
+def wish_of(driver: str, rig: Rig, samples: int = 1, timeout: float = PERSON_S) -> RecordingRequest:
     options = {key: str(value) for key, value in rig.options.items()}
-    return Wish(driver, rig.url, options, samples, timeout)
+    return RecordingRequest(driver, rig.url, options, samples, timeout)
 
 
 def played(out: Path) -> Player:
@@ -115,7 +115,7 @@ def test_a_file_that_is_there_is_left_alone_and_nobody_is_asked_to_touch_anythin
 def test_a_device_that_is_not_there_leaves_no_file(tmp_path: Path) -> None:
     out = tmp_path / "recording"
     with pytest.raises(AgentError, match="not plugged in"):
-        record(Wish("nb1010", "usb:298d:1010?port=99-1", {}, 1, 1.0), out, silently)
+        record(RecordingRequest("nb1010", "usb:298d:1010?port=99-1", {}, 1, 1.0), out, silently)
     assert not out.exists()
 
 
@@ -163,7 +163,7 @@ def test_ctrl_c_leaves_a_recording_that_plays_back_until_then(driver: str, tmp_p
     out, before = tmp_path / "recording", signal.getsignal(signal.SIGINT)
     with RIGS[driver](tmp_path, False) as rig:
         recorded = record(wish_of(driver, rig), out, once_listening(interrupt))
-    assert recorded == Recorded(0, recorded.lines, "interrupted", interrupted=True)
+    assert recorded == RecordingResult(0, recorded.lines, "interrupted", interrupted=True)
     assert signal.getsignal(signal.SIGINT) is before
     player = played(out)
     player.sensor().open()
@@ -172,10 +172,10 @@ def test_ctrl_c_leaves_a_recording_that_plays_back_until_then(driver: str, tmp_p
 
 def test_a_seed_is_drawn_where_the_driver_has_one_and_none_was_given() -> None:
     url = "usb:05ba:000a"
-    drawn = {with_seed(Wish("uru4000", url, {}, 1, 1.0))[SEED_OPTION] for _ in range(3)}
+    drawn = {with_seed(RecordingRequest("uru4000", url, {}, 1, 1.0))[SEED_OPTION] for _ in range(3)}
     assert len(drawn) == 3
-    assert with_seed(Wish("uru4000", url, {"seed": "0x1"}, 1, 1.0)) == {"seed": "0x1"}
-    assert with_seed(Wish("nb1010", "usb:298d:1010", {"ppi": "400"}, 1, 1.0)) == {"ppi": "400"}
+    assert with_seed(RecordingRequest("uru4000", url, {"seed": "0x1"}, 1, 1.0)) == {"seed": "0x1"}
+    assert with_seed(RecordingRequest("nb1010", "usb:298d:1010", {"ppi": "400"}, 1, 1.0)) == {"ppi": "400"}
 
 
 WRONG = [
@@ -190,7 +190,7 @@ def test_what_cannot_be_recorded_is_said_and_leaves_no_file(
     driver: str, url: str, options: dict[str, str], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=f"cannot be recorded: .*{said}"):
-        record(Wish(driver, url, options, 1, 1.0), tmp_path / "recording", silently)
+        record(RecordingRequest(driver, url, options, 1, 1.0), tmp_path / "recording", silently)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -206,7 +206,7 @@ def test_a_driver_of_another_package_that_has_no_connect_is_named(
 ) -> None:
     monkeypatch.setitem(drivers.SENSORS, "foreign", f"{__name__}:Foreign")
     with pytest.raises(ConfigError, match="driver 'foreign' takes no `connect`"):
-        record(Wish("foreign", "usb:1209:0001", {}, 1, 1.0), tmp_path / "recording", silently)
+        record(RecordingRequest("foreign", "usb:1209:0001", {}, 1, 1.0), tmp_path / "recording", silently)
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from agent.cli import console
-from agent.cli.sensor_check import Capture, Wanted, capture_one, described, explained
-from agent.cli.signals import cancelled_by_signals
+from agent.cli.sensor_check import CaptureRequest, CaptureResult, capture_one, describe, explain_failure
+from agent.cli.signals import cancel_on_signals
 from agent.encounter.best_frame import USABLE
 from agent.errors import AgentError
 from drivers import open_sensor
-from drivers.errors import MENDS_FORBIDDEN, Cancelled, DeviceTaken, Forbidden
+from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, PermissionDenied
 from models.encoder import Flaw
 from simulators.polling import wait_until
 from simulators.sensors.ef01.commands import Ef01Settings
@@ -40,9 +40,9 @@ def _sensor(tmp_path: Path) -> Iterator[Ef01Rig]:
         yield rig
 
 
-def capture(sensor: Ef01Rig, out: Path | None, timeout: float = 10) -> Capture:
+def capture(sensor: Ef01Rig, out: Path | None, timeout: float = 10) -> CaptureResult:
     url = f"serial:{sensor.server.link}?baud={sensor.settings.baud}"
-    return capture_one(Wanted("ef01", url, {"model": "R307", "poll_s": "0.01"}, timeout, out), no_words)
+    return capture_one(CaptureRequest("ef01", url, {"model": "R307", "poll_s": "0.01"}, timeout, out), no_words)
 
 
 def no_words(_: str) -> None:
@@ -128,7 +128,7 @@ def test_a_signal_ends_it_in_good_order(module: SfmRig, number: signal.Signals, 
     before, sender = signal.getsignal(number), threading.Thread(target=send_it)
     sender.start()
     with pytest.raises(Cancelled):
-        capture_one(Wanted("sfm", module.url, {}, PROCESS_S, tmp_path / "sample.png"), no_words)
+        capture_one(CaptureRequest("sfm", module.url, {}, PROCESS_S, tmp_path / "sample.png"), no_words)
     sender.join()
     assert module.module.parameter(FORMAT) == BLACK_AND_WHITE
     assert signal.getsignal(number) is before
@@ -151,7 +151,7 @@ def test_a_command_that_is_terminated_puts_the_module_back_and_says_interrupted(
 def test_a_hang_up_that_nohup_ignores_stays_ignored(sensor: Ef01Rig) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with cancelled_by_signals(open_sensor("ef01", f"serial:{sensor.server.link}?baud={sensor.settings.baud}")):
+        with cancel_on_signals(open_sensor("ef01", f"serial:{sensor.server.link}?baud={sensor.settings.baud}")):
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -170,7 +170,7 @@ def _camera(tmp_path: Path) -> Iterator[UvcRig]:
 
 def test_a_camera_is_looked_through_until_an_eye_is_there(camera: UvcRig, capsys: pytest.CaptureFixture[str]) -> None:
     camera.look(person=5)
-    console.captured(capture_one(Wanted("uvc", camera.url, {}, 20), lambda _: None), None)
+    console.show_capture(capture_one(CaptureRequest("uvc", camera.url, {}, 20), lambda _: None), None)
     size, quality = capsys.readouterr().out.splitlines()[:2]
     assert size.endswith("640x480, 8 bit")
     assert int(quality.split()[1]) >= USABLE
@@ -178,14 +178,14 @@ def test_a_camera_is_looked_through_until_an_eye_is_there(camera: UvcRig, capsys
 
 def test_without_an_eye_the_technician_hears_so_and_can_have_any_frame_to_adjust_the_camera(camera: UvcRig) -> None:
     with pytest.raises(AgentError, match="told: Please look into the camera with your eye"):
-        capture_one(Wanted("uvc", camera.url, {}, 0.5), no_words)
-    capture = capture_one(Wanted("uvc", camera.url, {}, 10, any_frame=True), no_words)
+        capture_one(CaptureRequest("uvc", camera.url, {}, 0.5), no_words)
+    capture = capture_one(CaptureRequest("uvc", camera.url, {}, 10, any_frame=True), no_words)
     assert (capture.quality.score, capture.quality.flaw) == (0, Flaw.EMPTY)
 
 
 def test_a_driver_that_is_not_there_is_named() -> None:
     with pytest.raises(AgentError, match="ef99"):
-        capture_one(Wanted("ef99", "serial:/dev/null", {}, 1), no_words)
+        capture_one(CaptureRequest("ef99", "serial:/dev/null", {}, 1), no_words)
 
 
 def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
@@ -194,14 +194,14 @@ def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
     sensor.module.press(touch(1, 0))
     url = f"serial:{sensor.server.link}?baud={sensor.settings.baud}"
     opened = open_sensor("ef01", url)
-    assert described(opened.open()) == "ef01, size known after the first image, 4 bit"
+    assert describe(opened.open()) == "ef01, size known after the first image, 4 bit"
     opened.close()
-    console.captured(capture_one(Wanted("ef01", url, {}, 10), no_words), None)
+    console.show_capture(capture_one(CaptureRequest("ef01", url, {}, 10), no_words), None)
     assert capsys.readouterr().out.startswith("ef01: 256x288 at 500 ppi, 4 bit\n")
 
 
 def test_a_missing_permission_is_called_so_and_nobody_is_sent_to_stop_the_daemon() -> None:
-    told = explained(Forbidden(f"reader: no permission; give it to this account: {MENDS_FORBIDDEN}"))
+    told = explain_failure(PermissionDenied(f"reader: no permission; give it to this account: {GRANT_ACCESS_COMMAND}"))
     assert told.endswith("then log in again")
     assert "daemon" not in told
-    assert "stop the daemon first" in explained(DeviceTaken("reader: another program holds it"))
+    assert "stop the daemon first" in explain_failure(DeviceBusy("reader: another program holds it"))

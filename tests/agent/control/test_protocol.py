@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
 from agent.control import server as control_server
-from agent.control.cancellation import Caller
+from agent.control.cancellation import CancellationToken
 from agent.control.connection import BACKLOG
 from agent.control.protocol import ControlClient, NoDaemon
-from agent.control.server import CLIENTS, ControlServer, Serve
-from agent.encounter.announcements import TravellerTold
+from agent.control.server import MAX_CLIENTS, ControlServer, Serve
+from agent.encounter.announcements import TravellerMessage
 from agent.errors import ConfigError, ControlError
 from simulators.polling import wait_until
 
-TOLD = TravellerTold(key="proceed", text="Thank you.")
+TOLD = TravellerMessage(key="proceed", text="Thank you.")
 
 
-def serve(name: str, arguments: dict[str, Any], _: Caller) -> dict[str, Any]:
+def serve(name: str, arguments: dict[str, Any], _: CancellationToken) -> dict[str, Any]:
     if name == "fail":
         raise ControlError("cannot do that: do this instead")
     return {"name": name, **arguments}
@@ -132,7 +132,7 @@ def test_who_asked_hears_announcements_while_it_is_being_done(path: Path) -> Non
     servers: list[ControlServer] = []
     heard = threading.Event()
 
-    def enrol(_: str, __: dict[str, Any], ___: Caller) -> dict[str, Any]:
+    def enrol(_: str, __: dict[str, Any], ___: CancellationToken) -> dict[str, Any]:
         servers[0].announce(TOLD)
         return {"heard": heard.wait(10)}  # only once the client has heard it is this done
 
@@ -144,8 +144,8 @@ def test_who_asked_hears_announcements_while_it_is_being_done(path: Path) -> Non
 def test_a_client_that_hangs_up_withdraws_what_it_asked_for(path: Path) -> None:
     asked, withdrawn = threading.Event(), threading.Event()
 
-    def enrol(_: str, __: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        caller.on_going(withdrawn.set)
+    def enrol(_: str, __: dict[str, Any], cancellation: CancellationToken) -> dict[str, Any]:
+        cancellation.on_cancel(withdrawn.set)
         asked.set()
         return {"withdrawn": withdrawn.wait(10)}
 
@@ -165,7 +165,7 @@ def test_a_client_that_only_ends_its_own_writing_is_answered(path: Path) -> None
 
 def test_watchers_that_leave_on_a_quiet_night_leave_nothing_behind(path: Path) -> None:
     with served(path) as server:
-        for _ in range(2 * CLIENTS):
+        for _ in range(2 * MAX_CLIENTS):
             with ControlClient(path).watch():
                 pass
         assert wait_until(lambda: not server._clients, 10)
@@ -176,10 +176,10 @@ def test_watchers_that_leave_on_a_quiet_night_leave_nothing_behind(path: Path) -
 
 def test_too_many_clients_are_refused_in_words_and_the_others_served(path: Path) -> None:
     with served(path) as server, ExitStack() as crowd:
-        for _ in range(CLIENTS):
+        for _ in range(MAX_CLIENTS):
             end = crowd.enter_context(socket.socket(socket.AF_UNIX))
             end.connect(str(path))
-        assert wait_until(lambda: len(server._clients) == CLIENTS, 10)
+        assert wait_until(lambda: len(server._clients) == MAX_CLIENTS, 10)
         with pytest.raises(ControlError, match="connected already"):
             ControlClient(path).ask("status")
         crowd.close()
@@ -226,7 +226,7 @@ def test_a_request_that_fails_unforeseen_is_answered_without_its_details(
 
 
 def test_a_listener_that_does_not_read_is_dropped_and_delays_nobody(path: Path) -> None:
-    long = TravellerTold(key="proceed", text="x" * 4096)
+    long = TravellerMessage(key="proceed", text="x" * 4096)
     with served(path) as server, socket.socket(socket.AF_UNIX) as lazy:
         lazy.connect(str(path))
         lazy.sendall(b'{"do": "watch"}\n')
