@@ -13,39 +13,41 @@ from enum import StrEnum
 from pathlib import Path
 
 from drivers import known_drivers, open_sensor
-from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden, SensorError
+from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied, SensorError
 from drivers.matches import ClassMatch, Match, UsbMatch
 from drivers.sensor import DeviceInfo
 from drivers.serial_line import open_serial
 from drivers.udev import matches
-from drivers.usb.sysfs import DEVICES, PluggedIn, described_interfaces, plugged_in
+from drivers.usb.sysfs import DEVICES, PluggedInDevice, described_interfaces, plugged_in
 
-MENDS_TAKEN = "if the daemon has it (`kiosk-agent status`), stop the daemon first; else stop the program that does"
+STOP_OTHER_PROGRAM = (
+    "if the daemon has it (`kiosk-agent status`), stop the daemon first; else stop the program that does"
+)
 LASTING = ("kiosk/port", "serial/by-path")  # folders of links to ttys, by the USB socket: best first
 USBFS = "usbfs"  # no driver of the kernel: a program has claimed the interface
 _NOT_OPENED = "a camera is not opened, for its light would go on"
 SERIAL_BAUD = 57_600  # to claim a port for a moment; nothing is sent
 
 
-class Standing(StrEnum):
+class Availability(StrEnum):
     """How a device stands towards us."""
 
     FREE = "free"
-    TAKEN = "taken"
-    FORBIDDEN = "forbidden"  # this account may not open it
-    UNWELL = "unwell"  # it does not answer as its driver expects
+    IN_USE = "in use"
+    NO_PERMISSION = "no permission"  # this account may not open it
+    FAULTY = "faulty"  # it does not answer as its driver expects
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
-    """One device that is plugged in. `drivers`: those that may serve it; `mend`: what to do, empty where nothing."""
+class AttachedDevice:
+    """One device that is plugged in. `drivers`: those that may serve it; `remedy`: what to do, empty where nothing."""
 
     name: str
     url: str
     drivers: tuple[str, ...]
-    standing: Standing
+    availability: Availability
     detail: str
-    mend: str = ""
+    remedy: str = ""
 
 
 def _identify(driver: str, url: str) -> DeviceInfo:
@@ -57,7 +59,7 @@ def _identify(driver: str, url: str) -> DeviceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class HostSystem:
     """Where to look: another one in a test."""
 
     devices: Path = DEVICES
@@ -66,9 +68,9 @@ class Machine:
     claim: Callable[[Path], None] = lambda node: open_serial(str(node), SERIAL_BAUD).close()
 
 
-def attached(machine: Machine | None = None) -> list[Attached]:
+def attached(machine: HostSystem | None = None) -> list[AttachedDevice]:
     """Every known device, in the order of the ports. Opens each that is free for a moment."""
-    machine = machine or Machine()
+    machine = machine or HostSystem()
     known = matches(known_drivers())
     return [
         found
@@ -79,13 +81,13 @@ def attached(machine: Machine | None = None) -> list[Attached]:
     ]
 
 
-def _fits(match: Match, device: PluggedIn, machine: Machine) -> bool:
+def _fits(match: Match, device: PluggedInDevice, machine: HostSystem) -> bool:
     if isinstance(match, UsbMatch):
         return (match.vendor, match.product) == (device.identity.vendor, device.identity.product)
     return _wanted(match) in _all_classes(device, machine)
 
 
-def _all_classes(device: PluggedIn, machine: Machine) -> list[tuple[str, str]]:
+def _all_classes(device: PluggedInDevice, machine: HostSystem) -> list[tuple[str, str]]:
     """Class and subclass of every interface: those that the kernel has, else those that the device describes.
 
     The kernel has none of a device without a configuration, and none on a simulated machine.
@@ -108,7 +110,9 @@ def _classes(interface: Path) -> tuple[str, str]:
     return first, second
 
 
-def _look(match: Match, drivers: tuple[str, ...], device: PluggedIn, machine: Machine) -> Iterator[Attached]:
+def _look(
+    match: Match, drivers: tuple[str, ...], device: PluggedInDevice, machine: HostSystem
+) -> Iterator[AttachedDevice]:
     if match.subsystem == "usb":
         yield _usb(match, drivers, device, machine)
         return
@@ -118,14 +122,14 @@ def _look(match: Match, drivers: tuple[str, ...], device: PluggedIn, machine: Ma
         yield _node(match, drivers, node, url, machine)
 
 
-def _nodes(device: PluggedIn, kind: str, machine: Machine) -> list[Path]:
+def _nodes(device: PluggedInDevice, kind: str, machine: HostSystem) -> list[Path]:
     """The device files that the kernel has made of a USB device: .../1-4:1.0/[ttyUSB0/]tty/ttyUSB0."""
     interfaces = sorted(machine.devices.glob(f"{device.identity.port}:*"))
     found = {path.name for folder in interfaces for path in (*folder.glob(f"{kind}/*"), *folder.glob(f"*/{kind}/*"))}
     return [machine.nodes / name for name in sorted(found)]
 
 
-def _lasting(node: Path, machine: Machine) -> Path:
+def _lasting(node: Path, machine: HostSystem) -> Path:
     """A name of a tty that stays when the adapter is exchanged or others come: where udev has made one."""
     for folder in LASTING:
         for link in sorted((machine.nodes / folder).glob("*")):
@@ -134,7 +138,9 @@ def _lasting(node: Path, machine: Machine) -> Path:
     return node
 
 
-def _usb(match: UsbMatch | ClassMatch, drivers: tuple[str, ...], device: PluggedIn, machine: Machine) -> Attached:
+def _usb(
+    match: UsbMatch | ClassMatch, drivers: tuple[str, ...], device: PluggedInDevice, machine: HostSystem
+) -> AttachedDevice:
     identity = device.identity
     url = f"usb:{identity.vendor:04x}:{identity.product:04x}?port={identity.port}"
     if holder := _holder(match, device, machine):
@@ -144,11 +150,11 @@ def _usb(match: UsbMatch | ClassMatch, drivers: tuple[str, ...], device: Plugged
         return _forbidden(match, drivers, node, url)
     if isinstance(match, ClassMatch):
         ask = f"{_NOT_OPENED}: try `kiosk-agent capture {drivers[0]} {url}`"
-        return Attached(match.name, url, drivers, Standing.FREE, _named(identity.serial), ask)
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, _named(identity.serial), ask)
     return _guarded(match, drivers, node, url, lambda: _identified(drivers[0], url, identity.serial, machine))
 
 
-def _holder(match: Match, device: PluggedIn, machine: Machine) -> str:
+def _holder(match: Match, device: PluggedInDevice, machine: HostSystem) -> str:
     """Who has the interfaces that `match` is about: a driver of the kernel, or usbfs for a program. Empty: free.
 
     Of a device known by its id any interface may be the sensor's: it is held when all are. A keyboard's reader is not
@@ -168,33 +174,35 @@ def _bound(interface: Path) -> str:
     return link.readlink().name if link.is_symlink() else ""
 
 
-def _held(match: Match, drivers: tuple[str, ...], url: str, holder: str, nodes: list[str]) -> Attached:
+def _held(match: Match, drivers: tuple[str, ...], url: str, holder: str, nodes: list[str]) -> AttachedDevice:
     if holder == USBFS:
-        return Attached(match.name, url, drivers, Standing.TAKEN, "another program holds the device", MENDS_TAKEN)
+        return AttachedDevice(
+            match.name, url, drivers, Availability.IN_USE, "another program holds the device", STOP_OTHER_PROGRAM
+        )
     if isinstance(match, ClassMatch):
         at = f" at {', '.join(nodes)}" if nodes else ""
         detail = f"served by the kernel ({holder}): use driver v4l2{at}"
-        return Attached(match.name, url, drivers, Standing.TAKEN, detail)
-    mend = f"block the kernel's driver: its module {holder} in /etc/modprobe.d, then plug the sensor in again"
-    return Attached(match.name, url, drivers, Standing.TAKEN, f"served by the kernel ({holder})", mend)
+        return AttachedDevice(match.name, url, drivers, Availability.IN_USE, detail)
+    remedy = f"block the kernel's driver: its module {holder} in /etc/modprobe.d, then plug the sensor in again"
+    return AttachedDevice(match.name, url, drivers, Availability.IN_USE, f"served by the kernel ({holder})", remedy)
 
 
 def _named(serial: str) -> str:
     return "a camera" + (f", serial {serial}" if serial else "")
 
 
-def _identified(driver: str, url: str, serial: str, machine: Machine) -> str:
+def _identified(driver: str, url: str, serial: str, machine: HostSystem) -> str:
     info = machine.identify(driver, url)
     serial = info.serial or serial
     told = [info.model, f"firmware {info.firmware}" if info.firmware else "", f"serial {serial}" if serial else ""]
     return ", ".join(filter(None, told))
 
 
-def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, machine: Machine) -> Attached:
+def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, machine: HostSystem) -> AttachedDevice:
     if not os.access(node, os.R_OK | os.W_OK):
         return _forbidden(match, drivers, node, url)
     if match.subsystem != "tty":
-        return Attached(match.name, url, drivers, Standing.FREE, "a camera of the kernel's own driver")
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, "a camera of the kernel's own driver")
 
     def claimed() -> str:
         machine.claim(node)
@@ -202,21 +210,23 @@ def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, machine:
 
     found = _guarded(match, drivers, node, url, claimed)
     ask = f"which sensor is behind it is not asked: try `kiosk-agent capture {drivers[0]} {url}`"
-    return replace(found, mend=ask) if found.standing is Standing.FREE else found
+    return replace(found, remedy=ask) if found.availability is Availability.FREE else found
 
 
-def _guarded(match: Match, drivers: tuple[str, ...], node: Path, url: str, told: Callable[[], str]) -> Attached:
+def _guarded(match: Match, drivers: tuple[str, ...], node: Path, url: str, told: Callable[[], str]) -> AttachedDevice:
     """A device as it says itself, or why it says nothing."""
     try:
-        return Attached(match.name, url, drivers, Standing.FREE, told())
-    except Forbidden:
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, told())
+    except PermissionDenied:
         return _forbidden(match, drivers, node, url)
-    except DeviceTaken as error:
-        return Attached(match.name, url, drivers, Standing.TAKEN, str(error), MENDS_TAKEN)
+    except DeviceBusy as error:
+        return AttachedDevice(match.name, url, drivers, Availability.IN_USE, str(error), STOP_OTHER_PROGRAM)
     except SensorError as error:
-        return Attached(match.name, url, drivers, Standing.UNWELL, str(error), "pull it out and plug it in again")
+        return AttachedDevice(
+            match.name, url, drivers, Availability.FAULTY, str(error), "pull it out and plug it in again"
+        )
 
 
-def _forbidden(match: Match, drivers: tuple[str, ...], node: Path, url: str) -> Attached:
+def _forbidden(match: Match, drivers: tuple[str, ...], node: Path, url: str) -> AttachedDevice:
     detail = f"this account has no permission on {node}"
-    return Attached(match.name, url, drivers, Standing.FORBIDDEN, detail, MENDS_FORBIDDEN)
+    return AttachedDevice(match.name, url, drivers, Availability.NO_PERMISSION, detail, GRANT_ACCESS_COMMAND)

@@ -15,29 +15,29 @@ class DriverOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-def number(value: object) -> object:
+def parse_number(value: object) -> object:
     """TOML writes 0xFFFFFFFF as a number, a person may write it as text. The message never repeats a password."""
-    no_boolean(value)
+    reject_boolean(value)
     try:
         return int(value, 0) if isinstance(value, str) else value
     except ValueError:
         raise ValueError("must be a number, such as 0xFFFFFFFF") from None
 
 
-def several(value: object) -> object:
+def split_list(value: object) -> object:
     """One value, or several in a text: "9600, 115200"."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else (value,)
 
 
-def no_boolean(value: object) -> object:
+def reject_boolean(value: object) -> object:
     """Python takes true for 1."""
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic reports ValueError only
     return value
 
 
-PixelsPerInch = Annotated[float, BeforeValidator(no_boolean), Field(ge=100, le=2000)]
-PollSeconds = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, le=5)]  # between two looks for a finger
+PixelsPerInch = Annotated[float, BeforeValidator(reject_boolean), Field(ge=100, le=2000)]
+PollSeconds = Annotated[float, BeforeValidator(reject_boolean), Field(gt=0, le=5)]  # between two looks for a finger
 
 
 Model = TypeVar("Model", bound=DriverOptions)

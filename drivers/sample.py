@@ -67,11 +67,11 @@ class Sample:
         """Shape and origin, never pixels."""
         height, width = self.image.shape
         return (
-            f"<Sample {self.modality} {self.position} {sized(width, height, self.pixels_per_inch)}, "
+            f"<Sample {self.modality} {self.position} {size_text(width, height, self.pixels_per_inch)}, "
             f"{self.depth_bits} bit, {self.device}>"
         )
 
 
-def sized(width: int, height: int, pixels_per_inch: float) -> str:
+def size_text(width: int, height: int, pixels_per_inch: float) -> str:
     """The size of an image in words, with the resolution where the sensor has one: a camera has none."""
     return f"{width}x{height}" + (f" at {pixels_per_inch:g} ppi" if pixels_per_inch else "")

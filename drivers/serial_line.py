@@ -15,19 +15,19 @@ from typing import Protocol
 
 import serial
 
-from drivers.errors import MENDS_FORBIDDEN, Cancelled, DeviceTaken, Forbidden, LinkLost
+from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, LinkLost, PermissionDenied
 
 CHUNK = 65_536  # bytes taken by one read at most
 # Why the first write waits in vain: after this long a kernel still tries to connect.
-UNCONNECTED = "no connection within 2 s; check host, port and cable"
-WRITE_LIMIT_S = 2.0  # a command has a few bytes: a port that takes none for so long is gone
+NOT_CONNECTED = "no connection within 2 s; check host, port and cable"
+WRITE_TIMEOUT_S = 2.0  # a command has a few bytes: a port that takes none for so long is gone
 
-_FORBIDDEN = f"no permission for the port; give it to this account: {MENDS_FORBIDDEN}"
+_FORBIDDEN = f"no permission for the port; give it to this account: {GRANT_ACCESS_COMMAND}"
 _LOST: dict[int, type[LinkLost]] = {
-    errno.EACCES: Forbidden,
-    errno.EPERM: Forbidden,
-    errno.EAGAIN: DeviceTaken,
-    errno.EBUSY: DeviceTaken,
+    errno.EACCES: PermissionDenied,
+    errno.EPERM: PermissionDenied,
+    errno.EAGAIN: DeviceBusy,
+    errno.EBUSY: DeviceBusy,
 }
 _ADVICE = {
     errno.EACCES: _FORBIDDEN,
@@ -46,7 +46,7 @@ class _Device(Protocol):
     def close(self) -> None: ...
 
 
-class StreamEnd:
+class StreamTransport:
     """A Transport over a non-blocking file descriptor."""
 
     def __init__(self, name: str, device: _Device, stuck: str = "takes no bytes") -> None:
@@ -75,10 +75,10 @@ class StreamEnd:
         return data
 
     def write(self, data: bytes) -> None:
-        """Send everything. LinkLost when the port takes nothing for WRITE_LIMIT_S."""
+        """Send everything. LinkLost when the port takes nothing for WRITE_TIMEOUT_S."""
         left = memoryview(data)
         while left:
-            if not self._wait(self._writing, WRITE_LIMIT_S):
+            if not self._wait(self._writing, WRITE_TIMEOUT_S):
                 raise LinkLost(f"{self._name}: {self._stuck}")
             try:
                 left = left[os.write(self._fd, left) :]
@@ -120,17 +120,20 @@ class StreamEnd:
         return bool(ready)
 
 
-def open_serial(path: str, baud: int) -> StreamEnd:
-    """Claim a tty: 8N1, no flow control, no modem lines needed. LinkLost (or DeviceTaken, Forbidden) says why not."""
+def open_serial(path: str, baud: int) -> StreamTransport:
+    """Claim a tty: 8N1, no flow control; modem lines are not needed.
+
+    LinkLost if that is not possible: DeviceBusy if another program holds it, PermissionDenied if this account may not.
+    """
     try:
         port = serial.Serial(path, baud, timeout=0, exclusive=True)
     except (OSError, termios.error, ValueError, OverflowError) as error:
         lost = _LOST.get(_number(error), LinkLost)
         raise lost(f"{path}: {_explain(error)}") from error
-    return StreamEnd(path, port)
+    return StreamTransport(path, port)
 
 
-def open_socket(address: str, port: int) -> StreamEnd:
+def open_socket(address: str, port: int) -> StreamTransport:
     """Begin to connect to an IP address; the first read or write waits for it. LinkLost: no address, or no route."""
     name = f"{address}:{port}"
     try:
@@ -146,7 +149,7 @@ def open_socket(address: str, port: int) -> StreamEnd:
     if status not in (0, errno.EINPROGRESS):
         connection.close()
         raise LinkLost(f"{name}: {os.strerror(status)}")
-    return StreamEnd(name, connection, UNCONNECTED)
+    return StreamTransport(name, connection, NOT_CONNECTED)
 
 
 def _explain(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from drivers.errors import Cancelled
-from drivers.serial_line import StreamEnd, open_serial, open_socket
+from drivers.serial_line import StreamTransport, open_serial, open_socket
 from drivers.usb.url import USB_PARSERS, AnyUsbUrl
 
 MAX_BAUD = 4_000_000  # the highest rate that Linux has a name for
@@ -44,7 +44,7 @@ class Transport(Protocol):
         """Give the port back. Never raises; may be called twice."""
 
 
-_: type[Transport] = StreamEnd
+_: type[Transport] = StreamTransport
 
 
 @dataclass(frozen=True, slots=True)

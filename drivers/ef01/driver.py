@@ -23,7 +23,7 @@ from drivers.ef01.tables import (
     BAUD_UNIT,
     DEFAULT_BAUD,
     GET_IMAGE,
-    MODEL_OF_BYTES,
+    MODEL_BY_IMAGE_BYTES,
     PACKET_SIZE_PARAMETER,
     PACKET_SIZES,
     READ_SYS_PARA,
@@ -88,7 +88,7 @@ class Ef01:
         with self._attachment.attempt(), self._closed_on_failure():
             link, parameters = self._set_up(*self._find(self._rates_to_try()))
             baud = self._url.baud if isinstance(self._url, SerialUrl) else parameters.baud
-            image_bytes = self._image.image_bytes if self._image else max(MODEL_OF_BYTES)
+            image_bytes = self._image.image_bytes if self._image else max(MODEL_BY_IMAGE_BYTES)
             link.expect_images(image_bytes, parameters.packet_size, baud)
             self._link = link
             return self._info()
@@ -271,7 +271,7 @@ class Ef01:
 
         Half an image of one model may be a whole one of another, so another size than before must come twice.
         """
-        known = MODEL_OF_BYTES.get(image_bytes)
+        known = MODEL_BY_IMAGE_BYTES.get(image_bytes)
         expected = self._image or (known and self._options.scaled(known))
         if expected and image_bytes == expected.image_bytes:
             self._image, self._odd_bytes = expected, 0

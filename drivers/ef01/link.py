@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from drivers.ef01.framing import OVERHEAD, Damaged, Foreign, Frame, Packet, PacketKind, Unframer
-from drivers.ef01.tables import MODEL_OF_BYTES, PACKET_SIZES, VFY_PWD, Command, Confirmation, Next, confirmation
+from drivers.ef01.tables import MODEL_BY_IMAGE_BYTES, PACKET_SIZES, VFY_PWD, Command, Confirmation, Next, confirmation
 from drivers.errors import ProtocolError
 from drivers.transport import Transport
 
@@ -68,7 +68,7 @@ class Ef01Link:
         self._debt = _Debt.NOTHING
         self._image_s = 0.0
         self.oddity = ""  # what was heard in place of an answer, for messages
-        self.expect_images(max(MODEL_OF_BYTES), min(PACKET_SIZES), baud)
+        self.expect_images(max(MODEL_BY_IMAGE_BYTES), min(PACKET_SIZES), baud)
 
     def expect_images(self, image_bytes: int, packet_size: int, baud: int) -> None:
         """Set the deadline of an image from its size, that of a data packet, and the rate of the line."""

@@ -6,16 +6,16 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from drivers.ef01.framing import DEFAULT_ADDRESS
-from drivers.ef01.tables import BAUD_UNIT, MODEL_NAMED, MODEL_OF_BYTES, Model
-from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, no_boolean, number, several
+from drivers.ef01.tables import BAUD_UNIT, MODEL_BY_IMAGE_BYTES, MODEL_BY_NAME, Model
+from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, parse_number, reject_boolean, split_list
 
 DEFAULT_PPI = 500.0
 
 
-U32 = Annotated[int, BeforeValidator(number), Field(ge=0, le=0xFFFFFFFF)]
+U32 = Annotated[int, BeforeValidator(parse_number), Field(ge=0, le=0xFFFFFFFF)]
 # Documented: 1 to 12 times 9600. Up to 100 times (960000) is reported to work on some.
-Rate = Annotated[int, BeforeValidator(no_boolean), Field(ge=BAUD_UNIT, le=100 * BAUD_UNIT, multiple_of=BAUD_UNIT)]
-Side = Annotated[int, BeforeValidator(no_boolean), Field(ge=16, le=1024, multiple_of=2)]
+Rate = Annotated[int, BeforeValidator(reject_boolean), Field(ge=BAUD_UNIT, le=100 * BAUD_UNIT, multiple_of=BAUD_UNIT)]
+Side = Annotated[int, BeforeValidator(reject_boolean), Field(ge=16, le=1024, multiple_of=2)]
 
 
 class Ef01Options(DriverOptions):
@@ -27,9 +27,9 @@ class Ef01Options(DriverOptions):
     ppi: PixelsPerInch | None = None
     address: U32 = DEFAULT_ADDRESS
     password: U32 = Field(default=0, repr=False)
-    packet_size: Annotated[Literal[32, 64, 128, 256], BeforeValidator(number)] | None = None
+    packet_size: Annotated[Literal[32, 64, 128, 256], BeforeValidator(parse_number)] | None = None
     baud: Rate | None = None
-    probe_bauds: Annotated[tuple[Rate, ...], BeforeValidator(several)] = ()
+    probe_bauds: Annotated[tuple[Rate, ...], BeforeValidator(split_list)] = ()
     poll_s: PollSeconds = 0.1
 
     @model_validator(mode="after")
@@ -38,17 +38,17 @@ class Ef01Options(DriverOptions):
             raise ValueError("width and height go together")
         if self.model is not None and self.width is not None:
             raise ValueError("give model, or width and height, not both")
-        if self.model is not None and self.model.upper() not in MODEL_NAMED:
-            raise ValueError(f"unknown model {self.model!r}; there are: {', '.join(MODEL_NAMED)}")
+        if self.model is not None and self.model.upper() not in MODEL_BY_NAME:
+            raise ValueError(f"unknown model {self.model!r}; there are: {', '.join(MODEL_BY_NAME)}")
         return self
 
     def image(self) -> Model | None:
         """The size that is configured, if any."""
         if self.width is not None and self.height is not None:
-            known = MODEL_OF_BYTES.get(self.width * self.height // 2)
+            known = MODEL_BY_IMAGE_BYTES.get(self.width * self.height // 2)
             ppi = known.pixels_per_inch if known and known.width == self.width else DEFAULT_PPI
             return Model((), self.width, self.height, self.ppi or ppi)
-        return self.scaled(MODEL_NAMED[self.model.upper()]) if self.model else None
+        return self.scaled(MODEL_BY_NAME[self.model.upper()]) if self.model else None
 
     def scaled(self, model: Model) -> Model:
         """`model` with the resolution that is configured, if any."""

@@ -99,8 +99,8 @@ MODELS = (
     Model(("ZFM-20", "R301T", "R307"), 256, 288, 500.0),
     Model(("R503", "R551"), 192, 192, 508.0),
 )
-MODEL_NAMED = {name.upper(): model for model in MODELS for name in model.names}
-MODEL_OF_BYTES = {model.image_bytes: model for model in MODELS}
+MODEL_BY_NAME = {name.upper(): model for model in MODELS for name in model.names}
+MODEL_BY_IMAGE_BYTES = {model.image_bytes: model for model in MODELS}
 
 
 class SystemParameters(NamedTuple):

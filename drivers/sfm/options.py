@@ -4,15 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, no_boolean, number, several
+from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, parse_number, reject_boolean, split_list
 from drivers.sfm.image import LEAST_SIDE, MOST_SIDE, Format
 
 Rate = Annotated[
     Literal[9600, 19200, 38400, 57600, 115_200, 230_400, 460_800, 921_600],
-    BeforeValidator(number),
+    BeforeValidator(parse_number),
 ]
-Side = Annotated[int, BeforeValidator(no_boolean), Field(ge=LEAST_SIDE, le=MOST_SIDE)]
-Terminal = Annotated[int, BeforeValidator(number), Field(ge=1, le=0xFFFF)]  # 0 is every terminal, and never answered
+Side = Annotated[int, BeforeValidator(reject_boolean), Field(ge=LEAST_SIDE, le=MOST_SIDE)]
+Terminal = Annotated[
+    int, BeforeValidator(parse_number), Field(ge=1, le=0xFFFF)
+]  # 0 is every terminal; none answers
 
 
 class SfmOptions(DriverOptions):
@@ -25,7 +27,7 @@ class SfmOptions(DriverOptions):
     transfer: Literal["auto", "extended", "plain"] = "auto"
     terminal: Terminal | None = None
     baud: Rate | None = None
-    probe_bauds: Annotated[tuple[Rate, ...], BeforeValidator(several)] = ()
+    probe_bauds: Annotated[tuple[Rate, ...], BeforeValidator(split_list)] = ()
     look_s: PollSeconds = 0.5
     poll_s: PollSeconds = 0.1
 

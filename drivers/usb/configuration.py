@@ -32,7 +32,7 @@ def interfaces(configuration: bytes) -> Iterator[Interface]:
             yield Interface(descriptor[2], (descriptor[5], descriptor[6], descriptor[7]))
 
 
-def number_of(configuration: bytes, wanted: WantedInterface) -> int | None:
+def interface_number(configuration: bytes, wanted: WantedInterface) -> int | None:
     """The number of the first interface that is `wanted`; None: there is none. What tells nothing has number 0."""
     if isinstance(wanted, int):
         return wanted

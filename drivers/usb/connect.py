@@ -14,8 +14,8 @@ OpenLink = Callable[[AnyUsbUrl, WantedInterface], UsbLink]
 def open_link(url: AnyUsbUrl, interface: WantedInterface = 0) -> UsbLink:
     """Open the device and claim one of its interfaces.
 
-    LinkLost if that is not possible: its subclass DeviceTaken if another program holds the device, Forbidden if this
-    account may not open it. ProtocolError if the device has no such interface.
+    LinkLost if that is not possible: DeviceBusy if another program holds the device, PermissionDenied if this account
+    may not open it. ProtocolError if the device has no such interface.
     """
     if isinstance(url, UsbIpUrl):
         return open_usbip(url, interface)

@@ -13,7 +13,7 @@ from drivers.usb.transfers import Outcome, Transfer
 NO_DEVICE = -4  # a code of libusb
 CONTROL, BULK = 0, 2  # types of transfers
 SETUP_BYTES = 8
-OUTCOMES = {0: Outcome.DONE, 3: Outcome.TAKEN_BACK, 4: Outcome.STALLED, 5: Outcome.GONE}  # others: a fault of the bus
+OUTCOMES = {0: Outcome.DONE, 3: Outcome.CANCELLED, 4: Outcome.STALLED, 5: Outcome.GONE}  # others: a fault of the bus
 TICK_S = 60  # an event thread with nothing to do wakes so often
 
 Pointer = ctypes.c_void_p
@@ -136,7 +136,7 @@ class Flight:
         count = self._fields.actual_length
         data = self._buffer.raw[self._head : self._head + count] if self.transfer.inward else b""
         outcome = OUTCOMES.get(self._fields.status, Outcome.FAILED)
-        return (Outcome.DONE if data and outcome is Outcome.TAKEN_BACK else outcome), data
+        return (Outcome.DONE if data and outcome is Outcome.CANCELLED else outcome), data
 
 
 def _landed(at: int) -> None:

@@ -86,7 +86,7 @@ class UsbLink(Protocol):
         """Keep a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
 
     def claim(self, interface: int) -> None:
-        """One interface more, until close(). LinkLost (DeviceTaken and Forbidden are)."""
+        """One interface more, until close(). LinkLost (DeviceBusy and PermissionDenied are)."""
 
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on."""

@@ -10,21 +10,21 @@ import usb.backend.libusb1
 from usb.core import USBError
 
 from drivers.errors import (
-    MENDS_FORBIDDEN,
-    DeviceTaken,
-    Forbidden,
+    GRANT_ACCESS_COMMAND,
+    DeviceBusy,
     LinkLost,
+    PermissionDenied,
     ProtocolError,
 )
-from drivers.usb.configuration import WantedInterface, endpoint_types, number_of
+from drivers.usb.configuration import WantedInterface, endpoint_types, interface_number
 from drivers.usb.libusb import BULK, CONTROL, NO_DEVICE, Events, Flight, Functions
 from drivers.usb.link import UsbIdentity, UsbLink
-from drivers.usb.sysfs import PluggedIn, plugged_in, raw_configuration
-from drivers.usb.transfers import TAKE_BACK_S, Link, Outcome, Signals, Transfer
+from drivers.usb.sysfs import PluggedInDevice, plugged_in, raw_configuration
+from drivers.usb.transfers import CANCEL_TIMEOUT_S, Link, Outcome, Signals, Transfer
 from drivers.usb.url import UsbUrl
 
 ACCESS, BUSY = -3, -6  # codes of libusb
-FORBIDDEN = f"no permission; give it to this account: {MENDS_FORBIDDEN}"
+FORBIDDEN = f"no permission; give it to this account: {GRANT_ACCESS_COMMAND}"
 TAKEN = "another program holds the device"
 
 Backend = Any  # pyusb has no types
@@ -37,7 +37,7 @@ def find_usb() -> list[UsbIdentity]:
 
 
 def open_usb(url: UsbUrl, interface: WantedInterface = 0) -> UsbLink:
-    """Find the device and claim one of its interfaces. LinkLost (DeviceTaken and Forbidden are) says why not.
+    """Find the device and claim one of its interfaces. LinkLost (DeviceBusy and PermissionDenied are) says why not.
 
     ProtocolError: it has no such interface.
     """
@@ -49,11 +49,11 @@ def open_usb(url: UsbUrl, interface: WantedInterface = 0) -> UsbLink:
         raise _lost(device, error) from error
 
 
-def _is_kind(device: PluggedIn, url: UsbUrl) -> bool:
+def _is_kind(device: PluggedInDevice, url: UsbUrl) -> bool:
     return (device.identity.vendor, device.identity.product) == (url.vendor, url.product)
 
 
-def _choose(url: UsbUrl, found: list[PluggedIn]) -> PluggedIn:
+def _choose(url: UsbUrl, found: list[PluggedInDevice]) -> PluggedInDevice:
     """The one device that the URL names: never another of its kind."""
     named = [d for d in found if url.port in ("", d.identity.port) and url.serial in ("", d.identity.serial)]
     if not named:
@@ -86,7 +86,7 @@ def _events() -> Events:
     return Events(_functions(), _backend().ctx)
 
 
-def _handle(backend: Backend, device: PluggedIn) -> Handle:
+def _handle(backend: Backend, device: PluggedInDevice) -> Handle:
     for candidate in backend.enumerate_devices():
         about = backend.get_device_descriptor(candidate)
         if (about.bus, about.address) == (device.bus, device.address):
@@ -94,18 +94,18 @@ def _handle(backend: Backend, device: PluggedIn) -> Handle:
     raise LinkLost(f"{device.identity}: just unplugged")
 
 
-def _lost(device: PluggedIn, error: USBError) -> LinkLost:
+def _lost(device: PluggedInDevice, error: USBError) -> LinkLost:
     if error.backend_error_code == BUSY:
-        return DeviceTaken(f"{device.identity}: {TAKEN}")
+        return DeviceBusy(f"{device.identity}: {TAKEN}")
     if error.backend_error_code == ACCESS:
-        return Forbidden(f"{device.identity}: {FORBIDDEN}")
+        return PermissionDenied(f"{device.identity}: {FORBIDDEN}")
     return LinkLost(f"{device.identity}: {error.strerror}")
 
 
 class _LibusbWire(Signals):
     """The transfers of the claimed interfaces."""
 
-    def __init__(self, backend: Backend, handle: Handle, device: PluggedIn, interface: WantedInterface) -> None:
+    def __init__(self, backend: Backend, handle: Handle, device: PluggedInDevice, interface: WantedInterface) -> None:
         super().__init__()
         self._backend = backend
         self._handle = handle
@@ -136,7 +136,7 @@ class _LibusbWire(Signals):
         return 1
 
     def _numbered(self, wanted: WantedInterface) -> int:
-        number = number_of(self.configuration, wanted)
+        number = interface_number(self.configuration, wanted)
         if number is None:
             raise ProtocolError(f"{self.identity}: has no interface of class {wanted}; is it what its id says?")
         return number
@@ -181,7 +181,7 @@ class _LibusbWire(Signals):
         if code:
             raise ProtocolError(f"{self.identity}: the system refuses a transfer (libusb {code}); check cable and hub")
 
-    def take_back(self, transfer: Transfer) -> None:
+    def cancel_transfer(self, transfer: Transfer) -> None:
         """Ask for the end of a transfer."""
         self._cancel(lambda flight: flight.transfer is transfer)
 
@@ -212,7 +212,7 @@ class _LibusbWire(Signals):
     def close(self) -> None:
         """Take back what is in flight and release the interfaces."""
         self._cancel(lambda _: True)
-        self.wait(lambda: not self._flying, TAKE_BACK_S)
+        self.wait(lambda: not self._flying, CANCEL_TIMEOUT_S)
         self._give_back()
         self._backend.close_device(self._handle)
         _events().release()

@@ -15,7 +15,7 @@ SPEEDS = {"1.5": "low", "12": "full", "480": "high"}  # what sysfs says, in Mbit
 
 
 @dataclass(frozen=True, slots=True)
-class PluggedIn:
+class PluggedInDevice:
     """One device: who it is and where the kernel has put it this time."""
 
     identity: UsbIdentity
@@ -28,7 +28,7 @@ class PluggedIn:
         return NODES / f"{self.bus:03d}" / f"{self.address:03d}"
 
 
-def plugged_in(devices: Path = DEVICES) -> Iterator[PluggedIn]:
+def plugged_in(devices: Path = DEVICES) -> Iterator[PluggedInDevice]:
     """Every device but the root hubs, in the order of their ports."""
     for folder in sorted(devices.glob("*-*")) if devices.is_dir() else []:
         if ":" not in folder.name:  # 1-4.2:1.0 is an interface
@@ -36,7 +36,7 @@ def plugged_in(devices: Path = DEVICES) -> Iterator[PluggedIn]:
                 yield _read(folder)
 
 
-def _read(folder: Path) -> PluggedIn:
+def _read(folder: Path) -> PluggedInDevice:
     identity = UsbIdentity(
         int(_text(folder, "idVendor"), 16),
         int(_text(folder, "idProduct"), 16),
@@ -45,7 +45,7 @@ def _read(folder: Path) -> PluggedIn:
         int(_text(folder, "bcdDevice") or "0", 16),
         _speed(_text(folder, "speed")),
     )
-    return PluggedIn(identity, int(_text(folder, "busnum")), int(_text(folder, "devnum")))
+    return PluggedInDevice(identity, int(_text(folder, "busnum")), int(_text(folder, "devnum")))
 
 
 def _speed(text: str) -> str:

@@ -16,7 +16,7 @@ from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stal
 from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity, UsbLink
 
 IN = 0x80  # the bit of an endpoint or request type that says: towards us
-TAKE_BACK_S = 0.1  # a transfer that is taken back ends within a frame or two; a dead one is not waited for longer
+CANCEL_TIMEOUT_S = 0.1  # a transfer that is taken back ends within a frame or two; a dead one is not waited for longer
 INBOX_LIMIT = 256  # messages kept for a driver that does not fetch them; the oldest go first
 
 
@@ -26,7 +26,7 @@ class Outcome(Enum):
     DONE = "done"
     STALLED = "stalled"
     GONE = "gone"  # the device was unplugged
-    TAKEN_BACK = "taken back"
+    CANCELLED = "taken back"
     FAILED = "failed"  # a fault of the bus: babble, no response
 
 
@@ -71,11 +71,11 @@ class Wire(Protocol):
     def submit(self, transfer: Transfer) -> None:
         """Put a transfer in flight; when this returns the host asks the device. LinkLost: the device is gone."""
 
-    def take_back(self, transfer: Transfer) -> None:
-        """Ask for the end of a transfer; it ends as TAKEN_BACK, or as it would have if it was faster."""
+    def cancel_transfer(self, transfer: Transfer) -> None:
+        """Ask for the end of a transfer; it ends as CANCELLED, or as it would have if it was faster."""
 
     def claim(self, interface: int) -> None:
-        """One interface more, until close(). LinkLost (DeviceTaken and Forbidden are)."""
+        """One interface more, until close(). LinkLost (DeviceBusy and PermissionDenied are)."""
 
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on. LinkLost."""
@@ -149,16 +149,16 @@ class Engine:
             self.wait(lambda: transfer.ended, timeout)
             self._frozen = self._frozen and not transfer.ended
         finally:
-            self.take_back(transfer)
+            self.cancel_transfer(transfer)
         if transfer.outcome is Outcome.DONE:
             return transfer.data
         raise self.error(transfer, timeout)
 
-    def take_back(self, transfer: Transfer) -> None:
+    def cancel_transfer(self, transfer: Transfer) -> None:
         """End a transfer that is still in flight. A dead device is waited for once: a cancel must be over in 0.3 s."""
         if not transfer.ended:
-            self.wire.take_back(transfer)
-            self.wire.wait(lambda: transfer.ended, 0.0 if self._frozen else TAKE_BACK_S)
+            self.wire.cancel_transfer(transfer)
+            self.wire.wait(lambda: transfer.ended, 0.0 if self._frozen else CANCEL_TIMEOUT_S)
             self._frozen = not transfer.ended
 
     def error(self, transfer: Transfer, timeout: float) -> Exception:
@@ -206,7 +206,7 @@ class _PendingRead:
 
     def abandon(self) -> None:
         """Take the transfer back."""
-        self._engine.take_back(self._transfer)
+        self._engine.cancel_transfer(self._transfer)
 
 
 class _Inbox:
@@ -237,7 +237,7 @@ class _Inbox:
     def close(self) -> None:
         """Take the pending read back."""
         self._open = False
-        self._engine.take_back(self._transfer)
+        self._engine.cancel_transfer(self._transfer)
 
     def _broken(self) -> bool:
         return self._transfer.outcome not in (None, Outcome.DONE)

@@ -16,7 +16,14 @@ from drivers.usb.configuration import WantedInterface
 from drivers.usb.link import UsbIdentity, UsbLink
 from drivers.usb.transfers import IN, Link, Outcome, Signals, Transfer
 from drivers.usb.url import UsbIpUrl
-from drivers.usb.usbip_import import HANDSHAKE_S, Exported, await_connection, begin_to_connect, exactly, import_device
+from drivers.usb.usbip_import import (
+    HANDSHAKE_S,
+    ExportedDevice,
+    await_connection,
+    exactly,
+    import_device,
+    start_connecting,
+)
 
 CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
 HEADER = struct.Struct(">5I5i8s")  # command, sequence, device, direction, endpoint; five words by command; set-up
@@ -31,8 +38,8 @@ OUTCOMES = {
     EPIPE: Outcome.STALLED,
     ENODEV: Outcome.GONE,
     ESHUTDOWN: Outcome.GONE,
-    ENOENT: Outcome.TAKEN_BACK,
-    ECONNRESET: Outcome.TAKEN_BACK,
+    ENOENT: Outcome.CANCELLED,
+    ECONNRESET: Outcome.CANCELLED,
 }
 
 GET_DESCRIPTOR = 6
@@ -43,7 +50,7 @@ LONGEST_STRING = 255
 
 
 def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
-    """Import the device; every interface of it is then ours. LinkLost (DeviceTaken is one) says why not."""
+    """Import the device; every interface of it is then ours. LinkLost (DeviceBusy is one) says why not."""
     link = begin_usbip(url, interface)
     try:
         link.ready()
@@ -137,7 +144,7 @@ class UsbIpWire(Signals):
         self._flying: dict[int, Transfer] = {}
         self._unlinking: dict[int, int] = {}  # sequence of the order -> that of the transfer
         self._alive = False
-        self._connection = begin_to_connect(url)
+        self._connection = start_connecting(url)
         self._thread = threading.Thread(target=self._run, name=f"usbip {url.busid}", daemon=True)
         self._thread.start()
 
@@ -171,7 +178,7 @@ class UsbIpWire(Signals):
         with suppress(OSError):
             self._connection.sendall(data)
 
-    def take_back(self, transfer: Transfer) -> None:
+    def cancel_transfer(self, transfer: Transfer) -> None:
         """Ask for the end of a transfer."""
         with self._lock:
             numbers = [number for number, flying in self._flying.items() if flying is transfer]
@@ -220,7 +227,7 @@ class UsbIpWire(Signals):
             self._receive()
         self.nudge()
 
-    def _take_over(self, device: Exported) -> None:
+    def _take_over(self, device: ExportedDevice) -> None:
         self._connection.settimeout(None)
         self._device_id = device.device_id
         self.identity = UsbIdentity(device.vendor, device.product, "", self.url.busid, device.bcd_device, device.speed)
@@ -260,4 +267,4 @@ class UsbIpWire(Signals):
         with self._lock:
             transfer = self._flying.pop(self._unlinking.pop(sequence, 0), None)
         if transfer is not None:
-            self.finish(transfer, Outcome.TAKEN_BACK)
+            self.finish(transfer, Outcome.CANCELLED)

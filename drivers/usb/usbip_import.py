@@ -7,7 +7,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 
-from drivers.errors import DeviceTaken, LinkLost
+from drivers.errors import DeviceBusy, LinkLost
 from drivers.usb.url import UsbIpUrl
 
 VERSION = 0x0111
@@ -19,7 +19,7 @@ HANDSHAKE_S = 2.0  # connecting and importing; descriptors come after it with as
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedDevice:
     """What the server says of the device that was imported."""
 
     device_id: int
@@ -29,13 +29,13 @@ class Exported:
     bcd_device: int
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Exported":
+    def from_bytes(cls, data: bytes) -> "ExportedDevice":
         """Read the record of the wire."""
         _, _, bus, number, speed, vendor, product, bcd, *_ = DEVICE.unpack(data)
         return cls(bus << 16 | number, SPEEDS.get(speed, ""), vendor, product, bcd)
 
 
-def begin_to_connect(url: UsbIpUrl) -> socket.socket:
+def start_connecting(url: UsbIpUrl) -> socket.socket:
     """A socket that is calling the server."""
     connection = socket.socket(socket.AF_INET6 if ":" in url.host else socket.AF_INET)
     connection.setblocking(False)
@@ -58,17 +58,17 @@ def await_connection(connection: socket.socket, url: UsbIpUrl) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def import_device(connection: socket.socket, url: UsbIpUrl) -> Exported:
-    """Ask for the device. LinkLost (DeviceTaken is one), OSError: it is not ours."""
+def import_device(connection: socket.socket, url: UsbIpUrl) -> ExportedDevice:
+    """Ask for the device. LinkLost (DeviceBusy is one), OSError: it is not ours."""
     connection.sendall(struct.pack(">HHI32s", VERSION, REQ_IMPORT, 0, url.busid.encode()))
     _, code, status = struct.unpack(">HHI", exactly(connection, 8))
     if code != REP_IMPORT:
         raise LinkLost(f"{url}: no USB/IP server answers there")
     if status == BUSY:
-        raise DeviceTaken(f"{url}: another program has imported the device")
+        raise DeviceBusy(f"{url}: another program has imported the device")
     if status:
         raise LinkLost(f"{url}: not plugged in there (status {status})")
-    return Exported.from_bytes(exactly(connection, DEVICE.size))
+    return ExportedDevice.from_bytes(exactly(connection, DEVICE.size))
 
 
 def exactly(connection: socket.socket, count: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from drivers.usb.sysfs import PluggedIn, plugged_in
+from drivers.usb.sysfs import PluggedInDevice, plugged_in
 
 UDEV_RUNS = Path("/run/udev/control")
 POLL_S = 1.0
@@ -26,7 +26,7 @@ class Watch:
         changed: Callable[[], None],
         *,
         poll_s: float = POLL_S,
-        look: Callable[[], list[PluggedIn]] = lambda: list(plugged_in()),
+        look: Callable[[], list[PluggedInDevice]] = lambda: list(plugged_in()),
         monitor: Any = None,  # noqa: ANN401 - pyudev has no types
     ) -> None:
         self._changed = changed

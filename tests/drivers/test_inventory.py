@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden, ProtocolError
-from drivers.inventory import Attached, Machine, Standing, attached
+from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied, ProtocolError
+from drivers.inventory import AttachedDevice, Availability, HostSystem, attached
 from drivers.sensor import DeviceInfo
 from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 
@@ -23,7 +23,7 @@ class Sysfs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.asked: list[tuple[str, str]] = []
-        self.machine = Machine(folder / "sys", folder / "dev", self._identify, lambda _: None)
+        self.machine = HostSystem(folder / "sys", folder / "dev", self._identify, lambda _: None)
         self.error: Exception | None = None
 
     def _identify(self, driver: str, url: str) -> DeviceInfo:
@@ -61,7 +61,7 @@ class Sysfs:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="ascii")
 
-    def look(self, claim: Callable[[Path], None] | None = None) -> list[Attached]:
+    def look(self, claim: Callable[[Path], None] | None = None) -> list[AttachedDevice]:
         return attached(self.machine if claim is None else replace(self.machine, claim=claim))
 
 
@@ -77,7 +77,7 @@ def test_nothing_plugged_in_is_nothing(sysfs: Sysfs) -> None:
 def test_a_free_reader_says_who_it_is(sysfs: Sysfs) -> None:
     sysfs.plug("1-4.2", "05ba:000a", serial="K1")
     (found,) = sysfs.look()
-    assert (found.drivers, found.standing, found.mend) == (("uru4000",), Standing.FREE, "")
+    assert (found.drivers, found.availability, found.remedy) == (("uru4000",), Availability.FREE, "")
     assert found.url == "usb:05ba:000a?port=1-4.2"
     assert found.detail == "U.are.U 4500, firmware 0a1a.2110, serial K1"
     assert sysfs.asked == [("uru4000", found.url)]
@@ -96,20 +96,20 @@ def test_two_of_a_kind_are_told_apart_by_their_ports(sysfs: Sysfs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "standing", "mend"),
+    ("error", "availability", "remedy"),
     [
-        (DeviceTaken("another program holds it"), Standing.TAKEN, "stop the daemon first"),
-        (ProtocolError("no answer"), Standing.UNWELL, "plug it in again"),
+        (DeviceBusy("another program holds it"), Availability.IN_USE, "stop the daemon first"),
+        (ProtocolError("no answer"), Availability.FAULTY, "plug it in again"),
     ],
 )
 def test_a_reader_that_cannot_be_asked_says_why_and_what_to_do(
-    sysfs: Sysfs, error: Exception, standing: Standing, mend: str
+    sysfs: Sysfs, error: Exception, availability: Availability, remedy: str
 ) -> None:
     sysfs.plug("1-1", "05ba:000a")
     sysfs.error = error
     (found,) = sysfs.look()
-    assert (found.standing, found.detail) == (standing, str(error))
-    assert mend in found.mend
+    assert (found.availability, found.detail) == (availability, str(error))
+    assert remedy in found.remedy
 
 
 def test_a_reader_that_this_account_may_not_open_names_the_commands_that_mend_it(
@@ -118,8 +118,8 @@ def test_a_reader_that_this_account_may_not_open_names_the_commands_that_mend_it
     sysfs.plug("1-1", "05ba:000a")
     monkeypatch.setattr("drivers.inventory.os.access", lambda *_: False)
     (found,) = sysfs.look()
-    assert (found.standing, found.mend) == (Standing.FORBIDDEN, MENDS_FORBIDDEN)
-    assert "udevadm trigger" in found.mend
+    assert (found.availability, found.remedy) == (Availability.NO_PERMISSION, GRANT_ACCESS_COMMAND)
+    assert "udevadm trigger" in found.remedy
     assert sysfs.asked == []
 
 
@@ -131,7 +131,7 @@ def test_a_serial_adapter_is_claimed_but_nothing_behind_it_is_asked(sysfs: Sysfs
     (found,) = sysfs.look(claimed.append)
     node = tmp_path / "dev" / "ttyUSB0"
     assert claimed == [node]
-    assert (found.url, found.standing) == (f"serial:{node}", Standing.FREE)
+    assert (found.url, found.availability) == (f"serial:{node}", Availability.FREE)
     assert {"ef01", "sfm"} <= set(found.drivers)
     assert sysfs.asked == []
 
@@ -142,21 +142,21 @@ def test_a_serial_adapter_that_is_in_use_is_taken(sysfs: Sysfs) -> None:
     sysfs.node("ttyUSB0")
 
     def refuse(_: Path) -> None:
-        raise DeviceTaken("busy")
+        raise DeviceBusy("busy")
 
     (found,) = sysfs.look(refuse)
-    assert found.standing is Standing.TAKEN
+    assert found.availability is Availability.IN_USE
 
 
 def test_the_permission_may_be_refused_although_the_file_looks_open(sysfs: Sysfs) -> None:
     sysfs.plug("1-1", "05ba:000a")
-    sysfs.error = Forbidden("no permission")
+    sysfs.error = PermissionDenied("no permission")
     (found,) = sysfs.look()
-    assert (found.standing, found.mend) == (Standing.FORBIDDEN, MENDS_FORBIDDEN)
+    assert (found.availability, found.remedy) == (Availability.NO_PERMISSION, GRANT_ACCESS_COMMAND)
 
 
 def test_the_command_that_gives_permission_prints_the_rules_wherever_it_is_typed(tmp_path: Path) -> None:
-    printing = MENDS_FORBIDDEN.partition("&& ")[2].partition(" | ")[0]
+    printing = GRANT_ACCESS_COMMAND.partition("&& ")[2].partition(" | ")[0]
     done = subprocess.run(shlex.split(printing), cwd=tmp_path, check=True, capture_output=True, text=True)
     assert done.stdout == RULES.read_text(encoding="utf-8")
 
@@ -174,7 +174,7 @@ def test_a_serial_adapter_is_called_by_a_name_that_stays(sysfs: Sysfs, tmp_path:
         link.with_name("another").symlink_to(tmp_path / "dev" / "ttyUSB1")
     (found,) = sysfs.look()
     assert found.url == f"serial:{tmp_path / 'dev' / folder / 'pci-0000:00-usb-0:3:1.0'}"
-    assert found.url in found.mend
+    assert found.url in found.remedy
 
 
 def test_a_reader_that_the_kernel_serves_is_not_asked(sysfs: Sysfs) -> None:
@@ -182,7 +182,7 @@ def test_a_reader_that_the_kernel_serves_is_not_asked(sysfs: Sysfs) -> None:
     sysfs.interface("1-1", ("ff", "ff"))
     sysfs.bind("1-1", "hid-generic")
     (found,) = sysfs.look()
-    assert (found.standing, found.detail) == (Standing.TAKEN, "served by the kernel (hid-generic)")
+    assert (found.availability, found.detail) == (Availability.IN_USE, "served by the kernel (hid-generic)")
     assert sysfs.asked == []
 
 
@@ -192,15 +192,15 @@ def test_a_reader_in_a_keyboard_is_asked_although_the_kernel_serves_its_keys(sys
     sysfs.bind("1-1", "usbhid")
     sysfs.interface("1-1", ("ff", "ff"), number=1)
     (found,) = sysfs.look()
-    assert found.standing is Standing.FREE
+    assert found.availability is Availability.FREE
 
 
 def test_a_camera_is_found_by_its_class_and_not_opened(sysfs: Sysfs) -> None:
     sysfs.plug("1-5", "349c:3307")
     sysfs.interface("1-5", ("0e", "02"))
     (found,) = sysfs.look()
-    assert (found.drivers, found.standing) == (("uvc",), Standing.FREE)
-    assert "kiosk-agent capture uvc usb:349c:3307?port=1-5" in found.mend
+    assert (found.drivers, found.availability) == (("uvc",), Availability.FREE)
+    assert "kiosk-agent capture uvc usb:349c:3307?port=1-5" in found.remedy
     assert sysfs.asked == []
 
 
@@ -208,7 +208,7 @@ def test_a_camera_without_interfaces_of_the_kernel_is_found_by_its_descriptors(s
     sysfs.plug("1-5", "349c:3307")
     sysfs.describe("1-5", configuration(UvcSettings()))
     (found,) = sysfs.look()
-    assert (found.drivers, found.standing) == (("uvc",), Standing.FREE)
+    assert (found.drivers, found.availability) == (("uvc",), Availability.FREE)
 
 
 def test_what_the_kernel_shows_of_interfaces_goes_before_what_the_device_describes(sysfs: Sysfs) -> None:
@@ -233,7 +233,7 @@ def test_a_camera_that_the_kernel_serves_is_a_video_node_and_left_alone(sysfs: S
     direct, served = sysfs.look()
     assert served.url == f"v4l2:{node}"
     assert direct.detail == f"served by the kernel (uvcvideo): use driver v4l2 at {node}"
-    assert direct.standing is Standing.TAKEN
+    assert direct.availability is Availability.IN_USE
     assert sysfs.asked == []
 
 
@@ -242,5 +242,5 @@ def test_a_camera_that_a_program_holds_is_taken(sysfs: Sysfs) -> None:
     sysfs.interface("1-5", ("0e", "02"))
     sysfs.bind("1-5", "usbfs")
     (found,) = sysfs.look()
-    assert found.standing is Standing.TAKEN
-    assert "stop the daemon first" in found.mend
+    assert found.availability is Availability.IN_USE
+    assert "stop the daemon first" in found.remedy

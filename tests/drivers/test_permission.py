@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from usb.core import USBError
 
-from drivers.errors import MENDS_FORBIDDEN, DeviceTaken, Forbidden
+from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied
 from drivers.serial_line import open_serial
 from drivers.usb import local as transport_usb
 from drivers.usb.link import UsbIdentity
-from drivers.usb.sysfs import PluggedIn
+from drivers.usb.sysfs import PluggedInDevice
 from drivers.usb.url import UsbUrl
 from drivers.v4l2.driver import V4l2
 
-READER = PluggedIn(UsbIdentity(0x05BA, 0x000A, "", "1-1", 0x0100, "full"), 1, 5)
+READER = PluggedInDevice(UsbIdentity(0x05BA, 0x000A, "", "1-1", 0x0100, "full"), 1, 5)
 
 
 class Refusing:
@@ -66,11 +66,11 @@ def open_camera(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_that_may_not_be_opened_is_forbidden_and_not_taken(
     attempt: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(Forbidden, match="no permission") as caught:
+    with pytest.raises(PermissionDenied, match="no permission") as caught:
         attempt(monkeypatch)
-    assert MENDS_FORBIDDEN in str(caught.value)
+    assert GRANT_ACCESS_COMMAND in str(caught.value)
 
 
 def test_a_device_that_another_program_holds_is_still_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DeviceTaken):
+    with pytest.raises(DeviceBusy):
         open_reader(transport_usb.BUSY, monkeypatch)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from drivers import serial_line as transport_serial
-from drivers.errors import Cancelled, DeviceTaken, LinkLost
+from drivers.errors import Cancelled, DeviceBusy, LinkLost
 from drivers.transport import Attachment, SerialUrl, SocketUrl, Transport, open_transport, parse_url
 
 CANCEL_WITHIN_S = 0.3
@@ -215,7 +215,7 @@ def test_a_rate_that_the_system_cannot_take_is_a_lost_link(line: Line) -> None:
 
 
 def test_a_port_is_ours_alone(line: Line, transport: Transport) -> None:
-    with pytest.raises(DeviceTaken, match="another program"):
+    with pytest.raises(DeviceBusy, match="another program"):
         open_transport(line.url)
     transport.close()
     open_transport(line.url).close()
@@ -246,7 +246,7 @@ def test_everything_after_closing_is_a_lost_link(transport: Transport) -> None:
 
 
 def test_a_port_that_takes_no_bytes_is_a_lost_link(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport_serial, "WRITE_LIMIT_S", 0.05)
+    monkeypatch.setattr(transport_serial, "WRITE_TIMEOUT_S", 0.05)
     with pytest.raises(LinkLost, match="takes no bytes"):
         transport.write(bytes(1 << 20))
 
@@ -297,7 +297,7 @@ def test_an_adapter_that_does_not_accept_says_what_to_check(
     server: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its queue of connections is full, so the kernel drops what asks for another."""
-    monkeypatch.setattr(transport_serial, "WRITE_LIMIT_S", 0.05)
+    monkeypatch.setattr(transport_serial, "WRITE_TIMEOUT_S", 0.05)
     host, port = server.getsockname()
     server.listen(0)
     with socket.create_connection((host, port)):

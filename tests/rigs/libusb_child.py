@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
+from drivers.errors import Cancelled, DeviceBusy, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
 from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
@@ -123,7 +123,7 @@ def cancel_ends_a_request_that_nobody_answers(remote: SensorRemote) -> None:
 
 def a_claimed_device_is_taken(_: SensorRemote) -> None:
     with opened(LEFT):
-        with pytest.raises(DeviceTaken, match="another program holds the device"):
+        with pytest.raises(DeviceBusy, match="another program holds the device"):
             open_link(parse_usb_url(LEFT))
         open_link(parse_usb_url(RIGHT)).close()
     open_link(parse_usb_url(LEFT)).close()

@@ -20,7 +20,7 @@ from tests.rigs.virtual_usb import VirtualUsb
 BUS = 1
 CONTROL, BULK = 2, 3  # types of transfer as usbmon has them
 XFER_TYPE = {1: 1, 2: BULK, 3: 1}  # of the endpoint's descriptor -> of usbmon: interrupt is 1
-IN_PROGRESS, TAKEN_BACK = -115, -2
+IN_PROGRESS, CANCELLED = -115, -2
 STATUS = {End.DONE: 0, End.STALLED: -32, End.GONE: -108}
 LINK_TYPE = 220  # LINKTYPE_USB_LINUX_MMAPPED
 NO_SETUP, NO_DATA_IN, NO_DATA_OUT, DATA = ord("-"), ord("<"), ord(">"), 0
@@ -101,7 +101,7 @@ class PcapRecorder:
         taken_back = self._unlink(transfer)
         if taken_back:
             number, _ = self._flying.pop(id(transfer))
-            self._note("C", number, transfer, TAKEN_BACK, b"", ended=True)
+            self._note("C", number, transfer, CANCELLED, b"", ended=True)
         return taken_back
 
     def _note(

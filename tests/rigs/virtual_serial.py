@@ -3,7 +3,7 @@
 from itertools import count
 from random import Random
 
-from drivers.errors import Cancelled, DeviceTaken, LinkLost
+from drivers.errors import Cancelled, DeviceBusy, LinkLost
 from drivers.transport import SerialUrl, Url
 from simulators.transports.serial.uart import Line, SerialDevice
 from tests.rigs.virtual_usb import VirtualTime
@@ -41,7 +41,7 @@ class VirtualPort:
         if not self._plugged:
             raise LinkLost("virtual port: no such port")
         if self.claims:
-            raise DeviceTaken("virtual port: another program holds the port")
+            raise DeviceBusy("virtual port: another program holds the port")
         self.host_baud = url.baud if isinstance(url, SerialUrl) else None
         self._waiting.clear()
         self.claims += 1

@@ -104,9 +104,9 @@ class _VirtualWire:
         if transfer.on_done and self._open:
             transfer.on_done(transfer)
 
-    def take_back(self, transfer: Transfer) -> None:
+    def cancel_transfer(self, transfer: Transfer) -> None:
         if self._port.unlink(self._flying[transfer]):
-            self._finish(transfer, Outcome.TAKEN_BACK, b"")
+            self._finish(transfer, Outcome.CANCELLED, b"")
 
     def claim(self, interface: int) -> None:
         """Every interface is the link's."""
@@ -120,5 +120,5 @@ class _VirtualWire:
     def close(self) -> None:
         self._open = False
         for transfer in tuple(self._flying):
-            self.take_back(transfer)
+            self.cancel_transfer(transfer)
         self._usb.links -= 1

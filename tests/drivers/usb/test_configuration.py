@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from drivers.errors import LinkLost
 from drivers.uru4000.driver import Uru4000
-from drivers.usb.configuration import Interface, WantedInterface, endpoint_types, interfaces, number_of
+from drivers.usb.configuration import Interface, WantedInterface, endpoint_types, interface_number, interfaces
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl
 from simulators.sensors.uru4000.units import READERS
@@ -30,13 +30,13 @@ def test_the_interfaces_of_a_keyboard_are_its_keys_and_its_reader() -> None:
 def test_an_interface_is_named_by_its_number_or_by_what_it_is(
     configuration: bytes, wanted: WantedInterface, number: int | None
 ) -> None:
-    assert number_of(configuration, wanted) == number
+    assert interface_number(configuration, wanted) == number
 
 
 @given(st.binary(max_size=80))
 def test_rubbish_is_read_as_far_as_it_goes(configuration: bytes) -> None:
     assert len(list(interfaces(configuration))) + len(endpoint_types(configuration)) <= len(configuration) // 7
-    number_of(configuration, READER)
+    interface_number(configuration, READER)
 
 
 def test_the_driver_asks_for_the_interface_of_the_reader() -> None:

@@ -38,7 +38,7 @@ class FakeWire(Signals):
             raise self.refuse
         self.submitted.append(transfer)
 
-    def take_back(self, transfer: Transfer) -> None:
+    def cancel_transfer(self, transfer: Transfer) -> None:
         """It is dead."""
 
     def claim(self, interface: int) -> None:

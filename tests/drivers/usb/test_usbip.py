@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from drivers import open_sensor
-from drivers.errors import Cancelled, DeviceTaken, LinkLost, Stalled, TransferTimeout
+from drivers.errors import Cancelled, DeviceBusy, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
 from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
@@ -113,7 +113,7 @@ def test_cancel_wakes_a_read_at_once(link: UsbLink) -> None:
 
 def test_the_device_is_one_importers_alone_and_free_again_after_close(server: UsbIpServer, link: UsbLink) -> None:
     url = parse_usb_url(server.url)
-    with pytest.raises(DeviceTaken, match="another program"):
+    with pytest.raises(DeviceBusy, match="another program"):
         open_link(url)
     link.close()
     assert server.freed.wait(5.0)

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from drivers.usb.link import UsbIdentity
-from drivers.usb.sysfs import PluggedIn
+from drivers.usb.sysfs import PluggedInDevice
 from drivers.usb.watch import Watch
 
 SOON = 5.0
 NEVER = 3600.0
 
 
-def device(port: str, address: int) -> PluggedIn:
-    return PluggedIn(UsbIdentity(0x05BA, 0x000A, "", port), 1, address)
+def device(port: str, address: int) -> PluggedInDevice:
+    return PluggedInDevice(UsbIdentity(0x05BA, 0x000A, "", port), 1, address)
 
 
 class Udev:
@@ -49,7 +49,7 @@ class Desk:
         self.looks = threading.Semaphore(0)
         self.changes = threading.Semaphore(0)
 
-    def look(self) -> list[PluggedIn]:
+    def look(self) -> list[PluggedInDevice]:
         self.looks.release()
         return list(self.there)
 

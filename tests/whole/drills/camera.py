@@ -133,7 +133,7 @@ class Witness:
 
     def __call__(self, frame: RawFrame) -> None:
         """One whole frame."""
-        number = number_of(frame.data)
+        number = interface_number(frame.data)
         with self._lock:
             self._wrong += number is None
             self._numbers += [] if number is None else [number]
@@ -151,7 +151,7 @@ class Witness:
             self._numbers, self._wrong = [], 0
 
 
-def number_of(pixels: bytes) -> int | None:
+def interface_number(pixels: bytes) -> int | None:
     """The number that a frame carries; None when it is not that frame byte for byte."""
     number = int.from_bytes(pixels[:NUMBER_BYTES], "little")
     return number if number < 1 << 32 and pixels == numbered(number, MODE) else None
@@ -163,7 +163,7 @@ def watch(sensor: Uvc, witness: Witness, seconds: float, seen: Seen) -> None:
     witness.forget()
     start, cpu = time.monotonic(), _cpu()
     while time.monotonic() - start < seconds:
-        good = number_of(sensor.capture(1.0).image.tobytes()) is not None
+        good = interface_number(sensor.capture(1.0).image.tobytes()) is not None
         seen.captured += good
         seen.wrong += not good
         time.sleep(WORK_S)
@@ -191,7 +191,7 @@ def pull(sensor: Uvc, cable: Cable, rng: random.Random, seen: Seen) -> None:
     cable.replug()
     start = time.monotonic()
     open_again(sensor, start + RECOVER_S)
-    if number_of(sensor.capture(1.0).image.tobytes()) is None:
+    if interface_number(sensor.capture(1.0).image.tobytes()) is None:
         raise ValueError("a frame that the camera never sent")
     seen.recovered.append(time.monotonic() - start)
 
