@@ -12,8 +12,9 @@ from drivers.sample import Position
 from models.finger.cylinder_kernel import described_block
 from models.finger.cylinders import Rows
 from models.finger.packed_cylinders import LANES, WORDS, Words
-from models.finger.search.block import BLOCK, Block
+from models.finger.search.block import Block
 from models.finger.search.gallery import FingerGallery
+from models.gallery import BLOCK
 from simulators.people.finger_crowd import Fingers, fingers, posed
 
 POSITIONS = tuple(position for position in Position if position is not Position.UNKNOWN)

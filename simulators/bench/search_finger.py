@@ -28,7 +28,7 @@ from models.calibration import fuse, load_calibration
 from models.finger.cylinders import Rows
 from models.finger.minutiae import PIXELS_PER_INCH, no_minutiae
 from models.finger.search.block import Probe
-from models.finger.search.gallery import SHORT_SHARE, FingerGallery, warm_up
+from models.finger.search.gallery import SHORT_SHARE, FingerGallery
 from models.finger.search.prefilter import rank_plain
 from models.finger.template import FORMAT, pack
 from models.template import Template
@@ -108,7 +108,7 @@ def finger(
 def measure(size: int, fingers_each: int, threads: int, hidden: Sequence[Traveller] = ()) -> SearchFigures:
     """Make a gallery of so many persons in a folder of its own, open it and search it."""
     rng = np.random.default_rng(size)
-    start_s, _ = _timed(warm_up)
+    start_s, _ = _timed(FingerGallery.warm_up)
     with tempfile.TemporaryDirectory(prefix="kiosk-bench-") as folder:
         found = _make(Path(folder), rng, size, fingers_each, hidden, threads)
         open_s, gallery = _timed(lambda: opened(Path(folder), threads))

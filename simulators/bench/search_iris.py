@@ -25,8 +25,9 @@ from rich.table import Table
 
 from drivers.sample import Position
 from models.calibration import fuse, load_calibration
+from models.gallery import BLOCK
 from models.iris.encoder import IrisEncoder
-from models.iris.gallery import BLOCK, IrisBlock, IrisGallery, warm_up
+from models.iris.gallery import IrisBlock, IrisGallery
 from models.iris.kernel import HEAD, STOPPED, TAIL, Turned, search_whole, split
 from models.iris.kernel import search as search_kernel
 from models.iris.template import FORMAT, IrisCode, Words, pack
@@ -105,7 +106,7 @@ def iris(
     """Search irises in a synthetic gallery, real mates hidden in it where given."""
     hidden = list(people_of(mates, eyes, size)) if mates else []
     start = time.perf_counter()
-    warm_up()
+    IrisGallery.warm_up()
     start_s = time.perf_counter() - start
     with tempfile.TemporaryDirectory(prefix="kiosk-bench-") as folder:
         made = make(Path(folder), size, eyes, hidden, threads)

@@ -1,12 +1,14 @@
 """A block of a gallery: up to BLOCK entries in contiguous arrays that nobody changes."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.sample import Position
 from models.compiled import NUMBA
 from models.finger.compare.local_similarity import local_likeness
 from models.finger.cylinder_kernel import described, described_block
@@ -14,8 +16,7 @@ from models.finger.cylinders import Cylinders, Rows, from_words
 from models.finger.packed_cylinders import LANES, Words, unpacked
 from models.finger.search.prefilter import Ranks, rank
 from models.finger.search.rerank import rerank_compiled
-
-BLOCK = 4096  # entries: a change copies a few megabytes, a search has enough blocks to share among threads
+from models.gallery import comparable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,21 +62,28 @@ class Block:
         """Of all arrays; the keys are not counted."""
         return sum(a.nbytes for a in (self.positions, self.starts, self.rows, self.words, self.which))
 
-    def without(self, removed: frozenset[str]) -> "Block":
-        """The entries whose key is not among these; itself when it has none of them."""
-        if not removed or removed.isdisjoint(self.keys):
-            return self
-        kept = np.array([key not in removed for key in self.keys], bool)
+    def take(self, kept: NDArray[np.bool_]) -> Self:
+        """A block of the entries that a mask chooses."""
+        keys = tuple(itertools.compress(self.keys, kept))
         lengths = np.diff(self.starts)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[kept])])
-        keys = tuple(key for key in self.keys if key not in removed)
         rows = self.rows[np.repeat(kept, lengths)]
-        return Block(keys, self.positions[kept], starts, rows, self.words[kept], self.which[kept])
+        return type(self)(keys, self.positions[kept], starts, rows, self.words[kept], self.which[kept])
 
-    def ranks(self, probe: Words, position: int, unknown: int) -> Ranks:
-        """Of each entry with a probe of a position; -1 where the entry is of another known one."""
-        allowed = (self.positions == position) | (self.positions == unknown) | (position == unknown)
-        return rank(probe, self.words, allowed)
+    def joined(self, other: Self) -> Self:
+        """A block of these entries and then those of another block."""
+        return type(self)(
+            self.keys + other.keys,
+            np.concatenate([self.positions, other.positions]),
+            np.concatenate([self.starts, other.starts[1:] + self.starts[-1]]),
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.words, other.words]),
+            np.concatenate([self.which, other.which]),
+        )
+
+    def ranks(self, probe: Words, position: Position) -> Ranks:
+        """The rank of each entry for a probe of a position; -1 for an entry of another known position."""
+        return rank(probe, self.words, comparable(self.positions, position))
 
     def rerank(self, probe: Probe, entries: NDArray[np.int64]) -> NDArray[np.float64]:
         """The local likeness over LANES cylinders of the probe with each of these entries."""
@@ -100,27 +108,3 @@ class Block:
     def _rows(self, entry: int) -> Rows:
         rows: Rows = self.rows[self.starts[entry] : self.starts[entry + 1]]
         return rows
-
-
-def joined(blocks: Iterable[Block]) -> tuple[Block, ...]:
-    """The same entries in the same order, neighbours that fit into one block put together and empty blocks left out."""
-    made: list[Block] = []
-    for block in blocks:
-        if made and len(made[-1]) + len(block) <= BLOCK:
-            made[-1] = _together(made[-1], block)
-        elif len(block):
-            made.append(block)
-    return tuple(made)
-
-
-def _together(one: Block, other: Block) -> Block:
-    if not len(other):
-        return one
-    return Block(
-        one.keys + other.keys,
-        np.concatenate([one.positions, other.positions]),
-        np.concatenate([one.starts, other.starts[1:] + one.starts[-1]]),
-        np.concatenate([one.rows, other.rows]),
-        np.concatenate([one.words, other.words]),
-        np.concatenate([one.which, other.which]),
-    )

@@ -10,12 +10,10 @@ Each step treats an entry by itself and ties fall in the order of the gallery: t
 threads, any division into blocks, and with or without machine code.
 """
 
-import bisect
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import Self, TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +23,10 @@ from models.encoder import Entry, Gallery, Scored
 from models.finger.compare.score import score
 from models.finger.cylinders import Cylinders, rows_of
 from models.finger.packed_cylinders import Words
-from models.finger.search.block import BLOCK, Block, Probe, joined
+from models.finger.search.block import Block, Probe
 from models.finger.search.prefilter import Ranks
 from models.finger.template import FORMAT, Described, described, unpack
-from models.search_threads import granted
+from models.gallery import BlockGallery, best_of_each_key, numbers_of, read_entry
 from models.template import Template, TemplateError
 
 SHORT_SHARE = 0.01  # of the entries of a fitting position that are re-ranked: where 99.5 % of the mates are
@@ -37,40 +35,30 @@ MOST_OF_A_KEY = 3  # entries of one key that are scored
 _DIGITS = 9  # to which scores of step 2 count, so that rounding does not order them
 _PIECE = 128  # entries that a thread re-ranks at a time
 _SCORED_PIECE = 8  # entries that a thread scores at a time
-_POSITIONS = {position: number for number, position in enumerate(Position)}
-
-Part = TypeVar("Part")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FingerGallery:
+class FingerGallery(BlockGallery[Block]):
     """The gallery of "finger-minutiae/2". Immutable, so that searches run while the next one is made."""
 
     template_format = FORMAT
 
-    blocks: tuple[Block, ...]
-    threads: int = 0  # of a search; 0: what models/search_threads.py allows
-    _ends: tuple[int, ...] = field(init=False)  # how many entries up to the end of each block
-
-    def __post_init__(self) -> None:
-        """Count once."""
-        object.__setattr__(self, "_ends", tuple(itertools.accumulate(len(block) for block in self.blocks)))
+    @staticmethod
+    @functools.cache
+    def warm_up() -> None:
+        """Compile, or read from disk, what a search needs, so that no traveller waits for it."""
+        few = Block.of(("",), np.zeros(1, np.uint8), [np.zeros((8, 4), np.uint16)])
+        probe = Probe.of(np.zeros((8, 4), np.uint16))
+        few.ranks(probe.words, Position.UNKNOWN)
+        few.rerank(probe, np.zeros(1, np.int64))
+        score(probe.cylinders, few.cylinders(0))
 
     @classmethod
-    def build(cls, entries: Iterable[Entry]) -> Self:
-        """A gallery of these. TemplateError names the key of an entry that cannot be read."""
-        warm_up()
-        return cls(_blocks_of(entries))
-
-    def __len__(self) -> int:
-        """How many entries."""
-        return self._ends[-1] if self._ends else 0
-
-    def changed(self, added: Sequence[Entry], removed: frozenset[str]) -> Self:
-        """A gallery without the keys of `removed`, then with `added`. Blocks that do not change are shared."""
-        kept = [block.without(removed) for block in self.blocks]
-        return replace(self, blocks=joined([*kept, *_blocks_of(added)]))
+    def block_of(cls, entries: Sequence[Entry]) -> Block:
+        """A block of at most BLOCK entries. TemplateError names the key of one that cannot be read."""
+        read = _read(entries)
+        keys = tuple(entry.key for entry in entries)
+        return Block(keys, numbers_of(entries), read.starts, read.rows, read.words, read.which)
 
     def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
         """The best `limit` keys, best first, each with its best score, ties in the order of the gallery.
@@ -98,27 +86,23 @@ class FingerGallery:
         """Steps 2 and 3: the best `limit` keys of a short list, scored."""
         chosen = sorted(self._best(self._reranked(probe, listed), limit))
         pieces = [chosen[at : at + _SCORED_PIECE] for at in range(0, len(chosen), _SCORED_PIECE)]
-        parts = self._each(lambda piece: self.scored(probe, piece), pieces)
-        best: dict[str, Scored] = {}
-        for one in sorted(itertools.chain.from_iterable(parts), key=lambda one: -one.score):
-            best.setdefault(one.key, one)
-        return list(best.values())[:limit]
+        parts = self.each(lambda piece: self.scored(probe, piece), pieces)
+        return best_of_each_key(itertools.chain.from_iterable(parts), limit)
 
     def scored(self, probe: Probe, entries: Sequence[int]) -> list[Scored]:
         """Step 3: the exact score of each of these entries."""
-        return [Scored(self._key(entry), score(probe.cylinders, self._cylinders(entry))) for entry in entries]
+        return [Scored(self.key(entry), score(probe.cylinders, self._cylinders(entry))) for entry in entries]
 
     def ranks(self, words: Words, position: Position) -> Ranks:
         """Step 1: the rank of every entry, -1 of those of another position."""
-        number, unknown = _POSITIONS[position], _POSITIONS[Position.UNKNOWN]
-        parts = self._each(lambda block: block.ranks(words, number, unknown), self.blocks)
+        parts = self.each(lambda block: block.ranks(words, position), self.blocks)
         return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
     def _reaching(self, keys: int, listed: Sequence[int]) -> int | None:
         """How many of the first entries it takes for so many keys; None when they are not that many."""
         seen: set[str] = set()
         for count, entry in enumerate(listed, 1):
-            seen.add(self._key(entry))
+            seen.add(self.key(entry))
             if len(seen) == keys:
                 return count
         return None
@@ -126,7 +110,7 @@ class FingerGallery:
     def _reranked(self, probe: Probe, listed: Sequence[int]) -> list[int]:
         """Step 2: the same entries, best first."""
         pieces = [(number, part) for number, part in self._by_block(listed)]
-        parts = self._each(lambda piece: self.blocks[piece[0]].rerank(probe, piece[1]), pieces)
+        parts = self.each(lambda piece: self.blocks[piece[0]].rerank(probe, piece[1]), pieces)
         scores = np.round(np.concatenate(parts), _DIGITS) if parts else np.zeros(0)
         return [listed[i] for i in np.argsort(-scores, kind="stable")]
 
@@ -135,7 +119,7 @@ class FingerGallery:
         taken: dict[str, int] = {}
         chosen = []
         for entry in ordered:
-            key = self._key(entry)
+            key = self.key(entry)
             count = taken.get(key, 0)
             if count < MOST_OF_A_KEY and (count or len(taken) < limit):
                 taken[key] = count + 1
@@ -150,26 +134,9 @@ class FingerGallery:
             for start in range(0, len(inside), _PIECE):
                 yield number, inside[start : start + _PIECE]
 
-    def _locate(self, entry: int) -> tuple[Block, int]:
-        number = bisect.bisect_right(self._ends, entry)
-        block = self.blocks[number]
-        return block, entry - self._ends[number] + len(block)
-
-    def _key(self, entry: int) -> str:
-        block, inside = self._locate(entry)
-        return block.keys[inside]
-
     def _cylinders(self, entry: int) -> Cylinders:
-        block, inside = self._locate(entry)
+        block, inside = self.locate(entry)
         return block.cylinders(inside)
-
-    def _each(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-        """Some work for each part, by as many threads as there may be, in the order of the parts."""
-        threads = self.threads or granted()
-        if threads == 1 or len(parts) < 2:
-            return [work(part) for part in parts]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(work, parts))
 
 
 _: type[Gallery] = FingerGallery
@@ -186,45 +153,10 @@ def best_ranked(ranks: Ranks, wanted: int) -> list[int]:
     return best
 
 
-def warm_up() -> None:
-    """Compile, or read from disk, what a search needs, so that no traveller waits for it."""
-    global _warm  # noqa: PLW0603 - once a process
-    if not _warm:
-        few = Block.of(("",), np.zeros(1, np.uint8), [np.zeros((8, 4), np.uint16)])
-        probe = Probe.of(np.zeros((8, 4), np.uint16))
-        few.ranks(probe.words, 0, 0)
-        few.rerank(probe, np.zeros(1, np.int64))
-        score(probe.cylinders, few.cylinders(0))
-        _warm = True
-
-
-_warm = False
-
-
-def _blocks_of(entries: Iterable[Entry]) -> tuple[Block, ...]:
-    """Part by part, so that a long list need never be there at once."""
-    left = iter(entries)
-    parts = iter(lambda: list(itertools.islice(left, BLOCK)), [])
-    return tuple(_block_of(part) for part in parts)
-
-
-def _block_of(entries: Sequence[Entry]) -> Block:
-    read = _read(entries)
-    positions = np.array([_POSITIONS[entry.position] for entry in entries], np.uint8)
-    return Block(tuple(entry.key for entry in entries), positions, read.starts, read.rows, read.words, read.which)
-
-
 def _read(entries: Sequence[Entry]) -> Described:
     try:
         return described([entry.template for entry in entries])
     except TemplateError:
         for entry in entries:
-            _check(entry)
+            read_entry(entry, lambda template: described([template]))
         raise
-
-
-def _check(entry: Entry) -> None:
-    try:
-        described([entry.template])
-    except TemplateError as error:
-        raise TemplateError(f"{entry.key}: {error}") from error

@@ -14,8 +14,8 @@ from drivers.sample import Position
 from models import gallery_class, search_threads
 from models.compiled import NUMBA, PLAIN
 from models.encoder import Entry
-from models.iris import gallery as iris_gallery
-from models.iris.gallery import BLOCK, IrisBlock, IrisGallery, best_entries, joined
+from models.gallery import BLOCK, merged
+from models.iris.gallery import IrisBlock, IrisGallery, best_entries
 from models.iris.kernel import (
     NOT_ALLOWED,
     STOPPED,
@@ -162,7 +162,7 @@ def test_a_search_takes_no_more_threads_than_the_configuration_allows(
             made.append(threads)
             super().__init__(threads)
 
-    monkeypatch.setattr(iris_gallery, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Pool)
     monkeypatch.setattr(search_threads, "_granted", 3)
     IrisGallery(pieces).likenesses(Turned.of(CODES[0]), Position.UNKNOWN)
     assert made == [3]
@@ -202,9 +202,9 @@ def test_a_change_leaves_the_blocks_of_others_as_they_are() -> None:
 
 def test_blocks_are_joined_in_order_and_empty_ones_left_out() -> None:
     blocks = [IrisBlock.of(_entries(300)[a:b]) for a, b in ((0, 3), (3, 3), (3, 9))]
-    (one,) = joined(blocks)
+    (one,) = merged(blocks)
     assert one.keys == ("ref-0", "ref-0", "ref-1", "ref-1", "ref-2", "ref-2", "ref-3", "ref-3", "ref-4")
-    assert joined([]) == ()
+    assert merged([]) == ()
 
 
 def test_an_empty_gallery_finds_nobody() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.finger.search.block import BLOCK
+from models.gallery import BLOCK
 from simulators.bench import finger_gallery as bench_gallery
 from simulators.bench.finger_gallery import DISTINCT, Crowd, Part, groups
 

@@ -22,11 +22,12 @@ from models.finger.compare.score_kernel import evidence
 from models.finger.cylinder_kernel import described, described_block, fill, fill_block
 from models.finger.cylinders import Rows, of_rows, rows_of
 from models.finger.packed_cylinders import LANES, packed, unpacked
-from models.finger.search.block import BLOCK, Block, Probe, joined
-from models.finger.search.gallery import SHORT_KEYS, FingerGallery, best_ranked, warm_up
+from models.finger.search.block import Block, Probe
+from models.finger.search.gallery import SHORT_KEYS, FingerGallery, best_ranked
 from models.finger.search.prefilter import rank, rank_compiled, rank_plain
 from models.finger.search.rerank import rerank_compiled
 from models.finger.template import unpack
+from models.gallery import BLOCK, merged, without
 from simulators.bench.command import app
 from simulators.bench.mates import people_of, spread
 from simulators.bench.search_finger import found, template_of
@@ -150,7 +151,7 @@ def _short_list(keys: list[str], limit: int) -> list[int]:
 
 
 def _in_order_of_ranks(count: int) -> list[int]:
-    ranks = _block(ROWS).ranks(Probe.of(_again(3)).words, 0, 0)
+    ranks = _block(ROWS).ranks(Probe.of(_again(3)).words, Position.UNKNOWN)
     return best_ranked(ranks, count)
 
 
@@ -213,11 +214,11 @@ def test_what_is_returned_has_the_score_of_compare_over_all_cylinders(gallery: F
 
 def test_growing_and_shrinking_share_what_does_not_change() -> None:
     one, other = _block(ROWS[:5]), _block(ROWS[5:9])
-    assert one.without(frozenset({"nobody"})) is one
-    assert len(joined([one, other])) == 1
+    assert without(one, frozenset({"nobody"})) is one
+    assert len(merged([one, other])) == 1
     full = Block(one.keys * BLOCK, *(getattr(one, n) for n in ("positions", "starts", "rows", "words", "which")))
-    assert joined([full, other])[0] is full
-    assert joined([one.without(frozenset(one.keys)), other]) == (other,)
+    assert merged([full, other])[0] is full
+    assert merged([without(one, frozenset(one.keys)), other]) == (other,)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=12))
@@ -238,7 +239,7 @@ def test_after_any_changes_a_gallery_is_as_if_newly_built(changes: list[tuple[in
 @needs_numba
 def test_the_first_traveller_waits_for_no_compiler(gallery: FingerGallery) -> None:
     """Whatever a gallery went through, its arrays are of the types that the warm-up compiled for."""
-    warm_up()
+    FingerGallery.warm_up()
     kernels = [rank_compiled, rerank_compiled, fill, fill_block, evidence]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     changed = gallery.changed(_entries(range(3)), frozenset({"ref-5"}))
