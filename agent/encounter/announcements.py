@@ -1,6 +1,6 @@
 """What the lane's screen and the technician's terminal hear while an encounter runs; streamed over the control socket.
 
-`Told` is for the traveller. The others are for staff: never a template, an image or a candidate.
+`MessageKey` is for the traveller. The others are for staff: never a template, an image or a candidate.
 """
 
 from collections.abc import Callable
@@ -8,12 +8,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from agent.encounter.messages import say
+from agent.encounter.messages import message_text
 from agent.events.event import Direction, Outcome, Payload, Reason
 from drivers.sample import Position
 
 
-class TravellerTold(Payload):
+class TravellerMessage(Payload):
     """Words for the traveller, with their message key."""
 
     kind: Literal["told"] = "told"
@@ -53,10 +53,10 @@ class Decided(Payload):
     event: str
 
 
-Announcement = TravellerTold | Started | StepDone | Decided
+Announcement = TravellerMessage | Started | StepDone | Decided
 Announce = Callable[[Announcement], None]
 
 
-def tell(announce: Announce, key: str, position: Position = Position.UNKNOWN) -> None:
+def tell_traveller(announce: Announce, key: str, position: Position = Position.UNKNOWN) -> None:
     """Say a message key to the traveller."""
-    announce(TravellerTold(key=key, text=say(key, position), position=position))
+    announce(TravellerMessage(key=key, text=message_text(key, position), position=position))

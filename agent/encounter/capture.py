@@ -14,9 +14,9 @@ from datetime import datetime
 
 from agent.clock import Clock
 from agent.config import Step
-from agent.encounter.announcements import Announce, StepDone, tell
-from agent.encounter.messages import Told
-from agent.encounter.same_source import taken_twice
+from agent.encounter.announcements import Announce, StepDone, tell_traveller
+from agent.encounter.messages import MessageKey
+from agent.encounter.same_source import is_duplicate
 from agent.encounter.station import Station
 from agent.events.event import ReasonCode
 from drivers.errors import CaptureRetry, Retry, SensorError
@@ -30,14 +30,14 @@ GAPS = (ReasonCode.SENSOR_UNAVAILABLE, ReasonCode.FAILURE_TO_CAPTURE, ReasonCode
 BEAT_S = 5.0  # how often a collector that waits shows that it is alive
 
 # What was presented last is still there: told once, and there is the rest of the step's time to take it away.
-STILL_THERE = frozenset({Retry.LIFT_FINGER, Retry.LOOK_AWAY})
+NOT_REMOVED = frozenset({Retry.LIFT_FINGER, Retry.LOOK_AWAY})
 
 # These say that nobody presented anything new: no attempt.
-NOBODY = STILL_THERE | {Retry.NOTHING_PRESENTED}
+NO_PRESENTATION = NOT_REMOVED | {Retry.NOTHING_PRESENTED}
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
+class CapturedTemplate:
     """A usable sample's template and quality. The image is not kept."""
 
     step: Step
@@ -49,11 +49,11 @@ class Captured:
 class Collection:
     """What the steps yielded so far."""
 
-    captured: dict[Position, Captured] = field(default_factory=dict)
+    captured: dict[Position, CapturedTemplate] = field(default_factory=dict)
     missing: dict[Position, ReasonCode] = field(default_factory=dict)
     attempts: dict[Position, int] = field(default_factory=dict)
     timings_ms: dict[str, float] = field(default_factory=dict)
-    before: tuple[Captured, ...] = ()  # of the same person, of earlier collections
+    before: tuple[CapturedTemplate, ...] = ()  # of the same person, of earlier collections
 
     def others(self, position: Position) -> list[Template]:
         """The templates of all other positions."""
@@ -81,11 +81,11 @@ class Collection:
         return next((g for g in GAPS if g in self.missing.values()), ReasonCode.FAILURE_TO_CAPTURE)
 
     @property
-    def weakest(self) -> Captured:
+    def weakest(self) -> CapturedTemplate:
         """The probe that a recapture would help most."""
         return min(self.captured.values(), key=lambda c: c.quality)
 
-    def keep(self, captured: Captured) -> None:
+    def keep(self, captured: CapturedTemplate) -> None:
         """Take a usable sample, unless an earlier one of this position was better."""
         position = captured.step.position
         before = self.captured.get(position)
@@ -146,7 +146,7 @@ class Collector:
         attempts: int,
         min_quality: int,
         first: "Future[Sample] | None" = None,
-        ask: Told | Retry = Told.PRESENT,
+        ask: MessageKey | Retry = MessageKey.PRESENT,
         meanwhile: Callable[[Position, Template], None] = lambda *_: None,
     ) -> None:
         """Run the steps until each is captured or missing.
@@ -192,8 +192,8 @@ class Collector:
         except queue.Empty:
             return None
 
-    def _ask(self, step: Step, key: Told | Retry | Flaw) -> _Turn:
-        tell(self._announce, key, step.position)
+    def _ask(self, step: Step, key: MessageKey | Retry | Flaw) -> _Turn:
+        tell_traveller(self._announce, key, step.position)
         return self._begin(step)
 
     def _begin(self, step: Step) -> _Turn:
@@ -217,9 +217,9 @@ class Collector:
             into.lose(position, ReasonCode.SENSOR_UNAVAILABLE)
             return None
         except CaptureRetry as retry:
-            if retry.reason in STILL_THERE and time.monotonic() < turn.deadline:
+            if retry.reason in NOT_REMOVED and time.monotonic() < turn.deadline:
                 return self._await_removal(turn, retry.reason)
-            if retry.reason in NOBODY:
+            if retry.reason in NO_PRESENTATION:
                 into.lose(position, ReasonCode.ABANDONED)
                 return None
             return self._poor(turn, into, attempts, retry.reason, None)
@@ -228,7 +228,7 @@ class Collector:
     def _await_removal(self, turn: _Turn, reason: Retry) -> _Turn:
         """What gave the sample before is still there: say so once, and go on waiting for the rest of the time."""
         if not turn.told_to_remove:
-            tell(self._announce, reason, turn.step.position)
+            tell_traveller(self._announce, reason, turn.step.position)
         left = turn.deadline - time.monotonic()
         future = self._stations[turn.step.sensor].capture(turn.step, max(0.0, left))
         again = self._turn(turn.step, future, turn.deadline)
@@ -237,7 +237,7 @@ class Collector:
 
     def _assess(self, turn: _Turn, sample: Sample, into: Collection, attempts: int, min_quality: int) -> _Turn | None:
         position = turn.step.position
-        tell(self._announce, Told.WORKING, position)
+        tell_traveller(self._announce, MessageKey.WORKING, position)
         watch = Stopwatch(into.timings_ms)
         watch.since("transfer", position, sample.captured_at, self._clock.now())
         encoder = self._encoders[sample.modality]
@@ -247,10 +247,10 @@ class Collector:
             return self._poor(turn, into, attempts, quality.flaw or Flaw.TOO_FEW_FEATURES, quality)
         with watch.measured("encode", position):
             template = encoder.encode(sample)
-        self._stations[turn.step.sensor].done_with()
-        if taken_twice(template, into.others(position)):
+        self._stations[turn.step.sensor].require_removal()
+        if is_duplicate(template, into.others(position)):
             return self._poor(turn, into, attempts, Retry.SAME_AGAIN, quality)
-        into.keep(Captured(turn.step, quality.score, template))
+        into.keep(CapturedTemplate(turn.step, quality.score, template))
         self._report(turn, into, usable=True, quality=quality.score, reason=quality.flaw)
         return None
 
@@ -259,7 +259,7 @@ class Collector:
     ) -> _Turn | None:
         self._report(turn, into, usable=False, quality=quality.score if quality else None, reason=reason)
         if into.attempts[turn.step.position] >= attempts:
-            self._stations[turn.step.sensor].done_with()  # or it would begin the next encounter
+            self._stations[turn.step.sensor].require_removal()  # or it would begin the next encounter
             into.lose(turn.step.position, ReasonCode.FAILURE_TO_CAPTURE)
             return None
         return self._ask(turn.step, reason)

@@ -10,7 +10,7 @@ from drivers.sample import Position
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DecisionInput:
     """All that a decision reads.
 
     `quality` has the usable probes only; `missing` the positions of the plan without one; `gap` why they are missing;
@@ -42,7 +42,7 @@ class Decision:
 class _Case:
     """The evidence with the numbers that the rules compare."""
 
-    evidence: Evidence
+    evidence: DecisionInput
     policy: PolicyConfig
     rates: tuple[float, ...]
 
@@ -99,7 +99,7 @@ _RULES: tuple[_Rule, ...] = (
 )
 
 
-def decide(evidence: Evidence, policy: PolicyConfig) -> Decision:
+def decide(evidence: DecisionInput, policy: PolicyConfig) -> Decision:
     """The outcome of an encounter. The same evidence and policy always give the same decision."""
     listed = evidence.candidates
     rates = tuple(listed.false_positive_identification_rate(c) for c in listed.candidates)

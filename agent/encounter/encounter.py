@@ -8,10 +8,10 @@ from datetime import datetime
 
 from agent.clock import Clock
 from agent.config import Config
-from agent.encounter.announcements import Announce, Decided, Started, tell
+from agent.encounter.announcements import Announce, Decided, Started, tell_traveller
 from agent.encounter.capture import Collection, Collector, Stopwatch
-from agent.encounter.decision import Decision, Evidence, decide
-from agent.encounter.messages import AT_THE_END
+from agent.encounter.decision import Decision, DecisionInput, decide
+from agent.encounter.messages import OUTCOME_MESSAGES
 from agent.events.event import Encounter, Event, Lead, LeadCandidate, ListState, Outcome
 from agent.hub.outbox import Outbox
 from agent.watchlist.candidate import Candidate, CandidateList
@@ -37,7 +37,7 @@ class EncounterPath:
         try:
             return self._run(collector, first)
         finally:
-            self.watchlist.forget_ahead()  # whatever ends it, nothing of the traveller stays
+            self.watchlist.discard_presearches()  # whatever ends it, nothing of the traveller stays
 
     def _run(self, collector: Collector, first: "Future[Sample] | None") -> Decision:
         plan, policy = self.config.plan, self.config.policy
@@ -47,7 +47,7 @@ class EncounterPath:
         self.announce(Started(encounter_id=encounter_id, direction=plan.direction))
 
         # Capture, assess, encode; and search for a probe while the next one is awaited.
-        ahead = self.watchlist.look_ahead
+        ahead = self.watchlist.presearch
         collector.collect(plan.steps, taken, plan.attempts, policy.min_quality, first, meanwhile=ahead)
         candidates, decision = self._search_and_decide(taken)
         while decision.outcome is Outcome.RECAPTURE:
@@ -74,10 +74,10 @@ class EncounterPath:
             return self.clock.now()
         return first.result().captured_at
 
-    def _evidence(self, candidates: CandidateList, taken: Collection, *, left: bool) -> Evidence:
+    def _evidence(self, candidates: CandidateList, taken: Collection, *, left: bool) -> DecisionInput:
         """`left`: the traveller was asked again and did not come: decide on what there is."""
         weakest = taken.weakest.step.position if taken.captured else None
-        return Evidence(
+        return DecisionInput(
             candidates=candidates,
             quality=taken.quality,
             missing=tuple(taken.missing),
@@ -110,7 +110,7 @@ class EncounterPath:
         return tuple(_lead_candidate(rank, c, decision.rates[c.reference_id]) for rank, c in enumerate(allowed, 1))
 
     def _answer(self, encounter_id: str, decision: Decision, taken: Collection, event: str) -> None:
-        tell(self.announce, AT_THE_END[decision.outcome])
+        tell_traveller(self.announce, OUTCOME_MESSAGES[decision.outcome])
         self.announce(
             Decided(
                 encounter_id=encounter_id,

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from agent.clock import Clock
 from agent.config import AgreementConfig, Config, Step
-from agent.encounter.capture import Captured, Collection, Collector
+from agent.encounter.capture import CapturedTemplate, Collection, Collector
 from agent.encounter.same_source import false_match_rate
 from agent.errors import ControlError
 from agent.events.event import Category, Enrolment, Event
@@ -59,7 +59,7 @@ class Enroller:
         agreement_name, agreement = self._agreement(request)
         if request.reference_id in self.watchlist:
             raise ControlError(f"reference {request.reference_id} is already on the list: choose another id")
-        samples: list[Captured] = []
+        samples: list[CapturedTemplate] = []
         for position in request.positions:
             samples += self._capture(position, request, collector, samples)
         reference = Reference(
@@ -103,10 +103,10 @@ class Enroller:
         return request.agreement, agreement
 
     def _capture(
-        self, position: Position, request: EnrolmentRequest, collector: Collector, before: Sequence[Captured]
-    ) -> Sequence[Captured]:
+        self, position: Position, request: EnrolmentRequest, collector: Collector, before: Sequence[CapturedTemplate]
+    ) -> Sequence[CapturedTemplate]:
         step = self._step(position)
-        samples: list[Captured] = []
+        samples: list[CapturedTemplate] = []
         for _ in range(request.samples):
             taken = Collection(before=tuple(before))
             collector.collect((step,), taken, self.config.plan.attempts, self.config.policy.min_enrolment_quality)
@@ -167,14 +167,14 @@ def local_test_agreement(config: Config) -> AgreementConfig:
     )
 
 
-def _best_quality(samples: Sequence[Captured]) -> dict[Position, int]:
+def _best_quality(samples: Sequence[CapturedTemplate]) -> dict[Position, int]:
     best: dict[Position, int] = {}
     for taken in samples:
         best[taken.step.position] = max(taken.quality, best.get(taken.step.position, 0))
     return best
 
 
-def _check_same_source(samples: Sequence[Captured]) -> None:
+def _check_same_source(samples: Sequence[CapturedTemplate]) -> None:
     """Every sample must be like another one, or a second finger or eye has slipped in."""
     for number, sample in enumerate(samples, 1):
         others = [s.template for s in samples if s is not sample]

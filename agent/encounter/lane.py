@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from agent.clock import Clock
 from agent.config import Config
-from agent.encounter.announcements import Announce, tell
-from agent.encounter.capture import NOBODY, Collector
+from agent.encounter.announcements import Announce, tell_traveller
+from agent.encounter.capture import NO_PRESENTATION, Collector
 from agent.encounter.decision import Decision
 from agent.encounter.encounter import EncounterPath
 from agent.encounter.enrolment import LOCAL_TEST, Enroller, Seal
-from agent.encounter.messages import Told
+from agent.encounter.messages import MessageKey
 from agent.encounter.station import Station
 from agent.errors import AgentError, ControlError
 from agent.events.event import LeadCandidate, ListConfirmed
@@ -35,7 +35,7 @@ IDLE_S = 5.0  # how often an idle lane looks for expired references and shows th
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class JobContext:
     """What a job may use, in the lane's own thread."""
 
     enroller: Enroller
@@ -47,7 +47,7 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    work: Callable[[Desk], object]
+    work: Callable[[JobContext], object]
     result: "Future[object]"
 
 
@@ -93,7 +93,7 @@ class Lane(Worker):
         self.encounters = 0
         self.attended = True  # False: no traveller is waited for, only jobs are done
 
-    def submit(self, work: Callable[[Desk], T]) -> "Future[T]":
+    def submit(self, work: Callable[[JobContext], T]) -> "Future[T]":
         """Do something between two travellers, in the lane's thread."""
         job = _Job(work, Future())
         with self._guard:
@@ -125,27 +125,27 @@ class Lane(Worker):
         try:
             with closing(self._stores.watchlist()) as watchlist, closing(self._stores.outbox()) as outbox:
                 self._drop_local_list(watchlist)
-                self._serve(self._desk(watchlist, outbox))
+                self._serve(self._job_context(watchlist, outbox))
         except BaseException:
-            tell(self._announce, Told.GO_TO_OFFICER)  # whoever stands there must not wait for ever
+            tell_traveller(self._announce, MessageKey.GO_TO_OFFICER)  # whoever stands there must not wait for ever
             raise
         finally:
             self._refuse_waiting_jobs()
 
-    def _serve(self, desk: Desk) -> None:
+    def _serve(self, context: JobContext) -> None:
         first: Future[Sample] | None = None
         while not self.stopping.is_set():
-            self._note(desk.watchlist)
+            self._note(context.watchlist)
             first = first or self._await_presentation()
             message = self._next()
             if isinstance(message, _Job) and self._dismiss(first):
                 first = None
-                self._do(message, desk)
+                self._do(message, context)
             elif isinstance(message, _Job):
                 self._inbox.put(message)  # the traveller was quicker; first the encounter
             elif message is not None and message is first:
                 first = None
-                self._meet(message, desk)
+                self._meet(message, context)
         self._dismiss(first)
 
     def _await_presentation(self) -> "Future[Sample] | None":
@@ -172,23 +172,23 @@ class Lane(Worker):
         self._stations[self._config.plan.steps[0].sensor].interrupt()
         return True
 
-    def _meet(self, first: "Future[Sample]", desk: Desk) -> None:
+    def _meet(self, first: "Future[Sample]", context: JobContext) -> None:
         """Somebody presented a finger or an eye, unless that of the last traveller is still there."""
         if first.cancelled():
             return
         error = first.exception()
-        if isinstance(error, CaptureRetry) and error.reason in NOBODY:
-            tell(self._announce, error.reason)
+        if isinstance(error, CaptureRetry) and error.reason in NO_PRESENTATION:
+            tell_traveller(self._announce, error.reason)
             return
-        desk.encounter(first)
+        context.encounter(first)
 
-    def _do(self, job: _Job, desk: Desk) -> None:
+    def _do(self, job: _Job, context: JobContext) -> None:
         with self._guard:
             if not job.result.set_running_or_notify_cancel():
                 return
             self._running, self._withdrawn, self._collector = job.result, False, None
         try:
-            job.result.set_result(job.work(desk))
+            job.result.set_result(job.work(context))
         except AgentError as error:
             job.result.set_exception(error)
         except BaseException as error:
@@ -198,7 +198,7 @@ class Lane(Worker):
             with self._guard:
                 self._running, self._withdrawn = None, False
 
-    def _desk(self, watchlist: Watchlist, outbox: Outbox) -> Desk:
+    def _job_context(self, watchlist: Watchlist, outbox: Outbox) -> JobContext:
         path = EncounterPath(self._config, self._encoders, watchlist, outbox, self._announce, self._clock)
         enroller = Enroller(self._config, watchlist, outbox, self._clock, self._seal)
 
@@ -207,7 +207,7 @@ class Lane(Worker):
             self.encounters += 1
             return decision, path.shown(decision)
 
-        return Desk(enroller, watchlist, outbox, encounter, self._new_collector)
+        return JobContext(enroller, watchlist, outbox, encounter, self._new_collector)
 
     def _drop_local_list(self, watchlist: Watchlist) -> None:
         """A local list that was switched off is gone, not only hidden."""

@@ -11,7 +11,7 @@ from drivers.sample import Modality, Position
 from models.encoder import Flaw
 
 
-class Told(StrEnum):
+class MessageKey(StrEnum):
     """Keys of what is said at the steps of an encounter; retries use the keys of Retry and Flaw."""
 
     PRESENT = "present"
@@ -21,18 +21,18 @@ class Told(StrEnum):
     OUT_OF_SERVICE = "out_of_service"
 
 
-AT_THE_END: dict[Outcome, Told] = {
-    Outcome.CLEAR: Told.PROCEED,
-    Outcome.LEAD: Told.GO_TO_OFFICER,
-    Outcome.REFER: Told.GO_TO_OFFICER,
+OUTCOME_MESSAGES: dict[Outcome, MessageKey] = {
+    Outcome.CLEAR: MessageKey.PROCEED,
+    Outcome.LEAD: MessageKey.GO_TO_OFFICER,
+    Outcome.REFER: MessageKey.GO_TO_OFFICER,
 }
 
 ENGLISH: dict[str, str] = {
-    Told.PRESENT: "Please place your {position} on the reader.",
-    Told.WORKING: "Thank you. One moment, please.",
-    Told.PROCEED: "Thank you. Please go ahead.",
-    Told.GO_TO_OFFICER: "Thank you. An officer at the desk will help you with the next step.",
-    Told.OUT_OF_SERVICE: "This kiosk is taking a break. An officer at the desk will help you.",
+    MessageKey.PRESENT: "Please place your {position} on the reader.",
+    MessageKey.WORKING: "Thank you. One moment, please.",
+    MessageKey.PROCEED: "Thank you. Please go ahead.",
+    MessageKey.GO_TO_OFFICER: "Thank you. An officer at the desk will help you with the next step.",
+    MessageKey.OUT_OF_SERVICE: "This kiosk is taking a break. An officer at the desk will help you.",
     Retry.NOTHING_PRESENTED: "Please place your {position} on the reader.",
     Retry.LIFT_FINGER: "Please lift your finger.",
     Retry.LOOK_AWAY: "Please move back from the camera for a moment.",
@@ -57,7 +57,7 @@ ENGLISH: dict[str, str] = {
 
 # Where an eye is asked for, these are said in place of the above.
 ENGLISH_EYES: dict[str, str] = {
-    Told.PRESENT: "Please look into the camera with your {position}.",
+    MessageKey.PRESENT: "Please look into the camera with your {position}.",
     Retry.NOTHING_PRESENTED: "Please look into the camera with your {position}.",
     Retry.MOVED: "That did not work. Please look into the camera with your {position} again and hold still.",
     Retry.SAME_AGAIN: "That was the same eye. Please show your {position}.",
@@ -68,7 +68,7 @@ ENGLISH_EYES: dict[str, str] = {
 }
 
 
-def say(key: str, position: Position = Position.UNKNOWN, modality: Modality = Modality.FINGER) -> str:
+def message_text(key: str, position: Position = Position.UNKNOWN, modality: Modality = Modality.FINGER) -> str:
     """The words of a message key. `modality` is that of the sensor; where the position is known it says more."""
     asked = position.modality or modality
     words = ENGLISH_EYES.get(key) if asked is Modality.IRIS else None

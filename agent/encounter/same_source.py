@@ -9,7 +9,7 @@ from models.encoder import Entry
 from models.template import Template
 
 # Samples of two positions this unlikely to come from two fingers or eyes come from one, presented twice.
-TAKEN_TWICE_RATE = 1e-4
+DUPLICATE_RATE = 1e-4
 
 
 def false_match_rate(one: Template, other: Template) -> float:
@@ -19,7 +19,7 @@ def false_match_rate(one: Template, other: Template) -> float:
     return load_calibration(one.format).false_match_rate(found[0].score) if found else 1.0
 
 
-def taken_twice(template: Template, others: Iterable[Template]) -> bool:
+def is_duplicate(template: Template, others: Iterable[Template]) -> bool:
     """Whether a sample is of the finger or eye that gave one of the others. Other formats are passed over."""
     alike = (other for other in others if other.format == template.format)
-    return any(false_match_rate(template, other) <= TAKEN_TWICE_RATE for other in alike)
+    return any(false_match_rate(template, other) <= DUPLICATE_RATE for other in alike)

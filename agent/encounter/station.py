@@ -34,29 +34,29 @@ LOOK_AROUND_S = 0.25  # how soon a stop is seen while a request waits for a devi
 OnState = Callable[[str, SensorState], None]
 
 
-class Watching(Protocol):
+class StreamHooks(Protocol):
     """What a station does besides with a sensor that watches a stream (agent.encounter.best_frame)."""
 
-    def expect(self, left: float) -> None:
+    def set_time_left(self, left: float) -> None:
         """The request that the next capture serves ends in so many seconds, math.inf where it never does."""
 
-    def tend(self) -> float | None:
+    def idle_check(self) -> float | None:
         """Called while no capture is asked for: seconds until the next call, None for no need."""
 
-    def done_with(self) -> None:
+    def require_removal(self) -> None:
         """What gave the last sample must leave before another is taken. From any thread."""
 
 
-class Unwatched:
+class NoStreamHooks:
     """For a sensor that itself waits for presentations and for their ends."""
 
-    def expect(self, left: float) -> None:
+    def set_time_left(self, left: float) -> None:
         """It gets a slice at a time."""
 
-    def tend(self) -> None:
+    def idle_check(self) -> None:
         """It rests while nobody asks."""
 
-    def done_with(self) -> None:
+    def require_removal(self) -> None:
         """It wants every presentation to end before the next."""
 
 
@@ -88,11 +88,11 @@ class Station(Worker):
         sensor: Sensor,
         on_state: OnState,
         on_crash: OnCrash,
-        watching: Watching | None = None,
+        hooks: StreamHooks | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(f"station {name}", on_crash)
-        self._watching = watching or Unwatched()
+        self._hooks = hooks or NoStreamHooks()
         self._clock = clock
         self.station = name
         self.info: DeviceInfo | None = None
@@ -113,9 +113,9 @@ class Station(Worker):
         self._requests.put(request)
         return request.result
 
-    def done_with(self) -> None:
+    def require_removal(self) -> None:
         """What gave the last sample was accepted or given up: it must leave before the next. From any thread."""
-        self._watching.done_with()
+        self._hooks.require_removal()
 
     def interrupt(self) -> None:
         """End what run() waits for: a capture, or an empty queue."""
@@ -155,7 +155,7 @@ class Station(Worker):
         self._tell("ready", self.info.model)
 
     def _await_request(self) -> _Request | None:
-        pause = self._watching.tend()
+        pause = self._hooks.idle_check()
         return self._next(SLICE_S if pause is None else pause)
 
     def _next(self, timeout: float) -> _Request | None:
@@ -173,7 +173,7 @@ class Station(Worker):
             return True
         try:
             left = request.left()
-            self._watching.expect(left)
+            self._hooks.set_time_left(left)
             sample = self._sensor.capture(min(left, SLICE_S), request.step.position)
         except CaptureRetry as retry:
             if retry.reason is Retry.NOTHING_PRESENTED and not request.over:

@@ -34,15 +34,15 @@ class ReferenceInfo:
     positions: tuple[Position, ...]
 
 
-Kinds = Counter[tuple[Position, str]]  # how many templates a reference has of each position and format
+TemplateCounts = Counter[tuple[Position, str]]  # how many templates a reference has of each position and format
 
 
-def kinds_of(reference: Reference) -> Kinds:
+def template_counts(reference: Reference) -> TemplateCounts:
     """What a probe can be compared with."""
     return Counter((position, template.format) for position, template in reference.templates)
 
 
-def comparable(position: Position, template_format: str, kinds: Kinds) -> int:
+def count_comparable(position: Position, template_format: str, kinds: TemplateCounts) -> int:
     """With how many of these a search compares such a probe, as the galleries do."""
     fitting = (
         n
@@ -52,14 +52,14 @@ def comparable(position: Position, template_format: str, kinds: Kinds) -> int:
     return sum(fitting)
 
 
-def entries_of(references: Iterable[Reference]) -> Iterator[Entry]:
+def gallery_entries(references: Iterable[Reference]) -> Iterator[Entry]:
     """All their templates, for galleries."""
     for reference in references:
         for position, template in reference.templates:
             yield Entry(reference.reference_id, position, template)
 
 
-def by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+def entries_by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     """The entries of each gallery."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -67,7 +67,7 @@ def by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
     return found
 
 
-def info_of(reference: Reference) -> ReferenceInfo:
+def reference_info(reference: Reference) -> ReferenceInfo:
     """What may be shown."""
     positions = tuple(position for position, _ in reference.templates)
     return ReferenceInfo(
@@ -75,7 +75,7 @@ def info_of(reference: Reference) -> ReferenceInfo:
     )
 
 
-def imported_for(reference_id: str, template: Template) -> Template:
+def import_template(reference_id: str, template: Template) -> Template:
     """As the list keeps it. TemplateError names the reference."""
     try:
         return imported(template)
@@ -83,9 +83,9 @@ def imported_for(reference_id: str, template: Template) -> Template:
         raise TemplateError(f"{reference_id}: {error}") from error
 
 
-def as_kept(reference: Reference) -> Reference:
+def with_imported_templates(reference: Reference) -> Reference:
     """The same with its templates as the list keeps them. TemplateError names the reference."""
     kept = tuple(
-        (position, imported_for(reference.reference_id, template)) for position, template in reference.templates
+        (position, import_template(reference.reference_id, template)) for position, template in reference.templates
     )
     return replace(reference, templates=kept)

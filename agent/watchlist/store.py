@@ -8,7 +8,7 @@ from sqlite_utils import Database
 
 from agent.config import AgreementConfig
 from agent.events.event import Category
-from agent.watchlist.reference import Reference, ReferenceInfo, imported_for
+from agent.watchlist.reference import Reference, ReferenceInfo, import_template
 from drivers.sample import Position
 from models.template import Template
 
@@ -31,18 +31,18 @@ def _create(db: Database) -> None:
     db.execute("INSERT INTO list (id, revision) VALUES (1, 0)")
 
 
-def _bring_fingers_up_to_date(db: Database) -> None:
+def _upgrade_fingerprints(db: Database) -> None:
     """Templates that a list keeps since "finger-minutiae/2" have what a search needs, so that opening only copies."""
     query = "SELECT rowid, reference, format, data FROM template WHERE format = 'finger-minutiae/1'"
     for row, reference, name, data in db.execute(query).fetchall():
-        made = imported_for(reference, Template(name, data))
+        made = import_template(reference, Template(name, data))
         db.execute("UPDATE template SET format = ?, data = ? WHERE rowid = ?", [made.format, made.data, row])
 
 
-MIGRATIONS = (_create, _bring_fingers_up_to_date)
+MIGRATIONS = (_create, _upgrade_fingerprints)
 
 
-def stored_info(row: Mapping[str, str], kinds: Sequence[tuple[Position, str]]) -> ReferenceInfo:
+def reference_info_from_row(row: Mapping[str, str], kinds: Sequence[tuple[Position, str]]) -> ReferenceInfo:
     """What may be shown of a stored reference, whose templates are of these positions and formats."""
     expires_at = datetime.fromisoformat(row["expires_at"])
     positions, _ = zip(*kinds, strict=True) if kinds else ((), ())

@@ -21,17 +21,17 @@ from agent.events.event import ListConfirmed, ListState
 from agent.storage.database import open_store, reading, writing
 from agent.watchlist.candidate import Candidate, CandidateList
 from agent.watchlist.reference import (
-    Kinds,
     Reference,
     ReferenceInfo,
-    as_kept,
-    by_format,
-    comparable,
-    entries_of,
-    info_of,
-    kinds_of,
+    TemplateCounts,
+    count_comparable,
+    entries_by_format,
+    gallery_entries,
+    reference_info,
+    template_counts,
+    with_imported_templates,
 )
-from agent.watchlist.store import MIGRATIONS, agreement_row, reference_row, stored_info, template_rows
+from agent.watchlist.store import MIGRATIONS, agreement_row, reference_info_from_row, reference_row, template_rows
 from drivers.sample import Position
 from models import gallery_class
 from models.calibration import any_of, fuse, load_calibration
@@ -41,9 +41,9 @@ from models.template import Template
 log = logging.getLogger(__name__)
 
 # How many candidates each probe proposes before they are fused per reference.
-SHORT_LIST = 50
+CANDIDATES_PER_PROBE = 50
 # How many templates are read from disk at a time, so that a long list is in memory once.
-PART = 4096
+LOAD_BATCH = 4096
 POSITIONS = {str(position): position for position in Position}
 
 
@@ -54,25 +54,25 @@ class Watchlist:
         self._clock = clock
         self._db = open_store(path, "watchlist", MIGRATIONS)
         self._galleries: dict[str, Gallery] = {}
-        self._ahead: dict[Position, Proposed] = {}
+        self._presearches: dict[Position, Presearch] = {}
         self._agreements: dict[str, AgreementInfo] = {}
         self._references: dict[str, ReferenceInfo] = {}
-        self._kinds: dict[str, Kinds] = {}
+        self._template_counts: dict[str, TemplateCounts] = {}
         with reading(self._db):
             self._load()
         self.expire()
 
-    def look_ahead(self, position: Position, probe: Template) -> None:
+    def presearch(self, position: Position, probe: Template) -> None:
         """Search for one probe while another is awaited: the next search() of it has its candidates already.
 
         Does nothing where that is done already. What it keeps is forgotten with the next search() and
         with every change of the list.
         """
-        self._ahead[position] = self._proposed(position, probe)
+        self._presearches[position] = self._search_gallery(position, probe)
 
-    def forget_ahead(self) -> None:
-        """Keep nothing of what look_ahead() was told and found."""
-        self._ahead.clear()
+    def discard_presearches(self) -> None:
+        """Keep nothing of what presearch() was told and found."""
+        self._presearches.clear()
 
     def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
         """The references most similar to all probes together, at most `limit`. Expired ones are removed first."""
@@ -81,11 +81,11 @@ class Watchlist:
         rates: dict[str, dict[Position, float]] = {}
         for position, probe in probes.items():
             calibration = load_calibration(probe.format)
-            for key, score in self._proposed(position, probe).found:
+            for key, score in self._search_gallery(position, probe).found:
                 scores.setdefault(key, {})[position] = score
                 rates.setdefault(key, {})[position] = calibration.false_match_rate(score)
-        self.forget_ahead()
-        fused = {key: self._fused(key, probes, rate) for key, rate in rates.items()}
+        self.discard_presearches()
+        fused = {key: self._fused_rate(key, probes, rate) for key, rate in rates.items()}
         ranked = sorted(fused, key=lambda key: (fused[key], key))[:limit]
         found = tuple(self._candidate(key, scores[key], fused[key]) for key in ranked)
         state = self.state
@@ -105,19 +105,19 @@ class Watchlist:
         if not references:
             return
         # An unreadable template is refused before anything is stored.
-        references = [as_kept(reference) for reference in references]
-        galleries = self._galleries_with(by_format(entries_of(references)))
+        references = [with_imported_templates(reference) for reference in references]
+        galleries = self._galleries_with(entries_by_format(gallery_entries(references)))
         with writing(self._db) as db:
             for name in dict.fromkeys(reference.agreement for reference in references):
-                self._agree(agreement_row(name, agreement))
-            revision = self._bump(confirmed=True)
+                self._store_agreement(agreement_row(name, agreement))
+            revision = self._next_revision(confirmed=True)
             db.table("reference").insert_all(reference_row(reference, revision) for reference in references)
             db.table("template").insert_all(row for reference in references for row in template_rows(reference))
         for reference in references:
             self._agreements[reference.agreement] = AgreementInfo(frozenset(agreement.recipients))
-            self._references[reference.reference_id] = info_of(reference)
-            self._kinds[reference.reference_id] = kinds_of(reference)
-        self.forget_ahead()
+            self._references[reference.reference_id] = reference_info(reference)
+            self._template_counts[reference.reference_id] = template_counts(reference)
+        self.discard_presearches()
         self._galleries = galleries
 
     def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
@@ -129,12 +129,12 @@ class Watchlist:
             for reference_id in gone:
                 db.table("reference").delete(reference_id)
             db.execute("DELETE FROM agreement WHERE id NOT IN (SELECT agreement FROM reference)")
-            self._bump(confirmed=False)
+            self._next_revision(confirmed=False)
         with reading(self._db) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         for reference_id in gone:
-            del self._references[reference_id], self._kinds[reference_id]
-        self.forget_ahead()
+            del self._references[reference_id], self._template_counts[reference_id]
+        self.discard_presearches()
         self._galleries = {f: g.changed((), frozenset(gone)) for f, g in self._galleries.items()}
         return gone
 
@@ -184,22 +184,24 @@ class Watchlist:
         """Give the file back."""
         self._db.close()
 
-    def _fused(self, key: str, probes: Mapping[Position, Template], rates: Mapping[Position, float]) -> float:
+    def _fused_rate(self, key: str, probes: Mapping[Position, Template], rates: Mapping[Position, float]) -> float:
         """One rate of the probes that the reference has something to compare with.
 
         Of these, one that did not propose the reference speaks against it with rate 1; a finger or eye that the
         reference does not have says nothing. A probe that is compared with several templates has as many chances.
         """
-        kinds = self._kinds[key]
-        counts = {p: comparable(p, probe.format, kinds) for p, probe in probes.items()}
+        kinds = self._template_counts[key]
+        counts = {p: count_comparable(p, probe.format, kinds) for p, probe in probes.items()}
         return fuse([any_of(rates.get(position, 1.0), count) for position, count in counts.items() if count])
 
-    def _proposed(self, position: Position, probe: Template) -> "Proposed":
+    def _search_gallery(self, position: Position, probe: Template) -> "Presearch":
         gallery = self._galleries.get(probe.format)
-        known = self._ahead.get(position)
+        known = self._presearches.get(position)
         if known is not None and known.probe == probe and known.gallery is gallery:
             return known
-        return Proposed(probe, gallery, tuple(gallery.search(probe, position, SHORT_LIST)) if gallery else ())
+        return Presearch(
+            probe, gallery, tuple(gallery.search(probe, position, CANDIDATES_PER_PROBE)) if gallery else ()
+        )
 
     def _galleries_with(self, added: Mapping[str, Sequence[Entry]]) -> dict[str, Gallery]:
         galleries = dict(self._galleries)
@@ -214,14 +216,14 @@ class Watchlist:
         info = self._references[key]
         return Candidate(key, info.agreement, info.category, scores, rate)
 
-    def _bump(self, *, confirmed: bool) -> int:
+    def _next_revision(self, *, confirmed: bool) -> int:
         """The next revision. Who takes references away, or time that does, has not confirmed the others."""
         revision = int(self._db.table("list").get(1)["revision"]) + 1
         now = {"confirmed_at": self._clock.now().isoformat()} if confirmed else {}
         self._db.table("list").update(1, {"revision": revision, **now})
         return revision
 
-    def _agree(self, row: dict[str, str]) -> None:
+    def _store_agreement(self, row: dict[str, str]) -> None:
         """Store the agreement; terms that differ would change those of references that are there already."""
         known = list(self._db.table("agreement").rows_where("id = ?", [row["id"]]))
         if not known:
@@ -239,16 +241,16 @@ class Watchlist:
         rows = self._db.execute("SELECT reference, position, format, data FROM template")
         # All entries of a reference share the text of its id.
         stored = (Entry(loaded[r]["id"], POSITIONS[p], Template(f, d)) for r, p, f, d in rows)
-        for part in iter(lambda: list(itertools.islice(stored, PART)), []):
+        for part in iter(lambda: list(itertools.islice(stored, LOAD_BATCH)), []):
             for entry in part:
                 kinds[entry.key].append((entry.position, entry.template.format))
-            self._galleries = self._galleries_with(by_format(part))
-        self._kinds = {name: Counter(several) for name, several in kinds.items()}
-        self._references = {name: stored_info(row, kinds[name]) for name, row in loaded.items()}
+            self._galleries = self._galleries_with(entries_by_format(part))
+        self._template_counts = {name: Counter(several) for name, several in kinds.items()}
+        self._references = {name: reference_info_from_row(row, kinds[name]) for name, row in loaded.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Proposed:
+class Presearch:
     """What a gallery found for a probe."""
 
     probe: Template

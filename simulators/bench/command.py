@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.encounter.messages import Told
+from agent.encounter.messages import MessageKey
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
@@ -59,7 +59,7 @@ Image = NDArray[np.uint8]
 Json = Mapping[str, Any]
 
 # What a person is told who is to touch the sensor, or to touch it again.
-ASKING = {Told.PRESENT, Retry.MOVED, Retry.TOO_MESSY, *Flaw}
+ASKING = {MessageKey.PRESENT, Retry.MOVED, Retry.TOO_MESSY, *Flaw}
 
 
 @dataclass(frozen=True, slots=True)

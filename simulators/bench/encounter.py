@@ -51,7 +51,7 @@ FINGERS = (Position.RIGHT_INDEX, Position.LEFT_INDEX)
 EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 TRAVELLER = 7
 PAUSE_S = 0.5  # from one sample to the next, at the least: a finger is lifted and another one laid down
-PART = 1000  # people made at a time
+LOAD_BATCH = 1000  # people made at a time
 WAIT_S = 60.0
 CONFIG = """
 [kiosk]
@@ -190,8 +190,8 @@ def people(size: int, traveller: tuple[tuple[Position, Template], ...]) -> Itera
     """So many references, the traveller's in the middle."""
     rng, expires = np.random.default_rng(size), datetime.now(UTC) + timedelta(days=1)
     made = 0
-    for at in track(range(0, size, PART), "making people", console=out):
-        for templates in crowd(rng, min(PART, size - at)):
+    for at in track(range(0, size, LOAD_BATCH), "making people", console=out):
+        for templates in crowd(rng, min(LOAD_BATCH, size - at)):
             own = traveller if made == size // 2 else templates
             yield Reference(f"r{made}", "bench", Category.WANTED, expires, own)
             made += 1

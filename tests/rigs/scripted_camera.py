@@ -7,7 +7,7 @@ from itertools import chain, repeat
 
 import numpy as np
 
-from agent.encounter.best_frame import FRAME_S
+from agent.encounter.best_frame import FRAME_TIMEOUT_S
 from drivers.errors import Cancelled, CaptureRetry, Retry
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
@@ -54,7 +54,7 @@ class ScriptedCamera:
         return DeviceInfo("scripted", "camera", "", "", 4, 4, 0.0, 8)
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        assert timeout == FRAME_S
+        assert timeout == FRAME_TIMEOUT_S
         if self._cancel.is_set():
             self._cancel.clear()
             raise Cancelled
@@ -87,7 +87,7 @@ class ScriptedCamera:
         """What the script says of this frame."""
         return self._quality[int(sample.image[0, 0])]
 
-    glance = quality
+    check_frame = quality
 
     def cancel(self) -> None:
         self.cancelled += 1

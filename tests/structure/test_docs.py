@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from agent.encounter.messages import ENGLISH, ENGLISH_EYES, Told, say
+from agent.encounter.messages import ENGLISH, ENGLISH_EYES, MessageKey, message_text
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
@@ -176,12 +176,12 @@ def test_the_licence_of_the_model_travels_with_it() -> None:
 
 
 def test_every_message_key_has_words() -> None:
-    for key in (*Told, *Retry, *Flaw):
+    for key in (*MessageKey, *Retry, *Flaw):
         for position in (Position.LEFT_THUMB, Position.LEFT_EYE, Position.UNKNOWN):
-            text = say(key, position)
+            text = message_text(key, position)
             assert text
             assert "{" not in text
-    assert set(ENGLISH) == {*Told, *Retry, *Flaw}
+    assert set(ENGLISH) == {*MessageKey, *Retry, *Flaw}
 
 
 def test_no_message_accuses_anybody() -> None:

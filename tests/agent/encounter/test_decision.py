@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import PolicyConfig
-from agent.encounter.decision import Evidence, decide
+from agent.encounter.decision import DecisionInput, decide
 from agent.events.event import Category, Outcome, ReasonCode
 from agent.watchlist.candidate import Candidate, CandidateList
 from drivers.sample import Position
@@ -105,8 +105,8 @@ CASES = (
 )
 
 
-def evidence_of(case: Case) -> Evidence:
-    return Evidence(case.candidates, case.quality, case.missing, case.gap, case.may_recapture)
+def evidence_of(case: Case) -> DecisionInput:
+    return DecisionInput(case.candidates, case.quality, case.missing, case.gap, case.may_recapture)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -121,13 +121,13 @@ def test_the_reason_says_how_old_the_list_was() -> None:
 
 
 def test_only_candidates_above_the_threshold_are_leads() -> None:
-    decision = decide(Evidence(listed(1e-9, 1e-7, 0.2), {INDEX: 80}), POLICY)
+    decision = decide(DecisionInput(listed(1e-9, 1e-7, 0.2), {INDEX: 80}), POLICY)
     assert [c.reference_id for c in decision.leads] == ["r0", "r1"]
 
 
 rates = st.floats(0, 1)
 evidences = st.builds(
-    Evidence,
+    DecisionInput,
     candidates=st.builds(
         lambda found, more, age: listed(*found, references=len(found) + more, age_s=age),
         st.lists(rates, max_size=5),
@@ -141,29 +141,29 @@ evidences = st.builds(
 
 
 @given(evidences)
-def test_nobody_without_a_usable_sample_or_without_a_list_is_cleared(evidence: Evidence) -> None:
+def test_nobody_without_a_usable_sample_or_without_a_list_is_cleared(evidence: DecisionInput) -> None:
     decision = decide(evidence, POLICY)
     if not evidence.quality or evidence.candidates.age_s is None or not evidence.candidates.references:
         assert decision.outcome is Outcome.REFER
 
 
 @given(evidences)
-def test_a_lead_has_candidates_and_nothing_else_has(evidence: Evidence) -> None:
+def test_a_lead_has_candidates_and_nothing_else_has(evidence: DecisionInput) -> None:
     decision = decide(evidence, POLICY)
     assert bool(decision.leads) == (decision.outcome is Outcome.LEAD)
 
 
 @given(evidences, st.floats(0, 1))
-def test_a_more_likely_candidate_never_turns_a_lead_into_something_else(evidence: Evidence, rate: float) -> None:
+def test_a_more_likely_candidate_never_turns_a_lead_into_something_else(evidence: DecisionInput, rate: float) -> None:
     if decide(evidence, POLICY).outcome is not Outcome.LEAD:
         return
     old = evidence.candidates
     best = candidate(min(rate, *(c.false_match_rate for c in old.candidates)), "better")
     longer = CandidateList((best, *old.candidates), old.references, old.revision, old.age_s)
-    assert decide(Evidence(longer, evidence.quality), POLICY).outcome is Outcome.LEAD
+    assert decide(DecisionInput(longer, evidence.quality), POLICY).outcome is Outcome.LEAD
 
 
 @given(evidences)
-def test_recapture_is_asked_for_only_while_it_may_be(evidence: Evidence) -> None:
+def test_recapture_is_asked_for_only_while_it_may_be(evidence: DecisionInput) -> None:
     if decide(evidence, POLICY).outcome is Outcome.RECAPTURE:
         assert evidence.may_recapture

@@ -18,9 +18,9 @@ from pytest_mock import MockerFixture
 from agent.clock import SystemClock
 from agent.config import AgreementConfig, Config, parse
 from agent.encounter import station as station_module
-from agent.encounter.announcements import Announcement, Decided, StepDone, TravellerTold
+from agent.encounter.announcements import Announcement, Decided, StepDone, TravellerMessage
 from agent.encounter.enrolment import EnrolmentRequest, Seal
-from agent.encounter.lane import Desk, Lane, Stores
+from agent.encounter.lane import JobContext, Lane, Stores
 from agent.encounter.station import Station
 from agent.errors import ControlError, StoreError
 from agent.events.event import Category, EventClass, Outcome, ReasonCode, StoredEvent
@@ -99,7 +99,7 @@ class Kiosk:
         with Outbox(self.config.kiosk.state_dir / "outbox.db", "k") as outbox:
             return [stored for event_class in EventClass for stored in outbox.pending(event_class, 1000)]
 
-    def ask(self, work: Callable[[Desk], Any]) -> Any:  # noqa: ANN401 - what work returns
+    def ask(self, work: Callable[[JobContext], Any]) -> Any:  # noqa: ANN401 - what work returns
         return self.lane.submit(work).result(timeout=SOON)
 
     def enlist(self, seed: int, agreement: AgreementConfig | None = None, category: Category = Category.WANTED) -> None:
@@ -110,7 +110,7 @@ class Kiosk:
             SystemClock().now() + timedelta(hours=1),
             tuple((p, template_of(seed, 0, p)) for p in (Position.RIGHT_INDEX, Position.RIGHT_THUMB)),
         )
-        self.ask(lambda desk: desk.watchlist.add(reference, agreement or self.config.agreements["partner"]))
+        self.ask(lambda context: context.watchlist.add(reference, agreement or self.config.agreements["partner"]))
 
     def attend(self, *, attended: bool) -> None:
         """Wait for travellers, or do only what is asked for."""
@@ -175,7 +175,7 @@ def _make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 
 
 def told(said: list[Announcement]) -> list[str]:
-    return [a.key for a in said if isinstance(a, TravellerTold)]
+    return [a.key for a in said if isinstance(a, TravellerMessage)]
 
 
 def body(stored: StoredEvent) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def test_the_event_is_durable_before_anybody_is_told(make: Make) -> None:
     waiting: list[int] = []
 
     def look(announcement: Announcement) -> None:
-        if isinstance(announcement, TravellerTold) and announcement.key in ("proceed", "go_to_officer"):
+        if isinstance(announcement, TravellerMessage) and announcement.key in ("proceed", "go_to_officer"):
             waiting.append(len(kiosk.events()))
 
     kiosk.on_announce = look
@@ -269,7 +269,7 @@ def test_the_answer_to_identify_withholds_the_same(make: Make) -> None:
     kiosk = make()
     kiosk.attend(attended=False)
     kiosk.enlist(LISTED, kiosk.config.agreements["elsewhere"])
-    asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.encounter(None))
+    asked: Future[Any] = kiosk.lane.submit(lambda context: context.encounter(None))
     kiosk.one.play(touch(LISTED, 1))
     decision, shown = asked.result(timeout=SOON)
     assert (decision.outcome, shown) == (Outcome.LEAD, ())
@@ -322,7 +322,7 @@ def test_who_leaves_when_asked_again_is_decided_on_what_there_is(make: Make) -> 
 def test_a_list_that_has_become_empty_clears_nobody(make: Make) -> None:
     kiosk = make()
     kiosk.enlist(LISTED)
-    kiosk.ask(lambda desk: desk.watchlist.remove([f"r{LISTED}"]))
+    kiosk.ask(lambda context: context.watchlist.remove([f"r{LISTED}"]))
     kiosk.one.play(touch(UNLISTED, 1))
     assert kiosk.until_decided()[0].reason.code is ReasonCode.LIST_UNAVAILABLE
 
@@ -373,12 +373,12 @@ def test_a_finger_is_searched_for_while_the_next_is_awaited(make: Make, mocker: 
     kiosk.enlist(LISTED)
     asked: list[Position] = []
 
-    def look_ahead(_: Watchlist, position: Position, __: Template) -> None:
+    def presearch(_: Watchlist, position: Position, __: Template) -> None:
         if not asked:
             kiosk.one.play(touch(LISTED, 1, Position.RIGHT_THUMB))  # comes only now
         asked.append(position)
 
-    mocker.patch.object(Watchlist, "look_ahead", autospec=True, side_effect=look_ahead)
+    mocker.patch.object(Watchlist, "presearch", autospec=True, side_effect=presearch)
     kiosk.one.play(touch(LISTED, 1))
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
     assert set(asked) == {Position.RIGHT_INDEX}
@@ -394,7 +394,7 @@ def test_one_finger_shown_as_two_is_asked_for_again(make: Make) -> None:
     assert [usable for _, usable, _ in steps] == [True, False, True]
     assert steps[1][2] == "same_again"
     assert "That was the same finger. Please show your right thumb." in [
-        a.text for a in said if isinstance(a, TravellerTold)
+        a.text for a in said if isinstance(a, TravellerMessage)
     ]
 
 
@@ -446,7 +446,7 @@ def test_stopping_in_the_middle_refers_the_traveller_and_leaves_one_event(make: 
     kiosk = make(TWO_FINGERS)
     kiosk.enlist(LISTED)
     asked = threading.Event()
-    kiosk.on_announce = lambda a: asked.set() if isinstance(a, TravellerTold) and a.key == "present" else None
+    kiosk.on_announce = lambda a: asked.set() if isinstance(a, TravellerMessage) and a.key == "present" else None
     kiosk.one.play(touch(UNLISTED, 1))
     assert asked.wait(SOON)
     assert kiosk.lane.stop()
@@ -477,7 +477,7 @@ def test_a_store_that_cannot_be_written_sends_the_traveller_to_an_officer_and_en
 
 def enrol(kiosk: Kiosk, *positions: Position, **request: Any) -> Any:  # noqa: ANN401 - fields of EnrolmentRequest
     wanted = EnrolmentRequest(positions or (Position.RIGHT_INDEX,), **request)
-    return kiosk.ask(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
+    return kiosk.ask(lambda context: context.enroller.run(wanted, context.new_collector()))
 
 
 def test_an_enrolment_into_the_local_list_is_found_at_once(make: Make) -> None:
@@ -520,7 +520,7 @@ def test_an_enrolment_under_an_agreement_goes_to_the_hub_sealed_and_is_not_searc
         "partner", "partner", "agreement 1", ("hub",)
     )  # fmt: skip
     assert json.loads(sealed[0])["templates"][0]["position"] == "right_index"
-    assert kiosk.ask(lambda desk: desk.watchlist.references()) == ()
+    assert kiosk.ask(lambda context: context.watchlist.references()) == ()
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -560,7 +560,7 @@ def test_two_different_fingers_make_no_reference(make: Make) -> None:
     kiosk.one.play(touch(LISTED, 0), touch(UNLISTED, 0))
     with pytest.raises(ControlError, match="not of the same finger"):
         enrol(kiosk, samples=2, into_local_list=True)
-    assert kiosk.ask(lambda desk: desk.watchlist.references()) == ()
+    assert kiosk.ask(lambda context: context.watchlist.references()) == ()
     assert kiosk.events() == []
 
 
@@ -577,7 +577,7 @@ def test_identify_runs_the_same_path_and_shows_candidates(make: Make) -> None:
     kiosk = make()
     kiosk.enlist(LISTED)
     kiosk.attend(attended=False)
-    asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.encounter(None))
+    asked: Future[Any] = kiosk.lane.submit(lambda context: context.encounter(None))
     kiosk.one.play(touch(LISTED, 1))
     assert [c.reference_id for c in asked.result(timeout=SOON)[1]] == ["r101"]
     assert len(kiosk.events()) == 1
@@ -588,15 +588,15 @@ def test_an_enrolment_that_nobody_waits_for_enrols_nobody(make: Make) -> None:
     kiosk = make()
     kiosk.attend(attended=False)
     prompted = threading.Event()
-    kiosk.on_announce = lambda a: prompted.set() if isinstance(a, TravellerTold) and a.key == "present" else None
+    kiosk.on_announce = lambda a: prompted.set() if isinstance(a, TravellerMessage) and a.key == "present" else None
     wanted = EnrolmentRequest((Position.RIGHT_INDEX,), samples=1, into_local_list=True)
-    asked: Future[Any] = kiosk.lane.submit(lambda desk: desk.enroller.run(wanted, desk.new_collector()))
+    asked: Future[Any] = kiosk.lane.submit(lambda context: context.enroller.run(wanted, context.new_collector()))
     assert prompted.wait(SOON)
     kiosk.lane.withdraw(asked)
     with pytest.raises(ControlError, match="failure to enrol"):
         asked.result(timeout=SOON)
     kiosk.one.play(touch(UNLISTED, 0))  # whoever comes next
-    assert kiosk.ask(lambda desk: desk.watchlist.references()) == ()
+    assert kiosk.ask(lambda context: context.watchlist.references()) == ()
     assert kiosk.events() == []
 
 
@@ -604,7 +604,7 @@ def test_a_job_that_is_withdrawn_before_its_turn_is_never_done(make: Make) -> No
     kiosk = make()
     begun, go_on = threading.Event(), threading.Event()
 
-    def wait(_: Desk) -> None:
+    def wait(_: JobContext) -> None:
         begun.set()
         go_on.wait(SOON)
 
@@ -636,7 +636,7 @@ def test_a_local_list_that_was_switched_off_is_gone(make: Make) -> None:
     kiosk.stop()
     assert {r.agreement for r in kiosk_list(kiosk)} == {"local-test", "partner"}
     again = make(local_list=False)
-    assert [r.agreement for r in again.ask(lambda desk: desk.watchlist.references())] == ["partner"]
+    assert [r.agreement for r in again.ask(lambda context: context.watchlist.references())] == ["partner"]
 
 
 def kiosk_list(kiosk: Kiosk) -> Sequence[ReferenceInfo]:
@@ -655,4 +655,4 @@ def test_a_reference_is_searched_only_once_its_event_is_durable(make: Make, monk
     kiosk.one.play(touch(LISTED, 0))
     with pytest.raises(StoreError, match="full"):
         enrol(kiosk, samples=1, into_local_list=True)
-    assert kiosk.ask(lambda desk: desk.watchlist.references()) == ()
+    assert kiosk.ask(lambda context: context.watchlist.references()) == ()

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from agent.clock import SystemClock
 from agent.config import Step
-from agent.encounter.announcements import Announcement, TravellerTold
-from agent.encounter.capture import Captured, Collection, Collector
-from agent.encounter.same_source import taken_twice
-from agent.encounter.station import Station, Unwatched
+from agent.encounter.announcements import Announcement, TravellerMessage
+from agent.encounter.capture import CapturedTemplate, Collection, Collector
+from agent.encounter.same_source import is_duplicate
+from agent.encounter.station import NoStreamHooks, Station
 from agent.events.event import ReasonCode
 from drivers.sample import Modality, Position
 from models import load_encoder
@@ -43,12 +43,12 @@ def eye(position: Position, number: int) -> Template:
     return iris_encoder().encode(sample_of(look(position, number), position))
 
 
-class Leaving(Unwatched):
+class Leaving(NoStreamHooks):
     """Counts how often what was presented had to leave."""
 
     asked = 0
 
-    def done_with(self) -> None:
+    def require_removal(self) -> None:
         self.asked += 1
 
 
@@ -72,7 +72,7 @@ class Booth:
         return into
 
     def _hear(self, announcement: Announcement) -> None:
-        if isinstance(announcement, TravellerTold):
+        if isinstance(announcement, TravellerMessage):
             self.said.append(announcement.text)
             self.on_said()
 
@@ -87,12 +87,12 @@ def _booth() -> Iterator[Booth]:
 
 def test_an_eye_is_like_itself_and_unlike_the_other() -> None:
     first = eye(Position.RIGHT_EYE, 0)
-    assert taken_twice(eye(Position.RIGHT_EYE, 1), [first])
-    assert not taken_twice(eye(Position.LEFT_EYE, 0), [first])
+    assert is_duplicate(eye(Position.RIGHT_EYE, 1), [first])
+    assert not is_duplicate(eye(Position.LEFT_EYE, 0), [first])
 
 
 def test_fingers_and_eyes_are_not_compared() -> None:
-    assert not taken_twice(eye(Position.RIGHT_EYE, 0), [template_of(SEED, 0)])
+    assert not is_duplicate(eye(Position.RIGHT_EYE, 0), [template_of(SEED, 0)])
 
 
 def test_one_eye_shown_as_both_is_asked_for_again(booth: Booth) -> None:
@@ -111,14 +111,14 @@ def test_one_eye_shown_as_both_at_every_attempt_is_a_failure_to_capture(booth: B
 
 def test_an_eye_of_an_earlier_collection_is_known_too(booth: Booth) -> None:
     booth.camera.play(look(Position.RIGHT_EYE, 1), look(Position.LEFT_EYE, 0))
-    before = Captured(RIGHT, 90, eye(Position.RIGHT_EYE, 0))
+    before = CapturedTemplate(RIGHT, 90, eye(Position.RIGHT_EYE, 0))
     taken = booth.collect(Collection(before=(before,)), LEFT)
     assert taken.attempts == {Position.LEFT_EYE: 2}
 
 
 def test_the_same_position_again_is_welcome(booth: Booth) -> None:
     booth.camera.play(look(Position.RIGHT_EYE, 1))
-    before = Captured(RIGHT, 90, eye(Position.RIGHT_EYE, 0))
+    before = CapturedTemplate(RIGHT, 90, eye(Position.RIGHT_EYE, 0))
     assert booth.collect(Collection(before=(before,)), RIGHT).attempts == {Position.RIGHT_EYE: 1}
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from agent.config import Step
 from agent.encounter import station as station_module
-from agent.encounter.best_frame import AWAY_S, DAMAGED_S, IN_VIEW, Viewer
-from agent.encounter.station import SLICE_S, Station, Unwatched, Watching
+from agent.encounter.best_frame import DAMAGED_PAUSE_S, LEAVE_TIMEOUT_S, MIN_EYE_FRAMES, BestFrameSensor
+from agent.encounter.station import SLICE_S, NoStreamHooks, Station, StreamHooks
 from agent.events.event import SensorState
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Position, Sample
@@ -55,12 +55,12 @@ class States:
 def running(
     sensor: Sensor,
     states: States | None = None,
-    watching: Watching | None = None,
+    hooks: StreamHooks | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Station]:
     crashes: list[BaseException] = []
     station = Station(
-        "finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error), watching, clock
+        "finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error), hooks, clock
     )
     station.start()
     try:
@@ -148,7 +148,7 @@ def test_a_cancel_that_nobody_asked_for_does_not_lose_the_request() -> None:
         assert result(station.capture(STEP, SOON)).position is Position.RIGHT_INDEX
 
 
-class Audience(Unwatched):
+class Audience(NoStreamHooks):
     """Wants to be tended a few times, then no more, and notes what it is told."""
 
     def __init__(self, *pauses: float) -> None:
@@ -156,10 +156,10 @@ class Audience(Unwatched):
         self.enough = threading.Event()
         self.expected: list[float] = []
 
-    def expect(self, left: float) -> None:
+    def set_time_left(self, left: float) -> None:
         self.expected.append(left)
 
-    def tend(self) -> float | None:  # type: ignore[override]  # what it stands in for never wants to be
+    def idle_check(self) -> float | None:  # type: ignore[override]  # what it stands in for never wants to be
         if not self._pauses:
             self.enough.set()
             return None
@@ -168,28 +168,30 @@ class Audience(Unwatched):
 
 def test_a_sensor_is_tended_while_nothing_is_asked_until_it_has_enough() -> None:
     audience = Audience(0.01, 0.02, 0.01)
-    with running(ScriptedSensor(), watching=audience):
+    with running(ScriptedSensor(), hooks=audience):
         assert audience.enough.wait(SOON)
 
 
 def test_a_sensor_that_watches_knows_how_long_the_request_lasts_beyond_the_slice() -> None:
     audience, slices = Audience(), [CaptureRetry(Retry.NOTHING_PRESENTED)] * 2
-    with running(ScriptedSensor([*slices, IMAGE, IMAGE]), watching=audience, clock=lambda: 100.0) as station:
+    with running(ScriptedSensor([*slices, IMAGE, IMAGE]), hooks=audience, clock=lambda: 100.0) as station:
         result(station.capture(STEP, 20.0))
         result(station.capture(STEP, None))
     assert audience.expected == [20.0, 20.0, 20.0, math.inf]
 
 
-def through_a_viewer(camera: ScriptedCamera) -> Viewer:
-    return Viewer(camera, camera.glance, guide=lambda *_: None, clock=lambda: camera.now, rest=camera.skip)
+def best_frame_sensor(camera: ScriptedCamera) -> BestFrameSensor:
+    return BestFrameSensor(
+        camera, camera.check_frame, guide=lambda *_: None, clock=lambda: camera.now, rest=camera.skip
+    )
 
 
 @contextmanager
-def looking(*seen: Seen) -> Iterator[tuple[Station, ScriptedCamera]]:
-    """A station that looks through a viewer at a scripted camera; all three live by the camera's clock."""
+def running_camera(*seen: Seen) -> Iterator[tuple[Station, ScriptedCamera]]:
+    """A station, a BestFrameSensor and a scripted camera; all three use the camera's clock."""
     camera = ScriptedCamera(*seen)
-    viewer = through_a_viewer(camera)
-    with running(viewer, watching=viewer, clock=lambda: camera.now) as station:
+    sensor = best_frame_sensor(camera)
+    with running(sensor, hooks=sensor, clock=lambda: camera.now) as station:
         yield station, camera
 
 
@@ -202,7 +204,9 @@ def number(sample: Sample) -> int:
 
 
 def test_a_look_that_begins_at_the_end_of_a_slice_is_not_cut() -> None:
-    with looking(*times((SLICE_S - 0.3) / (PERIOD_S + DAMAGED_S), DAMAGED), *times(6, POOR), GOOD, POOR) as (
+    with running_camera(
+        *times((SLICE_S - 0.3) / (PERIOD_S + DAMAGED_PAUSE_S), DAMAGED), *times(6, POOR), GOOD, POOR
+    ) as (
         station,
         camera,
     ):
@@ -210,33 +214,33 @@ def test_a_look_that_begins_at_the_end_of_a_slice_is_not_cut() -> None:
 
 
 def test_a_poor_look_is_given_at_the_end_of_the_whole_request() -> None:
-    with looking(POOR) as (station, camera):
+    with running_camera(POOR) as (station, camera):
         assert camera.quality(result(station.capture(EYE, 12.0))) is POOR
         assert camera.now == pytest.approx(12.0, abs=2 * PERIOD_S)
 
 
 def test_a_still_thing_that_is_no_use_begins_nothing() -> None:
-    with looking(*times(150, POOR), GOOD) as (station, camera):
+    with running_camera(*times(150, POOR), GOOD) as (station, camera):
         assert camera.quality(result(station.capture(EYE, None))) is GOOD
         assert camera.now > 3 * SLICE_S
 
 
 def test_the_eye_that_was_accepted_is_tended_until_it_has_left() -> None:
-    with looking(*times(IN_VIEW, GOOD), *times(4, FAIR), *times(8, EMPTY), GOOD) as (station, camera):
+    with running_camera(*times(MIN_EYE_FRAMES, GOOD), *times(4, FAIR), *times(8, EMPTY), GOOD) as (station, camera):
         result(station.capture(EYE, 20.0))
-        station.done_with()
-        assert camera.wait_for_capture(IN_VIEW + 4 + 2, SOON)
-        assert number(result(station.capture(EYE, 20.0))) > IN_VIEW + 4 + 4
+        station.require_removal()
+        assert camera.wait_for_capture(MIN_EYE_FRAMES + 4 + 2, SOON)
+        assert number(result(station.capture(EYE, 20.0))) > MIN_EYE_FRAMES + 4 + 4
 
 
 def test_the_eye_that_was_accepted_and_stays_is_told_of_soon() -> None:
-    with looking(GOOD) as (station, camera):
+    with running_camera(GOOD) as (station, camera):
         result(station.capture(EYE, 20.0))
-        station.done_with()
+        station.require_removal()
         began = camera.now
         with pytest.raises(CaptureRetry, match="look_away"):
             result(station.capture(EYE, 20.0))
-        assert camera.now - began < AWAY_S + 2.0
+        assert camera.now - began < LEAVE_TIMEOUT_S + 2.0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from agent.events.event import Category
 from agent.storage.database import open_store
 from agent.watchlist.reference import Reference
 from agent.watchlist.store import MIGRATIONS
-from agent.watchlist.watchlist import Proposed, Watchlist
+from agent.watchlist.watchlist import Presearch, Watchlist
 from drivers.sample import Position
 from models.finger.search.gallery import FingerGallery
 from models.template import Template, TemplateError
@@ -118,8 +118,8 @@ def test_looking_ahead_changes_no_answer_and_saves_the_search(
     probes = {INDEX: template_of(ALICE, 1), THUMB: template_of(BOB, 1, THUMB)}
     plain = watchlist.search(probes, 5)
     searched = mocker.spy(FingerGallery, "search")
-    watchlist.look_ahead(INDEX, probes[INDEX])
-    watchlist.look_ahead(INDEX, probes[INDEX])
+    watchlist.presearch(INDEX, probes[INDEX])
+    watchlist.presearch(INDEX, probes[INDEX])
     assert searched.call_count == 1
     assert watchlist.search(probes, 5) == plain
     assert searched.call_count == 2
@@ -129,12 +129,12 @@ def test_looking_ahead_changes_no_answer_and_saves_the_search(
 
 def test_what_has_been_looked_up_ahead_is_of_that_probe_and_that_list(watchlist: Watchlist, clock: FakeClock) -> None:
     watchlist.add(reference(clock, ALICE), AGREEMENT)
-    watchlist.look_ahead(INDEX, template_of(CAROL, 1))
+    watchlist.presearch(INDEX, template_of(CAROL, 1))
     assert found(watchlist, ALICE) == ["r101"]
-    watchlist.look_ahead(INDEX, template_of(BOB, 1))
+    watchlist.presearch(INDEX, template_of(BOB, 1))
     watchlist.add(reference(clock, BOB), AGREEMENT)
     assert found(watchlist, BOB) == ["r102"]
-    watchlist.look_ahead(INDEX, template_of(BOB, 1))
+    watchlist.presearch(INDEX, template_of(BOB, 1))
     watchlist.remove(["r102"])
     assert found(watchlist, BOB) == []
 
@@ -143,15 +143,15 @@ def test_what_has_been_looked_up_ahead_is_of_that_probe_and_that_list(watchlist:
 def test_nothing_is_kept_for_a_search_that_does_not_come(watchlist: Watchlist, clock: FakeClock, change: str) -> None:
     """Neither the traveller's probe nor who has left the list."""
     watchlist.add(reference(clock, ALICE), AGREEMENT)
-    watchlist.look_ahead(INDEX, template_of(ALICE, 1))
-    assert in_memory(Proposed)
+    watchlist.presearch(INDEX, template_of(ALICE, 1))
+    assert in_memory(Presearch)
     changes: dict[str, Callable[[], object]] = {
         "remove": lambda: watchlist.remove(["r101"]),
         "add": lambda: watchlist.add(reference(clock, BOB), AGREEMENT),
-        "forget": watchlist.forget_ahead,
+        "forget": watchlist.discard_presearches,
     }
     changes[change]()
-    assert not in_memory(Proposed)
+    assert not in_memory(Presearch)
 
 
 def in_memory(kind: type) -> list[object]:
@@ -283,7 +283,7 @@ def test_a_long_list_is_read_in_parts_and_searched_like_a_short_one(
         watchlist.add_all([reference(clock, CAROL, position=THUMB)], AGREEMENT)
         wanted = watchlist.search({INDEX: template_of(BOB, 1)}, 5)
         shown = watchlist.references()
-    monkeypatch.setattr("agent.watchlist.watchlist.PART", 1)
+    monkeypatch.setattr("agent.watchlist.watchlist.LOAD_BATCH", 1)
     with closing(Watchlist(path, clock)) as watchlist:
         assert watchlist.search({INDEX: template_of(BOB, 1)}, 5) == wanted
         assert watchlist.references() == shown
