@@ -1,11 +1,11 @@
-"""USB Video Class cameras on a bulk endpoint, over pyusb: infrared eye cameras, FX3 designs and kin.
+"""Driver of USB Video Class cameras on a bulk endpoint, over pyusb: infrared eye cameras, FX3 designs and similar ones.
 
-A camera streams: it sends frames whether or not anybody looks. capture() returns the newest whole frame that began
-after the call or, within a look (frame_age.py), after the last frame that it returned; whether there is an eye on it is
-for the quality measure to say.
+A camera streams: it sends frames all the time, with or without a person. capture() returns the newest whole frame that
+began after the call or, within a capture window (frame_age.py), after the last frame that it returned. The quality
+measure decides whether there is an eye in it.
 
-This file opens and captures; stream.py keeps the stream going, options.py chooses what to stream,
-probe_commit.py agrees on it, descriptors.py, payload.py and formats.py say what the bytes mean.
+This file opens and captures. stream.py keeps the stream running, options.py chooses what to stream, probe_commit.py
+negotiates it with the camera, descriptors.py, payload.py and formats.py parse the bytes.
 """
 
 import logging
@@ -22,18 +22,18 @@ from drivers.transport import Attachment, parse_usb_url
 from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl
-from drivers.uvc.descriptors import STREAMING, VIDEO, streams
+from drivers.uvc.descriptors import STREAMING, VIDEO, streaming_interfaces
 from drivers.uvc.formats import BadFrame, Grey
-from drivers.uvc.frame_age import Looks
-from drivers.uvc.options import Choice, UvcOptions, choose
-from drivers.uvc.stream import START_S, FrameReader, OnFrame, Stream, ignore
+from drivers.uvc.frame_age import CaptureWindow
+from drivers.uvc.options import StreamChoice, UvcOptions, choose_stream
+from drivers.uvc.stream import START_S, FrameReader, OnFrame, Stream, ignore_frame
 
 log = logging.getLogger(__name__)
 
-# Cameras are known by their class, whoever made them.
+# Cameras are matched by their USB class, whoever made them.
 MATCHES = (ClassMatch(VIDEO, STREAMING, "USB Video Class cameras", "usb"),)
 
-USUAL_INTERFACE = 1  # nearly every camera streams there; where another one does, its descriptors say so
+DEFAULT_INTERFACE = 1  # of nearly every camera; the descriptors name it if it is another one
 
 OpenLink = Callable[[AnyUsbUrl, int], UsbLink]
 
@@ -45,33 +45,34 @@ class Uvc:
     streams = True
 
     def __init__(
-        self, url: str, options: Options, *, connect: OpenLink = open_link, on_frame: OnFrame = ignore
+        self, url: str, options: Options, *, connect: OpenLink = open_link, on_frame: OnFrame = ignore_frame
     ) -> None:
         self._options = parse_options(UvcOptions, "uvc", options)
         self._url = parse_usb_url(url)
         self._name = f"uvc at {self._url}"
         self._connect = connect
-        self._on_frame = on_frame  # hears every whole frame, in the thread that reads them
+        self._on_frame = on_frame  # receives every whole frame, in the reader thread
         self._attachment = Attachment()
-        self._looks = Looks()
+        self._window = CaptureWindow()
         self._reader: FrameReader | None = None
-        self._choice: Choice | None = None
-        self._interface = USUAL_INTERFACE if self._options.interface is None else self._options.interface
+        self._choice: StreamChoice | None = None
+        self._interface = DEFAULT_INTERFACE if self._options.interface is None else self._options.interface
 
     def open(self) -> DeviceInfo:
-        """Claim the camera and let it stream. Returns when it has agreed to; the first frame may take a while."""
+        """Claims the camera and starts its stream. Returns after the negotiation, before the first frame."""
         self.close()
         with self._attachment.attempt(), self._closed_on_failure(), self._named():
             reader, choice = self._find()
             reader.start(Stream(reader.link, choice, self._options.led))
             self._reader, self._choice = reader, choice
-            self._looks.begin()
+            self._window.begin()
             return self._info(reader.link, choice)
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:  # noqa: ARG002 - see below
-        """The newest whole frame that began after this call; within a look, after the last one given.
+        """The newest whole frame that began after this call or, within a capture window, after the last one returned.
 
-        Nobody is waited for, so `timeout` bounds nothing; a frame has a deadline of its own, of seven seconds at most.
+        `timeout` has no effect, because a camera does not wait for a person. A frame has its own deadline, at most
+        seven seconds.
         """
         with self._attachment.attempt(), self._named():
             if self._reader is None or self._choice is None:
@@ -88,15 +89,15 @@ class Uvc:
             )
 
     def begin_window(self) -> None:
-        """The next capture() begins a look."""
-        self._looks.begin()
+        """The next capture() begins a capture window."""
+        self._window.begin()
 
     def cancel(self) -> None:
-        """End the running capture or open, or the next one, with Cancelled."""
+        """Ends the running capture or open, or the next one, with Cancelled."""
         self._attachment.cancel()
 
     def close(self) -> None:
-        """Stop the stream and give the camera back."""
+        """Stops the stream and releases the camera."""
         self._reader = self._choice = None
         self._attachment.detach()
 
@@ -110,22 +111,22 @@ class Uvc:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Errors say which camera."""
+        """Adds the name of the camera to errors."""
         try:
             yield
         except SensorError as error:
             raise type(error)(f"{self._name}: {error}") from error
 
-    def _find(self) -> tuple[FrameReader, Choice]:
-        """Open the interface that streams; where that is stands in the descriptors, which an open device shows."""
+    def _find(self) -> tuple[FrameReader, StreamChoice]:
+        """Opens the streaming interface. Its number is in the descriptors, which can be read once a device is open."""
         reader = self._attach(self._interface)
-        choice = choose(streams(reader.link.configuration), self._options)
+        choice = choose_stream(streaming_interfaces(reader.link.configuration), self._options)
         if choice.stream.interface != self._interface:
             self._interface = choice.stream.interface
             reader = self._attach(self._interface)
         if self._options.led is not None:
-            # The extension unit is of the control interface. While the kernel's driver holds that, the system refuses
-            # what is written to it.
+            # The extension unit belongs to the control interface. While the kernel's driver holds that interface, the
+            # system refuses writes to it.
             reader.link.claim(choice.stream.control_interface)
         return reader, choice
 
@@ -135,10 +136,10 @@ class Uvc:
         self._attachment.attach(reader)
         return reader
 
-    def _next_image(self, reader: FrameReader, choice: Choice, position: Position) -> Grey:
+    def _next_image(self, reader: FrameReader, choice: StreamChoice, position: Position) -> Grey:
         called = reader.link.now()
-        deadline = called + START_S + choice.late_s
-        moment = self._looks.begun_after(position, called, choice.seconds)
+        deadline = called + START_S + choice.frame_timeout_s
+        moment = self._window.must_begin_after(position, called, choice.frame_interval_s)
         while True:
             frame = reader.frame_after(moment, deadline)
             try:
@@ -147,14 +148,14 @@ class Uvc:
                 log.debug("%s: frame %d: %s", self._name, frame.number, error)
                 moment = frame.began_at
             else:
-                self._looks.gave(position, frame.began_at, reader.link.now())
+                self._window.delivered(position, frame.began_at, reader.link.now())
                 return image
 
-    def _info(self, link: UsbLink, choice: Choice) -> DeviceInfo:
+    def _info(self, link: UsbLink, choice: StreamChoice) -> DeviceInfo:
         identity = link.identity
         return DeviceInfo(
             driver="uvc",
-            model=f"{identity.vendor:04x}:{identity.product:04x} {choice.pixels.name} {1 / choice.seconds:g} fps",
+            model=f"{identity.vendor:04x}:{identity.product:04x} {choice.pixels.name} {choice.fps:g} fps",
             serial=identity.serial,
             firmware=f"{identity.bcd_device >> 8:x}.{identity.bcd_device & 0xFF:02x}",
             width=choice.frame.width,

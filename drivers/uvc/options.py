@@ -1,4 +1,4 @@
-"""The options of the uvc driver, and which stream of a camera they choose. drivers/README.md explains each."""
+"""The options of the uvc driver, and how they choose a camera's stream. drivers/README.md explains each option."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,18 +8,18 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from drivers.errors import ProtocolError
-from drivers.options import DriverOptions, no_boolean
-from drivers.uvc.descriptors import LONGEST_FRAME_SIDE, TICKS_PER_S, FormatRow, FrameRow, Stream
+from drivers.options import DriverOptions, reject_boolean
+from drivers.uvc.descriptors import MAX_FRAME_SIDE, TICKS_PER_S, FormatDescriptor, FrameDescriptor, StreamingInterface
 from drivers.uvc.formats import FORMAT_NAMED, PREFERENCE, PixelFormat
 from drivers.uvc.probe_commit import StreamSettings
 
-USUAL_SIZE = (640, 480)  # an eye that fills it has some 200 pixels across the iris
-LATE_MOST_S = 4.0  # a descriptor may say that a frame takes minutes: nobody waits for such a one
+DEFAULT_SIZE = (640, 480)  # an eye that fills it has about 200 pixels across the iris
+MAX_FRAME_TIMEOUT_S = 4.0  # a descriptor may announce frame intervals of minutes
 
 
 @dataclass(frozen=True, slots=True)
 class Led:
-    """A control of an extension unit that switches the light: what to write, and what to write when done."""
+    """A control of an extension unit that switches the light: the bytes to write for on and for off."""
 
     unit: int
     selector: int
@@ -32,8 +32,8 @@ def _size(value: object) -> object:
     if found is None:
         raise ValueError("must be WIDTHxHEIGHT, such as 640x480")
     sides = int(found[1]), int(found[2])
-    if max(sides) > LONGEST_FRAME_SIDE:
-        raise ValueError(f"must be at most {LONGEST_FRAME_SIDE} pixels a side")
+    if max(sides) > MAX_FRAME_SIDE:
+        raise ValueError(f"must be at most {MAX_FRAME_SIDE} pixels a side")
     return sides
 
 
@@ -54,13 +54,13 @@ def _led(value: object) -> object:
 
 
 Size = Annotated[tuple[int, int], BeforeValidator(_size)]
-Fps = Annotated[float, BeforeValidator(no_boolean), Field(gt=0, le=1000)]
-Ppi = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=10_000)]
+Fps = Annotated[float, BeforeValidator(reject_boolean), Field(gt=0, le=1000)]
+Ppi = Annotated[float, BeforeValidator(reject_boolean), Field(ge=0, le=10_000)]
 FormatName = Annotated[str, BeforeValidator(_known_format)]
 
 
 class CameraOptions(DriverOptions):
-    """What every camera takes beyond its URL."""
+    """The options of every camera."""
 
     size: Size | None = None
     fps: Fps | None = None
@@ -69,62 +69,67 @@ class CameraOptions(DriverOptions):
 
 
 class UvcOptions(CameraOptions):
-    """What a camera on a bulk endpoint takes besides."""
+    """The options of a camera on a bulk endpoint."""
 
-    interface: Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=255)] | None = None
+    interface: Annotated[int, BeforeValidator(reject_boolean), Field(ge=0, le=255)] | None = None
     led: Annotated[Led, BeforeValidator(_led)] | None = None
 
 
-def overdue(seconds: float) -> float:
-    """How long to wait for a frame of a camera that sends one in so many seconds: four frames' time, within reason."""
-    return min(4 * seconds, LATE_MOST_S)
+def frame_timeout(seconds: float) -> float:
+    """Seconds to wait for a frame if they come every `seconds`: four frame intervals, but at most four seconds."""
+    return min(4 * seconds, MAX_FRAME_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """One size of one format of one streaming interface, and how often."""
+class StreamChoice:
+    """What is streamed: one frame size and interval of one format of one streaming interface."""
 
-    stream: Stream
-    format: FormatRow
-    frame: FrameRow
+    stream: StreamingInterface
+    format: FormatDescriptor
+    frame: FrameDescriptor
     pixels: PixelFormat
     interval: int  # 100 ns
 
     @property
-    def wish(self) -> StreamSettings:
-        """What to ask the camera for."""
+    def requested(self) -> StreamSettings:
+        """The settings to request from the camera."""
         return StreamSettings(self.format.index, self.frame.index, self.interval)
 
     @property
-    def seconds(self) -> float:
-        """From one frame to the next; a tenth of a second where the camera does not say."""
+    def frame_interval_s(self) -> float:
+        """Seconds from one frame to the next; 0.1 if the camera does not report it."""
         return self.interval / TICKS_PER_S or 0.1
 
     @property
-    def late_s(self) -> float:
-        """A frame that has not come for so long is overdue."""
-        return overdue(self.seconds)
+    def fps(self) -> float:
+        """Frames per second."""
+        return 1 / self.frame_interval_s
 
     @property
-    def exact(self) -> int:
-        """The size of a frame, bytes; 0 when it varies."""
+    def frame_timeout_s(self) -> float:
+        """Seconds after which a frame is overdue."""
+        return frame_timeout(self.frame_interval_s)
+
+    @property
+    def frame_bytes(self) -> int:
+        """The size of a frame in bytes; 0 if it varies."""
         return self.pixels.frame_bytes(self.frame.width, self.frame.height)
 
     def frame_limit(self, promised: int) -> int:
-        """The most bytes of a frame: what the camera promised or its descriptor says, as far as that makes sense.
+        """The maximum size of a frame in bytes: as negotiated (`promised`) or as in the descriptor, if plausible.
 
-        A raw frame has its own size, or somewhat more where the camera fills it up; a compressed one is no larger than
-        two bytes a pixel, whatever is said of it.
+        A raw frame has its own size, or somewhat more if the camera pads it. A compressed one has at most two bytes per
+        pixel, whatever the camera reports.
         """
-        said = promised or self.frame.max_bytes
-        if self.exact:
-            return said if self.exact < said < 2 * self.exact else self.exact
+        reported = promised or self.frame.max_bytes
+        if self.frame_bytes:
+            return reported if self.frame_bytes < reported < 2 * self.frame_bytes else self.frame_bytes
         most = self.frame.width * self.frame.height * 2
-        return min(said or most, most)
+        return min(reported or most, most)
 
 
-def choose(streams: Sequence[Stream], options: UvcOptions) -> Choice:
-    """What to stream. ProtocolError says what the camera has when it does not have what the options ask for."""
+def choose_stream(streams: Sequence[StreamingInterface], options: UvcOptions) -> StreamChoice:
+    """Chooses what to stream. ProtocolError: the camera does not have what the options ask for; lists what it has."""
     usable = [stream for stream in streams if options.interface in (None, stream.interface)]
     if not usable:
         raise ProtocolError(_no_stream(streams))
@@ -132,17 +137,17 @@ def choose(streams: Sequence[Stream], options: UvcOptions) -> Choice:
     if not bulk:
         raise ProtocolError("this camera is isochronous: use the driver v4l2 for it")
     offers = list(_offers(bulk))
-    wanted = [offer for offer in offers if _asked_for(offer, options)]
+    wanted = [offer for offer in offers if _matches(offer, options)]
     if not wanted:
         raise ProtocolError(f"the camera has no such size or format; it has: {_listing(offers)}")
     stream, row, frame, pixels = min(wanted, key=_rank)
-    return Choice(stream, row, frame, pixels, frame.interval_for(options.fps))
+    return StreamChoice(stream, row, frame, pixels, frame.interval_for(options.fps))
 
 
-_Offer = tuple[Stream, FormatRow, FrameRow, PixelFormat]
+_Offer = tuple[StreamingInterface, FormatDescriptor, FrameDescriptor, PixelFormat]
 
 
-def _offers(streams: Sequence[Stream]) -> Iterator[_Offer]:
+def _offers(streams: Sequence[StreamingInterface]) -> Iterator[_Offer]:
     for stream in streams:
         for row in stream.formats:
             for frame in row.frames:
@@ -150,20 +155,20 @@ def _offers(streams: Sequence[Stream]) -> Iterator[_Offer]:
                     yield stream, row, frame, row.pixels
 
 
-def _asked_for(offer: _Offer, options: UvcOptions) -> bool:
+def _matches(offer: _Offer, options: UvcOptions) -> bool:
     _, _, frame, pixels = offer
     return options.size in (None, (frame.width, frame.height)) and options.format in (None, pixels.name)
 
 
 def _rank(offer: _Offer) -> tuple[bool, int, int]:
-    """Best first: large enough, the better format, the smallest that is large enough (or the largest there is)."""
+    """Sort key, best first: large enough, the better format, the smallest that is large enough (else the largest)."""
     _, _, frame, pixels = offer
-    small = frame.width < USUAL_SIZE[0] or frame.height < USUAL_SIZE[1]
+    small = frame.width < DEFAULT_SIZE[0] or frame.height < DEFAULT_SIZE[1]
     area = frame.width * frame.height
     return small, PREFERENCE.index(pixels), -area if small else area
 
 
-def _no_stream(streams: Sequence[Stream]) -> str:
+def _no_stream(streams: Sequence[StreamingInterface]) -> str:
     if not streams:
         return "no video streaming interface: not a UVC camera"
     return f"no such interface; video streams at: {', '.join(str(stream.interface) for stream in streams)}"

@@ -1,17 +1,17 @@
-"""Payloads of a stream in, whole frames out. Never touches a device.
+"""Assembles the payloads of a stream into whole frames. Never touches a device.
 
 offset  size  field (multi-byte fields are little endian)
-0       1     length of the header: 2 to 12, or more where a maker adds fields of his own
-1       1     bits: 0 frame id, toggles with each frame; 1 end of frame; 2 a time of presentation follows (4 bytes);
+0       1     length of the header: 2 to 12, or more if the maker adds fields
+1       1     bits: 0 frame id, toggles with each frame; 1 end of frame; 2 a presentation time follows (4 bytes);
               3 a source clock follows (6 bytes); 5 still image; 6 error; 7 end of header
 2       ...   the fields that the bits name, then the pixels
 
-A payload is one bulk transfer. A frame ends with the end bit or where the frame id changes. One is whole when nothing
-says that it is not: no error bit, no two times of presentation (some cameras give one in the first payload of a frame
-only), the exact size (or the one that the camera has promised: it fills up) or, for MJPEG, both its markers.
+A payload is one bulk transfer. A frame ends with the end bit or when the frame id changes. It is whole if there is no
+error bit, no two different presentation times (some cameras send one only in the first payload of a frame), and the
+exact size (or the negotiated one, if the camera pads frames) or, for MJPEG, both markers.
 
-What cannot be seen: of a camera that does not give a time in every payload, the loss of the end of one frame, of all
-of the next and of as much of the one after it; and payloads lost inside an MJPEG picture that its decoder makes up for.
+Not detected: if a camera does not send a time in every payload, the loss of the end of one frame, all of the next and
+as much of the one after it; and payloads lost inside an MJPEG image that the decoder conceals.
 """
 
 import struct
@@ -20,18 +20,18 @@ from dataclasses import dataclass, field
 
 from drivers.uvc.formats import MJPEG_BEGIN, MJPEG_END
 
-SHORTEST_HEADER, LONGEST_HEADER = 2, 255
+MIN_HEADER, MAX_HEADER = 2, 255
 FRAME_ID, END_OF_FRAME, HAS_TIME, HAS_CLOCK, ERROR = 0x01, 0x02, 0x04, 0x08, 0x40
-SLACK_BYTES = 65_536  # how far a compressed frame may exceed what the camera promised before it is given up
+SLACK_BYTES = 65_536  # by which a compressed frame may exceed the negotiated size before it is dropped
 NO_HEADER = "a payload without a sound header"
 
-Sound = Callable[[bytes], str]
-"""The bytes of a frame -> what is wrong with them, or nothing."""
+FindFault = Callable[[bytes], str]
+"""The bytes of a frame -> what is wrong with them; empty if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands before the pixels of one payload. `time` in the camera's clock ticks; None where it gives none."""
+    """The header of one payload, before the pixels. `time` in ticks of the camera's clock; None if not sent."""
 
     length: int
     flags: int
@@ -48,13 +48,13 @@ class Header:
         return bool(self.flags & END_OF_FRAME)
 
     @classmethod
-    def of(cls, payload: bytes) -> "Header | None":
-        """The header that a payload begins with; None when there is no sound one."""
-        if len(payload) < SHORTEST_HEADER:
+    def from_bytes(cls, payload: bytes) -> "Header | None":
+        """The header at the begin of a payload; None if it is not valid."""
+        if len(payload) < MIN_HEADER:
             return None
         length, flags = payload[0], payload[1]
-        needed = SHORTEST_HEADER + 4 * bool(flags & HAS_TIME) + 6 * bool(flags & HAS_CLOCK)
-        if not needed <= length <= min(LONGEST_HEADER, len(payload)):
+        needed = MIN_HEADER + 4 * bool(flags & HAS_TIME) + 6 * bool(flags & HAS_CLOCK)
+        if not needed <= length <= min(MAX_HEADER, len(payload)):
             return None
         time = struct.unpack_from("<I", payload, 2)[0] if flags & HAS_TIME else None
         return cls(length, flags, time)
@@ -62,11 +62,11 @@ class Header:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RawFrame:
-    """One whole frame as the camera sent it. `began_at`: when its first payload came, in the link's seconds."""
+    """One whole frame as the camera sent it. `began_at`: arrival of its first payload, seconds of the link's clock."""
 
     data: bytes
     began_at: float
-    number: int  # counts whole frames of a stream, from 1
+    number: int  # of whole frames of a stream, from 1
 
     def __repr__(self) -> str:
         """Size and number, never pixels."""
@@ -74,8 +74,8 @@ class RawFrame:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a stream has brought so far."""
+class StreamStatistics:
+    """Counts of a stream so far."""
 
     payloads: int = 0
     frames: int = 0
@@ -83,16 +83,16 @@ class Tally:
     last_damage: str = ""
 
 
-def exactly(size: int, filled_up: int = 0) -> Sound:
-    """Frames of raw pixels have one size, and with what a camera fills them up one other: that which it promised.
+def exact_size(size: int, padded: int = 0) -> FindFault:
+    """Checks that a frame of raw pixels has `size` bytes, or `padded` bytes: the size the camera negotiated.
 
-    Any size between would let a frame pass that has lost a part.
+    If any size in between were accepted, a frame that has lost a part could pass.
     """
-    return lambda data: "" if len(data) in (size, filled_up) else f"{len(data)} bytes in place of {size}"
+    return lambda data: "" if len(data) in (size, padded) else f"{len(data)} bytes in place of {size}"
 
 
 def whole_jpeg(data: bytes) -> str:
-    """Frames of MJPEG begin and end with a marker; some cameras fill up with zeros behind it."""
+    """Checks that an MJPEG frame begins and ends with its marker. Some cameras pad with zeros after it."""
     if not data.startswith(MJPEG_BEGIN):
         return "no JPEG marker at its begin"
     return "" if data.rstrip(b"\0").endswith(MJPEG_END) else "no JPEG marker at its end"
@@ -100,7 +100,7 @@ def whole_jpeg(data: bytes) -> str:
 
 @dataclass(slots=True)
 class _Frame:
-    """The frame that is coming in."""
+    """The frame being received."""
 
     frame_id: int
     began_at: float
@@ -111,30 +111,30 @@ class _Frame:
 
 
 class Assembler:
-    """Collects payloads until a frame is whole. What is damaged is counted and dropped; it never raises."""
+    """Collects payloads until a frame is whole. Damaged frames are counted and dropped; it never raises."""
 
-    def __init__(self, sound: Sound, *, limit: int, packet_bytes: int, keep: int | None = None) -> None:
-        """`limit`: the most bytes of a frame; `keep`: those of a whole one that are pixels, all by default."""
-        self.tally = Tally()
+    def __init__(self, find_fault: FindFault, *, limit: int, packet_bytes: int, keep: int | None = None) -> None:
+        """`limit`: the maximum size of a frame in bytes; `keep`: how many bytes of it are pixels (None: all)."""
+        self.statistics = StreamStatistics()
         self._keep = keep
-        self._sound = sound
+        self._find_fault = find_fault
         self._limit = limit + SLACK_BYTES
         self._packet_bytes = packet_bytes
         self._frame: _Frame | None = None
 
     def reset(self, why: str) -> None:
-        """Payloads were lost: give up the frame that is coming in."""
+        """Drops the frame being received, because payloads were lost."""
         if self._frame is not None:
             self._count_damage(why)
         self._frame = None
 
     def feed(self, payload: bytes, at: float) -> list[RawFrame]:
-        """Take one payload that came at `at`; return the frames that it completes: none, one or two."""
-        header = Header.of(payload)
+        """Takes one payload that arrived at `at`; returns the frames that it completes: none, one or two."""
+        header = Header.from_bytes(payload)
         if header is None:
-            self._spoil(payload)
+            self._mark_damaged(payload)
             return []
-        self.tally.payloads += 1
+        self.statistics.payloads += 1
         done = []
         if self._frame is not None and self._frame.frame_id != header.frame_id:
             done += self._finish()
@@ -143,8 +143,8 @@ class Assembler:
             done += self._finish()
         return done
 
-    def _spoil(self, payload: bytes) -> None:
-        """A payload without a sound header spoils its frame, once; where there is none yet it counts for one."""
+    def _mark_damaged(self, payload: bytes) -> None:
+        """A payload without a valid header damages the current frame, once; if there is none, it counts as a frame."""
         if not payload:
             return
         if self._frame is None:
@@ -157,7 +157,7 @@ class Assembler:
         frame = self._frame
         if frame is None:
             if not body:
-                return  # nothing but a header between two frames
+                return  # only a header, between two frames
             frame = self._frame = _Frame(header.frame_id, at, header.time)
         frame.damage = frame.damage or self._damage(frame, header, len(body))
         frame.time = header.time if frame.time is None else frame.time
@@ -166,7 +166,7 @@ class Assembler:
             frame.size += len(body)
 
     def _damage(self, frame: _Frame, header: Header, more: int) -> str:
-        """Why a payload cannot belong to a whole frame, or nothing."""
+        """Why the frame is damaged by this payload; empty if it is not."""
         if header.flags & ERROR:
             return "the camera marked an error"
         if _differ(header.time, frame.time):
@@ -174,22 +174,22 @@ class Assembler:
         return "more bytes than a frame has" if frame.size + more > self._limit else ""
 
     def _ends_inside(self, header: Header, payload: bytes) -> bool:
-        """Whether the header that ends the frame came in the same transfer, and is now cut off.
+        """Cuts off the header that ends the frame if it came in the same transfer. Returns whether it did.
 
-        A payload that fills its last packet needs an empty one behind it. Some cameras leave that out, so what follows
-        (a header without pixels) looks like the payload's end.
+        A payload that fills its last packet must be followed by an empty packet. Some cameras leave that out, so the
+        next payload (a header without pixels) looks like the end of this one.
         """
         frame = self._frame
         tail = len(payload) % self._packet_bytes
-        if frame is None or frame.damage or not SHORTEST_HEADER <= tail <= LONGEST_HEADER or len(payload) == tail:
+        if frame is None or frame.damage or not MIN_HEADER <= tail <= MAX_HEADER or len(payload) == tail:
             return False
-        end = Header.of(payload[-tail:])
+        end = Header.from_bytes(payload[-tail:])
         if end is None or end.length != tail or not end.ends_frame:
             return False
         if end.frame_id != header.frame_id or _differ(end.time, frame.time):
             return False
         cut = [*frame.parts[:-1], frame.parts[-1][:-tail]]
-        if self._sound(b"".join(cut)):
+        if self._find_fault(b"".join(cut)):
             return False  # the pixels only look like a header
         frame.parts, frame.size = cut, frame.size - tail
         return True
@@ -199,17 +199,17 @@ class Assembler:
         if frame is None:
             return []
         data = b"".join(frame.parts)
-        if damage := frame.damage or self._sound(data):
+        if damage := frame.damage or self._find_fault(data):
             self._count_damage(damage)
             return []
-        self.tally.frames += 1
-        return [RawFrame(data[: self._keep], frame.began_at, self.tally.frames)]
+        self.statistics.frames += 1
+        return [RawFrame(data[: self._keep], frame.began_at, self.statistics.frames)]
 
     def _count_damage(self, why: str) -> None:
-        self.tally.damaged += 1
-        self.tally.last_damage = why
+        self.statistics.damaged += 1
+        self.statistics.last_damage = why
 
 
 def _differ(time: int | None, other: int | None) -> bool:
-    """Whether two times are of two frames. A payload without one is of any."""
+    """Whether two times belong to two frames. A payload without a time can belong to any frame."""
     return None not in (time, other) and time != other

@@ -1,7 +1,7 @@
-"""A bulk camera that streams: start, one payload after another, what to do about a stall; and the thread that reads on.
+"""The stream of a bulk camera: start, payload after payload, recovery from a stall; and the thread that reads it.
 
-FrameReader owns the link while it runs: what a person does now is in the frames that come from now on, and only a
-stream that is read all the time has no old ones queued up.
+FrameReader owns the link while it runs. The stream is read all the time so that no old frames queue up: a capture must
+return what is in front of the camera now.
 """
 
 import threading
@@ -11,73 +11,73 @@ from contextlib import suppress
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
 from drivers.usb.link import PendingRead, UsbLink
-from drivers.uvc.options import Choice, Led
-from drivers.uvc.payload import Assembler, RawFrame, Tally, exactly, whole_jpeg
+from drivers.uvc.options import Led, StreamChoice
+from drivers.uvc.payload import Assembler, RawFrame, StreamStatistics, exact_size, whole_jpeg
 from drivers.uvc.probe_commit import CONTROL_S, SET_CUR, TO_INTERFACE, negotiate
 
-START_S = 3.0  # a sensor that is switched on takes so long at most until its first frame
-SILENT_S = 1.0  # a stream that brings nothing for so long has stopped; slow ones have until a frame is overdue
-USELESS_S = 3.0  # as long without one whole frame
-STALLS_IN_A_ROW = 5
-USUAL_PAYLOAD = 16_384  # read at once from a camera that does not say how much it sends at once
-PUT_OUT_S = 0.5  # close() waits no longer for a camera that does not listen
-READS_IN_FLIGHT = 8  # while one payload is looked at, the next ones have somewhere to go
-LARGEST_READ = 1 << 20  # larger payloads take several: Linux lets all programs have 16 MiB in flight (usbfs_memory_mb)
+START_S = 3.0  # the maximum time from switching a sensor on to its first frame
+SILENT_S = 1.0  # a stream without data for this long has stopped; a slow camera has its frame timeout
+NO_FRAME_S = 3.0  # the maximum time without a whole frame, likewise
+MAX_STALLS = 5  # in a row
+DEFAULT_PAYLOAD = 16_384  # bytes to read from a camera that does not report its payload size
+LED_OFF_S = 0.5  # close() waits no longer for a camera that does not answer
+READS_IN_FLIGHT = 8  # so that the next payloads have a buffer while one is processed
+MAX_READ = 1 << 20  # larger payloads take several: Linux allows all programs 16 MiB in flight (usbfs_memory_mb)
 LIFE_S = 3600.0  # of a read in flight: result() bounds the wait
-POLL_S = 0.5  # a waiting capture looks at its deadline; frames and errors wake it
+POLL_S = 0.5  # how often a waiting capture checks its deadline; frames and errors wake it
 
 
 OnFrame = Callable[[RawFrame], None]
 
 
-def ignore(_frame: RawFrame) -> None:
-    """Nobody wants to hear of every frame."""
+def ignore_frame(_frame: RawFrame) -> None:
+    """The default of `on_frame`: does nothing."""
 
 
 class Stream:
-    """The frames of one camera, pulled payload by payload, by one thread. Raises SensorError and Cancelled."""
+    """The frames of one camera, read payload by payload by one thread. Raises SensorError and Cancelled."""
 
-    def __init__(self, link: UsbLink, choice: Choice, led: Led | None = None) -> None:
+    def __init__(self, link: UsbLink, choice: StreamChoice, led: Led | None = None) -> None:
         self.link = link
         self.choice = choice
         self._led = led
         self._reads = deque[PendingRead]()
         self._stalls = 0
-        self._patience = START_S
+        self._read_timeout_s = START_S
 
     @property
-    def tally(self) -> Tally:
-        """What has come so far."""
-        return self._assembler.tally
+    def statistics(self) -> StreamStatistics:
+        """Counts so far."""
+        return self._assembler.statistics
 
     def start(self) -> None:
-        """Agree on the stream and let it begin."""
+        """Negotiates the stream and starts it."""
         interface = self.choice.stream.interface
-        agreed = negotiate(self.link, interface, self.choice.stream.version, self.choice.wish)
+        agreed = negotiate(self.link, interface, self.choice.stream.version, self.choice.requested)
         limit, packet = self.choice.frame_limit(agreed.max_frame), self.choice.stream.packet_bytes
-        exact = self.choice.exact
-        sound = exactly(exact, limit) if exact else whole_jpeg
-        self._assembler = Assembler(sound, limit=limit, packet_bytes=packet, keep=exact or None)
-        self._payload_bytes = -(-(agreed.max_payload or USUAL_PAYLOAD) // packet) * packet
-        self._read_bytes = min(self._payload_bytes, LARGEST_READ // packet * packet)
+        frame_bytes = self.choice.frame_bytes
+        find_fault = exact_size(frame_bytes, limit) if frame_bytes else whole_jpeg
+        self._assembler = Assembler(find_fault, limit=limit, packet_bytes=packet, keep=frame_bytes or None)
+        self._payload_bytes = -(-(agreed.max_payload or DEFAULT_PAYLOAD) // packet) * packet
+        self._read_bytes = min(self._payload_bytes, MAX_READ // packet * packet)
         self._switch(on=True)
-        self._alive_at = self.link.now() + START_S - USELESS_S
+        self._last_frame_at = self.link.now() + START_S - NO_FRAME_S
 
     def step(self) -> list[RawFrame]:
-        """Take one payload; return the frames that it completes. ProtocolError: the stream has stopped."""
+        """Reads one payload; returns the frames that it completes. ProtocolError: the stream has stopped."""
         try:
             payload = self._next_payload()
         except Stalled:
             self._restart()
             return []
         except TransferTimeout:
-            raise ProtocolError(f"the camera sent nothing for {self._patience:g} s{self._damage()}") from None
+            raise ProtocolError(f"the camera sent nothing for {self._read_timeout_s:g} s{self._damage()}") from None
         frames = self._assembler.feed(payload, self.link.now())
-        self._judge(frames)
+        self._check_progress(frames)
         return frames
 
     def _next_payload(self) -> bytes:
-        """One payload: it ends with a short read, or where no more can come of it."""
+        """One payload: it ends with a short read, or at its maximum size."""
         payload = self._next_read()
         while len(payload) < self._payload_bytes and payload and not len(payload) % self._read_bytes:
             part = self._next_read()
@@ -89,59 +89,63 @@ class Stream:
     def _next_read(self) -> bytes:
         while len(self._reads) < READS_IN_FLIGHT:
             self._reads.append(self.link.begin_read(self.choice.stream.endpoint, self._read_bytes, LIFE_S))
-        return self._reads.popleft().result(self._patience)
+        return self._reads.popleft().result(self._read_timeout_s)
 
     def _abandon(self) -> None:
         while self._reads:
             self._reads.popleft().abandon()
 
-    def _judge(self, frames: list[RawFrame]) -> None:
+    def _check_progress(self, frames: list[RawFrame]) -> None:
         now = self.link.now()
-        self._patience = max(SILENT_S, self.choice.late_s)
+        self._read_timeout_s = max(SILENT_S, self.choice.frame_timeout_s)
         if frames:
-            self._stalls, self._alive_at = 0, now
-        elif now - self._alive_at > max(USELESS_S, self.choice.late_s):
+            self._stalls, self._last_frame_at = 0, now
+        elif now - self._last_frame_at > max(NO_FRAME_S, self.choice.frame_timeout_s):
             raise ProtocolError(f"the camera sends no whole frame{self._damage()}")
 
     def _damage(self) -> str:
-        tally = self.tally
-        return f" ({tally.damaged} damaged frames, the last one: {tally.last_damage})" if tally.damaged else ""
+        statistics = self.statistics
+        return (
+            f" ({statistics.damaged} damaged frames, the last one: {statistics.last_damage})"
+            if statistics.damaged
+            else ""
+        )
 
     def _restart(self) -> None:
-        """The endpoint has halted: what was on its way is lost. Clear the halt and commit anew."""
+        """Recovers from a halted endpoint: the data in flight are lost. Clears the halt and negotiates again."""
         self._stalls += 1
-        if self._stalls > STALLS_IN_A_ROW:
+        if self._stalls > MAX_STALLS:
             raise ProtocolError(f"the camera refused {self._stalls} reads in a row: its endpoint keeps halting")
         self._assembler.reset("the endpoint halted")
         self._abandon()
         self.link.clear_halt(self.choice.stream.endpoint)
-        negotiate(self.link, self.choice.stream.interface, self.choice.stream.version, self.choice.wish)
+        negotiate(self.link, self.choice.stream.interface, self.choice.stream.version, self.choice.requested)
 
     def stop(self) -> None:
-        """End a bulk stream, which is to clear its halt, and put out the light. Never raises."""
+        """Ends a bulk stream (by clearing its halt) and switches the light off. Never raises."""
         self._abandon()
-        _quietly(lambda: self.link.clear_halt(self.choice.stream.endpoint))
-        _quietly(lambda: self._switch(on=False))
+        _suppress_errors(lambda: self.link.clear_halt(self.choice.stream.endpoint))
+        _suppress_errors(lambda: self._switch(on=False))
 
     def _switch(self, *, on: bool) -> None:
         if self._led is None:
             return
         index = self._led.unit << 8 | self.choice.stream.control_interface
         data = self._led.on if on else self._led.off
-        timeout = CONTROL_S if on else PUT_OUT_S
+        timeout = CONTROL_S if on else LED_OFF_S
         try:
             self.link.control_out(TO_INTERFACE, SET_CUR, self._led.selector << 8, index, data, timeout)
         except Stalled:
             raise ProtocolError(f"option 'led': the camera refuses it; {self._units()}") from None
 
     def _units(self) -> str:
-        """Its extension units, for whoever has to correct the option."""
+        """The extension units of the camera, to correct the option by."""
         units = ", ".join(str(extension.unit) for extension in self.choice.stream.extensions)
         return f"its extension units: {units}" if units else "it has no extension unit"
 
 
-def _quietly(action: Callable[[], None]) -> None:
-    """Do it if it can be done; a cancel that is left over from closing does not prevent it."""
+def _suppress_errors(action: Callable[[], None]) -> None:
+    """Runs `action` and ignores its SensorError. A cancel left over from closing does not prevent it."""
     for _ in range(2):
         with suppress(SensorError):
             try:
@@ -152,12 +156,12 @@ def _quietly(action: Callable[[], None]) -> None:
 
 
 class FrameReader:
-    """Reads a stream in a thread of its own and keeps its newest frame. What a sensor holds in its Attachment."""
+    """Reads a stream in its own thread and keeps the newest frame. A sensor holds it in its Attachment."""
 
-    def __init__(self, link: UsbLink, on_frame: OnFrame = ignore) -> None:
+    def __init__(self, link: UsbLink, on_frame: OnFrame = ignore_frame) -> None:
         self.link = link
         self._on_frame = on_frame
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._newest: RawFrame | None = None
         self._error: Exception | None = None
         self._cancelled = False
@@ -166,24 +170,24 @@ class FrameReader:
         self._thread: threading.Thread | None = None
 
     @property
-    def tally(self) -> Tally:
-        """What the stream has brought so far."""
-        return Tally() if self._stream is None else self._stream.tally
+    def statistics(self) -> StreamStatistics:
+        """Counts of the stream so far."""
+        return StreamStatistics() if self._stream is None else self._stream.statistics
 
     def start(self, stream: Stream) -> None:
-        """Start the stream and read it from now on; the thread alone uses the link until close()."""
+        """Starts the stream and the thread that reads it. Only that thread uses the link until close()."""
         self._stream = stream
         stream.start()
-        with self._news:
+        with self._changed:
             self._thread = threading.Thread(target=self._main, name=f"camera {self.link.identity}", daemon=True)
             self._thread.start()
 
     def frame_after(self, moment: float, deadline: float) -> RawFrame:
-        """The newest whole frame that began after `moment`. ProtocolError when `deadline` passes without one.
+        """The newest whole frame that began after `moment`. ProtocolError if there is none before `deadline`.
 
-        Both are in the link's seconds. What ended the stream comes out here, and Cancelled after a cancel().
+        Both are seconds of the link's clock. Raises the error that ended the stream, and Cancelled after a cancel().
         """
-        with self._news:
+        with self._changed:
             while not self._cancelled:
                 if self._error is not None:
                     raise self._error
@@ -191,26 +195,26 @@ class FrameReader:
                     return self._newest
                 left = deadline - self.link.now()
                 if left <= 0:
-                    raise ProtocolError(f"no readable frame in time; {self.tally.damaged} damaged ones")
-                self._news.wait(min(left, POLL_S))
+                    raise ProtocolError(f"no readable frame in time; {self.statistics.damaged} damaged ones")
+                self._changed.wait(min(left, POLL_S))
             self._cancelled = False
             raise Cancelled("the wait for a frame")
 
     def cancel(self) -> None:
-        """End the running or the next wait with Cancelled. The stream goes on."""
-        with self._news:
+        """Ends the running or the next wait with Cancelled. The stream continues."""
+        with self._changed:
             self._cancelled = self._thread is not None
             if not self._cancelled:
                 self.link.cancel()
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """End the thread and give the link back. Never raises; may be called twice."""
-        with self._news:
+        """Ends the thread and closes the link. Never raises; may be called twice."""
+        with self._changed:
             self._closing = True
             thread, self._thread = self._thread, None
             self._error = self._error or LinkLost("closed")
-            self._news.notify_all()
+            self._changed.notify_all()
         if thread is not None:
             self.link.cancel()  # its read may last until the next payload
             thread.join()
@@ -222,7 +226,7 @@ class FrameReader:
         try:
             while not self._closing:
                 self._step(stream)
-        except Exception as error:  # noqa: BLE001 - whatever ended the stream is what capture has to say
+        except Exception as error:  # noqa: BLE001 - capture raises whatever ended the stream
             self._fail(error)
         stream.stop()
 
@@ -232,20 +236,20 @@ class FrameReader:
                 self._keep(frame)
                 self._on_frame(frame)
         except Cancelled:
-            self._pass_on()
+            self._keep_cancel()
 
     def _keep(self, frame: RawFrame) -> None:
-        with self._news:
+        with self._changed:
             self._newest = frame
-            self._news.notify_all()
+            self._changed.notify_all()
 
-    def _pass_on(self) -> None:
-        """A cancel that was meant for open() came too late for it: it ends the next capture."""
-        with self._news:
+    def _keep_cancel(self) -> None:
+        """Keeps a cancel() that was meant for open() but came too late: it ends the next capture."""
+        with self._changed:
             self._cancelled = not self._closing
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def _fail(self, error: Exception) -> None:
-        with self._news:
+        with self._changed:
             self._error = self._error or error
-            self._news.notify_all()
+            self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The part of Linux's video interface that a camera needs: requests and their structures, as on 64-bit machines.
+"""The part of the Linux V4L2 interface that a camera needs: ioctl requests and their structures, on 64-bit machines.
 
 From linux/videodev2.h. Bytes in, data out; never touches a device.
 """
@@ -17,17 +17,17 @@ _WRITE, _READ = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One ioctl: its number in group V, which way data goes, and how long its structure is."""
+    """One ioctl: its number in group V, the direction of the data, and the size of its structure."""
 
     name: str
     number: int
-    way: int
+    direction: int
     size: int
 
     @property
     def code(self) -> int:
         """As the kernel encodes it."""
-        return self.way << 30 | self.size << 16 | ord("V") << 8 | self.number
+        return self.direction << 30 | self.size << 16 | ord("V") << 8 | self.number
 
 
 QUERYCAP = Request("VIDIOC_QUERYCAP", 0, _READ, 104)
@@ -44,14 +44,14 @@ S_PARM = Request("VIDIOC_S_PARM", 22, _READ | _WRITE, 204)
 ENUM_FRAMESIZES = Request("VIDIOC_ENUM_FRAMESIZES", 74, _READ | _WRITE, 44)
 
 
-def block(request: Request, layout: str, *values: int | bytes) -> bytearray:
-    """The structure of a request, what is not given being zero."""
+def structure(request: Request, layout: str, *values: int | bytes) -> bytearray:
+    """The structure of a request; fields that are not given are zero."""
     return bytearray(struct.pack(layout, *values).ljust(request.size, b"\0"))
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """Who the device is and whether it can stream pictures."""
+    """The identity of the device, and whether it can stream images (`usable`)."""
 
     driver: str
     card: str
@@ -59,8 +59,8 @@ class Capability:
     usable: bool
 
     @classmethod
-    def of(cls, data: bytes) -> "Capability":
-        """Read a v4l2_capability."""
+    def from_bytes(cls, data: bytes) -> "Capability":
+        """Parses a v4l2_capability."""
         driver, card, bus, _version, whole, device = struct.unpack_from("=16s32s32sIII", data)
         caps = device if whole & HAS_DEVICE_CAPS else whole
         wanted = CAN_CAPTURE | CAN_STREAM
@@ -68,8 +68,8 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """What a frame looks like in memory."""
+class FrameLayout:
+    """The layout of a frame in memory (v4l2_pix_format)."""
 
     width: int
     height: int
@@ -77,20 +77,20 @@ class Picture:
     row_bytes: int
     frame_bytes: int
 
-    def to_block(self) -> bytearray:
-        """As a wish (v4l2_format); the kernel fills in the sizes."""
-        return block(S_FMT, "=I4xII4sI", CAPTURE, self.width, self.height, self.fourcc, FIELD_NONE)
+    def to_bytes(self) -> bytearray:
+        """The request (v4l2_format); the kernel fills in the sizes."""
+        return structure(S_FMT, "=I4xII4sI", CAPTURE, self.width, self.height, self.fourcc, FIELD_NONE)
 
     @classmethod
-    def of(cls, data: bytes) -> "Picture":
-        """Read what the kernel made of the wish."""
+    def from_bytes(cls, data: bytes) -> "FrameLayout":
+        """Parses the answer of the kernel (v4l2_format)."""
         width, height, fourcc, _field, row_bytes, frame_bytes = struct.unpack_from("=8xII4sIII", data)
         return cls(width, height, fourcc, row_bytes, frame_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """One of the kernel's buffers. `time` in seconds of the monotonic clock, None where the driver has another."""
+    """One of the kernel's buffers. `time`: seconds of the monotonic clock, None if the driver uses another clock."""
 
     index: int
     used: int
@@ -101,8 +101,8 @@ class Buffer:
     length: int
 
     @classmethod
-    def of(cls, data: bytes) -> "Buffer":
-        """Read a v4l2_buffer."""
+    def from_bytes(cls, data: bytes) -> "Buffer":
+        """Parses a v4l2_buffer."""
         index, _, used, flags = struct.unpack_from("=IIII", data)
         seconds, micros = struct.unpack_from("=qq", data, 24)
         offset, length = struct.unpack_from("=I4xI", data, 64)
@@ -111,9 +111,9 @@ class Buffer:
         return cls(index, used, bool(flags & FLAG_ERROR), time, at_start, offset, length)
 
 
-def buffer_block(request: Request, index: int = 0) -> bytearray:
-    """A v4l2_buffer that names one of ours."""
-    data = block(request, "=II", index, CAPTURE)
+def buffer_structure(request: Request, index: int = 0) -> bytearray:
+    """A v4l2_buffer that names the buffer `index`."""
+    data = structure(request, "=II", index, CAPTURE)
     struct.pack_into("=I", data, 60, MMAP)
     return data
 

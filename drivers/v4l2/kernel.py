@@ -1,4 +1,4 @@
-"""The five calls that reach a video device. A test brings another kernel, for ours may have no video at all."""
+"""The system calls that reach a video device. Tests use a fake kernel: the real one may have no video device."""
 
 import fcntl
 import mmap
@@ -13,35 +13,38 @@ class Memory(Protocol):
     """A mapped buffer."""
 
     def __getitem__(self, part: slice) -> bytes:
-        """A copy of some of its bytes."""
+        """A copy of a part of its bytes."""
 
     def close(self) -> None:
-        """Unmap it."""
+        """Unmaps it."""
 
 
 class Kernel(Protocol):
-    """One open video device at a time. wake() may come from any thread; what fails is an OSError."""
+    """One open video device at a time. Any thread may call wake(). Failures are OSError."""
 
     def now(self) -> float:
-        """Seconds of the monotonic clock, the one that buffers are stamped with."""
+        """Seconds of the monotonic clock, which also stamps the buffers."""
 
     def open(self, path: str) -> int:
-        """A descriptor that does not block."""
+        """Opens the device; returns a non-blocking file descriptor."""
 
     def ioctl(self, fd: int, code: int, data: bytearray) -> None:
-        """Do a request; `data` is changed in place."""
+        """Performs a request; `data` is changed in place."""
 
     def map(self, fd: int, length: int, offset: int) -> Memory:
-        """Map a buffer of the device."""
+        """Maps a buffer of the device."""
 
     def wait(self, fd: int, seconds: float) -> bool:
-        """Whether a frame is ready (or the device broken: then the next request says how) before a wake()."""
+        """Waits for a frame. False after `seconds` or a wake().
+
+        True if a frame is ready, or if the device failed: the next request then reports how.
+        """
 
     def wake(self) -> None:
-        """End the running wait or, when none runs, the next one."""
+        """Ends the running wait; if none is running, the next one."""
 
     def close(self, fd: int) -> None:
-        """Close a descriptor. Never raises."""
+        """Closes a file descriptor. Never raises."""
 
 
 class LinuxKernel:
@@ -56,22 +59,22 @@ class LinuxKernel:
         return time.monotonic()
 
     def open(self, path: str) -> int:
-        """Open the device file."""
+        """Opens the device file."""
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         with self._lock:
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         return fd
 
     def ioctl(self, fd: int, code: int, data: bytearray) -> None:
-        """Do a request."""
+        """Performs a request."""
         fcntl.ioctl(fd, code, data, True)
 
     def map(self, fd: int, length: int, offset: int) -> Memory:
-        """Map a buffer."""
+        """Maps a buffer."""
         return mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
 
     def wait(self, fd: int, seconds: float) -> bool:
-        """Wait for a frame."""
+        """Waits for a frame."""
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
@@ -82,13 +85,13 @@ class LinuxKernel:
         return fd in ready
 
     def wake(self) -> None:
-        """End a wait."""
+        """Ends a wait."""
         with self._lock:
             if self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
 
     def close(self, fd: int) -> None:
-        """Close the device file."""
+        """Closes the device file."""
         os.close(fd)
         with self._lock:
             wake, self._wake = self._wake, -1

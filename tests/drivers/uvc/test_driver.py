@@ -19,11 +19,11 @@ from drivers.sample import Modality, Position
 from drivers.usb.connect import open_link
 from drivers.usb.link import PendingRead, UsbLink
 from drivers.usb.url import AnyUsbUrl
-from drivers.uvc.descriptors import streams
+from drivers.uvc.descriptors import streaming_interfaces
 from drivers.uvc.driver import Uvc
 from drivers.uvc.formats import FORMAT_NAMED
-from drivers.uvc.frame_age import Looks
-from drivers.uvc.options import UvcOptions, choose
+from drivers.uvc.frame_age import CaptureWindow
+from drivers.uvc.options import UvcOptions, choose_stream
 from drivers.uvc.payload import RawFrame
 from drivers.uvc.probe_commit import StreamSettings
 from drivers.uvc.stream import FrameReader, Stream
@@ -38,7 +38,7 @@ WIDTH, HEIGHT = 64, 48
 MODE = Mode("y800", WIDTH, HEIGHT, 333_333)
 
 
-class Bench:
+class StreamRig:
     """A camera and the stream that the driver makes of it, in virtual time."""
 
     def __init__(self, options: dict[str, object] | None = None, **facts: object) -> None:
@@ -47,7 +47,9 @@ class Bench:
         self.usb = VirtualUsb(self.camera)
         self.link = self.usb.open_link()
         checked = UvcOptions.model_validate(options or {})
-        self.stream = Stream(self.link, choose(streams(self.link.configuration), checked), checked.led)
+        self.stream = Stream(
+            self.link, choose_stream(streaming_interfaces(self.link.configuration), checked), checked.led
+        )
         self.stream.start()
 
     def frames(self, count: int) -> list[RawFrame]:
@@ -55,23 +57,23 @@ class Bench:
         found = list[RawFrame]()
         while len(found) < count:
             found += self.stream.step()
-        assert all(frame.data == numbered(number_of(frame), MODE) for frame in found)
+        assert all(frame.data == numbered(interface_number(frame), MODE) for frame in found)
         return found
 
     def numbers(self, count: int) -> list[int]:
-        return [number_of(frame) for frame in self.frames(count)]
+        return [interface_number(frame) for frame in self.frames(count)]
 
 
-def number_of(frame: RawFrame) -> int:
+def interface_number(frame: RawFrame) -> int:
     return int.from_bytes(frame.data[:8], "little")
 
 
 def test_every_frame_comes_in_order_and_at_the_rate_of_the_camera() -> None:
-    bench = Bench()
-    frames = bench.frames(30)
-    assert [number_of(frame) for frame in frames] == list(range(30))
+    rig = StreamRig()
+    frames = rig.frames(30)
+    assert [interface_number(frame) for frame in frames] == list(range(30))
     assert frames[-1].began_at - frames[0].began_at == pytest.approx(29 / 30, abs=0.002)
-    assert bench.stream.tally.damaged == 0
+    assert rig.stream.statistics.damaged == 0
 
 
 @pytest.mark.parametrize("version", [0x0100, 0x0110, 0x0150])
@@ -80,45 +82,45 @@ def test_every_frame_comes_in_order_and_at_the_rate_of_the_camera() -> None:
     "quirk",
     [
         {},
-        {"glued_end": True},
-        {"times": False},
-        {"fill_up": 8},
-        {"fill_up": 1000, "times": False, "glued_end": True},
-        {"times_once": True},
-        {"times_once": True, "glued_end": True, "max_payload": 3084},
-        {"glued_end": True, "max_payload": 3084},
+        {"separate_end": True},
+        {"timestamps": False},
+        {"padding_bytes": 8},
+        {"padding_bytes": 1000, "timestamps": False, "separate_end": True},
+        {"timestamp_once": True},
+        {"timestamp_once": True, "separate_end": True, "max_payload": 3084},
+        {"separate_end": True, "max_payload": 3084},
     ],
 )
 def test_cameras_of_every_version_and_with_every_quirk_stream(
     version: int, place: str, quirk: dict[str, object]
 ) -> None:
-    bench = Bench(None, version=version, descriptors_on=place, **quirk)
-    assert bench.numbers(5) == list(range(5))
+    rig = StreamRig(None, version=version, descriptors_on=place, **quirk)
+    assert rig.numbers(5) == list(range(5))
 
 
 @pytest.mark.parametrize("name", ["y800", "y8", "l8", "l8_ir", "y10", "y12", "y16", "yuy2", "nv12"])
 def test_each_format_comes_out_as_the_grey_that_the_camera_saw(name: str) -> None:
     grey = noise(5)
-    bench = Bench(formats=(name,))
-    bench.camera.show(looping([encode(name, grey.tobytes())]))
+    rig = StreamRig(formats=(name,))
+    rig.camera.show(looping([encode(name, grey.tobytes())]))
     found = list[RawFrame]()
     while len(found) < 2:
-        found += bench.stream.step()
-    assert (bench.stream.choice.pixels.luma(found[1].data, WIDTH, HEIGHT) == grey).all()
+        found += rig.stream.step()
+    assert (rig.stream.choice.pixels.luma(found[1].data, WIDTH, HEIGHT) == grey).all()
 
 
 @pytest.mark.parametrize("max_payload", [1024, 3 << 20, 16 << 20])
 def test_what_is_in_flight_leaves_room_for_other_programs(max_payload: int) -> None:
     asked = list[int]()
-    bench = Bench(max_payload=max_payload)
-    begin_read = bench.link.begin_read
+    rig = StreamRig(max_payload=max_payload)
+    begin_read = rig.link.begin_read
 
     def begin(endpoint: int, size: int, timeout: float) -> PendingRead:
         asked.append(size)
         return begin_read(endpoint, size, timeout)
 
-    bench.link.begin_read = begin  # type: ignore[method-assign]
-    bench.stream.step()
+    rig.link.begin_read = begin  # type: ignore[method-assign]
+    rig.stream.step()
     assert len(asked) >= 8
     assert sum(asked[:8]) <= 8 << 20  # half of what Linux lets all programs have
 
@@ -126,13 +128,13 @@ def test_what_is_in_flight_leaves_room_for_other_programs(max_payload: int) -> N
 @pytest.mark.parametrize("max_payload", [1 << 18, 1 << 20, 3_000_000, 16 << 20])
 def test_payloads_that_take_several_reads_are_joined(max_payload: int) -> None:
     size = (1600, 1200)  # 3 840 000 bytes a frame
-    bench = Bench(max_payload=max_payload, sizes=(size,), formats=("y16",))
+    rig = StreamRig(max_payload=max_payload, sizes=(size,), formats=("y16",))
     found = list[RawFrame]()
     while len(found) < 4:
-        found += bench.stream.step()
+        found += rig.stream.step()
     mode = Mode("y16", *size, 333_333)
     assert [frame.data for frame in found] == [numbered(number, mode) for number in range(4)]
-    assert bench.stream.tally.damaged == 0
+    assert rig.stream.statistics.damaged == 0
 
 
 # One fault each: what it costs, and that the stream goes on.
@@ -142,79 +144,79 @@ ONE_FRAME_LOST = ["error_bit", "lost", "short", "long", "duplicate"]
 
 @pytest.mark.parametrize("fault", ONE_FRAME_LOST)
 def test_a_fault_in_a_payload_costs_its_frame_and_no_other(fault: str) -> None:
-    bench = Bench()
-    bench.numbers(3)
-    bench.camera.inject(fault)
-    numbers = bench.numbers(10)
+    rig = StreamRig()
+    rig.numbers(3)
+    rig.camera.inject(fault)
+    numbers = rig.numbers(10)
     missing = set(range(3, numbers[-1])) - set(numbers)
     assert len(missing) <= 2
     assert numbers == sorted(numbers)
-    assert bench.camera.faults.waiting() == {}
+    assert rig.camera.faults.waiting() == {}
 
 
 @pytest.mark.parametrize("fault", ["no_end", "frame_id_stuck", "max_frame_zero"])
 def test_a_habit_of_the_camera_costs_nothing(fault: str) -> None:
-    bench = Bench()
-    bench.camera.inject(fault)
-    bench.stream.start()
-    numbers = bench.numbers(8)
+    rig = StreamRig()
+    rig.camera.inject(fault)
+    rig.stream.start()
+    numbers = rig.numbers(8)
     assert numbers == list(range(numbers[0], numbers[0] + 8))
 
 
 def test_a_stall_is_cleared_and_the_stream_begun_anew() -> None:
-    bench = Bench()
-    bench.numbers(3)
-    bench.camera.inject("stall")
-    commits = bench.camera.counters().commits
-    while bench.camera.counters().commits == commits:
-        bench.stream.step()
-    assert bench.numbers(3)[-1] <= 4  # counted anew from the commit
+    rig = StreamRig()
+    rig.numbers(3)
+    rig.camera.inject("stall")
+    commits = rig.camera.counters().commits
+    while rig.camera.counters().commits == commits:
+        rig.stream.step()
+    assert rig.numbers(3)[-1] <= 4  # counted anew from the commit
 
 
 def test_an_endpoint_that_keeps_stalling_is_a_protocol_error() -> None:
-    bench = Bench()
-    bench.camera.inject("stall", times=0)
+    rig = StreamRig()
+    rig.camera.inject("stall", times=0)
     with pytest.raises(ProtocolError, match="keeps halting"):
-        bench.frames(3)
+        rig.frames(3)
 
 
-@pytest.mark.parametrize(("fault", "times"), [("silent", 0), ("freeze", 0)])
+@pytest.mark.parametrize(("fault", "timestamps"), [("silent", 0), ("freeze", 0)])
 def test_a_stream_that_stops_is_a_protocol_error_soon(fault: str, times: int) -> None:
-    bench = Bench()
-    bench.numbers(3)
-    bench.camera.inject(fault, times=times)
-    before = bench.link.now()
+    rig = StreamRig()
+    rig.numbers(3)
+    rig.camera.inject(fault, times=times)
+    before = rig.link.now()
     with pytest.raises(ProtocolError, match="sent nothing for 1 s"):
-        bench.frames(20)
-    assert bench.link.now() - before < 1.5
+        rig.frames(20)
+    assert rig.link.now() - before < 1.5
 
 
 def test_a_camera_that_says_it_takes_minutes_for_a_frame_is_not_waited_for() -> None:
-    bench = Bench(rates=(0.01,))
-    before = bench.link.now()
+    rig = StreamRig(rates=(0.01,))
+    before = rig.link.now()
     with pytest.raises(ProtocolError, match="sent nothing for 4 s"):
-        bench.frames(1)
-    assert bench.link.now() - before < 4.5
+        rig.frames(1)
+    assert rig.link.now() - before < 4.5
 
 
 def test_a_stream_of_damaged_frames_is_a_protocol_error_that_says_so() -> None:
-    bench = Bench()
-    bench.camera.inject("error_bit", times=0)
-    before = bench.link.now()
+    rig = StreamRig()
+    rig.camera.inject("error_bit", times=0)
+    before = rig.link.now()
     with pytest.raises(ProtocolError, match=r"no whole frame \([0-9]+ damaged frames, the last one: the camera marked"):
-        bench.frames(1)
-    assert bench.link.now() - before < 4.5
+        rig.frames(1)
+    assert rig.link.now() - before < 4.5
 
 
 def test_unplugged_in_the_middle_of_a_frame_is_a_lost_link() -> None:
-    bench = Bench()
-    bench.numbers(2)
-    bench.usb.port.unplug_after(1500)
+    rig = StreamRig()
+    rig.numbers(2)
+    rig.usb.port.unplug_after(1500)
     with pytest.raises(LinkLost):
-        bench.frames(2)
-    bench.stream.stop()
-    bench.link.close()
-    assert bench.usb.links == 0
+        rig.frames(2)
+    rig.stream.stop()
+    rig.link.close()
+    assert rig.usb.links == 0
 
 
 # Those that take away. With others that add in the same frame, its size may come out right by accident.
@@ -229,26 +231,26 @@ def test_no_script_of_faults_yields_a_frame_that_was_not_sent(
     payload: int,
     glued: bool,  # noqa: FBT001 - hypothesis
 ) -> None:
-    bench = Bench(max_payload=payload, glued_end=glued)
+    rig = StreamRig(max_payload=payload, separate_end=glued)
     for fault, pause in script:
-        bench.camera.inject(fault)
-        bench.frames(pause)  # checks each
-    bench.camera.clear_faults()
-    last = bench.numbers(16)  # of the first ones the reads in flight may have been struck already
+        rig.camera.inject(fault)
+        rig.frames(pause)  # checks each
+    rig.camera.clear_faults()
+    last = rig.numbers(16)  # of the first ones the reads in flight may have been struck already
     assert last[-4:] == list(range(last[-4], last[-4] + 4))
 
 
 def test_the_light_is_switched_on_with_the_stream_and_off_after_it() -> None:
-    bench = Bench({"led": "3:1:01:00"})
-    assert bench.camera.lamp_on
-    bench.stream.stop()
-    assert not bench.camera.lamp_on
+    rig = StreamRig({"led": "3:1:01:00"})
+    assert rig.camera.lamp_on
+    rig.stream.stop()
+    assert not rig.camera.lamp_on
 
 
 @pytest.mark.parametrize("led", ["4:1:01:00", "3:2:01:00", "3:1:0101:0000"])
 def test_a_light_that_the_camera_does_not_have_is_an_error_of_the_option(led: str) -> None:
     with pytest.raises(ProtocolError, match="option 'led': the camera refuses it; its extension units: 3"):
-        Bench({"led": led})
+        StreamRig({"led": led})
 
 
 def answering(block: bytes) -> Callable[[bytes], bytes]:
@@ -262,19 +264,19 @@ def answering(block: bytes) -> Callable[[bytes], bytes]:
 
 
 def test_a_camera_that_wants_endless_payloads_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench()
+    rig = StreamRig()
     greedy = StreamSettings(1, 1, 333_333, WIDTH * HEIGHT, 0xFFFFFFFF).to_bytes(34)
-    monkeypatch.setattr(bench.camera, "_answer", answering(greedy))
+    monkeypatch.setattr(rig.camera, "_answer", answering(greedy))
     with pytest.raises(ProtocolError, match="wants payloads of 4294967295 bytes"):
-        bench.stream.start()
+        rig.stream.start()
 
 
 def test_a_camera_that_answers_with_another_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench()
+    rig = StreamRig()
     other = StreamSettings(1, 2, 333_333, WIDTH * HEIGHT, 1024).to_bytes(34)
-    monkeypatch.setattr(bench.camera, "_answer", answering(other))
+    monkeypatch.setattr(rig.camera, "_answer", answering(other))
     with pytest.raises(ProtocolError, match="offers format 1, frame 2 in place of 1, 1"):
-        bench.stream.start()
+        rig.stream.start()
 
 
 # The whole driver
@@ -334,8 +336,8 @@ def test_no_frame_of_a_look_is_given_twice() -> None:
 
 
 def test_the_next_frame_of_a_look_may_be_under_way_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench()
-    clock, reader, sensor = bench.usb.time, FrameReader(bench.link), Uvc("usb:1209:0001", {})
+    rig = StreamRig()
+    clock, reader, sensor = rig.usb.time, FrameReader(rig.link), Uvc("usb:1209:0001", {})
     asked_for = list[float]()
 
     def frame_after(moment: float, _deadline: float) -> RawFrame:
@@ -346,10 +348,10 @@ def test_the_next_frame_of_a_look_may_be_under_way_when_it_is_asked_for(monkeypa
     monkeypatch.setattr(reader, "frame_after", frame_after)
     clock.seconds = 5.0
     for _ in range(3):
-        sensor._next_image(reader, bench.stream.choice, Position.LEFT_EYE)
+        sensor._next_image(reader, rig.stream.choice, Position.LEFT_EYE)
         clock.seconds += 0.01  # ... and looked at for a third of that
     sensor.begin_window()
-    sensor._next_image(reader, bench.stream.choice, Position.LEFT_EYE)
+    sensor._next_image(reader, rig.stream.choice, Position.LEFT_EYE)
     assert asked_for == pytest.approx([5.0, 4.993, 5.026, 5.099])
 
 
@@ -367,18 +369,18 @@ GIVEN_S, FRAME_S = 7.0, 1 / 30
     ],
 )
 def test_a_look_goes_on_for_who_asks_again_soon(now: float, position: Position, interval: float, moment: float) -> None:
-    looks = Looks()
-    assert looks.begun_after(Position.LEFT_EYE, GIVEN_S, FRAME_S) == GIVEN_S
-    looks.gave(Position.LEFT_EYE, GIVEN_S, GIVEN_S + 0.03)
-    assert looks.begun_after(position, now, interval) == pytest.approx(moment)
-    looks.begin()
-    assert looks.begun_after(position, now, interval) == now
+    window = CaptureWindow()
+    assert window.must_begin_after(Position.LEFT_EYE, GIVEN_S, FRAME_S) == GIVEN_S
+    window.delivered(Position.LEFT_EYE, GIVEN_S, GIVEN_S + 0.03)
+    assert window.must_begin_after(position, now, interval) == pytest.approx(moment)
+    window.begin()
+    assert window.must_begin_after(position, now, interval) == now
 
 
 def test_a_picture_that_cannot_be_decoded_is_let_by() -> None:
     stream = io.BytesIO()
     Image.fromarray(np.full((HEIGHT, WIDTH), 90, np.uint8)).save(stream, "JPEG")
-    broken = b"\xff\xd8 this is no picture \xff\xd9"
+    broken = b"\xff\xd8 this is not a JPEG \xff\xd9"
     with attached(formats=("mjpeg",)) as (camera, sensor):
         camera.show(looping([broken, broken, stream.getvalue()]))
         sensor.open()

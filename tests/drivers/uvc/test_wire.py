@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivers.errors import ProtocolError
-from drivers.uvc.descriptors import FrameRow, Stream, streams
+from drivers.uvc.descriptors import FrameDescriptor, StreamingInterface, streaming_interfaces
 from drivers.uvc.formats import (
     FORMAT_NAMED,
     FORMAT_OF_GUID,
@@ -28,8 +28,8 @@ from drivers.uvc.formats import (
     BadFrame,
     PixelFormat,
 )
-from drivers.uvc.options import UvcOptions, choose
-from drivers.uvc.payload import Assembler, Header, RawFrame, exactly, whole_jpeg
+from drivers.uvc.options import UvcOptions, choose_stream
+from drivers.uvc.payload import Assembler, Header, RawFrame, exact_size, whole_jpeg
 from drivers.uvc.probe_commit import StreamSettings, block_lengths
 from simulators.sensors.uvc.descriptors import FORMATS, UvcSettings, configuration
 
@@ -67,7 +67,7 @@ BEFORE_ENDPOINT = b"".join([*BEFORE_STREAMS, *CLASS_DESCRIPTORS, ENDPOINT])
 
 @pytest.mark.parametrize("configuration", [BEHIND_ENDPOINT, BEFORE_ENDPOINT])
 def test_class_descriptors_are_found_on_both_sides_of_the_endpoint(configuration: bytes) -> None:
-    (stream,) = streams(configuration)
+    (stream,) = streaming_interfaces(configuration)
     assert (stream.interface, stream.endpoint, stream.packet_bytes, stream.bulk) == (1, 0x81, 64, True)
     assert (stream.version, stream.control_interface) == (0x0100, 0)
     (row,) = stream.formats
@@ -82,7 +82,7 @@ def test_class_descriptors_are_found_on_both_sides_of_the_endpoint(configuration
 def test_what_a_simulated_camera_offers_is_read(place: str, version: int) -> None:
     sizes, rates = ((320, 240), (640, 480)), (30.0, 15.0)
     settings = UvcSettings(FORMATS, sizes, rates, version=version, descriptors_on=place)
-    (stream,) = streams(configuration(settings))
+    (stream,) = streaming_interfaces(configuration(settings))
     assert stream.version == version
     assert [row.pixels and row.pixels.name for row in stream.formats] == [
         "y8", "y8", "y8", "y8", "y10", "y12", "y16", "yuy2", "nv12", "mjpeg"
@@ -112,12 +112,12 @@ def test_a_guid_names_its_format(guid: str, name: str) -> None:
 
 
 def test_a_device_without_video_has_no_streams() -> None:
-    assert streams(bytes.fromhex("09021900010100a0320904000001ff00000007058203400000")) == ()
+    assert streaming_interfaces(bytes.fromhex("09021900010100a0320904000001ff00000007058203400000")) == ()
 
 
 def test_the_frames_of_a_format_that_we_cannot_read_are_not_taken_for_others() -> None:
     h264 = d("24 13 02 01 00 00 00 00 00 00")
-    (stream,) = streams(BEHIND_ENDPOINT + h264 + CLASS_DESCRIPTORS[-1])
+    (stream,) = streaming_interfaces(BEHIND_ENDPOINT + h264 + CLASS_DESCRIPTORS[-1])
     assert [len(row.frames) for row in stream.formats] == [2, 0]
     assert stream.formats[1].pixels is None
 
@@ -127,17 +127,17 @@ def test_a_descriptor_that_ends_early_is_a_protocol_error() -> None:
     one_byte = {end + 1 for end in ends}  # no more than a byte that is left over
     for cut in set(range(2, len(BEHIND_ENDPOINT))) - ends - one_byte:
         with pytest.raises(ProtocolError, match="impossible length"):
-            streams(BEHIND_ENDPOINT[:cut])
+            streaming_interfaces(BEHIND_ENDPOINT[:cut])
 
 
 @pytest.mark.parametrize("behind", [b"\0", b"\x07", bytes(300)])
 def test_junk_behind_the_last_descriptor_is_none(behind: bytes) -> None:
-    assert streams(BEHIND_ENDPOINT + behind) == streams(BEHIND_ENDPOINT)
+    assert streaming_interfaces(BEHIND_ENDPOINT + behind) == streaming_interfaces(BEHIND_ENDPOINT)
 
 
 def test_what_is_behind_the_length_of_the_configuration_is_not_read() -> None:
     whole = configuration(UvcSettings())
-    assert streams(whole + bytes([9, 4, 1])) == streams(whole)
+    assert streaming_interfaces(whole + bytes([9, 4, 1])) == streaming_interfaces(whole)
 
 
 IRRELEVANT = ["24 06 03 00", "24", "24 02", "24 0d 01", "05 83"]  # of a control interface: units, its own endpoint
@@ -146,31 +146,31 @@ IRRELEVANT = ["24 06 03 00", "24", "24 02", "24 0d 01", "05 83"]  # of a control
 @pytest.mark.parametrize("descriptor", IRRELEVANT)
 def test_a_descriptor_that_no_stream_needs_may_be_cut_short(descriptor: str) -> None:
     control, behind = b"".join(BEFORE_STREAMS[:-1]), b"".join([BEFORE_STREAMS[-1], ENDPOINT, *CLASS_DESCRIPTORS])
-    assert streams(control + d(descriptor) + behind) == streams(control + behind)
+    assert streaming_interfaces(control + d(descriptor) + behind) == streaming_interfaces(control + behind)
 
 
 def test_the_frames_of_a_format_that_we_cannot_read_may_be_cut_short() -> None:
     unknown = d("24 04 02 01" + "00" * 22)
-    (stream,) = streams(BEHIND_ENDPOINT + unknown + d("24 05 01 00 8002"))
+    (stream,) = streaming_interfaces(BEHIND_ENDPOINT + unknown + d("24 05 01 00 8002"))
     assert [len(row.frames) for row in stream.formats] == [2, 0]
 
 
 @pytest.mark.parametrize("descriptor", ["04 01", "05 81", "24 06", "24 07 01 00 8002", "24 01"])
 def test_a_descriptor_that_is_too_short_for_its_kind_is_a_protocol_error(descriptor: str) -> None:
     with pytest.raises(ProtocolError, match="cut short"):
-        streams(BEHIND_ENDPOINT + d(descriptor))
+        streaming_interfaces(BEHIND_ENDPOINT + d(descriptor))
 
 
-def read(configuration_bytes: bytes) -> tuple[Stream, ...]:
+def read(configuration_bytes: bytes) -> tuple[StreamingInterface, ...]:
     """Whatever it is, it is data or a ProtocolError."""
     with suppress(ProtocolError):
-        found = streams(configuration_bytes)
+        found = streaming_interfaces(configuration_bytes)
         with suppress(ProtocolError):
-            chosen = choose(found, UvcOptions())
+            chosen = choose_stream(found, UvcOptions())
             assert chosen.frame_limit(0) > 0
-            assert chosen.seconds > 0
-            assert 0 < chosen.late_s <= 4
-            chosen.wish.to_bytes(26)
+            assert chosen.frame_interval_s > 0
+            assert 0 < chosen.frame_timeout_s <= 4
+            chosen.requested.to_bytes(26)
         return found
     return ()
 
@@ -194,8 +194,8 @@ def test_mutated_descriptors_are_data_or_a_protocol_error() -> None:
 # Choosing
 
 
-def stream_of(**settings: object) -> tuple[Stream, ...]:
-    return streams(configuration(UvcSettings(**settings)))  # type: ignore[arg-type]
+def stream_of(**settings: object) -> tuple[StreamingInterface, ...]:
+    return streaming_interfaces(configuration(UvcSettings(**settings)))  # type: ignore[arg-type]
 
 
 CAMERA = {"formats": ("mjpeg", "yuy2", "y800"), "sizes": ((320, 240), (640, 480), (1280, 720)), "rates": (30.0, 15.0)}
@@ -214,7 +214,7 @@ CAMERA = {"formats": ("mjpeg", "yuy2", "y800"), "sizes": ((320, 240), (640, 480)
 def test_options_choose_what_to_stream(
     options: dict[str, object], name: str, size: tuple[int, int], interval: int
 ) -> None:
-    choice = choose(stream_of(**CAMERA), UvcOptions.model_validate(options))
+    choice = choose_stream(stream_of(**CAMERA), UvcOptions.model_validate(options))
     assert (choice.pixels.name, (choice.frame.width, choice.frame.height), choice.interval) == (name, size, interval)
 
 
@@ -235,7 +235,7 @@ USUAL = 333_333
 def test_an_interval_is_one_that_is_offered(
     default: int, intervals: tuple[int, ...], fps: float | None, chosen: int
 ) -> None:
-    assert FrameRow(1, 640, 480, 307_200, default, intervals).interval_for(fps) == chosen
+    assert FrameDescriptor(1, 640, 480, 307_200, default, intervals).interval_for(fps) == chosen
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_an_interval_is_one_that_is_offered(
 def test_an_interval_is_within_the_span_that_is_offered(
     default: int, span: tuple[int, int, int], fps: float | None, chosen: int
 ) -> None:
-    assert FrameRow(1, 640, 480, 307_200, default, span, continuous=True).interval_for(fps) == chosen
+    assert FrameDescriptor(1, 640, 480, 307_200, default, span, continuous=True).interval_for(fps) == chosen
 
 
 @given(st.integers(0, 0xFFFFFFFF), st.tuples(*[st.integers(0, 0xFFFFFFFF)] * 3), st.booleans(), st.floats(1e-12, 1000))
@@ -261,33 +261,33 @@ def test_any_interval_fits_the_request(
     continuous: bool,  # noqa: FBT001 - hypothesis
     fps: float,
 ) -> None:
-    row = FrameRow(1, 640, 480, 307_200, default, intervals, continuous)
+    row = FrameDescriptor(1, 640, 480, 307_200, default, intervals, continuous)
     for asked in (None, fps):
         assert 0 < row.interval_for(asked) <= 0xFFFFFFFF
 
 
 def test_a_camera_of_small_pictures_gives_its_largest() -> None:
-    choice = choose(stream_of(sizes=((160, 120), (320, 240), (176, 144))), UvcOptions())
+    choice = choose_stream(stream_of(sizes=((160, 120), (320, 240), (176, 144))), UvcOptions())
     assert (choice.frame.width, choice.frame.height) == (320, 240)
 
 
 @pytest.mark.parametrize("options", [{"size": "800x600"}, {"format": "nv12"}])
 def test_what_a_camera_does_not_have_is_refused_with_what_it_has(options: dict[str, object]) -> None:
     with pytest.raises(ProtocolError, match=r"it has: mjpeg 320x240, .*y8 1280x720"):
-        choose(stream_of(**CAMERA), UvcOptions.model_validate(options))
+        choose_stream(stream_of(**CAMERA), UvcOptions.model_validate(options))
 
 
 def test_an_isochronous_camera_is_sent_to_the_other_driver() -> None:
     isochronous = BEHIND_ENDPOINT.replace(ENDPOINT, d("05 81 05 0014 01"))
     with pytest.raises(ProtocolError, match="use the driver v4l2"):
-        choose(streams(isochronous), UvcOptions())
+        choose_stream(streaming_interfaces(isochronous), UvcOptions())
 
 
 @pytest.mark.parametrize(("interface", "said"), [(5, "video streams at: 1"), (None, "not a UVC camera")])
 def test_no_stream_is_said_so(interface: int | None, said: str) -> None:
-    found = streams(BEHIND_ENDPOINT) if interface else ()
+    found = streaming_interfaces(BEHIND_ENDPOINT) if interface else ()
     with pytest.raises(ProtocolError, match=said):
-        choose(found, UvcOptions(interface=interface))
+        choose_stream(found, UvcOptions(interface=interface))
 
 
 # Probe and commit
@@ -340,7 +340,7 @@ def payloads_of(number: int, cuts: list[int], *, times: bool = True) -> list[byt
 
 
 def assembler() -> Assembler:
-    return Assembler(exactly(SIZE), limit=SIZE, packet_bytes=64)
+    return Assembler(exact_size(SIZE), limit=SIZE, packet_bytes=64)
 
 
 def fed(target: Assembler, payloads: list[bytes]) -> list[RawFrame]:
@@ -355,7 +355,7 @@ def test_frames_come_out_as_they_were_sent_however_they_are_cut(cuts: list[list[
     target = assembler()
     sent = [payload for number, cut in enumerate(cuts) for payload in payloads_of(number, cut, times=times)]
     assert [frame.data for frame in fed(target, sent)] == [frame_of(number) for number in range(len(cuts))]
-    assert target.tally.damaged == 0
+    assert target.statistics.damaged == 0
 
 
 @given(Cuts, st.data())
@@ -393,14 +393,14 @@ def test_a_time_in_the_first_payload_only_is_enough(cuts: list[list[int]]) -> No
         sent += [first, *(bytes([2, other[1] & ~0x04]) + other[6:] for other in others)]
     target = assembler()
     assert [frame.data for frame in fed(target, sent)] == [frame_of(number) for number in range(len(cuts))]
-    assert target.tally.damaged == 0
+    assert target.statistics.damaged == 0
 
 
 def test_two_times_under_one_frame_id_are_two_frames_wherever_the_times_stand() -> None:
     sent = [b"\x02\x80" + frame_of(0)[:10], header(0) + frame_of(0)[10:20], header(2, end=True) + frame_of(2)[20:]]
     target = assembler()
     assert fed(target, sent) == []
-    assert target.tally.last_damage == "payloads of two frames under one frame id"
+    assert target.statistics.last_damage == "payloads of two frames under one frame id"
 
 
 @given(Cuts, st.binary(max_size=243))
@@ -411,15 +411,15 @@ def test_a_header_may_carry_fields_of_the_maker(cuts: list[list[int]], more: byt
             sent.append(bytes([6 + len(more), payload[1]]) + payload[2:6] + more + payload[6:])
     target = assembler()
     assert [frame.data for frame in fed(target, sent)] == [frame_of(number) for number in range(len(cuts))]
-    assert target.tally.damaged == 0
+    assert target.statistics.damaged == 0
 
 
 def test_payloads_without_a_header_are_counted_and_said() -> None:
     target = assembler()
     assert fed(target, [bytes(50), b"", bytes(50)]) == []
-    assert (target.tally.damaged, target.tally.last_damage) == (2, "a payload without a sound header")
+    assert (target.statistics.damaged, target.statistics.last_damage) == (2, "a payload without a sound header")
     assert fed(target, [payloads_of(0, [10])[0], bytes(50), payloads_of(0, [10])[1]]) == []
-    assert target.tally.damaged == 3
+    assert target.statistics.damaged == 3
     assert fed(target, payloads_of(1, [10])) != []
 
 
@@ -439,7 +439,7 @@ def test_the_error_bit_drops_its_frame_only() -> None:
     sent = [*payloads_of(0, [10]), *marked, *payloads_of(2, [])]
     target = assembler()
     assert [frame.data for frame in fed(target, sent)] == [frame_of(0), frame_of(2)]
-    assert (target.tally.damaged, target.tally.last_damage) == (1, "the camera marked an error")
+    assert (target.statistics.damaged, target.statistics.last_damage) == (1, "the camera marked an error")
 
 
 def test_the_first_partial_frame_is_dropped() -> None:
@@ -454,10 +454,10 @@ def test_a_frame_remembers_when_its_first_payload_came() -> None:
 
 
 def test_a_camera_may_fill_frames_up_to_what_it_promised_and_to_nothing_else() -> None:
-    target = Assembler(exactly(SIZE, SIZE + 8), limit=SIZE + 8, packet_bytes=64, keep=SIZE)
+    target = Assembler(exact_size(SIZE, SIZE + 8), limit=SIZE + 8, packet_bytes=64, keep=SIZE)
     sent = [header(number, end=True) + frame_of(number) + bytes(more) for number, more in enumerate([8, 0, 7, 9, 8])]
     assert [frame.data for frame in fed(target, sent)] == [frame_of(0), frame_of(1), frame_of(4)]
-    assert target.tally.last_damage == "49 bytes in place of 40"
+    assert target.statistics.last_damage == "49 bytes in place of 40"
 
 
 @pytest.mark.parametrize(
@@ -475,7 +475,7 @@ def test_a_camera_may_fill_frames_up_to_what_it_promised_and_to_nothing_else() -
 )
 def test_no_promise_makes_a_frame_larger_than_it_can_be(name: str, promised: int, limit: int) -> None:
     formats = ("y800", "mjpeg")
-    choice = choose(stream_of(formats=formats, sizes=((64, 48),)), UvcOptions.model_validate({"format": name}))
+    choice = choose_stream(stream_of(formats=formats, sizes=((64, 48),)), UvcOptions.model_validate({"format": name}))
     assert choice.frame_limit(promised) == limit
 
 
@@ -489,14 +489,14 @@ def test_a_frame_that_never_ends_is_given_up_without_keeping_it() -> None:
 
 
 def test_an_end_in_the_same_transfer_is_cut_off() -> None:
-    target = Assembler(exactly(116), limit=116, packet_bytes=64)
+    target = Assembler(exact_size(116), limit=116, packet_bytes=64)
     pixels = bytes(range(116))
     whole = header(0) + pixels[:58], header(0) + pixels[58:] + header(0, end=True)
     assert [frame.data for frame in fed(target, list(whole))] == [pixels]
 
 
 def test_pixels_that_look_like_an_end_are_pixels() -> None:
-    target = Assembler(exactly(64), limit=64, packet_bytes=64)
+    target = Assembler(exact_size(64), limit=64, packet_bytes=64)
     pixels = bytes(58) + header(0, end=True)
     assert [f.data for f in fed(target, [header(0, end=True) + pixels])] == [pixels]
     assert [f.data for f in fed(target, [header(1) + pixels[:-6] + header(1, end=True), header(2)])] == [
@@ -512,25 +512,25 @@ def jpeg(width: int = 64, height: int = 48, mode: str = "L") -> bytes:
 
 
 def test_a_jpeg_is_whole_with_both_its_markers_and_zeros_behind_it_do_no_harm() -> None:
-    picture = jpeg()
-    assert whole_jpeg(picture) == ""
-    assert whole_jpeg(picture + bytes(7)) == ""
-    assert whole_jpeg(picture[2:]) == "no JPEG marker at its begin"
-    assert whole_jpeg(picture[:-2]) == "no JPEG marker at its end"
+    file = jpeg()
+    assert whole_jpeg(file) == ""
+    assert whole_jpeg(file + bytes(7)) == ""
+    assert whole_jpeg(file[2:]) == "no JPEG marker at its begin"
+    assert whole_jpeg(file[:-2]) == "no JPEG marker at its end"
 
 
 def test_a_jpeg_ends_in_the_same_transfer_too() -> None:
-    picture = jpeg()
-    payload = header(0) + picture
+    file = jpeg()
+    payload = header(0) + file
     payload += bytes(-len(payload) % 64)
     target = Assembler(whole_jpeg, limit=10_000, packet_bytes=64)
     (frame,) = target.feed(payload + header(0, end=True), 0.0)
-    assert frame.data.rstrip(b"\0") == picture
+    assert frame.data.rstrip(b"\0") == file
 
 
 @given(st.binary(max_size=20))
 def test_a_header_is_sound_or_none(data: bytes) -> None:
-    found = Header.of(data)
+    found = Header.from_bytes(data)
     assert found is None or 2 <= found.length <= len(data)
 
 
@@ -577,15 +577,15 @@ def test_mjpeg_gives_the_grey_of_its_picture(mode: str) -> None:
 
 def test_mjpeg_without_huffman_tables_is_read() -> None:
     """Cameras leave them out, for they are always the same."""
-    picture, at = jpeg(), 2
-    kept = picture[:2]
-    while picture[at + 1] != 0xDA:
-        length = 2 + int.from_bytes(picture[at + 2 : at + 4], "big")
-        kept += b"" if picture[at + 1] == 0xC4 else picture[at : at + length]
+    file, at = jpeg(), 2
+    kept = file[:2]
+    while file[at + 1] != 0xDA:
+        length = 2 + int.from_bytes(file[at + 2 : at + 4], "big")
+        kept += b"" if file[at + 1] == 0xC4 else file[at : at + length]
         at += length
-    bare = kept + picture[at:]
-    assert len(bare) < len(picture)
-    assert (MJPEG.luma(bare, 64, 48) == MJPEG.luma(picture, 64, 48)).all()
+    bare = kept + file[at:]
+    assert len(bare) < len(file)
+    assert (MJPEG.luma(bare, 64, 48) == MJPEG.luma(file, 64, 48)).all()
 
 
 NOISY = np.random.default_rng(3).integers(0, 256, (48, 64), np.uint8)
@@ -601,18 +601,18 @@ def saved(grey: NDArray[np.uint8], mode: str, **how: int) -> bytes:
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("restart", [0, 8])
 def test_mjpeg_that_ends_early_is_refused_though_it_has_its_end(mode: str, share: float, restart: int) -> None:
-    picture = saved(NOISY, mode, restart_marker_blocks=restart)
-    begin = picture.index(b"\xff\xda")
-    cut = begin + 20 + round(share * (len(picture) - begin - 20))
+    file = saved(NOISY, mode, restart_marker_blocks=restart)
+    begin = file.index(b"\xff\xda")
+    cut = begin + 20 + round(share * (len(file) - begin - 20))
     with pytest.raises(BadFrame, match="no readable JPEG"):
-        MJPEG.luma(picture[:cut] + b"\xff\xd9", 64, 48)
+        MJPEG.luma(file[:cut] + b"\xff\xd9", 64, 48)
 
 
 def test_mjpeg_without_its_middle_is_refused() -> None:
-    picture = saved(NOISY, "L")
-    third = len(picture) // 3
+    file = saved(NOISY, "L")
+    third = len(file) // 3
     with pytest.raises(BadFrame, match="no readable JPEG"):
-        MJPEG.luma(picture[: 2 * third] + picture[-third // 2 :], 64, 48)
+        MJPEG.luma(file[: 2 * third] + file[-third // 2 :], 64, 48)
 
 
 Ways = st.fixed_dictionaries(
@@ -635,12 +635,12 @@ Ways = st.fixed_dictionaries(
 def test_whole_mjpeg_is_never_refused(grey: NDArray[np.uint8], mode: str, how: dict[str, int], zeros: int) -> None:
     if mode == "L":
         del how["subsampling"]
-    picture = saved(grey, mode, **how)
+    file = saved(grey, mode, **how)
     height, width = grey.shape
-    with Image.open(io.BytesIO(picture)) as opened:
+    with Image.open(io.BytesIO(file)) as opened:
         opened.draft("L", opened.size)
         expected = np.asarray(opened.convert("L"))
-    assert (MJPEG.luma(picture + bytes(zeros), width, height) == expected).all()
+    assert (MJPEG.luma(file + bytes(zeros), width, height) == expected).all()
 
 
 @pytest.mark.parametrize("size", [(32, 48), (64, 64)])
@@ -651,7 +651,7 @@ def test_mjpeg_of_another_size_is_refused(size: tuple[int, int]) -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 800))
 def test_damaged_mjpeg_is_a_picture_or_refused(noise: bytes, at: int) -> None:
-    picture = jpeg()
-    damaged = picture[:at] + noise + picture[at + len(noise) :]
+    file = jpeg()
+    damaged = file[:at] + noise + file[at + len(noise) :]
     with suppress(BadFrame):
         assert MJPEG.luma(damaged, 64, 48).shape == (48, 64)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from drivers.errors import DeviceTaken, LinkLost, ProtocolError
+from drivers.errors import DeviceBusy, LinkLost, ProtocolError
 from drivers.sample import Modality, Position
-from drivers.uvc.frame_age import FRAMES_OLD
+from drivers.uvc.frame_age import MAX_AGE_FRAMES
 from drivers.v4l2.abi import Buffer, Capability
 from drivers.v4l2.driver import V4l2
 from drivers.v4l2.kernel import LinuxKernel
@@ -106,7 +106,7 @@ def test_a_look_takes_frames_that_the_kernel_has_kept_for_a_moment_and_none_twic
         called = time.monotonic()
         number = int.from_bytes(sensor.capture(1.0).image.tobytes()[:4], "little")
         assert number > last
-        assert kernel.stream_began() + number / camera.fps > called - FRAMES_OLD / camera.fps - 0.002
+        assert kernel.stream_began() + number / camera.fps > called - MAX_AGE_FRAMES / camera.fps - 0.002
         last = number
     sensor.close()
 
@@ -136,7 +136,7 @@ def test_a_video_device_without_pictures_is_refused() -> None:
 
 
 def test_another_program_holding_the_camera_is_said_so() -> None:
-    with pytest.raises(DeviceTaken, match="another program uses the camera"):
+    with pytest.raises(DeviceBusy, match="another program uses the camera"):
         sensor_of(VideoCamera(owner=object())).open()
 
 
@@ -187,6 +187,6 @@ def test_the_structures_are_those_of_the_header() -> None:
     struct.pack_into("<IIIII", buffer, 0, 2, 1, 3072, 0x2000 | 0x10000 | 0x40, 1)
     struct.pack_into("<qq", buffer, 24, 12, 500_000)
     struct.pack_into("<I4xI", buffer, 64, 8192, 4096)
-    assert Buffer.of(bytes(buffer)) == Buffer(2, 3072, True, 12.5, True, 8192, 4096)
+    assert Buffer.from_bytes(bytes(buffer)) == Buffer(2, 3072, True, 12.5, True, 8192, 4096)
     whole = struct.pack("<16s32s32sIII12x", b"uvcvideo", b"Camera", b"usb-1", 0, 0x84A00001, 0x04200001)
-    assert Capability.of(whole) == Capability("uvcvideo", "Camera", "usb-1", True)
+    assert Capability.from_bytes(whole) == Capability("uvcvideo", "Camera", "usb-1", True)

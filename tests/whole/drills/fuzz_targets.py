@@ -23,8 +23,8 @@ from drivers.uru4000.image import decode, read_header
 from drivers.usb.sysfs import raw_configuration
 from drivers.usb.url import UsbIpUrl
 from drivers.usb.usbip_import import DEVICE, import_device
-from drivers.uvc.descriptors import streams
-from drivers.uvc.payload import SLACK_BYTES, Assembler, exactly, whole_jpeg
+from drivers.uvc.descriptors import streaming_interfaces
+from drivers.uvc.payload import SLACK_BYTES, Assembler, exact_size, whole_jpeg
 from drivers.uvc.probe_commit import StreamSettings
 from simulators.sensors.nb1010.device import image_messages, reply, status
 from simulators.sensors.uru4000.image import Block, image
@@ -185,14 +185,14 @@ def _configuration_file() -> Feed:
 
 def _uvc_descriptors() -> Feed:
     def feed(data: bytes) -> None:
-        streams(data)
+        streaming_interfaces(data)
 
     return feed
 
 
 def _uvc_payloads(*, jpeg: bool) -> Callable[[], Feed]:
     def fresh() -> Feed:
-        sound = whole_jpeg if jpeg else exactly(UVC_FRAME_BYTES)
+        sound = whole_jpeg if jpeg else exact_size(UVC_FRAME_BYTES)
         assembler = Assembler(sound, limit=UVC_FRAME_BYTES, packet_bytes=256)
 
         def feed(data: bytes) -> None:
