@@ -19,7 +19,7 @@ YEAR_S = 31_557_600.0
 Wait = Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)]
 # How long something is kept or valid. Times in so many seconds stay within what a datetime can hold.
 Keep = Annotated[float, Field(gt=0, le=100 * YEAR_S, allow_inf_nan=False)]
-LARGEST_WINDOW = 500  # events of a class on their way at once; the hub link's queue in RAM is made for it
+MAX_WINDOW = 500  # events of a class on their way at once; the hub link's queue in RAM is made for it
 # One level of an MQTT topic, a part of an event key, a file name: no slash, no wildcard, no space.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
@@ -114,7 +114,7 @@ class HubConfig(Section):
 class OutboxConfig(Section):
     """Events on disk until the hub has acknowledged them."""
 
-    window: int = Field(default=64, ge=1, le=LARGEST_WINDOW)
+    window: int = Field(default=64, ge=1, le=MAX_WINDOW)
     resend_after_s: Wait = 10.0
     telemetry_keep_s: Keep = 7 * 86_400.0
     max_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024, le=1 << 44)

@@ -1,1 +1,1 @@
-"""From the disk to the hub: outbox, publisher, MQTT link."""
+"""The delivery of events to the hub: outbox on disk, publisher, MQTT link."""

@@ -1,9 +1,10 @@
-"""Events on disk until the hub has acknowledged them. `put` is durable when it returns.
+"""Keeps events on disk until the hub has acknowledged them. An event is durable when `put` returns.
 
-Sequences are contiguous from 1 within a class for the life of the file (an *epoch*): an event that expires or is shed
-keeps its place as a header-only tombstone, so that the hub's "highest contiguous" never waits for a hole.
+Sequence numbers are contiguous from 1 within a class for the life of the file (an *epoch*). An event that expires or is
+shed keeps its number as a tombstone, which has a header and no body. So the hub, which acknowledges the highest
+contiguous number, never waits for a gap to be filled.
 
-A handle belongs to the thread that opened it. Threads and processes may each open their own on the same file.
+A handle belongs to the thread that opened it. Threads and processes may each open their own handle on the same file.
 """
 
 import contextlib
@@ -22,22 +23,22 @@ from agent.storage.disk_reserve import DiskReserve
 
 log = logging.getLogger(__name__)
 
-# Age alone drops only what describes the kiosk itself. An encounter's event is the record that a traveller was
-# answered: it never expires, and neither do leads, enrolments and audit records.
+# Only events about the kiosk itself expire by age. An encounter event is the record that a traveller got an answer: it
+# never expires, and neither do leads, enrolments and audit records.
 EXPIRING = (EventClass.HEALTH, EventClass.CAPTURE)
 
-# Without room for a lead these give way, in this order, oldest first. Encounter events come last: their tombstones keep
-# id and time, so that the hub can still count them. Leads, enrolments and audit records never give way.
+# When there is no room for a lead, these lose their bodies, in this order, oldest first. Encounter events come last:
+# their tombstones keep id and time, so the hub can still count them. Leads, enrolments, audit records are never shed.
 SHEDDABLE = (EventClass.HEALTH, EventClass.CAPTURE, EventClass.ENCOUNTER)
-FEW_ROWS = 32  # a transaction so small that a full disk may just have room for it
-ALL = -1  # no LIMIT, to sqlite
+BATCH_ROWS = 32  # rows of a transaction small enough to fit on a nearly full disk
+NO_LIMIT = -1  # as the LIMIT of an SQL query
 
-MOST_PAGES = 0xFFFFFFFE  # as many as sqlite can number
-SPAN = 1 << 40  # places of bodies for each class: more than a kiosk will ever put
+MAX_PAGES = 0xFFFFFFFE  # the maximum of SQLite
+PLACES_PER_CLASS = 1 << 40  # key range of the bodies of one class: more than a kiosk will ever put
 
 
-def _first(db: Database) -> None:
-    """Version 1. Bodies lie apart and by class, so that dropping the oldest of a class frees whole pages."""
+def _create_tables(db: Database) -> None:
+    """Version 1. Bodies have their own table, ordered by class, so that dropping the oldest of a class frees pages."""
     db.execute("CREATE TABLE outbox (epoch TEXT NOT NULL)")
     db.execute("INSERT INTO outbox (epoch) VALUES (?)", [secrets.token_hex(8)])
     db.execute(
@@ -48,11 +49,11 @@ def _first(db: Database) -> None:
         "CREATE TABLE event (event_class TEXT NOT NULL, sequence INTEGER NOT NULL, subject TEXT NOT NULL,"
         " time TEXT NOT NULL, tombstone TEXT, PRIMARY KEY (event_class, sequence)) WITHOUT ROWID"
     )
-    # place = SPAN * number of the class + sequence
+    # place = PLACES_PER_CLASS * number of the class + sequence
     db.execute("CREATE TABLE body (place INTEGER PRIMARY KEY, body BLOB NOT NULL)")
 
 
-MIGRATIONS = (_first,)
+MIGRATIONS = (_create_tables,)
 
 
 class Outbox:
@@ -78,12 +79,12 @@ class Outbox:
         self._db.close()
 
     def put(self, event: Event) -> EventKey:
-        """Make an event durable. StoreFull when there is no room and nothing left that may be dropped."""
+        """Make an event durable. StoreFull if there is no room and nothing left that may be shed."""
         try:
             return self._put(event)
         except StoreFull:
             self._reserve.release()
-            return self._put_into_room_made(event)
+            return self._put_after_shedding(event)
 
     def pending(self, event_class: EventClass, limit: int, after: int = 0) -> list[StoredEvent]:
         """The first `limit` events of a class with a sequence above `after`, in order."""
@@ -97,40 +98,40 @@ class Outbox:
         return [self._stored(event_class, row) for row in rows]
 
     def forget(self, epoch: str, event_class: EventClass, upto: int) -> int:
-        """Drop what the hub has acknowledged; another epoch is not ours. Returns how many events went."""
+        """Delete what the hub has acknowledged; ignores another epoch. Returns the number of deleted events."""
         if epoch != self.epoch:
             return 0
         try:
             return self._forget(event_class, upto)
         except StoreFull:
             self._reserve.release()
-            return self._forget_in_steps(event_class, upto)
+            return self._forget_in_batches(event_class, upto)
 
     def last(self) -> dict[EventClass, int]:
-        """The highest sequence given in each class; 0 when there was none."""
+        """The highest sequence number assigned in each class; 0 if there was none."""
         return {event_class: last for event_class, (last, _) in self._counters().items()}
 
     def acknowledged(self) -> dict[EventClass, int]:
-        """The highest sequence forgotten in each class; 0 when there was none."""
+        """The highest sequence number acknowledged in each class; 0 if there was none."""
         return {event_class: acknowledged for event_class, (_, acknowledged) in self._counters().items()}
 
     def counts(self) -> dict[EventClass, int]:
-        """How many events of each class wait for the hub, tombstones included. Cheap at any length."""
+        """The number of events of each class that wait for the hub, with tombstones. Fast for an outbox of any size."""
         return {event_class: last - acknowledged for event_class, (last, acknowledged) in self._counters().items()}
 
     def expire(self, now: datetime) -> int:
-        """Turn telemetry that is too old into tombstones; to be called every minute or so. Returns how many."""
+        """Turn telemetry that is too old into tombstones; call it about once a minute. Returns their number."""
         self._reserve.hold()
         before = now - timedelta(seconds=self._config.telemetry_keep_s)
         try:
             return self._expire(before)
         except StoreFull:
             self._reserve.release()
-            return self._expire_in_steps(before)
+            return self._expire_in_batches(before)
 
     def _put(self, event: Event) -> EventKey:
         with writing(self._db):
-            self._bound_growth()
+            self._limit_file_size()
             sequence = self._next(event.event_class)
             self._db.execute(
                 "INSERT INTO event (event_class, sequence, subject, time) VALUES (?, ?, ?, ?)",
@@ -161,35 +162,37 @@ class Outbox:
             self._db.execute("UPDATE counter SET acknowledged = ? WHERE event_class = ?", [upto, event_class])
         return upto - acknowledged
 
-    def _forget_in_steps(self, event_class: EventClass, upto: int) -> int:
-        """What is forgotten is overwritten, and all that is written goes through the log first: little at a time."""
+    def _forget_in_batches(self, event_class: EventClass, upto: int) -> int:
+        """Delete few rows at a time: deleting overwrites them, and every write needs room in the write-ahead log."""
         _, acknowledged = self._counter(event_class)
-        gone = 0
-        for step in range(acknowledged + FEW_ROWS, upto + FEW_ROWS, FEW_ROWS):
-            self._empty_log()
-            gone += self._forget(event_class, min(step, upto))
-        return gone
+        deleted = 0
+        for step in range(acknowledged + BATCH_ROWS, upto + BATCH_ROWS, BATCH_ROWS):
+            self._checkpoint()
+            deleted += self._forget(event_class, min(step, upto))
+        return deleted
 
-    def _expire(self, before: datetime, limit: int = ALL) -> int:
+    def _expire(self, before: datetime, limit: int = NO_LIMIT) -> int:
         with writing(self._db):
-            return sum(self._bury(c, Tombstone.EXPIRED, self._older_than(c, before, limit)) for c in EXPIRING)
+            return sum(
+                self._make_tombstones(c, Tombstone.EXPIRED, self._older_than(c, before, limit)) for c in EXPIRING
+            )
 
-    def _expire_in_steps(self, before: datetime) -> int:
-        """As _forget_in_steps."""
-        gone = 0
+    def _expire_in_batches(self, before: datetime) -> int:
+        """In batches for the reason given in _forget_in_batches."""
+        expired = 0
         while True:
-            self._empty_log()
-            if not (few := self._expire(before, FEW_ROWS)):
-                return gone
-            gone += few
+            self._checkpoint()
+            if not (batch := self._expire(before, BATCH_ROWS)):
+                return expired
+            expired += batch
 
-    def _put_into_room_made(self, event: Event) -> EventKey:
+    def _put_after_shedding(self, event: Event) -> EventKey:
         while True:
-            self._empty_log()
+            self._checkpoint()
             try:
                 return self._put(event)
             except StoreFull:
-                if not self._shed_at_once():
+                if not self._shed_in_transaction():
                     raise
 
     def _next(self, event_class: EventClass) -> int:
@@ -200,19 +203,19 @@ class Outbox:
         ).fetchone()
         return int(row[0])
 
-    def _shed_at_once(self) -> int:
+    def _shed_in_transaction(self) -> int:
         with writing(self._db):
             return self._shed()
 
-    def _empty_log(self) -> None:
-        """Write the log into the file, so that the log's room on disk can be used again from its beginning."""
+    def _checkpoint(self) -> None:
+        """Move the write-ahead log into the database, so that its disk space is reused from the beginning."""
         with contextlib.suppress(StoreFull), reading(self._db):
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def _shed(self) -> int:
-        """Drop the oldest bodies of the first class that has any and may lose them."""
+        """Drop the oldest bodies of the first class in SHEDDABLE that has any."""
         for event_class in SHEDDABLE:
-            if shed := self._bury(event_class, Tombstone.SHED, self._oldest(event_class)):
+            if shed := self._make_tombstones(event_class, Tombstone.SHED, self._oldest(event_class)):
                 level = logging.DEBUG if self._shedding else logging.WARNING
                 log.log(level, "outbox is full: dropped the bodies of %d %s events", shed, event_class)
                 self._shedding = True
@@ -222,14 +225,14 @@ class Outbox:
     def _oldest(self, event_class: EventClass) -> list[int]:
         start = self._start(event_class)
         sql = "SELECT place - ? FROM body WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
-        return [row[0] for row in self._db.execute(sql, [start, start, start + SPAN - 1, FEW_ROWS])]
+        return [row[0] for row in self._db.execute(sql, [start, start, start + PLACES_PER_CLASS - 1, BATCH_ROWS])]
 
     def _older_than(self, event_class: EventClass, time: datetime, limit: int) -> list[int]:
         sql = "SELECT sequence FROM event WHERE event_class = ? AND tombstone IS NULL AND time < ? LIMIT ?"
         return [row[0] for row in self._db.execute(sql, [event_class, _text(time), limit])]
 
-    def _bury(self, event_class: EventClass, tombstone: Tombstone, sequences: list[int]) -> int:
-        """Bodies first: on a full disk, the pages that they free are what the headers may need."""
+    def _make_tombstones(self, event_class: EventClass, tombstone: Tombstone, sequences: list[int]) -> int:
+        """Delete the bodies, then mark the headers: on a full disk these may need the pages that the bodies free."""
         start = self._start(event_class)
         self._db.conn.executemany("DELETE FROM body WHERE place = ?", [(start + n,) for n in sequences])
         self._db.conn.executemany(
@@ -239,13 +242,13 @@ class Outbox:
         return len(sequences)
 
     def _start(self, event_class: EventClass) -> int:
-        """Before the place of the first body. A class has its number since its first event; else nothing is found."""
+        """The place before the first body of a class; 0 if the class has no event yet, so that nothing is found."""
         row = self._db.execute("SELECT number FROM counter WHERE event_class = ?", [event_class]).fetchone()
-        return SPAN * row[0] if row else 0
+        return PLACES_PER_CLASS * row[0] if row else 0
 
-    def _bound_growth(self) -> None:
-        """On a disk without room the file keeps its size: what is put takes the place of what was dropped."""
-        pages = MOST_PAGES if self._reserve.allows_growth else self._pragma("page_count")
+    def _limit_file_size(self) -> None:
+        """Keep the size of the file on a full disk: new events then use the pages that shedding has freed."""
+        pages = MAX_PAGES if self._reserve.allows_growth else self._pragma("page_count")
         self._db.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 
     def _used_bytes(self) -> int:
@@ -276,5 +279,5 @@ class Outbox:
 
 
 def _text(time: datetime) -> str:
-    """Of one length and in UTC, so that texts sort as times do."""
+    """The time in UTC and with a fixed length, so that texts sort like times."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")

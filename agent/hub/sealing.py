@@ -1,7 +1,7 @@
-"""Signed by the kiosk, then encrypted to the hub: JWE(JWS(plaintext)), both in compact form (RFC 7515, 7516).
+"""Signs with the kiosk's key, then encrypts to the hub: JWE(JWS(plaintext)), both in compact form (RFC 7515, 7516).
 
-A broker, a bridge or a stolen broker disk reads nothing of it, and the hub knows which kiosk it is from. How the hub
-opens it is in simulators.hub.keys, which shares no code with this module.
+A broker, a bridge or a stolen disk of the broker reveals nothing of it, and the hub can verify which kiosk it is from.
+simulators.hub.keys opens it, and shares no code with this module.
 """
 
 from joserfc import jwe, jws
@@ -14,7 +14,7 @@ ENCRYPTION = "A256GCM"
 
 
 def seal(plaintext: bytes, kiosk_key: KioskKey, hub_key: HubKey) -> str:
-    """The sealed form of some bytes: a JWE whose content is a JWS."""
+    """Seal some bytes: returns a JWE whose content is a JWS."""
     signed = jws.serialize_compact(
         {"alg": SIGNATURE, "kid": kiosk_key.key_id}, plaintext, kiosk_key.jwk, algorithms=[SIGNATURE]
     )

@@ -31,7 +31,7 @@ from agent.events.event import (
     StoredEvent,
     Tombstone,
 )
-from agent.hub.connection import Dial
+from agent.hub.connection import TcpConnection
 from agent.hub.link import FIRST_WAIT_S, Connected, Disconnected, HubLink, HubSignal
 from simulators.hub.broker import Broker, free_port
 from simulators.hub.hub import HubSimulator
@@ -424,8 +424,8 @@ def test_an_answer_to_the_subscription_without_a_reason_is_a_refusal(scripted: S
 
 def test_a_host_name_that_cannot_be_one_is_only_a_failure_to_connect() -> None:
     for name in ("a..b", "x" * 64, ".a"):
-        with pytest.raises(OSError, match="is no host name"):
-            Dial(name, 1883, None).open()
+        with pytest.raises(OSError, match="is not a host name"):
+            TcpConnection(name, 1883, None).open()
 
 
 def test_a_second_kiosk_of_the_same_name_does_not_start_a_fight(scripted: ScriptedBroker) -> None:
@@ -495,7 +495,7 @@ def test_stops_at_once_while_connecting_to_a_host_that_drops_packets(monkeypatch
 
 
 def connecting(link: HubLink) -> bool:
-    return link._dial is not None and link._dial._socket is not None
+    return link._connection is not None and link._connection._socket is not None
 
 
 # -- mutual TLS
@@ -619,7 +619,7 @@ def test_a_crash_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     crashed: queue.SimpleQueue[tuple[str, BaseException]] = queue.SimpleQueue()
     inbox: queue.Queue[HubSignal] = queue.Queue()
     link = HubLink(HubConfig(), "s1", "k1", inbox, lambda name, error: crashed.put((name, error)))
-    monkeypatch.setattr(link, "_serve", lambda: 1 / 0)
+    monkeypatch.setattr(link, "_run_connection", lambda: 1 / 0)
     link.start()
     name, error = crashed.get(timeout=5)
     assert (name, type(error)) == ("hub", ZeroDivisionError)

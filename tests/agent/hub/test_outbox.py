@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from agent.config import OutboxConfig
 from agent.events.event import EventClass, StoredEvent, Tombstone
-from agent.hub.outbox import ALL, EXPIRING, FEW_ROWS, SHEDDABLE, Outbox
+from agent.hub.outbox import BATCH_ROWS, EXPIRING, NO_LIMIT, SHEDDABLE, Outbox
 from agent.storage.database import StoreFull
 from agent.storage.disk_reserve import DiskReserve
 from tests.rigs.events import NOON, raw
@@ -150,7 +150,7 @@ def test_on_a_full_disk_a_lead_takes_the_room_of_the_oldest_telemetry(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Outbox(path, "k1") as outbox:
-        for _ in range(16 * FEW_ROWS):
+        for _ in range(16 * BATCH_ROWS):
             outbox.put(raw(HEALTH, b"x" * 500))
         monkeypatch.setattr(DiskReserve, "allows_growth", False)
         for _ in range(10):
@@ -180,20 +180,20 @@ def test_on_a_full_disk_old_telemetry_expires_into_the_room_of_the_reserve(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Outbox(path, "k1") as outbox:
-        for _ in range(3 * FEW_ROWS + 1):
+        for _ in range(3 * BATCH_ROWS + 1):
             outbox.put(raw(HEALTH, b"x", time=NOON))
         reserve = path.with_suffix(".reserve")
         expire, tries = Outbox._expire, []
 
-        def full_until_the_reserve_is_gone(self: Outbox, before: datetime, limit: int = ALL) -> int:
+        def full_until_the_reserve_is_gone(self: Outbox, before: datetime, limit: int = NO_LIMIT) -> int:
             tries.append(limit)
             if reserve.exists():
                 raise StoreFull("outbox.db: the disk is full")
             return expire(self, before, limit)
 
         monkeypatch.setattr(Outbox, "_expire", full_until_the_reserve_is_gone)
-        assert outbox.expire(NOON + timedelta(days=8)) == 3 * FEW_ROWS + 1
-        assert tries == [ALL, *[FEW_ROWS] * 5]  # the last one finds nothing
+        assert outbox.expire(NOON + timedelta(days=8)) == 3 * BATCH_ROWS + 1
+        assert tries == [NO_LIMIT, *[BATCH_ROWS] * 5]  # the last one finds nothing
         assert {s.tombstone for s in everything(outbox, HEALTH)} == {Tombstone.EXPIRED}
 
 

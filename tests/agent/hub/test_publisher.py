@@ -18,7 +18,7 @@ from agent.errors import HubError
 from agent.events.event import Acknowledgement, EventClass, StoredEvent, Tombstone
 from agent.hub.link import Connected, Disconnected, HubSignal
 from agent.hub.outbox import Outbox
-from agent.hub.publisher import EXPIRE_S, LOOK_S, RETRY_S, Publisher
+from agent.hub.publisher import EXPIRE_S, POLL_S, RETRY_S, Publisher
 from agent.storage.database import StoreFull
 from tests.conftest import FakeClock
 from tests.rigs.events import NOON, raw
@@ -241,7 +241,7 @@ def test_telemetry_that_is_too_old_is_sent_as_a_header(rig: Rig) -> None:
 
 
 def test_waits_until_something_is_due(rig: Rig) -> None:
-    assert rig.publisher.step() == LOOK_S
+    assert rig.publisher.step() == POLL_S
     rig.put(LEAD, 1)
     rig.connect()
     rig.clock.advance(7)
