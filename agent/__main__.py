@@ -68,9 +68,9 @@ def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def sensors(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show the plugged-in devices and the state of the configured sensors. Exit status 1 if a sensor is not ready."""
     from agent.cli.sensor_check import check_all
-    from drivers.inventory import attached
+    from drivers.inventory import attached_devices
 
-    console.show_attached(attached())
+    console.show_attached(attached_devices())
     if not config.exists() and config == DEFAULT_CONFIG:
         return
     loaded = load(config)

@@ -1,4 +1,4 @@
-"""Time, so that tests can bring their own. Wall time is for records, monotonic time for waiting."""
+"""The clock of the agent, which tests replace. Wall time is for records, monotonic time for waiting."""
 
 import time
 from datetime import UTC, datetime
@@ -6,24 +6,24 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the agent reads time."""
+    """What the agent needs of a clock."""
 
     def now(self) -> datetime:
-        """Wall time, aware, UTC."""
+        """Wall time in UTC, as an aware datetime."""
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Seconds of a monotonic clock, which never jumps."""
 
 
 class SystemClock:
-    """The machine's time."""
+    """The clock of the operating system."""
 
     def now(self) -> datetime:
-        """Wall time, aware, UTC."""
+        """Wall time in UTC, as an aware datetime."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds that never jump."""
+        """Seconds of a monotonic clock, which never jumps."""
         return time.monotonic()
 
 

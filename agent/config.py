@@ -1,4 +1,4 @@
-"""TOML to frozen values; every default is here, every key is documented in systemd/kiosk-agent.toml."""
+"""Reads the configuration (TOML) into frozen values. Every default is here; systemd/kiosk-agent.toml explains each key."""
 
 import re
 import tomllib
@@ -15,23 +15,23 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 YEAR_S = 31_557_600.0
-# A wait: below a hundredth of a second it would be a busy loop, above an hour nobody would take it for a wait.
-Wait = Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)]
-# How long something is kept or valid. Times in so many seconds stay within what a datetime can hold.
-Keep = Annotated[float, Field(gt=0, le=100 * YEAR_S, allow_inf_nan=False)]
-MAX_WINDOW = 500  # events of a class on their way at once; the hub link's queue in RAM is made for it
+# A time to wait. Less than 0.01 s would be a busy loop; more than an hour is probably a mistake.
+Seconds = Annotated[float, Field(ge=0.01, le=3600, allow_inf_nan=False)]
+# How long something is kept or valid. The limit keeps times within the range of datetime.
+RetentionSeconds = Annotated[float, Field(gt=0, le=100 * YEAR_S, allow_inf_nan=False)]
+MAX_WINDOW = 500  # events of one class in flight; the hub link's queue in RAM has room for them
 # One level of an MQTT topic, a part of an event key, a file name: no slash, no wildcard, no space.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 def _host(text: str) -> str:
-    """A host name or an address; a name is looked up only when it is used."""
+    """Check that a text is a host name or an address. A name is resolved only when it is used."""
     try:
         known = re.fullmatch(rb"[\w.:%-]+", text.encode("idna"))  # refuses empty labels and labels over 63
     except UnicodeError:
         known = None
     if known is None:
-        raise ValueError("is no host name or address: give one without scheme and port, such as hub.example.org")
+        raise ValueError("is not a host name or address: give one without scheme and port, such as hub.example.org")
     return text
 
 
@@ -39,13 +39,13 @@ Host = Annotated[str, AfterValidator(_host)]
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys are refused, and no error quotes what was given."""
+    """Base of all sections: frozen, refuses unknown keys, and its errors quote no values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class KioskConfig(Section):
-    """Who and where this kiosk is, and where it keeps its stores."""
+    """The identity of this kiosk, and the places of its stores and its control socket."""
 
     site: Name
     name: Name
@@ -55,7 +55,7 @@ class KioskConfig(Section):
 
 
 class SensorConfig(Section):
-    """One attached sensor: a row of drivers.SENSORS, where it is, and what only this unit needs."""
+    """One sensor: a row of drivers.SENSORS, the URL of the device, and options for this unit."""
 
     driver: str
     url: str
@@ -70,23 +70,23 @@ class Step(Section):
 
 
 class PlanConfig(Section):
-    """What an encounter captures, in order; steps on different sensors run side by side."""
+    """What an encounter captures, in order. Steps on different sensors run at the same time."""
 
     direction: Direction = Direction.ENTRY
     steps: tuple[Step, ...] = Field(min_length=1)
     attempts: int = Field(default=3, ge=1, le=10)
-    step_timeout_s: Wait = 20.0
+    step_timeout_s: Seconds = 20.0
 
 
 class PolicyConfig(Section):
-    """When the kiosk calls a lead, asks again, or refers. Error rates, never raw scores."""
+    """When the kiosk reports a lead, asks for another sample, or refers. Error rates, never raw scores."""
 
     max_false_positive_identification_rate: Fraction = 0.001
     uncertain_factor: float = Field(default=10.0, ge=1, le=1e6, allow_inf_nan=False)
     min_quality: Percent = 20
     good_quality: Percent = 50
     candidates: int = Field(default=5, ge=1, le=100)
-    stale_after_s: Keep = 86_400.0
+    stale_after_s: RetentionSeconds = 86_400.0
     when_stale: Literal["continue", "refer"] = "continue"
     min_enrolment_quality: Percent = 40
 
@@ -100,28 +100,28 @@ class TlsConfig(Section):
 
 
 class HubConfig(Section):
-    """Where events go."""
+    """The broker and the hub that receive the events."""
 
     host: Host = "127.0.0.1"
     port: int = Field(default=1883, ge=1, le=65_535)
     keepalive_s: int = Field(default=30, ge=5, le=3600)
-    reconnect_max_s: Wait = 60.0
+    reconnect_max_s: Seconds = 60.0
     recipient: Name = "hub"
     tls: TlsConfig | None = None
     encryption_key: Path | None = None
 
 
 class OutboxConfig(Section):
-    """Events on disk until the hub has acknowledged them."""
+    """How events are kept on disk until the hub has acknowledged them."""
 
     window: int = Field(default=64, ge=1, le=MAX_WINDOW)
-    resend_after_s: Wait = 10.0
-    telemetry_keep_s: Keep = 7 * 86_400.0
+    resend_after_s: Seconds = 10.0
+    telemetry_keep_s: RetentionSeconds = 7 * 86_400.0
     max_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024, le=1 << 44)
 
 
 class ModelsConfig(Section):
-    """The ONNX sessions."""
+    """The networks that make templates, and their threads."""
 
     threads: int = Field(default=2, ge=1, le=64)
     finger: Literal["leader", "leader-student"] = "leader"
@@ -131,17 +131,17 @@ class LocalListConfig(Section):
     """Whether `enrol --into-local-list` may make a reference searchable on this kiosk (agreement local-test)."""
 
     enabled: bool = False
-    keep_s: Keep = 86_400.0
+    keep_s: RetentionSeconds = 86_400.0
 
 
 class AgreementConfig(Section):
-    """Why a reference may be made, for whom, and for how long. What has no agreement is not stored and not sent."""
+    """Why a reference may be made, for whom, and for how long. Without an agreement nothing is stored or sent."""
 
     provider: str = Field(min_length=1)
     purpose: str = Field(min_length=1)
     legal_basis: str = Field(min_length=1)
     recipients: tuple[Name, ...] = Field(min_length=1)
-    keep_s: Keep
+    keep_s: RetentionSeconds
 
 
 class Config(Section):
@@ -158,7 +158,7 @@ class Config(Section):
     agreements: dict[Name, AgreementConfig] = {}
 
     @model_validator(mode="after")
-    def _steps_fit(self) -> Self:
+    def _check_steps(self) -> Self:
         known = ", ".join(sorted(self.sensors))
         for number, step in enumerate(self.plan.steps, 1):
             if step.sensor not in self.sensors:
@@ -170,14 +170,14 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _local_test_is_built_in(self) -> Self:
+    def _check_agreements(self) -> Self:
         if "local-test" in self.agreements:
             raise ValueError("agreements.local-test: is built in; choose another name")
         return self
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file. ConfigError names the file and every key that is wrong."""
+    """Read and check a configuration file. ConfigError names the file and every wrong key."""
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:

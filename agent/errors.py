@@ -1,20 +1,20 @@
-"""Errors of the agent, named after the next action. Those of sensors are in drivers.errors."""
+"""Errors of the agent. Each class tells what to correct or to check next. Errors of sensors are in drivers.errors."""
 
 
 class AgentError(Exception):
-    """Something an operator can mend; the message says what is wrong and what to do."""
+    """An error that an operator can correct. The message says what is wrong and what to do."""
 
 
 class ConfigError(AgentError):
-    """Refuse to start. Names the key and the file."""
+    """The configuration is wrong: the agent does not start. Names the key or the file."""
 
 
 class StoreError(AgentError):
-    """A store on disk cannot be read or written. Names the file; what was durable before stays so."""
+    """A store on disk cannot be read or written. Names the file; what was durable before is still durable."""
 
 
 class HubError(AgentError):
-    """The hub cannot be reached or refused us. Nothing is lost: events stay in the outbox."""
+    """The hub cannot be reached or refuses this kiosk. Nothing is lost: events stay in the outbox."""
 
 
 class ControlError(AgentError):

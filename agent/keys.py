@@ -1,8 +1,8 @@
-"""Keys; the only module that loads private ones.
+"""Loads keys. This is the only module that loads private ones.
 
 One Ed25519 kiosk key signs what leaves the kiosk. It comes from a systemd credential (LoadCredential=kiosk-key:...) or,
-for development, from a file made on first start. The hub's encryption key is public. TLS keys go straight into a
-context.
+for development, from a file that is created at the first start. The hub's encryption key is public. TLS keys are loaded
+directly into a TLS context.
 """
 
 import json
@@ -32,25 +32,25 @@ HubKey = ECKey | OKPKey
 
 
 class KioskKey:
-    """The kiosk's signing key. Its id is the thumbprint of the public half (RFC 7638)."""
+    """The kiosk's signing key. Its id is the thumbprint of the public key (RFC 7638)."""
 
     def __init__(self, private: Ed25519PrivateKey) -> None:
         self.jwk: OKPKey = OKPKey.import_key(private)
         self.key_id: str = self.jwk.thumbprint()
 
     def public(self) -> dict[str, str | list[str]]:
-        """The public half as a JWK, for the hub's list of kiosks."""
+        """The public key as a JWK, for the hub's list of kiosks."""
         return {**self.jwk.as_dict(private=False), "kid": self.key_id}
 
     def __repr__(self) -> str:
-        """The id alone."""
+        """Shows the id only."""
         return f"<KioskKey {self.key_id}>"
 
 
 def load_kiosk_key(state_dir: Path, environ: Mapping[str, str] = os.environ) -> KioskKey:
-    """The kiosk key from the systemd credential, else, with a warning, the development file, made on first start.
+    """The kiosk key from the systemd credential; without one, with a warning, from the development file.
 
-    ConfigError.
+    The development file is created at the first start. ConfigError if a file cannot be used.
     """
     directory = environ.get("CREDENTIALS_DIRECTORY")
     credential = Path(directory) / CREDENTIAL if directory else None
@@ -64,23 +64,23 @@ def _load_development_key(path: Path) -> KioskKey:
         _make_development_key(path)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise ConfigError(
-            f"{path}: others may read this private key: chmod 600 it, or delete it and have a new one made"
+            f"{path}: others may read this private key: chmod 600 it, or delete it and a new one is created"
         )
     log.warning(
-        "the kiosk key is %s: for development only; give the unit one with LoadCredential=%s:FILE", path, CREDENTIAL
+        "the kiosk key is %s: for development only; give the unit a key with LoadCredential=%s:FILE", path, CREDENTIAL
     )
     return _parse_kiosk_key(_read(path), path)
 
 
 def load_hub_key(path: Path) -> HubKey:
-    """The hub's public encryption key: a JWK file, X25519 or P-256. ConfigError names what is wrong."""
+    """The hub's public encryption key from a JWK file, X25519 or P-256. ConfigError if it is something else."""
     wanted = f"a public key as a JWK, of the curve {' or '.join(HUB_CURVES)}"
     try:
         key = import_key(json.loads(_read(path)))
     except (JoseError, ValueError, TypeError, KeyError):
-        # Without the cause: it may quote the file, which could be anything.
+        # Without the cause, which may quote the file: that could be a private key.
         raise ConfigError(f"{path}: is not {wanted}") from None
-    return _usable_hub_key(key, path, wanted)
+    return _checked_hub_key(key, path, wanted)
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext:
@@ -101,7 +101,7 @@ def tls_context(config: TlsConfig) -> ssl.SSLContext:
     return context
 
 
-def _usable_hub_key(key: Key, path: Path, wanted: str) -> HubKey:
+def _checked_hub_key(key: Key, path: Path, wanted: str) -> HubKey:
     if not isinstance(key, (OKPKey, ECKey)) or key.curve_name not in HUB_CURVES:
         raise ConfigError(f"{path}: is not {wanted}")
     if key.is_private:

@@ -1,11 +1,11 @@
-"""READY, STATUS and WATCHDOG to systemd over its socket (sd_notify(3)). Does nothing outside systemd."""
+"""Sends READY, STATUS, WATCHDOG and STOPPING to systemd (sd_notify(3)). Does nothing outside systemd."""
 
 import os
 import socket
 
 
 class Notifier:
-    """Speaks to the service manager named by the environment."""
+    """Notifies the service manager that the environment names."""
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         env = dict(os.environ) if environment is None else environment
@@ -17,19 +17,19 @@ class Notifier:
         self.watchdog_s: float | None = int(usec) / 1e6 if usec.isdigit() and for_us else None
 
     def ready(self, status: str) -> None:
-        """Start-up is done."""
+        """The start is complete."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Set the line that `systemctl status` shows."""
         self._send(f"STATUS={text}")
 
     def watchdog(self) -> None:
-        """Still making progress."""
+        """The process makes progress."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Shut-down has begun."""
+        """The shutdown has begun."""
         self._send("STOPPING=1")
 
     def _send(self, text: str) -> None:
@@ -39,4 +39,4 @@ class Notifier:
             try:
                 end.sendto(text.encode(), self._address)
             except OSError:
-                return  # a service manager that went away is no reason to stop serving
+                return  # a missing service manager is no reason to stop serving

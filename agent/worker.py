@@ -1,4 +1,4 @@
-"""One stoppable thread. A crash is reported once and never swallowed: the daemon then ends the process."""
+"""A thread that can be stopped. A crash is reported once and never suppressed: the daemon then ends the process."""
 
 import logging
 import threading
@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-JOIN_S = 1.5  # the whole daemon must be gone 2 s after SIGTERM
+JOIN_S = 1.5  # the process must be gone 2 s after SIGTERM
 
 OnCrash = Callable[[str, BaseException], None]
 
 
 class Worker(ABC):
-    """Subclasses write run(), which returns soon after `stopping` is set, and interrupt(), which ends its waiting."""
+    """Subclasses have run(), which returns soon after `stopping` is set, and interrupt(), which ends its waiting."""
 
-    patience_s = 30.0  # a worker without a beat for longer is stuck
+    patience_s = 30.0  # a worker with no beat for longer is stuck
 
     def __init__(self, name: str, on_crash: OnCrash) -> None:
         self.name = name
@@ -27,13 +27,13 @@ class Worker(ABC):
 
     @abstractmethod
     def run(self) -> None:
-        """The work, in this worker's own thread."""
+        """Do the work, in this worker's thread."""
 
-    def interrupt(self) -> None:  # noqa: B027 - optional: a worker that waits on `stopping` alone needs none
+    def interrupt(self) -> None:  # noqa: B027 - optional: a worker that waits only on `stopping` needs none
         """End a blocking call of run() from another thread."""
 
     def beat(self) -> None:
-        """Say that run() makes progress; the watchdog of systemd is fed only while every worker does."""
+        """Record that run() makes progress. The systemd watchdog is fed only while every worker does."""
         self._last_beat = time.monotonic()
 
     @property
@@ -52,7 +52,7 @@ class Worker(ABC):
         self._thread.start()
 
     def stop(self, within: float = JOIN_S) -> bool:
-        """Ask the thread to end and wait for it so many seconds. False when it did not."""
+        """Ask the thread to end and wait up to `within` seconds. False if it did not end."""
         self.stopping.set()
         if not self._thread.is_alive():
             return True
