@@ -1,1 +1,1 @@
-"""What the wires of simulated sensors share: faults, time and remote control."""
+"""The connections of simulated sensors: faults, timers and remote control, shared by serial and USB."""

@@ -1,4 +1,4 @@
-"""--via: the wires on which a simulated sensor can be served, and what goes with each."""
+"""The values of --via: the connections on which a simulated sensor can be served, and the options each one accepts."""
 
 LAST_PORT = 65_535  # of TCP
 SERIAL, USB = ("pty",), ("usbip", "libusb")
@@ -9,21 +9,21 @@ ELSEWHERE = {
 
 
 def check_serial(via: str) -> None:
-    """ValueError: a serial sensor has no such wire."""
+    """Raises ValueError if a serial sensor cannot be served this way."""
     _check(via, SERIAL)
 
 
 def behind_libusb(via: str, program: list[str] | None, port: int) -> bool:
-    """Whether a USB device is to be behind the libusb of a program. ValueError: what does not go together."""
+    """True if the USB device is served to the libusb of `program`. ValueError: options that exclude each other."""
     _check(via, USB)
     if via == "libusb" and not program:
         raise ValueError("--via libusb needs a program behind --, as in: --via libusb -- kiosk-agent sensors")
     if via == "usbip" and program:
-        raise ValueError(f"a program ({program[0]}) runs only with --via libusb; to others the device is exported")
+        raise ValueError(f"a program ({program[0]}) runs only with --via libusb: add it, or leave the program out")
     if via == "libusb" and port:
-        raise ValueError("--port is of --via usbip: behind libusb nothing is exported")
+        raise ValueError("--port is only for --via usbip: with libusb nothing is exported")
     if not 0 <= port <= LAST_PORT:
-        raise ValueError(f"--port is from 0 to {LAST_PORT}, not {port}")
+        raise ValueError(f"--port must be 0 to {LAST_PORT}, not {port}")
     return via == "libusb"
 
 
@@ -31,4 +31,4 @@ def _check(via: str, has: tuple[str, ...]) -> None:
     if via in has:
         return
     hint = f": {ELSEWHERE[has]}" if via in (*SERIAL, *USB) else ""
-    raise ValueError(f"--via is {' or '.join(has)}, not {via!r}{hint}")
+    raise ValueError(f"--via must be {' or '.join(has)}, not {via!r}{hint}")

@@ -1,7 +1,7 @@
-"""How a simulated sensor misbehaves on purpose: one vocabulary for every device, one row a fault.
+"""The faults of simulated sensors: one table for every device, one row for each fault.
 
-A fault is injected by name and waits until the device comes to the place it concerns. `times` says how often it then
-strikes: 1 is a one-shot, 0 lasts until cleared, None takes the default of its row. All randomness comes from one seed.
+A fault is injected by name and waits until the device does what the fault concerns. `times` is how often it then takes
+effect: 1 is once, 0 lasts until cleared, None takes the default of its row. All randomness comes from one seed.
 """
 
 import random
@@ -13,12 +13,12 @@ Value = int | float | str
 Params = Mapping[str, Value]
 
 ALWAYS = 0  # `times` of a fault that lasts until it is cleared
-ANYWHERE = -1  # `packet` of a fault that strikes a packet chosen by the seed
+ANYWHERE = -1  # `packet` of a fault that affects a randomly chosen packet
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One row: what a technician reads, how often it strikes unless told, and its parameters with their defaults."""
+    """One row: the help text, the default of `times`, and the parameters with their defaults."""
 
     help: str
     times: int = 1
@@ -26,7 +26,7 @@ class Fault:
 
 
 PLACES = ("data", "answer")
-RANGES: Mapping[str, tuple[float, float]] = {  # what a device can carry out
+RANGES: Mapping[str, tuple[float, float]] = {  # values that a device accepts
     "packet": (ANYWHERE, 1_000_000),
     "bytes": (1, 1_000_000),
     "bits": (1, 1_000_000),
@@ -38,54 +38,54 @@ IN_DATA: Params = {"at": "data", "packet": ANYWHERE}
 IN_ANSWER: Params = {"at": "answer", "packet": ANYWHERE}
 
 FAULTS: Mapping[str, Fault] = {
-    # On the wire. at=answer: the acknowledge; at=data: one packet of a transfer (packet=N, else the seed's choice).
-    "checksum": Fault("one packet carries a wrong checksum", params=IN_DATA),
-    "drop": Fault("bytes inside one packet get lost", params={**IN_DATA, "bytes": 1}),
+    # Transmission. at=answer: the acknowledge; at=data: one packet of a transfer (packet=N, else one chosen at random).
+    "checksum": Fault("one packet has a wrong checksum", params=IN_DATA),
+    "drop": Fault("bytes inside one packet are lost", params={**IN_DATA, "bytes": 1}),
     "double": Fault("bytes inside one packet arrive twice", params={**IN_DATA, "bytes": 1}),
     "flip": Fault("bits inside one packet are inverted", params={**IN_DATA, "bits": 1}),
     "garbage": Fault("noise arrives before one packet", params={**IN_DATA, "bytes": 16}),
-    "wrong_address": Fault("one packet names another device", params={**IN_DATA, "address": 0x12345678}),
+    "wrong_address": Fault("one packet has the address of another device", params={**IN_DATA, "address": 0x12345678}),
     "stray55": Fault("a byte 0x55 arrives before one packet", params=IN_ANSWER),
-    "late": Fault("everything from one packet on comes late", params={**IN_ANSWER, "seconds": 1.0}),
-    "short": Fault("an image ends early, properly closed", params={"bytes": 128}),
-    "long": Fault("an image has bytes too many", params={"bytes": 128}),
-    # What the device says or does.
-    "silent": Fault("the device hears and says nothing", times=ALWAYS),
-    "receive_error": Fault("a command is answered with `receive error`, not obeyed"),
+    "late": Fault("one packet and all that follow are late", params={**IN_ANSWER, "seconds": 1.0}),
+    "short": Fault("an image ends early, with a correct end marker", params={"bytes": 128}),
+    "long": Fault("an image has too many bytes", params={"bytes": 128}),
+    # Behaviour of the device.
+    "silent": Fault("the device neither receives nor sends", times=ALWAYS),
+    "receive_error": Fault("a command is answered with `receive error` and not executed"),
     "capture_fail": Fault("taking an image fails"),
-    "messy": Fault("the device finds the image too messy"),
+    "messy": Fault("the device reports the image as too messy"),
     "no_upload": Fault("the device refuses to send its image"),
-    "stuck": Fault("the finger seems to stay when it is lifted", times=ALWAYS),
-    "baud_deferred": Fault("a new rate is acknowledged but holds only after power-off", times=ALWAYS),
+    "stuck": Fault("the device reports a finger after it was lifted", times=ALWAYS),
+    "baud_deferred": Fault("a new rate is acknowledged but takes effect only after power-off", times=ALWAYS),
     # Suprema SFM.
-    "busy": Fault("the device says that it is busy with another command"),
-    "no_extended": Fault("the device knows no extended transfer", times=ALWAYS),
+    "busy": Fault("the device reports that it is busy with another command"),
+    "no_extended": Fault("the device does not support the extended transfer", times=ALWAYS),
     "keeps_format": Fault("the device sends black and white although grey is set", times=ALWAYS),
     "gives_up": Fault("the device does not repeat a packet that arrived damaged", times=ALWAYS),
-    "fake_finger": Fault("the device takes the finger for a fake"),
+    "fake_finger": Fault("the device reports the finger as a fake"),
     # U.are.U 4000, 4500.
-    "hung": Fault("the device hangs when it is plugged in, until it is told to start again"),
-    "late_power_on": Fault("the message that the scan power is on comes late", params={"seconds": 1.0}),
-    "no_power_on": Fault("the message that the scan power is on never comes"),
+    "hung": Fault("the device hangs when it is plugged in, until it is restarted"),
+    "late_power_on": Fault("the message that the scan power is on is late", params={"seconds": 1.0}),
+    "no_power_on": Fault("the message that the scan power is on is never sent"),
     "no_finger_off": Fault("the message that the finger was lifted is lost"),
-    "fault_report": Fault("the device reports a fault, and the image comes back empty"),
+    "fault_report": Fault("the device reports a fault and sends an empty image"),
     "wrong_key": Fault("the device gives a wrong key for its image"),
-    "bad_header": Fault("the header of an image counts more lines than there are"),
-    "bad_table": Fault("the table of an image is rubbish"),
+    "bad_header": Fault("the header of an image gives more lines than there are"),
+    "bad_table": Fault("the table of an image holds invalid data"),
     # USB transfers. at=data: bulk; at=answer: interrupt and control. packet=N: the Nth from now.
     "stall": Fault("a transfer is refused: its endpoint halts until the host clears it", params=IN_DATA),
     "lost": Fault("a whole transfer or packet never arrives", params=IN_DATA),
     "duplicate": Fault("a whole transfer or packet arrives twice", params=IN_DATA),
-    "slow": Fault("each transfer takes so much longer", times=ALWAYS, params={"seconds": 0.05}),
-    "wrong_device": Fault("another device answers under the same id: with noise and refusals", times=ALWAYS),
-    # A camera's stream.
-    "error_bit": Fault("a payload of the next frame carries the error bit"),
+    "slow": Fault("each transfer takes longer by `seconds`", times=ALWAYS, params={"seconds": 0.05}),
+    "wrong_device": Fault("another device answers under the same id, with noise and refusals", times=ALWAYS),
+    # Stream of a camera.
+    "error_bit": Fault("a payload of the next frame has the error bit set"),
     "no_end": Fault("frames end without the end bit", times=ALWAYS),
     "frame_id_stuck": Fault("the frame id does not toggle", times=ALWAYS),
-    "freeze": Fault("the camera obeys, but sends no more frames", times=ALWAYS),
-    "max_frame_zero": Fault("the camera promises frames of 0 bytes", times=ALWAYS),
-    # At the plug.
-    "unplug": Fault("the cable is pulled after so many more bytes", params={"after": 0}),
+    "freeze": Fault("the camera accepts commands but sends no more frames", times=ALWAYS),
+    "max_frame_zero": Fault("the camera announces frames of 0 bytes", times=ALWAYS),
+    # Cable.
+    "unplug": Fault("the cable is pulled after this many more bytes", params={"after": 0}),
 }
 
 
@@ -93,7 +93,7 @@ class Faults:
     """The faults waiting in one device. Any thread may inject; the device takes."""
 
     def __init__(self, seed: int = 0, has: Iterable[str] = ()) -> None:
-        """`has`: those that the device can carry out, besides pulling its cable; empty: every one of the table."""
+        """`has`: the faults that the device supports in addition to `unplug`; empty: all of the table."""
         self.random = random.Random(seed)
         self.has = tuple(dict.fromkeys((*(has or FAULTS), "unplug")))
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class Faults:
         self._watchers: list[Callable[[], None]] = []
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
-        """Let `name` strike `times` times. ValueError says which names and parameters this device has."""
+        """Make `name` take effect `times` times. ValueError names the faults and parameters that this device has."""
         fault = _named(name, self.has)
         if times is not None and times < 0:
             raise ValueError(f"times must be 0 (until cleared) or more, not {times}")
@@ -111,17 +111,17 @@ class Faults:
         self.announce()
 
     def announce(self) -> None:
-        """Tell the watchers that something about the device has changed: a fault, or a finger that came."""
+        """Notify the watchers that something about the device has changed: a fault, or a finger that came."""
         for watcher in tuple(self._watchers):
             watcher()
 
     def clear(self) -> None:
-        """Forget every fault that is waiting."""
+        """Remove every waiting fault."""
         with self._lock:
             self._waiting.clear()
 
     def peek(self, name: str, **where: Value) -> Params | None:
-        """The parameters of a fault that waits for `where` (at="data"), which has not struck by this; else None."""
+        """The parameters of a fault that waits for `where` (at="data"), without using it up; None if there is none."""
         with self._lock:
             return self._find(name, where)
 
@@ -132,7 +132,7 @@ class Faults:
         return params
 
     def take(self, name: str, **where: Value) -> Params | None:
-        """The parameters of a fault, which has struck once by this; None when none waits for `where` (at="data")."""
+        """The parameters of a fault that waits for `where` (at="data"), used up once; None if there is none."""
         with self._lock:
             params = self._find(name, where)
             if params is None:
@@ -145,16 +145,16 @@ class Faults:
             return params
 
     def strikes(self, name: str) -> bool:
-        """Whether a fault waits, which has struck once by this. For faults that have no parameters."""
+        """True if a fault waits; it is used up once. For faults that have no parameters."""
         return self.take(name) is not None
 
     def waiting(self) -> dict[str, int]:
-        """Name and remaining times (0 = until cleared) of what waits."""
+        """The name and the remaining times (0 = until cleared) of each waiting fault."""
         with self._lock:
             return {name: times for name, (times, _) in self._waiting.items()}
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call `watcher` after each injection and announcement. Returns the function that ends this."""
+        """Call `watcher` after each injection and announcement. Returns a function that stops this."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
@@ -168,7 +168,7 @@ def _named(name: str, has: tuple[str, ...]) -> Fault:
 
 
 def _merged(name: str, fault: Fault, params: Params) -> Params:
-    """The defaults of a fault overlaid with `params`, each read as the type of its default."""
+    """The defaults of a fault overlaid with `params`, each converted to the type of its default."""
     unknown = sorted(set(params) - set(fault.params))
     if unknown:
         known = ", ".join(f"{key}={value}" for key, value in fault.params.items()) or "none"
@@ -188,8 +188,8 @@ def _read(name: str, key: str, value: Value, default: Value) -> Value:
     return read
 
 
-Spoil = Callable[[bytes, int, random.Random, Params], bytes]
-"""(frame, length of its header, randomness, parameters) -> the bytes that really go out."""
+Corruption = Callable[[bytes, int, random.Random, Params], bytes]
+"""(frame, length of its header, random generator, parameters) -> the bytes that are really sent."""
 
 
 def _drop(frame: bytes, head: int, rng: random.Random, params: Params) -> bytes:
@@ -203,10 +203,10 @@ def _double(frame: bytes, head: int, rng: random.Random, params: Params) -> byte
 
 
 def _flip(frame: bytes, head: int, rng: random.Random, params: Params) -> bytes:
-    spoiled = bytearray(frame)
+    corrupted = bytearray(frame)
     for bit in rng.sample(range(8 * head, 8 * len(frame)), min(int(params["bits"]), 8 * (len(frame) - head))):
-        spoiled[bit // 8] ^= 1 << bit % 8
-    return bytes(spoiled)
+        corrupted[bit // 8] ^= 1 << bit % 8
+    return bytes(corrupted)
 
 
 def _garbage(frame: bytes, _head: int, rng: random.Random, params: Params) -> bytes:
@@ -225,7 +225,7 @@ def _stray55(frame: bytes, _head: int, _rng: random.Random, _params: Params) -> 
     return b"\x55" + frame
 
 
-SPOILS: Mapping[str, Spoil] = {
+CORRUPTIONS: Mapping[str, Corruption] = {
     "drop": _drop,
     "double": _double,
     "flip": _flip,
@@ -234,4 +234,4 @@ SPOILS: Mapping[str, Spoil] = {
     "lost": _lost,
     "duplicate": _duplicate,
 }
-"""Faults of the wire that need no knowledge of the protocol; a device adds its own (checksum, wrong_address)."""
+"""Transmission faults that need no knowledge of the protocol; a device adds its own (checksum, wrong_address)."""

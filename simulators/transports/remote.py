@@ -1,6 +1,7 @@
-"""Press, lift and disturb a running simulated sensor from another process: one JSON line asked, one answered.
+"""Control of a running simulated sensor from another process: press, lift, faults. One JSON line each way.
 
-SensorRemote is the caller's side, RemoteControl the sensor's. A picture goes by its path, a synthetic person by seed.
+SensorRemote is the client, RemoteControl the server in the sensor. An image is given by its path, a synthetic person by
+seed.
 """
 
 import json
@@ -14,56 +15,56 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
-DEFAULT_LINK = Path("/tmp/kiosk-ef01")  # noqa: S108 - a link that the technician knows, not a file with contents
+DEFAULT_LINK = Path("/tmp/kiosk-ef01")  # noqa: S108 - a link with a well-known name, not a file with contents
 LINK_VARIABLE = "KIOSK_SIM_LINK"
 TOUCH = ("ef01", "sfm", "nb1010", "uru4000")
 SENSORS_FOR = {"press": TOUCH, "load": TOUCH, "lift": TOUCH, "look": ("uvc",), "away": ("uvc",)}  # else any
-ANSWER_S = 10.0  # making a synthetic impression takes a second or so
+ANSWER_S = 10.0  # making a synthetic impression takes about a second
 LONGEST_LINE = 65536
-LONGEST_PATH = 107  # bytes of a Unix socket's path
+LONGEST_PATH = 107  # bytes in the path of a Unix socket
 
 Answer = dict[str, Any]
 Handlers = Mapping[str, Callable[..., Answer | None]]
 
 
 class Shown(TypedDict, total=False):
-    """Which finger is shown: either `image` or `person` is given."""
+    """The finger that is shown: either `image` or `person` is given."""
 
     image: Path
-    source_ppi: float  # of the picture file; 500 unless given
+    source_ppi: float  # of the image file; default 500
     person: int  # seed of a synthetic person
-    finger: str  # of that person; right_index unless given
-    impression: int  # which touch of that finger; 0 unless given
-    condition: str  # of the skin (simulators.people.person.Condition); what people usually have unless given
+    finger: str  # of that person; default right_index
+    impression: int  # number of the impression of that finger; default 0
+    condition: str  # of the skin (simulators.people.person.Condition); by default drawn at random, mostly normal
 
 
 class RemoteError(Exception):
-    """The sensor is not there or refuses. The message says what to do."""
+    """The sensor does not answer or refuses. The message says what to do."""
 
 
 def default_link() -> Path:
-    """The link that commands use when none is named: $KIOSK_SIM_LINK, else /tmp/kiosk-ef01."""
+    """The default link of commands: $KIOSK_SIM_LINK, else /tmp/kiosk-ef01."""
     return Path(os.environ.get(LINK_VARIABLE) or DEFAULT_LINK)
 
 
 def control_path(link: Path) -> Path:
-    """Where the sensor at `link` takes orders."""
+    """The control socket of the sensor at `link`."""
     return link.with_name(link.name + ".control")
 
 
 class SensorRemote:
-    """Orders to the simulated sensor at `link`. Every method raises RemoteError when it is not there or refuses."""
+    """Sends commands to the simulated sensor at `link`. Every method raises RemoteError if it fails."""
 
     def __init__(self, link: Path | None = None, *, control: Path | None = None) -> None:
         self.link = default_link() if link is None else link
         self.control = control_path(self.link) if control is None else control
 
     def press(self, **shown: Unpack[Shown]) -> Answer:
-        """Lay a finger on: of a picture file, of a synthetic person, or (nothing named) the one shown last."""
+        """Put a finger on the sensor: an image file, a synthetic person, or (no argument) the previous one."""
         return self.ask("press", **_absolute(shown))
 
     def load(self, **shown: Unpack[Shown]) -> Answer:
-        """Choose the finger of the next press without pressing; one that is on the sensor changes at once."""
+        """Choose the finger of the next press. If a finger is on the sensor, it is replaced immediately."""
         return self.ask("load", **_absolute(shown))
 
     def lift(self) -> Answer:
@@ -75,16 +76,16 @@ class SensorRemote:
         return self.ask("fault", name=name, times=times, params=params)
 
     def faults(self) -> list[str]:
-        """Names of the faults that this sensor can be injected with."""
+        """The names of the faults that this sensor supports."""
         has: list[str] = self.ask("faults")["has"]
         return has
 
     def clear(self) -> Answer:
-        """Forget all waiting faults."""
+        """Remove all waiting faults."""
         return self.ask("clear")
 
     def unplug(self, after: int = 0) -> Answer:
-        """Pull the cable, at once or after so many more bytes."""
+        """Pull the cable, immediately or after this many more bytes."""
         return self.ask("unplug", after=after)
 
     def replug(self) -> Answer:
@@ -92,11 +93,11 @@ class SensorRemote:
         return self.ask("replug")
 
     def status(self) -> Answer:
-        """What the sensor is, what is on it, and what it has counted."""
+        """The sensor's description, what is on it, and its counters."""
         return self.ask("status")
 
     def ask(self, do: str, **details: object) -> Answer:
-        """One request, one answer without its "ok"."""
+        """Send one request; returns the answer without its "ok"."""
         answer = self._exchange(do, json.dumps({"do": do, **details}).encode() + b"\n")
         if not answer.pop("ok", False):
             raise RemoteError(str(answer.get("error", "the sensor refused without a reason")))
@@ -110,7 +111,7 @@ class SensorRemote:
                 wire.sendall(request)
                 line = _read_line(wire)
         except (FileNotFoundError, ConnectionRefusedError):
-            raise RemoteError(_nobody_there(do, self.link, self.control)) from None
+            raise RemoteError(_not_running(do, self.link, self.control)) from None
         except TimeoutError:
             raise RemoteError(f"the sensor at {self.link} did not answer within {ANSWER_S:g} s: restart it") from None
         except OSError as error:
@@ -118,7 +119,7 @@ class SensorRemote:
                 f"{self.control} cannot be used ({error.strerror or error}): check its owner and --link"
             ) from None
         if not line:
-            raise RemoteError(f"the sensor at {self.link} stopped while it was asked: start it again")
+            raise RemoteError(f"the sensor at {self.link} stopped before it answered: start it again")
         parsed: Answer = json.loads(line)
         return parsed
 
@@ -128,25 +129,25 @@ def _read_line(wire: socket.socket) -> bytes:
         return lines.readline(LONGEST_LINE)
 
 
-def _nobody_there(do: str, link: Path, control: Path) -> str:
+def _not_running(do: str, link: Path, control: Path) -> str:
     first, *others = SENSORS_FOR.get(do, (*TOUCH, "uvc"))
     choice = f"   (or {', '.join(others)} in place of {first})" if others else ""
     return (
         f"no simulated sensor answers at {control}.\n"
         f"Start one in another terminal:  kiosk-sim {first} --link {link}{choice}\n"
-        f"or name the one that runs:      --link PATH   (or set {LINK_VARIABLE}=PATH)"
+        f"or name the running sensor:     --link PATH   (or set {LINK_VARIABLE}=PATH)"
     )
 
 
 def _absolute(shown: Shown) -> dict[str, object]:
-    """The same for JSON; the path is made absolute, for the sensor may run in another folder."""
+    """`shown` for JSON, with an absolute path, because the sensor may run in another folder."""
     return {**shown, "image": str(shown["image"].absolute())} if "image" in shown else {**shown}
 
 
 class RemoteControl:
-    """The sensor's end: serves `handlers` at a Unix socket while the context lasts, one short connection a request.
+    """The server: calls `handlers` for requests at a Unix socket while the context lasts, one connection per request.
 
-    A handler gets the request's details as keywords; what it raises goes to the caller as the reason.
+    A handler gets the details of the request as keywords. The client receives the text of what it raises as the reason.
     """
 
     def __init__(self, path: Path, handlers: Handlers) -> None:
@@ -171,9 +172,9 @@ class RemoteControl:
         self._path.unlink(missing_ok=True)
 
     def _listen(self) -> socket.socket:
-        """Bind the socket. One that a killed sensor left behind is replaced; one that answers is not."""
+        """Bind the socket. The socket of a killed sensor is replaced, that of a running one is not."""
         if len(os.fsencode(self._path)) > LONGEST_PATH:
-            raise ValueError(f"{self._path} is too long: a socket's path has at most {LONGEST_PATH} bytes")
+            raise ValueError(f"{self._path} is too long: the path of a socket has at most {LONGEST_PATH} bytes")
         listener = socket.socket(socket.AF_UNIX)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +211,7 @@ class RemoteControl:
             request = json.loads(_read_line(connection))
             handler = self._handlers.get(request.pop("do", None))
             if handler is None:
-                raise ValueError(f"orders are {', '.join(self._handlers)}")  # noqa: TRY301 - one road for refusals
+                raise ValueError(f"commands are {', '.join(self._handlers)}")  # noqa: TRY301 - one way for refusals
             return {"ok": True, **(handler(**request) or {})}
-        except Exception as error:  # noqa: BLE001 - whatever was asked, the sensor goes on and says why not
+        except Exception as error:  # noqa: BLE001 - whatever the request, the sensor continues and gives the reason
             return {"ok": False, "error": str(error) or type(error).__name__}

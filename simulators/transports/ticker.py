@@ -1,4 +1,4 @@
-"""Actions at their time, in one thread: the clock of simulated devices that live in real time."""
+"""Timers of simulated devices that run in real time. One thread runs all their actions."""
 
 import heapq
 import itertools
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Ticker:
-    """`later(seconds, action)` until close(). What is due at once is done at once, by the thread that asked."""
+    """Runs actions later, until close(). An action that is due now runs immediately, in the calling thread."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -19,7 +19,7 @@ class Ticker:
         self._thread.start()
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do `action` when so much time has passed."""
+        """Run `action` after `seconds`."""
         if seconds <= 0:
             action()
             return
@@ -28,7 +28,7 @@ class Ticker:
             self._condition.notify()
 
     def close(self) -> None:
-        """Forget what is due and end the thread."""
+        """Discard the pending actions and end the thread."""
         with self._condition:
             self._open = False
             self._condition.notify()

@@ -84,15 +84,15 @@ class VirtualPort:
         if self._plugged:
             self._line.queue(self.device.unasked(self.time.seconds))
             for data, baud in self._line.arrived(self.time.seconds):
-                self._arrive(self._as_heard(data, baud))
+                self._arrive(self._as_received(data, baud))
         data, self._waiting = bytes(self._waiting), bytearray()
         return data
 
     def hear(self, data: bytes) -> None:
         """The host sends."""
         baud = self.device.baud
-        heard_at = self._line.hear(len(data), self.time.seconds, baud)
-        self._line.queue(self.device.receive(self._as_heard(data, baud), heard_at))
+        received_at = self._line.receive(len(data), self.time.seconds, baud)
+        self._line.queue(self.device.receive(self._as_received(data, baud), received_at))
 
     def _arrive(self, data: bytes) -> None:
         if not self._plugged:
@@ -103,7 +103,7 @@ class VirtualPort:
         if self._unplug_in is not None:
             self.unplug_after(self._unplug_in - len(data))
 
-    def _as_heard(self, data: bytes, baud: int) -> bytes:
+    def _as_received(self, data: bytes, baud: int) -> bytes:
         return data if self.host_baud in (None, baud) else self._noise.randbytes(len(data))
 
 

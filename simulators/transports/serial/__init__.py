@@ -1,1 +1,1 @@
-"""The serial wire of a simulated sensor: UART timing and pseudo-terminal."""
+"""The serial line of a simulated sensor: UART timing and pseudo-terminal."""

@@ -22,17 +22,17 @@ from simulators.transports.faults import Faults
 from simulators.transports.serial.uart import Line, SerialDevice
 
 READ_BYTES = 4096
-OVERRUN_S = 2.0  # bytes that the host has not fetched for so long are lost, as in a UART whose port nobody reads
-DRAIN_S = 1.0  # before the cable is pulled, the host may fetch what has arrived, at most so long
-QUIET_S = 0.02  # nothing unread for so long: the host has it (the kernel moves bytes from end to end a little later)
-ORDER_S = 5.0  # an order to the serving thread that takes longer is a bug
+OVERRUN_S = 2.0  # bytes that the host has not read for this long are lost, as in a UART whose port nobody reads
+DRAIN_S = 1.0  # before the cable is pulled, the host may read what has arrived, for at most this long
+QUIET_S = 0.02  # nothing unread for this long: the host has it (the kernel moves bytes between the ends with a delay)
+CALL_S = 5.0  # a call into the serving thread that takes longer is a bug
 TERMINALS = Path("/dev/pts")
 TCGETS2 = 0x802C542A  # Linux, all common architectures: the only way to read any rate, not only the listed ones
 TERMIOS2 = struct.Struct("4IB19B2I")
 
 
 def host_baud(descriptor: int) -> int | None:
-    """The rate that the host has set on the terminal, or None when the system does not tell."""
+    """The rate that the host has set on the terminal; None if the system does not report it."""
     try:
         return int(TERMIOS2.unpack(fcntl.ioctl(descriptor, TCGETS2, bytes(TERMIOS2.size)))[-1])
     except OSError:
@@ -40,19 +40,19 @@ def host_baud(descriptor: int) -> int | None:
 
 
 class PortDied(RuntimeError):
-    """The thread that serves a simulated port ended by an error: a bug. The message says which."""
+    """The thread that serves a simulated port ended with an error: a bug. The message says which."""
 
 
 def _is_free(link: Path) -> bool:
-    """Whether nothing is lost when `link` is replaced: nothing there, a dangling link, or one to a pseudo-terminal."""
+    """True if `link` may be replaced: it does not exist, is a dangling link, or a link to a pseudo-terminal."""
     return not link.exists() or (link.is_symlink() and link.readlink().parent == TERMINALS)
 
 
 class PtyServer:
-    """Serves `module` at `link` while the context lasts: one thread, idle unless a byte moves or something is due.
+    """Serves `module` at `link` while the context lasts, in one thread that is idle unless there is something to do.
 
-    With `pace` bytes take the time that they take on a UART. When the host has set another rate than the module's, each
-    hears noise from the other. `unplugged` is set while the cable is out, `died_of` once a bug has ended the thread.
+    With `pace`, bytes take the time that they take on a UART. If the host has set another rate than the module's, each
+    receives noise from the other. `unplugged` is set while the cable is out, `died_of` once a bug has ended the thread.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class PtyServer:
         self._clock = clock
         self._noise = Random(0)
         self._line = Line(pace=pace)
-        self._orders: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
         self._stopping = False
         self._master = self._slave = -1
         self._outgoing = bytearray()  # arrived on the line, not yet taken by the kernel
@@ -97,34 +97,33 @@ class PtyServer:
             self._check_alive()
 
     def unplug(self) -> None:
-        """Pull the cable: the host's port dies and the link is gone when this returns."""
-        self._order(self._pull)
+        """Pull the cable: when this returns, the host's port is dead and the link is gone."""
+        self._call(self._pull)
 
     def unplug_after(self, count: int) -> None:
-        """Pull the cable by itself once the host has been sent `count` more bytes."""
-        self._order(lambda: self._arm(count))
+        """Pull the cable automatically after `count` more bytes were sent to the host."""
+        self._call(lambda: self._arm(count))
 
     def replug(self) -> None:
-        """Put the cable back: a fresh port under the same link, and a module that has just been powered."""
-        self._order(self._replug)
+        """Put the cable back: a new port at the same link, and a module that has just been powered on."""
+        self._call(self._replug)
 
     @property
     def port(self) -> str:
-        """The path of the terminal itself; LookupError while unplugged."""
+        """The path of the terminal itself. LookupError while unplugged."""
         if self.unplugged.is_set():
             raise LookupError(f"{self.link} is unplugged")
         return str(self.link.readlink())
 
-    # Below, everything runs in the serving thread (or before it starts).
-
-    def _order(self, action: Callable[[], None]) -> None:
+    def _call(self, action: Callable[[], None]) -> None:
+        """Run `action` in the serving thread and wait for it."""
         self._check_alive()
         if not self._thread.is_alive():
             raise RuntimeError(f"the sensor at {self.link} is not being served")
         done: Future[None] = Future()
-        self._orders.put((action, done))
+        self._calls.put((action, done))
         self._wake()
-        done.result(ORDER_S)
+        done.result(CALL_S)
 
     def _check_alive(self) -> None:
         if (cause := self.died_of) is not None:
@@ -134,25 +133,27 @@ class PtyServer:
         with suppress(BlockingIOError):
             os.eventfd_write(self._wake_fd, 1)
 
+    # Everything below runs in the serving thread (or before it starts).
+
     def _serve(self) -> None:
         try:
             while not self._stopping:
-                self._obey_orders()
+                self._run_calls()
                 self._take_unplug_fault(self.module.faults)
-                self._listen()
+                self._queue_unasked()
                 self._send()
                 self._wait()
-        except BaseException as error:  # noqa: BLE001 - kept for those who give orders or watch
+        except BaseException as error:  # noqa: BLE001 - kept for the callers
             self.died_of = error
         finally:
             self._pull()
 
-    def _obey_orders(self) -> None:
-        while not self._orders.empty():
-            action, done = self._orders.get()
+    def _run_calls(self) -> None:
+        while not self._calls.empty():
+            action, done = self._calls.get()
             try:
                 action()
-            except Exception as error:  # noqa: BLE001 - handed to the thread that asked
+            except Exception as error:  # noqa: BLE001 - raised again in the thread that called
                 done.set_exception(error)
             else:
                 done.set_result(None)
@@ -180,7 +181,7 @@ class PtyServer:
         self.unplugged.clear()
 
     def _set_rate(self, baud: int) -> None:
-        """Hosts that set no rate find the module's own."""
+        """Set the module's rate, for hosts that set none."""
         code = getattr(termios, f"B{baud}", None)
         if code is not None:
             attributes = termios.tcgetattr(self._slave)
@@ -189,7 +190,7 @@ class PtyServer:
 
     def _point_link(self, target: str) -> None:
         if not _is_free(self.link):
-            raise FileExistsError(f"{self.link} is there and no link to a simulated port: choose another --link")
+            raise FileExistsError(f"{self.link} exists and is no link to a simulated port: choose another --link")
         self.link.parent.mkdir(parents=True, exist_ok=True)
         fresh = self.link.with_name(f".{self.link.name}.{os.getpid()}")
         fresh.symlink_to(target)
@@ -216,15 +217,15 @@ class PtyServer:
         os.close(self._slave)
         self._master = self._slave = -1
 
-    def _listen(self) -> None:
-        """Let the device say what it says by itself."""
+    def _queue_unasked(self) -> None:
+        """Queue what the device sends on its own."""
         if not self.unplugged.is_set():
             self._line.queue(self.module.unasked(self._clock()))
 
     def _send(self) -> None:
-        """Hand the host what has arrived; pull the cable at the byte that was asked for."""
+        """Give the host what has arrived; pull the cable at the requested byte."""
         for data, baud in self._line.arrived(self._clock()):
-            self._outgoing += self._as_heard(data, baud)
+            self._outgoing += self._as_received(data, baud)
         if not self._outgoing:
             return
         try:
@@ -248,7 +249,7 @@ class PtyServer:
             self._outgoing.clear()
 
     def _let_drain(self) -> None:
-        """Bytes count as sent when the host can have read them: pulling the cable throws unread ones away."""
+        """Give the host time to read: bytes count as sent, but pulling the cable discards unread ones."""
         began = quiet_since = time.monotonic()
         while (now := time.monotonic()) < min(began + DRAIN_S, quiet_since + QUIET_S) and not self._stopping:
             if self._unread():
@@ -258,22 +259,22 @@ class PtyServer:
     def _unread(self) -> int:
         return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    def _as_heard(self, data: bytes, baud: int) -> bytes:
-        """The bytes, or noise when the host has set another rate."""
-        heard = host_baud(self._master)
-        return data if heard in (None, baud) else self._noise.randbytes(len(data))
+    def _as_received(self, data: bytes, baud: int) -> bytes:
+        """The bytes, or noise if the host has set another rate."""
+        rate = host_baud(self._master)
+        return data if rate in (None, baud) else self._noise.randbytes(len(data))
 
     def _wait(self) -> None:
         reads = [self._wake_fd] if self.unplugged.is_set() else [self._wake_fd, self._master]
         writes = [self._master] if self._outgoing else []
-        ready, _, _ = select.select(reads, writes, [], self._patience())
+        ready, _, _ = select.select(reads, writes, [], self._timeout())
         if self._wake_fd in ready:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._wake_fd)
         if self._master in ready:
             self._receive()
 
-    def _patience(self) -> float | None:
+    def _timeout(self) -> float | None:
         if self._outgoing:
             return OVERRUN_S
         speaks_at = None if self.unplugged.is_set() else self.module.speaks_at()
@@ -286,5 +287,5 @@ class PtyServer:
         except BlockingIOError:
             return
         baud = self.module.baud
-        heard_at = self._line.hear(len(data), self._clock(), baud)
-        self._line.queue(self.module.receive(self._as_heard(data, baud), heard_at))
+        received_at = self._line.receive(len(data), self._clock(), baud)
+        self._line.queue(self.module.receive(self._as_received(data, baud), received_at))

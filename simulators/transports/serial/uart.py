@@ -1,4 +1,4 @@
-"""What a serial device sends and when the bytes arrive: pure arithmetic over a clock that the caller brings."""
+"""The bytes that a serial device sends and when they arrive: pure arithmetic over a clock given by the caller."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from simulators.transports.faults import ANYWHERE, Faults, Params, Spoil
+from simulators.transports.faults import ANYWHERE, Corruption, Faults, Params
 
 BITS_PER_BYTE = 10  # 8N1: start, eight data, stop
-TICK_S = 0.01  # bytes are handed over in lots of this time, as a USB adapter does (FTDI's latency timer: 16 ms)
+TICK_S = 0.01  # bytes are delivered in groups of this duration, as USB adapters do (FTDI's latency timer: 16 ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Bytes that a device sends from the time `at` (seconds of the caller's clock) on, at `baud`."""
+    """Bytes that a device starts to send at the time `at` (seconds of the caller's clock), at `baud`."""
 
     at: float
     data: bytes
@@ -22,46 +22,58 @@ class Burst:
 
 
 class SerialDevice(Protocol):
-    """The device side of a serial wire, as pseudo_terminal.py serves it. Every method may be called from any thread."""
+    """The device end of a serial line, as pseudo_terminal.py serves it. Every method may be called from any thread."""
 
     faults: Faults
 
     @property
     def baud(self) -> int:
-        """The rate at which the device listens now, bits a second."""
+        """The present rate of the device, bits per second."""
 
     def power_on(self, now: float) -> list[Burst]:
-        """Start afresh: what is not in flash is forgotten. Returns what the device says by itself."""
+        """Reset everything that is not in flash. Returns what the device sends without being asked."""
 
     def receive(self, data: bytes, now: float) -> list[Burst]:
-        """Take bytes that the host sent and that have arrived by `now`; return the answers."""
+        """Take bytes from the host that have arrived by `now`; return the answers."""
 
     def unasked(self, now: float) -> list[Burst]:
-        """What the device says by itself since it was asked last: a finger came, a time-out passed. Often nothing."""
+        """What the device sends on its own since the last call: a finger came, a timeout expired. Often nothing."""
 
     def speaks_at(self) -> float | None:
-        """When to ask `unasked` again at the latest. None: not before it hears something or is touched."""
+        """The latest time to call `unasked` again. None: not before the device receives something or is touched."""
 
 
-def struck(
-    frames: list[bytes], place: str, faults: Faults, spoils: Mapping[str, Spoil], now: float, baud: int, head: int
+def faulty_bursts(
+    frames: list[bytes],
+    place: str,
+    faults: Faults,
+    corruptions: Mapping[str, Corruption],
+    now: float,
+    baud: int,
+    head: int,
 ) -> list[Burst]:
-    """The frames of one answer or one transfer as they go out, each fault that waits for this `place` struck once.
+    """The frames of one answer or one transfer as they are sent, with each fault that waits for this `place`, once.
 
-    The first `head` bytes of a frame are spared. What was lost whole is no burst.
+    Faults do not change the first `head` bytes of a frame. A frame that is lost completely gives no burst.
     """
-    return [burst for burst in strike(frames, place, faults, spoils, now, baud, head) if burst.data]
+    return [burst for burst in apply_faults(frames, place, faults, corruptions, now, baud, head) if burst.data]
 
 
-def strike(
-    frames: list[bytes], place: str, faults: Faults, spoils: Mapping[str, Spoil], now: float, baud: int, head: int
+def apply_faults(
+    frames: list[bytes],
+    place: str,
+    faults: Faults,
+    corruptions: Mapping[str, Corruption],
+    now: float,
+    baud: int,
+    head: int,
 ) -> list[Burst]:
-    """As `struck`, one burst a frame: that of a lost one is empty."""
+    """As `faulty_bursts`, but one burst for each frame: that of a lost frame is empty."""
     frames = list(frames)
-    for name, spoil in spoils.items():
+    for name, corrupt in corruptions.items():
         if params := faults.take(name, at=place):
             index = _index(params, len(frames), faults.random)
-            frames[index] = spoil(frames[index], min(head, len(frames[index])), faults.random, params)
+            frames[index] = corrupt(frames[index], min(head, len(frames[index])), faults.random, params)
     late = faults.take("late", at=place)
     late_from = _index(late, len(frames), faults.random) if late else len(frames)
     delay = float(late["seconds"]) if late else 0.0
@@ -69,42 +81,45 @@ def strike(
 
 
 def _index(params: Params, count: int, rng: Random) -> int:
-    """Which frame is struck: the one asked for, the last when there are not so many, else the seed's choice."""
+    """The frame that a fault affects: the one given (or the last, if there are fewer), else one chosen at random."""
     asked = int(params["packet"])
     return rng.randrange(count) if asked == ANYWHERE else min(asked, count - 1)
 
 
 def line_seconds(count: int, baud: int) -> float:
-    """How long `count` bytes take on the line."""
+    """The time that `count` bytes take on the line."""
     return count * BITS_PER_BYTE / baud
 
 
 class Line:
-    """A UART line, one byte after another each way. Unpaced, a byte takes no time, but a burst still waits for `at`."""
+    """A UART line: one byte after another in each direction.
+
+    Without `pace` a byte takes no time, but a burst still waits for its time `at`.
+    """
 
     def __init__(self, *, pace: bool) -> None:
         self._pace = pace
         self._bursts: deque[Burst] = deque()
         self._sent = 0  # bytes of the first burst that have arrived
-        self._free_at = 0.0  # when the last byte of the burst before the first one arrived
-        self._heard_at = 0.0  # when the last byte of the host arrived
+        self._free_at = 0.0  # when the last byte of the previous burst arrived
+        self._received_at = 0.0  # when the last byte of the host arrived at the device
 
-    def hear(self, count: int, now: float, baud: int) -> float:
-        """When `count` bytes that the host wrote at `now` have arrived at the device."""
-        self._heard_at = max(now, self._heard_at) + self._seconds(count, baud)
-        return self._heard_at
+    def receive(self, count: int, now: float, baud: int) -> float:
+        """The time when `count` bytes that the host wrote at `now` have arrived at the device."""
+        self._received_at = max(now, self._received_at) + self._seconds(count, baud)
+        return self._received_at
 
     def queue(self, bursts: list[Burst]) -> None:
-        """Send these after all that are queued."""
+        """Add bursts to the end of the queue."""
         self._bursts.extend(bursts)
 
     def clear(self) -> None:
-        """Forget what has not arrived: the cable is out."""
+        """Discard what has not arrived: the cable is out."""
         self._bursts.clear()
         self._sent = 0
 
     def arrived(self, now: float) -> list[tuple[bytes, int]]:
-        """The bytes that have newly arrived at the host by `now`, each run with its rate."""
+        """The bytes that have arrived at the host since the last call, as (bytes, rate)."""
         runs = []
         while self._bursts and (count := self._count(now)) > self._sent:
             burst = self._bursts[0]
@@ -117,7 +132,7 @@ class Line:
         return runs
 
     def wake_at(self) -> float | None:
-        """When to ask again: after a tick's worth of bytes or at the end of the burst. None: nothing is queued."""
+        """When to call `arrived` again: after one tick or at the end of the burst. None if nothing is queued."""
         if not self._bursts:
             return None
         burst = self._bursts[0]
@@ -129,13 +144,13 @@ class Line:
         return max(self._bursts[0].at, self._free_at)
 
     def _count(self, now: float) -> int:
-        """How many bytes of the first burst have arrived by `now`."""
+        """The number of bytes of the first burst that have arrived by `now`."""
         burst = self._bursts[0]
         if now < self._start:
             return 0
         if not self._pace:
             return len(burst.data)
-        # A hair more than nothing, or rounding would hold back a byte at the very moment that wake_at() named.
+        # 1e-6: otherwise rounding could hold back a byte at exactly the time that wake_at() returned.
         return min(len(burst.data), int((now - self._start) * burst.baud / BITS_PER_BYTE + 1e-6))
 
     def _seconds(self, count: int, baud: int) -> float:

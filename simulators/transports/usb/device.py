@@ -1,8 +1,8 @@
-"""What every simulated USB device is made of, seen from the model's side of the plug.
+"""The interface between the model of a simulated USB device and the port it is plugged into.
 
-    a model (one file a device)
-      <-> UsbPort (port.py): queues, halts, standard requests, faults of the wire
-      <-> a binding: usbip.py (TCP), tests/rigs/umockdev.py (the real libusb), a test's virtual link
+    a model (one file for each device)
+      <-> UsbPort (port.py): queues, halts, standard requests, transfer faults
+      <-> a binding: usbip.py (TCP), umockdev.py (the real libusb), a virtual link in tests
 
 Standard library only: Debian's own Python runs it too.
 """
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from simulators.transports.faults import Faults
 
-IN = 0x80  # the bit of an endpoint or request type that says: towards the host
+IN = 0x80  # the direction bit of an endpoint address or request type: set towards the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Setup:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Setup":
-        """Read the eight bytes of the wire."""
+        """Parse the eight bytes."""
         return cls(*struct.unpack("<BBHHH", data))
 
 
@@ -39,7 +39,7 @@ class Stall(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UsbDescription:
-    """What a device says of itself. `configuration` is the whole descriptor, class descriptors included."""
+    """The descriptors of a device. `configuration` is the whole descriptor, class descriptors included."""
 
     vendor: int
     product: int
@@ -53,29 +53,29 @@ class UsbDescription:
 
 
 class UsbWire(Protocol):
-    """What the port gives to a model while it is plugged in. Every method may be called from any thread."""
+    """The port as the model uses it while it is plugged in. Every method may be called from any thread."""
 
     def now(self) -> float:
         """Seconds, monotonic."""
 
     def send(self, endpoint: int, data: bytes, after: float = 0.0) -> None:
-        """Send ONE transfer, `after` seconds from now, behind all that was sent on this endpoint before.
+        """Send ONE transfer, `after` seconds from now, after everything sent earlier on this endpoint.
 
-        It completes the oldest pending transfer (cut at its length; the rest is the next transfer's unless a short
-        packet ended it) or waits for one.
+        It completes the oldest pending transfer, or waits for one. What exceeds the length of that transfer goes into
+        the next one.
         """
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """A timer of the device: do it then, unless the cable is out. Whatever is sent meanwhile goes first."""
+        """A timer of the device: run `action` then, unless the cable is out. Data sent before that time goes first."""
 
     def stall(self, endpoint: int) -> None:
         """Refuse transfers until the host clears the halt."""
 
     def drop(self, endpoint: int) -> None:
-        """Forget what waits to be sent."""
+        """Discard the data that waits to be sent."""
 
     def pending(self, endpoint: int) -> int:
-        """How many transfers from this endpoint the host has in flight."""
+        """The number of transfers from this endpoint that the host has in flight."""
 
     def unplug(self) -> None:
         """Pull the cable."""
@@ -88,19 +88,22 @@ class UsbModel(Protocol):
 
     @property
     def description(self) -> UsbDescription:
-        """What the device says of itself."""
+        """The descriptors."""
 
     def attach(self, wire: UsbWire, now: float, /) -> None:
-        """Plugged in: power on afresh."""
+        """The device was plugged in: it powers on with its initial state."""
 
     def control(self, setup: Setup, data: bytes, /) -> bytes:
-        """Obey a class or vendor request with the data of an OUT one; return the answer of an IN one. Raises Stall."""
+        """Execute a class or vendor request. `data` is that of an OUT request; returns the answer to an IN request.
+
+        Raises Stall.
+        """
 
     def received(self, endpoint: int, data: bytes, /) -> None:
-        """A transfer to the device came."""
+        """A transfer to the device arrived."""
 
     def asked(self, endpoint: int, length: int, /) -> None:
-        """The host wants a transfer: it is pending. Answer now or later with wire.send()."""
+        """The host has submitted an IN transfer, which is pending. Answer now or later with wire.send()."""
 
     def detach(self) -> None:
-        """Unplugged."""
+        """The device was unplugged."""

@@ -1,51 +1,51 @@
-"""The faults (transports/faults.py) that any USB device can have: they strike transfers, whatever is in them."""
+"""The faults (transports/faults.py) that any USB device can have. They affect transfers, whatever these contain."""
 
-from simulators.transports.faults import ANYWHERE, SPOILS, Params
+from simulators.transports.faults import ANYWHERE, CORRUPTIONS, Params
 from simulators.transports.usb.device import UsbModel
 
 USB_FAULTS = (
     "drop", "double", "flip", "garbage", "late", "short", "long", "silent", "stall", "lost", "duplicate", "slow",
     "wrong_device",
 )  # fmt: skip
-LARGE = 4096  # bytes: a transfer from this size on is an image or a good part of one
-SPOILING = ("drop", "double", "flip", "garbage")  # faults that change the bytes of a transfer
-SMALL_CHANCE = 0.125  # that a fault without a place strikes a smaller transfer: an image may be made of many
+LARGE = 4096  # bytes: a transfer of at least this size is an image or a large part of one
+CORRUPTING = ("drop", "double", "flip", "garbage")  # faults that change the bytes of a transfer
+SMALL_CHANCE = 0.125  # that a fault without a packet number affects a smaller transfer: an image may consist of many
 
 
-class WireFaults:
-    """The faults (transports/faults.py) that any USB device can have."""
+class TransferFaults:
+    """Applies the faults that wait in a model to its transfers."""
 
     def __init__(self, model: UsbModel) -> None:
         self._faults = model.faults
-        self._passed: dict[str, int] = {}  # transfers that a fault with packet=N has let pass
+        self._passed: dict[str, int] = {}  # transfers that went through since a fault with packet=N was injected
 
     def silent(self) -> bool:
-        """Whether the device hears nothing and says nothing."""
+        """True if the device neither receives nor sends."""
         return self._faults.peek("silent") is not None and self._faults.strikes("silent")
 
     def wrong_device(self) -> bool:
-        """Whether another device is behind the id."""
+        """True if another device answers under the same USB id."""
         return self._faults.strikes("wrong_device")
 
     def stalls(self, bulk: bool) -> bool:  # noqa: FBT001 - one of two kinds of endpoint
-        """Whether the transfer now begun is refused."""
+        """True if the transfer that begins now is refused."""
         return self._strike("stall", LARGE, bulk=bulk) is not None
 
     def delay(self, *, bulk: bool) -> float:
-        """Seconds that the transfer comes late."""
+        """The delay of the transfer, seconds."""
         late = self._strike("late", LARGE, bulk=bulk)
         slow = self._faults.take("slow")
         return sum(float(params["seconds"]) for params in (late, slow) if params)
 
-    def spoil(self, data: bytes, *, bulk: bool) -> list[bytes]:
-        """The transfers that really go out in place of one."""
+    def corrupt(self, data: bytes, *, bulk: bool) -> list[bytes]:
+        """The transfers that are really sent instead of `data`."""
         if self._faults.strikes("wrong_device"):
             return [self._faults.random.randbytes(len(data))]
         if self._strike("lost", len(data), bulk=bulk):
             return []
-        for name in SPOILING:
+        for name in CORRUPTING:
             if params := self._strike(name, len(data), bulk=bulk):
-                data = SPOILS[name](data, 0, self._faults.random, params)
+                data = CORRUPTIONS[name](data, 0, self._faults.random, params)
         if bulk:
             data = self._resize(data)
         return [data] * (2 if self._strike("duplicate", len(data), bulk=bulk) else 1)
@@ -58,7 +58,7 @@ class WireFaults:
         return data
 
     def _strike(self, name: str, size: int, *, bulk: bool | None = None) -> Params | None:
-        """The parameters of a fault that strikes this transfer: the one that it names, or chance."""
+        """The parameters of the fault if it affects this transfer: the one it names, or one chosen at random."""
         where = {} if bulk is None else {"at": "data" if bulk else "answer"}
         params = self._faults.peek(name, **where)
         if params is None:

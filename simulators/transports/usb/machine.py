@@ -1,6 +1,6 @@
-"""A program on a simulated machine: behind its libusb are simulated devices, and nothing else of USB is there.
+"""Runs a program on a simulated USB host: its libusb finds the simulated devices and no others.
 
-Debian's Python runs the machine (tests/rigs/umockdev.py); this is what starts it from any other Python.
+Debian's Python runs the host (umockdev.py in this folder); this module starts it from any other Python.
 """
 
 import os
@@ -19,11 +19,11 @@ from typing import Self
 from simulators.polling import wait_until
 from simulators.transports.remote import RemoteError, SensorRemote
 
-DEBIAN_PYTHON = "/usr/bin/python3"  # umockdev's bindings are for it alone
+DEBIAN_PYTHON = "/usr/bin/python3"  # umockdev's bindings are installed only for it
 PACKAGES = "umockdev gir1.2-umockdev-1.0 python3-gi libusb-1.0-0"
-START_S = 20.0  # on a machine that has a lot to do
+START_S = 20.0  # on a computer under high load
 
-# Isolated, so that nothing in the caller's folder stands in for a module; our packages come last for the same reason.
+# Isolated (-I), so that no file in the caller's folder replaces a module; our packages come last for the same reason.
 START = (
     (
         "import sys; sys.path.append(sys.argv.pop(1)); "
@@ -36,7 +36,7 @@ PROBE = "import gi; gi.require_version('UMockdev', '1.0'); from gi.repository im
 
 @cache
 def missing() -> str:
-    """What this machine lacks to simulate another, and how to get it; empty: nothing."""
+    """What this computer lacks for --via libusb, and how to install it; empty if nothing."""
     there = shutil.which("umockdev-wrapper") and Path(DEBIAN_PYTHON).exists()
     probe = [DEBIAN_PYTHON, "-I", "-c", PROBE]
     if there and subprocess.run(probe, check=False, capture_output=True).returncode == 0:
@@ -45,16 +45,16 @@ def missing() -> str:
 
 
 def require() -> None:
-    """ValueError: what this machine lacks."""
+    """Raises ValueError if this computer lacks umockdev. The message says what to install."""
     if absent := missing():
         raise ValueError(absent)
 
 
 class SimulatedUsbHost:
-    """`program` runs on the machine that `bench` (MODULE:FUNCTION) makes, while the context lasts or until it ends.
+    """Runs `program` on a USB host with the devices of `devices` (MODULE:FUNCTION), until it ends or the context ends.
 
-    It runs in the caller's folder and terminal. `settings` are environment variables for the bench, made when the
-    folder of the machine's files is there. `remote` gives orders to the machine. ValueError: umockdev is not here.
+    It runs in the caller's folder and terminal. `settings` returns environment variables for MODULE:FUNCTION; its
+    argument is the folder for the host's files. `remote` sends commands to the host. ValueError: umockdev is missing.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class SimulatedUsbHost:
 
     @property
     def running(self) -> bool:
-        """Whether the program has been started and has not ended."""
+        """True if the program was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def _answers(self) -> bool:
@@ -111,7 +111,7 @@ class SimulatedUsbHost:
             self._process.terminate()
 
     def wait(self) -> int:
-        """Wait for the end of the program; its exit status, 128 and more for one that a signal has ended."""
+        """Wait for the end of the program; returns its exit status, 128 + number if a signal ended it."""
         if self._process is None:
             return 0
         status = self._process.wait()
@@ -119,7 +119,7 @@ class SimulatedUsbHost:
 
 
 def run_program(usb_host: SimulatedUsbHost, place: AbstractContextManager[object]) -> int:
-    """Run the machine's program in `place` (the machine itself, or what enters it); its exit status.
+    """Run the program of `usb_host` inside `place` (the host itself, or what enters it); returns its exit status.
 
     Ctrl-C and SIGTERM are left to the program.
     """
@@ -129,8 +129,11 @@ def run_program(usb_host: SimulatedUsbHost, place: AbstractContextManager[object
             raise SystemExit(128 + signal.SIGTERM)
         usb_host.terminate()
 
-    orders = {signal.SIGINT: lambda *_: None, signal.SIGTERM: terminate}  # of Ctrl-C the terminal has told it too
-    before = {number: signal.signal(number, order) for number, order in orders.items()}
+    handlers = {
+        signal.SIGINT: lambda *_: None,
+        signal.SIGTERM: terminate,
+    }  # the program gets Ctrl-C too
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         with place:
             return usb_host.wait()
@@ -140,5 +143,5 @@ def run_program(usb_host: SimulatedUsbHost, place: AbstractContextManager[object
 
 
 def print_to_stderr(line: str) -> None:
-    """A line that does not mix with what the program writes."""
+    """Print a line on stderr, separate from what the program writes."""
     print(f"kiosk-sim: {line}", file=sys.stderr, flush=True)

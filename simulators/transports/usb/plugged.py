@@ -1,4 +1,4 @@
-"""The simulated USB devices of one host and the ports they are plugged into. A factory returns it to umockdev.py."""
+"""The simulated USB devices of one host and the ports they are plugged into: what a factory returns to umockdev.py."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,8 @@
-"""The socket that a simulated USB device is plugged into: serves any UsbModel to any binding.
+"""The port that a simulated USB device is plugged into: serves any UsbModel to any binding.
 
-A binding submits HostTransfers and is told how each ended; it brings the clock. Here are the queues of every endpoint,
-halts, the standard requests, the pace of the wire, and the faults that need no knowledge of the device.
+A binding submits HostTransfers, provides the clock, and is called back when a transfer ends. This module holds the
+queues of every endpoint, halts, the standard requests, the transfer rate, and the faults that need no knowledge of the
+device.
 """
 
 import threading
@@ -12,7 +13,7 @@ from enum import Enum
 from functools import partial
 
 from simulators.transports.usb.device import IN, Setup, Stall, UsbModel, UsbWire
-from simulators.transports.usb.faults import WireFaults
+from simulators.transports.usb.faults import TransferFaults
 from simulators.transports.usb.standard import StandardRequests
 
 
@@ -26,21 +27,21 @@ class End(Enum):
 
 @dataclass(eq=False)
 class HostTransfer:
-    """One transfer of the host. `complete` is called once, under the lock of the port, unless it was unlinked."""
+    """One transfer of the host. `complete` is called once, under the port's lock, unless the transfer was unlinked."""
 
     endpoint: int
-    length: int  # bytes wanted, or those of `data`
+    length: int  # bytes requested, or the length of `data`
     complete: Callable[[End, bytes], None]
     data: bytes = b""
     setup: Setup | None = None
 
 
 Later = Callable[[float, Callable[[], None]], None]
-"""(seconds, action): do it then, in any thread. 0 seconds may do it at once."""
+"""(seconds, action): runs the action then, in any thread. With 0 seconds it may run immediately."""
 
 
 class UsbPort:
-    """One model, plugged in or not. `on_unplug` is called after the cable was pulled from this side."""
+    """One model, plugged in or not. `on_unplug` is called after the cable was pulled."""
 
     def __init__(
         self,
@@ -59,17 +60,17 @@ class UsbPort:
         self._rate = bytes_per_s
         self._on_unplug = on_unplug
         self._lock = threading.RLock()
-        self._faults = WireFaults(model)
-        self.plugs = 0  # how often it was plugged in
+        self._faults = TransferFaults(model)
+        self.plugs = 0  # how many times it was plugged in
         self._unplug_at: int | None = None
         self._forget()
 
     def _forget(self) -> None:
         self._waiting = defaultdict[int, deque[HostTransfer]](deque)  # the host's, by endpoint
         self._sent = defaultdict[int, deque[bytes]](deque)  # the device's, by endpoint
-        self._under_way = defaultdict[int, deque[bytes]](deque)  # sent, and due later
-        self._free_at = defaultdict[int, float](float)  # when the last byte of an endpoint is over
-        self._drops = defaultdict[int, int](int)  # how often the device dropped what an endpoint had to send
+        self._in_transit = defaultdict[int, deque[bytes]](deque)  # sent, and due later
+        self._free_at = defaultdict[int, float](float)  # when the last byte of an endpoint has been sent
+        self._drops = defaultdict[int, int](int)  # how many times the device dropped what an endpoint had to send
         self._halted = set[int]()
         self._standard = StandardRequests(self.model.description)
 
@@ -88,7 +89,7 @@ class UsbPort:
         self.model.attach(wire, self.now())
 
     def unplug(self) -> None:
-        """Pull the cable: whatever is in flight ends."""
+        """Pull the cable: all transfers in flight end."""
         with self._lock:
             if not self.plugged:
                 return
@@ -101,20 +102,20 @@ class UsbPort:
         self._on_unplug()
 
     def unplug_after(self, count: int) -> None:
-        """Pull the cable by itself once the host has been sent `count` more bytes."""
+        """Pull the cable automatically after `count` more bytes were sent to the host."""
         if count <= 0:
             self.unplug()
         else:
             self._unplug_at = self.bytes_sent + count
 
     def notice_faults(self) -> None:
-        """A fault that pulls the cable does so now, and not first when the host wants something."""
+        """Apply a fault that pulls the cable now, without waiting for the next transfer of the host."""
         self._take_unplug_fault()
 
     # The host's side
 
     def submit(self, transfer: HostTransfer) -> None:
-        """A transfer of the host. Not to be called under a lock that `complete` needs."""
+        """Take a transfer of the host. Do not call this while holding a lock that `complete` needs."""
         self._take_unplug_fault()
         if not self.plugged:
             transfer.complete(End.GONE, b"")
@@ -126,7 +127,7 @@ class UsbPort:
             self._receive(transfer)
 
     def unlink(self, transfer: HostTransfer) -> bool:
-        """Take a transfer back. False: it has ended already."""
+        """Cancel a transfer. False if it has already ended."""
         with self._lock:
             queue = self._waiting[transfer.endpoint]
             if transfer not in queue:
@@ -135,7 +136,7 @@ class UsbPort:
             return True
 
     def clear_halt(self, endpoint: int) -> None:
-        """The host lets an endpoint go on."""
+        """The host clears the halt of an endpoint."""
         with self._lock:
             self._halted.discard(endpoint)
         self._deliver(endpoint)
@@ -162,7 +163,7 @@ class UsbPort:
                 self.model.received(transfer.endpoint, transfer.data)
 
     def _park(self, transfer: HostTransfer) -> None:
-        """Let a transfer wait for its end."""
+        """Keep a transfer pending."""
         with self._lock:
             if self.plugged:
                 self._waiting[transfer.endpoint].append(transfer)
@@ -175,19 +176,19 @@ class UsbPort:
         return endpoint in self._halted
 
     def _control(self, transfer: HostTransfer, setup: Setup) -> None:
-        # A host knows a device's descriptors since it was plugged in: silence does not hide them.
+        # The host read the descriptors when the device was plugged in: a silent device does not hide them.
         if not self._standard.answers(setup) and self._faults.silent():
             self._park(transfer)
             return
         try:
-            answer = self._obey(setup, transfer.data)[: setup.length]
+            answer = self._execute(setup, transfer.data)[: setup.length]
         except Stall:
             transfer.complete(End.STALLED, b"")
             return
         if not setup.request_type & IN:
             transfer.complete(End.DONE, b"")
             return
-        answers = [answer] if self._standard.answers(setup) else self._faults.spoil(answer, bulk=False)
+        answers = [answer] if self._standard.answers(setup) else self._faults.corrupt(answer, bulk=False)
         self._park(transfer)
         if answers:
             delay = 0.0 if self._standard.answers(setup) else self._faults.delay(bulk=False)
@@ -200,7 +201,7 @@ class UsbPort:
                 self._complete(transfer, data)
         self._pull_if_due()
 
-    def _obey(self, setup: Setup, data: bytes) -> bytes:
+    def _execute(self, setup: Setup, data: bytes) -> bytes:
         halt = self._standard.cleared_halt(setup)
         if halt is not None:
             self.clear_halt(halt)
@@ -211,28 +212,28 @@ class UsbPort:
             raise Stall
         return self.model.control(setup, data)
 
-    # The device's side, by _Wire
+    # The device's side, called by _Wire
 
     def send(self, endpoint: int, data: bytes, after: float) -> None:
-        """One transfer of the device, with the faults that wait for one."""
+        """Send one transfer of the device, with the faults that wait for one."""
         if self._faults.silent():
             return
         bulk = self._standard.is_bulk(endpoint)
-        for part in self._faults.spoil(data, bulk=bulk):
+        for part in self._faults.corrupt(data, bulk=bulk):
             with self._lock:
                 start = max(self.now() + after + self._faults.delay(bulk=bulk), self._free_at[endpoint])
                 due = start + (len(part) / self._rate if self._rate else 0.0)
                 self._free_at[endpoint] = due
-                self._under_way[endpoint].append(part)
+                self._in_transit[endpoint].append(part)
                 drops = self._drops[endpoint]
             self._schedule(due - self.now(), partial(self._arrive, endpoint, drops))
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do what the device does of itself after a time, unless it was unplugged by then."""
+        """Run an action of the device later, unless it has been unplugged by then."""
         self._schedule(seconds, action)
 
     def stall(self, endpoint: int) -> None:
-        """Refuse transfers until the host clears the halt; those in flight end."""
+        """Refuse transfers until the host clears the halt. Those in flight end."""
         with self._lock:
             self._halted.add(endpoint)
             refused, self._waiting[endpoint] = self._waiting[endpoint], deque()
@@ -240,15 +241,15 @@ class UsbPort:
                 transfer.complete(End.STALLED, b"")
 
     def drop(self, endpoint: int) -> None:
-        """Forget what waits to be sent, and what is on its way there."""
+        """Discard what waits to be sent, and what is in transit."""
         with self._lock:
             self._sent[endpoint].clear()
-            self._under_way[endpoint].clear()
+            self._in_transit[endpoint].clear()
             self._free_at.pop(endpoint, None)
             self._drops[endpoint] += 1
 
     def pending(self, endpoint: int) -> int:
-        """How many transfers from this endpoint the host has in flight."""
+        """The number of transfers from this endpoint that the host has in flight."""
         with self._lock:
             return len(self._waiting[endpoint])
 
@@ -262,15 +263,15 @@ class UsbPort:
         self._later(max(seconds, 0.0), act)
 
     def _arrive(self, endpoint: int, drops: int) -> None:
-        """One transfer more is there: the oldest, for actions due at nearly one time may run in another order."""
+        """One more transfer has arrived: the oldest, as actions due at nearly the same time may be swapped."""
         with self._lock:
             if drops != self._drops[endpoint]:
                 return
-            self._sent[endpoint].append(self._under_way[endpoint].popleft())
+            self._sent[endpoint].append(self._in_transit[endpoint].popleft())
         self._deliver(endpoint)
 
     def _deliver(self, endpoint: int) -> None:
-        """Let what was sent meet what was asked for."""
+        """Complete pending transfers with the data that has been sent."""
         with self._lock:
             asked, sent = self._waiting[endpoint], self._sent[endpoint]
             while asked and sent and endpoint not in self._halted and not self._due_within(sent[0]):
@@ -285,7 +286,7 @@ class UsbPort:
             self._pull_if_due()
 
     def _due_within(self, data: bytes) -> bool:
-        """Whether the cable is pulled while these bytes are on it."""
+        """True if the cable is pulled while these bytes are sent."""
         return self._unplug_at is not None and self.bytes_sent + len(data) > self._unplug_at
 
     def _complete(self, transfer: HostTransfer, data: bytes) -> None:
@@ -303,7 +304,7 @@ class UsbPort:
 
 
 class _Wire:
-    """The wire of one time that the model was plugged in: dead after it."""
+    """The connection from plugging in to unplugging. Afterwards its methods do nothing."""
 
     def __init__(self, port: UsbPort, plug: int) -> None:
         self._port = port
@@ -332,12 +333,12 @@ class _Wire:
             self._port.stall(endpoint)
 
     def drop(self, endpoint: int) -> None:
-        """Forget what waits to be sent."""
+        """Discard what waits to be sent."""
         if self._alive():
             self._port.drop(endpoint)
 
     def pending(self, endpoint: int) -> int:
-        """How many transfers from this endpoint the host has in flight."""
+        """The number of transfers from this endpoint that the host has in flight."""
         return self._port.pending(endpoint) if self._alive() else 0
 
     def unplug(self) -> None:

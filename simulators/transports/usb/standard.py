@@ -1,4 +1,4 @@
-"""Chapter 9 of USB 2.0 for any simulated device: its descriptors and standard requests."""
+"""Descriptors and standard requests of any simulated device (USB 2.0, chapter 9)."""
 
 import struct
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def device_descriptor(about: UsbDescription) -> bytes:
 
 
 def configuration_descriptor(*parts: bytes, interfaces: int = 1, attributes: int = 0x80, milliamps: int = 100) -> bytes:
-    """A whole configuration: its header, then `parts` (interface, endpoint and class descriptors) as they are."""
+    """A whole configuration: its header, then `parts` (interface, endpoint and class descriptors) unchanged."""
     body = b"".join(parts)
     return (
         struct.pack("<BBHBBBBB", 9, CONFIGURATION, 9 + len(body), interfaces, 1, 0, attributes, milliamps // 2) + body
@@ -50,7 +50,7 @@ def endpoint_descriptor(address: int, transfer: int, packet: int, interval: int 
 
 
 def descriptors(blob: bytes) -> Iterator[bytes]:
-    """The descriptors that a configuration is made of, up to the first that is no descriptor."""
+    """The descriptors of a configuration, up to the first bytes that are no descriptor."""
     place = 0
     while place + 2 <= len(blob) and blob[place] >= 2:
         yield blob[place : place + blob[place]]
@@ -58,7 +58,7 @@ def descriptors(blob: bytes) -> Iterator[bytes]:
 
 
 def endpoints(configuration: bytes) -> dict[int, int]:
-    """Address -> transfer type of every endpoint."""
+    """The transfer type of every endpoint, by address."""
     return {d[2]: d[3] & 3 for d in descriptors(configuration) if d[1] == ENDPOINT and len(d) >= 7}
 
 
@@ -67,7 +67,7 @@ def _texts(about: UsbDescription) -> tuple[str, str, str]:
 
 
 class StandardRequests:
-    """Answers the requests that every device answers alike."""
+    """Answers the standard requests, which are the same for every device."""
 
     def __init__(self, about: UsbDescription) -> None:
         self._about = about
@@ -79,7 +79,7 @@ class StandardRequests:
         return self._types.get(endpoint) == BULK
 
     def cleared_halt(self, setup: Setup) -> int | None:
-        """The endpoint that the host lets go on by this request."""
+        """The endpoint whose halt this request clears; None if it is another request."""
         return setup.index if (setup.request_type, setup.request, setup.value) == (0x02, CLEAR_FEATURE, 0) else None
 
     def answers(self, setup: Setup) -> bool:
@@ -87,7 +87,7 @@ class StandardRequests:
         return setup.request_type & 0x60 == 0 and setup.request not in (GET_INTERFACE, SET_INTERFACE)
 
     def answer(self, setup: Setup) -> bytes:
-        """Obey a standard request. Stall: not known."""
+        """Execute a standard request. Raises Stall if it is unknown."""
         if setup.request == GET_DESCRIPTOR:
             return self._descriptor(setup.value >> 8, setup.value & 0xFF)
         if setup.request == GET_CONFIGURATION:

@@ -3,12 +3,12 @@
     umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev MODULE:FUNCTION [--control PATH] -- COMMAND
     ...
 
-MODULE:FUNCTION makes a PluggedDevices: the devices, and orders for the control socket beside those of cable and faults
-(simulators/transports/remote.py speaks to it). Ends with the exit status of COMMAND.
+MODULE:FUNCTION returns PluggedDevices: the devices, and handlers for the control socket in addition to those for cable
+and faults (simulators/transports/remote.py is the client). Ends with the exit status of COMMAND.
 
 Debian's Python runs this, not that of a virtual environment: umockdev's bindings (packages umockdev,
-gir1.2-umockdev-1.0, python3-gi) are only there. Nothing else but the standard library is used. The child's system
-calls on the file of a device arrive here as orders to the usbfs of the kernel (usbfs.py).
+gir1.2-umockdev-1.0, python3-gi) are only there. Apart from them it uses the standard library only. The child's system
+calls on the file of a device arrive here as calls to the kernel's usbfs (usbfs.py).
 """
 
 import argparse
@@ -42,9 +42,9 @@ else:
     from gi.repository import GLib, UMockdev
 
 CONTROLLER = "/devices/pci0000:00/0000:00:14.0/usb1"
-FIRST_ADDRESS, LAST_ADDRESS = 2, 127  # as Linux gives them
+FIRST_ADDRESS, LAST_ADDRESS = 2, 127  # as Linux assigns them
 
-# The root hub: programs that name a device by its ports (libgusb, and so libfprint) look for it.
+# The root hub: programs that identify a device by its ports (libgusb, and therefore libfprint) need it.
 ROOT_HUB = f"""\
 P: {CONTROLLER}
 N: bus/usb/001/001=12010002090001406B1D020000060302010109021900010100E0000904000001090000000705810304000C
@@ -71,19 +71,19 @@ A: speed=480\\n
 H: descriptors=12010002090001406B1D020000060302010109021900010100E0000904000001090000000705810304000C
 
 """
-NOT_THERE, NOT_TO_BE_RUN = 127, 126  # as shells say it
-ORDER_S = 5.0  # an order to the loop that takes longer is a bug
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # exit statuses as in shells
+CALL_S = 5.0  # a call into the loop that takes longer is a bug
 SPEEDS = {"low": "1.5", "full": "12", "high": "480", "super": "5000"}  # as sysfs writes them
 
 
 class Loop:
-    """GLib's loop in the main thread, and actions handed to it by others."""
+    """GLib's main loop, in the main thread. Other threads hand actions to it."""
 
     def __init__(self) -> None:
         self._loop = GLib.MainLoop()
 
     def run(self) -> None:
-        """Until stop()."""
+        """Run until stop()."""
         self._loop.run()
 
     def stop(self) -> None:
@@ -91,15 +91,15 @@ class Loop:
         GLib.idle_add(self._loop.quit)
 
     def call_soon(self, action: Callable[[], None]) -> None:
-        """Do it in the loop's thread."""
+        """Run `action` in the loop's thread."""
         GLib.idle_add(_once, action)
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do it in the loop's thread, later."""
+        """Run `action` in the loop's thread after `seconds`."""
         GLib.timeout_add(max(1, round(1000 * seconds)), _once, action)
 
     def call_and_wait(self, action: Callable[[], None]) -> None:
-        """Do it in the loop's thread and wait until it is done."""
+        """Run `action` in the loop's thread and wait until it is done."""
         done = threading.Event()
 
         def act() -> None:
@@ -107,24 +107,24 @@ class Loop:
             done.set()
 
         self.call_soon(act)
-        if not done.wait(ORDER_S):
-            raise RuntimeError("the simulated machine does not obey any more")
+        if not done.wait(CALL_S):
+            raise RuntimeError("the simulated USB host does not respond")
 
 
 def _once(action: Callable[[], None]) -> bool:
     action()
-    return False  # to GLib: not again
+    return False  # tells GLib not to call it again
 
 
 class UsbfsHandler(UMockdev.IoctlBase):  # type: ignore[misc]
-    """The usbfs file of one time that a device was plugged in."""
+    """The usbfs file of a device, from plugging in to unplugging."""
 
     def __init__(self, usbfs: Usbfs) -> None:
         super().__init__()
         self._usbfs = usbfs
 
     def do_handle_ioctl(self, client: Any) -> bool:  # noqa: ANN401 - of gi
-        """One system call of the child; it is answered when the reply is there."""
+        """Handle one system call of the child. It returns when the reply is given."""
         self._usbfs.handle(client, client.get_request(), client.get_arg(), client.complete)
         return True
 
@@ -134,10 +134,10 @@ class UsbfsHandler(UMockdev.IoctlBase):  # type: ignore[misc]
 
 
 class TestbedDevice:
-    """One device of the simulated machine: plugged into a socket, or beside it on the desk."""
+    """One device of the simulated USB host, plugged in or not."""
 
     def __init__(self, testbed: Any, loop: Loop, ticker: Ticker, device: Device, usb_host: "UsbHost") -> None:  # noqa: ANN401 - of gi
-        self.device = device
+        self.spec = device
         self.port = UsbPort(
             device.model,
             time.monotonic,
@@ -149,7 +149,7 @@ class TestbedDevice:
         self._loop = loop
         self._usb_host = usb_host
         self._at = device.port
-        self._handlers: list[UsbfsHandler] = []  # those of the past too: the child may still hold their files
+        self._handlers: list[UsbfsHandler] = []  # earlier ones too: the child may still have their files open
         self._node = ""
         self.address = 0  # 0: not plugged in
 
@@ -158,11 +158,11 @@ class TestbedDevice:
         return f"{CONTROLLER}/{self._at}"
 
     def occupies(self, port: str) -> bool:
-        """Whether the device is plugged in there."""
+        """True if the device is plugged into this port."""
         return self.port.plugged and self._at == port
 
     def plug(self, at: str) -> None:
-        """In the loop's thread: the device appears, at an address of its own."""
+        """In the loop's thread: make the device appear, with a new address."""
         if self.port.plugged:
             return
         self._vanish()
@@ -171,13 +171,13 @@ class TestbedDevice:
         address = self.address = self._usb_host.next_address()
         self._node = f"/dev/bus/usb/001/{address:03d}"
         self._testbed.add_from_string(self._describe(address))
-        handler = UsbfsHandler(Usbfs(self.port, self.device.model.description.configuration, self._loop))
+        handler = UsbfsHandler(Usbfs(self.port, self.spec.model.description.configuration, self._loop))
         self._handlers.append(handler)
         self._testbed.attach_ioctl(self._node, handler)
         self._testbed.uevent(f"/sys{self._path}", "add")
 
     def _vanish(self) -> None:
-        """In the loop's thread: the device is gone for all who look."""
+        """In the loop's thread: remove the device from the host."""
         if self._node and not self.port.plugged:
             self._testbed.uevent(f"/sys{self._path}", "remove")
             self._testbed.remove_device(f"/sys{self._path}")
@@ -187,7 +187,7 @@ class TestbedDevice:
             self.address = 0
 
     def _describe(self, address: int) -> str:
-        about = self.device.model.description
+        about = self.spec.model.description
         configuration = about.configuration
         blob = (device_descriptor(about) + configuration).hex().upper()
         attributes = {
@@ -229,7 +229,7 @@ class TestbedDevice:
 
 
 class UsbHost:
-    """A machine with devices plugged in, and the orders that its control socket takes."""
+    """A simulated USB host with its devices, and the handlers of its control socket."""
 
     def __init__(self, plugged: PluggedDevices, loop: Loop, ticker: Ticker) -> None:
         self._loop = loop
@@ -242,21 +242,21 @@ class UsbHost:
         }
 
     def next_address(self) -> int:
-        """Each plugging in gets another address that nobody has, as on a real machine."""
-        taken = {cable.address for cable in self._devices.values()}
+        """A new, unused address for each plugging in, as on a real host."""
+        taken = {device.address for device in self._devices.values()}
         while True:
             self._address = self._address + 1 if self._address < LAST_ADDRESS else FIRST_ADDRESS
             if self._address not in taken:
                 return self._address
 
     def plug_all(self) -> None:
-        """In the loop's thread, or before it runs."""
-        for cable in self._devices.values():
-            cable.plug(cable.device.port)
+        """Plug in every device. In the loop's thread, or before it runs."""
+        for device in self._devices.values():
+            device.plug(device.spec.port)
 
     def handlers(self) -> dict[str, Callable[..., Answer | None]]:
-        """What can be ordered from outside."""
-        cable: dict[str, Callable[..., Answer | None]] = {
+        """The handlers of the control socket."""
+        own: dict[str, Callable[..., Answer | None]] = {
             "fault": self._fault,
             "faults": self._faults,
             "clear": self._clear,
@@ -264,7 +264,7 @@ class UsbHost:
             "replug": self._replug,
             "status": self._status,
         }
-        return {**cable, **self._handlers}
+        return {**own, **self._handlers}
 
     def _device(self, port: str | None) -> TestbedDevice:
         if port is None:
@@ -276,42 +276,42 @@ class UsbHost:
     def _fault(
         self, name: str, times: int | None = None, params: dict[str, Value] | None = None, port: str | None = None
     ) -> None:
-        cable = self._device(port)
-        cable.device.model.faults.inject(name, times=times, **(params or {}))
-        cable.port.notice_faults()
-        self._loop.call_and_wait(lambda: None)  # what pulling the cable put into the loop is done
+        device = self._device(port)
+        device.spec.model.faults.inject(name, times=times, **(params or {}))
+        device.port.notice_faults()
+        self._loop.call_and_wait(lambda: None)  # until the loop has handled the pulled cable
 
     def _faults(self, port: str | None = None) -> Answer:
-        return {"has": self._device(port).device.model.faults.has}
+        return {"has": self._device(port).spec.model.faults.has}
 
     def _clear(self, port: str | None = None) -> None:
-        self._device(port).device.model.faults.clear()
+        self._device(port).spec.model.faults.clear()
 
     def _unplug(self, after: int = 0, port: str | None = None) -> None:
-        cable = self._device(port)
-        cable.port.unplug_after(after)
-        self._loop.call_and_wait(lambda: None)  # what pulling the cable put into the loop is done
+        device = self._device(port)
+        device.port.unplug_after(after)
+        self._loop.call_and_wait(lambda: None)  # until the loop has handled the pulled cable
 
     def _replug(self, port: str | None = None, to: str | None = None) -> None:
-        """Put the device that belongs to `port` back there, or into the free socket `to`."""
-        cable = self._device(port)
-        at = to or cable.device.port
-        if any(other.occupies(at) for other in self._devices.values() if other is not cable):
+        """Plug the device that belongs to `port` in again, at that port or at the free port `to`."""
+        device = self._device(port)
+        at = to or device.spec.port
+        if any(other.occupies(at) for other in self._devices.values() if other is not device):
             raise ValueError(f"another device is plugged into {at}")
-        self._loop.call_and_wait(lambda: cable.plug(at))
+        self._loop.call_and_wait(lambda: device.plug(at))
 
     def _status(self, port: str | None = None) -> Answer:
-        cable = self._device(port)
+        device = self._device(port)
         return {
-            "port": cable.device.port,
-            "plugged": cable.port.plugged,
-            "bytes_sent": cable.port.bytes_sent,
-            "faults": cable.device.model.faults.waiting(),
+            "port": device.spec.port,
+            "plugged": device.port.plugged,
+            "bytes_sent": device.port.bytes_sent,
+            "faults": device.spec.model.faults.waiting(),
         }
 
 
 def make_devices(target: str) -> PluggedDevices:
-    """Call the MODULE:FUNCTION that makes the devices."""
+    """Call MODULE:FUNCTION, which returns the devices."""
     module, _, function = target.partition(":")
     plugged = getattr(importlib.import_module(module), function)()
     if not isinstance(plugged, PluggedDevices):
@@ -320,7 +320,7 @@ def make_devices(target: str) -> PluggedDevices:
 
 
 class Child:
-    """The command that runs on the machine, in a thread: the main one has the loop."""
+    """The command that runs on the host. It is started in a thread, because the main thread runs the loop."""
 
     def __init__(self, command: Sequence[str], loop: Loop) -> None:
         self._command = command
@@ -330,32 +330,32 @@ class Child:
         self.status = 1
 
     def run(self) -> None:
-        """To its end, and that of the loop."""
+        """Run the command to its end, then stop the loop."""
         try:
             self._process = subprocess.Popen(self._command)
             if self._over:
                 self._process.terminate()
             self.status = self._process.wait()
         except OSError as error:
-            self.status = NOT_THERE if isinstance(error, FileNotFoundError) else NOT_TO_BE_RUN
+            self.status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
             print(f"{self._command[0]}: {error.strerror}", file=sys.stderr)
         finally:
             self._loop.stop()
 
     def terminate(self, *_signal: object) -> None:
-        """It ends with us, also when it is just being started."""
+        """End the command, also while it is being started."""
         self._over = True
         if self._process is not None:
             self._process.terminate()
 
 
 def run(plugged: PluggedDevices, control: Path | None, command: Sequence[str]) -> int:
-    """Run `command` on the simulated machine; its exit status."""
+    """Run `command` on the simulated USB host; returns its exit status."""
     loop, ticker = Loop(), Ticker()
     usb_host = UsbHost(plugged, loop, ticker)
     usb_host.plug_all()
     child = Child(command, loop)
-    signal.signal(signal.SIGINT, lambda *_: None)  # the terminal has told the child too
+    signal.signal(signal.SIGINT, lambda *_: None)  # the terminal sends it to the child too
     signal.signal(signal.SIGTERM, child.terminate)
     with ExitStack() as stack:
         stack.callback(ticker.close)
@@ -376,11 +376,11 @@ def main() -> int:
         metavar="MODULE:FUNCTION",
         help="returns the devices: simulators.transports.usb.plugged.PluggedDevices",
     )
-    parser.add_argument("--control", type=Path, help="where to take orders: a Unix socket")
-    parser.add_argument("command", nargs="+", help="what runs on the simulated machine, behind --")
+    parser.add_argument("--control", type=Path, help="Unix socket that takes commands")
+    parser.add_argument("command", nargs="+", help="program to run on the simulated USB host, after --")
     asked = parser.parse_args()
     if "UMOCKDEV_DIR" not in os.environ and "umockdev" not in os.environ.get("LD_PRELOAD", ""):
-        parser.error("run this under umockdev-wrapper (Debian package umockdev)")
+        parser.error("not under umockdev: start this with umockdev-wrapper (Debian package umockdev)")
     return run(make_devices(asked.devices), asked.control, asked.command)
 
 

@@ -1,7 +1,7 @@
-"""What Linux does with the system calls on a USB device's file (usbfs), for the transfers that libusb makes.
+"""Emulates the system calls of Linux on the file of a USB device (usbfs), as far as libusb uses them.
 
-The numbers are those of linux/usbdevice_fs.h on a 64-bit machine. No umockdev in here: the memory of the calling
-process comes as an Argument.
+The numbers are those of linux/usbdevice_fs.h on a 64-bit machine. This module does not use umockdev: the memory of the
+calling process is passed as an Argument.
 """
 
 import struct
@@ -18,7 +18,7 @@ SETINTERFACE, SETCONFIGURATION, GETDRIVER, CLEAR_HALT = 0x80085504, 0x80045505, 
 SUBMITURB, DISCARDURB, REAPURB, REAPURBNDELAY = 0x8038550A, 0x550B, 0x4008550C, 0x4008550D
 CLAIM, RELEASE, RESETEP, RESET = 0x8004550F, 0x80045510, 0x80045503, 0x5514
 GET_CAPABILITIES, DISCONNECT_CLAIM, GET_SPEED = 0x8004551A, 0x8108551B, 0x551F
-OF_DRIVER, DISCONNECT, CONNECT = 0xC0105512, 0x5516, 0x5517  # an order about the kernel's driver of an interface
+OF_DRIVER, DISCONNECT, CONNECT = 0xC0105512, 0x5516, 0x5517  # detach or attach the kernel's driver of an interface
 SPEEDS = {"low": 1, "full": 2, "high": 3, "super": 5}  # enum usb_device_speed
 
 ENOENT, EAGAIN, EBUSY, ENODEV, EINVAL, ENOTTY, ENODATA = 2, 11, 16, 19, 22, 25, 61
@@ -28,44 +28,44 @@ CONTROL_URB = 2
 GETDRIVER_BYTES = 260  # number of the interface, name of its driver
 INTERFACE, HID, VIDEO = 4, 3, 14  # type of a descriptor, classes of interfaces
 VIDEO_STREAMING = bytes([VIDEO, 2])  # class and subclass
-DRIVERS = {HID: b"usbhid\0", VIDEO: b"uvcvideo\0"}  # that Linux gives to every keyboard and mouse, and to cameras
-RECIPIENT, TO_INTERFACE, KIND, VENDOR = 0x1F, 0x01, 0x60, 0x40  # of a control request
+DRIVERS = {HID: b"usbhid\0", VIDEO: b"uvcvideo\0"}  # the Linux drivers of keyboards and mice, and of cameras
+RECIPIENT, TO_INTERFACE, KIND, VENDOR = 0x1F, 0x01, 0x60, 0x40  # bits of the type of a control request
 SETUP_BYTES = 8
 URB_STATUS = {End.DONE: 0, End.STALLED: -32, End.GONE: -108}  # EPIPE, ESHUTDOWN
 DISCARDED = -2  # ENOENT
-# Zero-length packets, no limit of a packet's size, scatter-gather, reaping after unplugging. Without scatter-gather
-# libusb would cut reads into pieces of 16 KiB.
+# Zero-length packets, no limit on packet size, scatter-gather, reaping after unplugging. Without scatter-gather
+# libusb would split reads into pieces of 16 KiB.
 CAPABILITIES = 0x1D
-NOTHING_S = 0.002  # "no transfer has ended" is said so late: libusb asks again without a pause
+NOTHING_S = 0.002  # delay of the answer "no transfer has ended", because libusb asks again without a pause
 
 Reply = Callable[[int, int], None]
-"""(result, errno): the end of one system call."""
+"""(result, errno): returns from one system call."""
 
 
 class Argument(Protocol):
-    """What a system call was given: its bytes, and the memory of the caller that its pointers name."""
+    """The argument of a system call: its bytes, and the memory of the caller that its pointers refer to."""
 
     def resolve(self, offset: int, length: int) -> "Argument | None":
-        """The `length` bytes at the address that stands at `offset`."""
+        """The `length` bytes that the pointer at `offset` refers to."""
 
     def retrieve(self) -> bytes:
-        """Read."""
+        """Read the bytes."""
 
     def update(self, offset: int, data: bytes) -> None:
-        """Write."""
+        """Write bytes."""
 
     def set_ptr(self, offset: int, target: "Argument") -> None:
         """Write the address of `target`."""
 
 
 class Scheduler(Protocol):
-    """The one thread in which system calls are handled."""
+    """The single thread in which system calls are handled."""
 
     def call_soon(self, action: Callable[[], None]) -> None:
-        """Do it next."""
+        """Run `action` next."""
 
     def call_later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Do it later."""
+        """Run `action` later."""
 
 
 @dataclass(eq=False)
@@ -73,17 +73,17 @@ class _Urb:
     """A transfer that a caller has submitted."""
 
     caller: object
-    address: bytes  # of the caller's structure: its name
+    address: bytes  # of the caller's structure: identifies the transfer
     structure: Argument
     buffer: Argument | None
-    head: int  # bytes of set-up in front of the data
+    head: int  # bytes of set-up before the data
     transfer: HostTransfer | None = None
     status: int = 0
     data: bytes = b""
 
 
 class Usbfs:
-    """The file of one device while it is plugged in once. Every method runs in the scheduler's thread."""
+    """The file of a device, from plugging in to unplugging. Every method runs in the scheduler's thread."""
 
     def __init__(self, port: UsbPort, configuration: bytes, scheduler: Scheduler) -> None:
         self._port = port
@@ -93,8 +93,8 @@ class Usbfs:
         found = [d for d in descriptors(configuration) if d[1] == INTERFACE]
         self._drivers = {d[2]: DRIVERS[d[5]] for d in found if d[5] in DRIVERS}  # by interface
         self._with_kernel = set(self._drivers)
-        self._streaming = {d[2] for d in found if d[5:7] == VIDEO_STREAMING}  # its driver takes them with their control
-        self._flying: dict[bytes, _Urb] = {}
+        self._streaming = {d[2] for d in found if d[5:7] == VIDEO_STREAMING}  # the driver takes them with video control
+        self._in_flight: dict[bytes, _Urb] = {}
         self._ended: deque[_Urb] = deque()
         self._reaping: dict[object, tuple[Argument, Reply]] = {}
         self._calls: dict[int, Callable[[object, Argument, Reply], None]] = {
@@ -121,7 +121,7 @@ class Usbfs:
         return self._port.plugged and self._port.plugs == self._plugs
 
     def handle(self, caller: object, request: int, argument: Argument, reply: Reply) -> None:
-        """One system call."""
+        """Handle one system call."""
         call = self._calls.get(request & 0xFFFFFFFF)
         if call is None:
             reply(-1, ENOTTY)
@@ -135,8 +135,8 @@ class Usbfs:
         self._claims = {number: owner for number, owner in self._claims.items() if owner is not caller}
         self._reaping.pop(caller, None)
         self._ended = deque(urb for urb in self._ended if urb.caller is not caller)
-        for urb in [urb for urb in self._flying.values() if urb.caller is caller]:
-            del self._flying[urb.address]
+        for urb in [urb for urb in self._in_flight.values() if urb.caller is caller]:
+            del self._in_flight[urb.address]
             if urb.transfer is not None:
                 self._port.unlink(urb.transfer)
 
@@ -162,8 +162,8 @@ class Usbfs:
         return int.from_bytes(memory.retrieve()[:4], "little") if memory else 0
 
     def _driver(self, _caller: object, argument: Argument, reply: Reply) -> None:
-        """The driver of the kernel that serves an interface."""
-        memory = argument.resolve(0, GETDRIVER_BYTES)  # once: it would not be resolved again to another length
+        """Return the name of the kernel driver that serves an interface."""
+        memory = argument.resolve(0, GETDRIVER_BYTES)  # once: it cannot be resolved again with another length
         number = int.from_bytes(memory.retrieve()[:4], "little") if memory else 0
         if memory is None or number not in self._with_kernel:
             reply(-1, ENODATA)
@@ -172,7 +172,7 @@ class Usbfs:
         reply(0, 0)
 
     def _order_driver(self, _caller: object, argument: Argument, reply: Reply) -> None:
-        """Take the kernel's driver off an interface, or let it have it again. Here the keys are not given up."""
+        """Detach the kernel driver from an interface, or attach it again. The HID driver (keyboard) is not detached."""
         memory = argument.resolve(0, 16)
         number, order = struct.unpack("<II", memory.retrieve()[:8]) if memory else (0, 0)
         driver = self._drivers.get(number)
@@ -186,9 +186,9 @@ class Usbfs:
             reply(-1, EBUSY if number in self._with_kernel else ENODATA)
 
     def _refused(self, caller: object, setup: Setup) -> bool:
-        """Whether a control request is to an interface that the kernel or another program holds.
+        """True if a control request is for an interface that the kernel or another program has claimed.
 
-        One that nobody holds is claimed by asking. Requests of the maker's own are not looked at.
+        An interface that is free is claimed by the request. Vendor requests are not checked.
         """
         if setup.request_type & RECIPIENT != TO_INTERFACE or setup.request_type & KIND == VENDOR:
             return False
@@ -215,7 +215,7 @@ class Usbfs:
     # Transfers
 
     def _submit(self, caller: object, argument: Argument, reply: Reply) -> None:
-        address = argument.retrieve()[:8]  # resolving replaces it by one of this process
+        address = argument.retrieve()[:8]  # resolving replaces it by an address in this process
         structure = argument.resolve(0, URB_BYTES)
         if structure is None:
             reply(-1, EINVAL)
@@ -230,13 +230,13 @@ class Usbfs:
         if urb.transfer.setup is not None and self._refused(caller, urb.transfer.setup):
             reply(-1, EBUSY)
             return
-        self._flying[urb.address] = urb
+        self._in_flight[urb.address] = urb
         reply(0, 0)
         self._port.submit(urb.transfer)
 
     def _transfer(self, urb: _Urb, endpoint: int, length: int, content: bytes, *, control: bool) -> HostTransfer:
         def complete(end: End, data: bytes) -> None:
-            """In any thread."""
+            """Called in any thread."""
             self._scheduler.call_soon(lambda: self._end(urb, URB_STATUS[end], data))
 
         if control:
@@ -246,13 +246,13 @@ class Usbfs:
         return HostTransfer(endpoint, length, complete, b"" if endpoint & IN else content)
 
     def _end(self, urb: _Urb, status: int, data: bytes) -> None:
-        if self._flying.pop(urb.address, None) is urb:
+        if self._in_flight.pop(urb.address, None) is urb:
             urb.status, urb.data = status, data
             self._ended.append(urb)
             self._answer_reaping()
 
     def _discard(self, _caller: object, argument: Argument, reply: Reply) -> None:
-        urb = self._flying.get(argument.retrieve()[:8])
+        urb = self._in_flight.get(argument.retrieve()[:8])
         if urb is None or urb.transfer is None or not self._port.unlink(urb.transfer):
             reply(-1, EINVAL)
             return

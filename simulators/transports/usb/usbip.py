@@ -1,7 +1,7 @@
-"""A simulated USB device exported over USB/IP on a TCP port: for our driver and for any other USB/IP client.
+"""Exports a simulated USB device over USB/IP on a TCP port, for our driver and any other USB/IP client.
 
-The PyPI package `usbip` also has a server end; this one is our own because tests need what that has not: one importer
-at a time, a cable that is pulled in the middle of a transfer, honest answers to an unlink, and threads that end.
+The PyPI package `usbip` also has a server. Tests need what it does not have: one importer at a time, a cable that is
+pulled in the middle of a transfer, correct answers to an unlink, and threads that end.
 """
 
 import socket
@@ -26,16 +26,16 @@ HEADER = struct.Struct(">5I5i8s")
 SPEEDS = {"low": 1, "full": 2, "high": 3, "super": 5}
 STATUS = {End.DONE: 0, End.STALLED: -32, End.GONE: -108}  # EPIPE, ESHUTDOWN
 UNLINKED = -104  # ECONNRESET
-FULL_SPEED = 1_000_000.0  # bytes a second of bulk data on a full speed wire, about
+FULL_SPEED = 1_000_000.0  # bytes per second of bulk data at full speed, approximately
 LONGEST_OUT = 1 << 20  # bytes of one transfer to the device
 
 
 def _nothing() -> None:
-    """Nobody watches."""
+    """Used while no watcher is registered."""
 
 
 class UsbIpServer:
-    """Exports `model` while the context lasts. `bytes_per_s` is the pace of the USB wire, None: no pace."""
+    """Exports `model` while the context lasts. `bytes_per_s` is the transfer rate; None: no limit."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class UsbIpServer:
         self.host, self.tcp_port = self._listener.getsockname()[:2]
         self.port = UsbPort(model, time.monotonic, self._ticker.later, bytes_per_s=bytes_per_s, on_unplug=self._hang_up)
         self.unplugged = threading.Event()  # set while the cable is out
-        self.freed = threading.Event()  # set while nobody has imported the device
+        self.freed = threading.Event()  # set while no client has imported the device
         self._lock = threading.Lock()
         self._importer: socket.socket | None = None
         self._connections: dict[socket.socket, threading.Thread] = {}
@@ -62,7 +62,7 @@ class UsbIpServer:
 
     @property
     def url(self) -> str:
-        """What a driver opens."""
+        """The URL that a driver opens."""
         return f"usbip://{self.host}:{self.tcp_port}/{self.busid}"
 
     def __enter__(self) -> Self:
@@ -96,16 +96,16 @@ class UsbIpServer:
         self.port.unplug()
 
     def unplug_after(self, count: int) -> None:
-        """Pull the cable by itself once the host has been sent `count` more bytes."""
+        """Pull the cable automatically after `count` more bytes were sent to the host."""
         self.port.unplug_after(count)
 
     def replug(self) -> None:
-        """Put the cable back: the device powers on afresh."""
+        """Put the cable back: the device powers on with its initial state."""
         self.unplugged.clear()
         self.port.plug()
 
     def _hang_up(self) -> None:
-        """The kernel's server ends the connection when the device is gone."""
+        """End the connection when the device is gone, as the kernel's server does."""
         self.unplugged.set()
         with self._lock:
             importer, self._importer = self._importer, None
@@ -113,7 +113,7 @@ class UsbIpServer:
         if importer is not None:
             _shut(importer)
 
-    # Threads: one accepts, one serves each connection
+    # One thread accepts connections; each connection has its own thread
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -130,7 +130,9 @@ class UsbIpServer:
                 with suppress(OSError, struct.error):
                     if self._handshake(connection):
                         _Session(connection, self.port).run()
-                self._free(connection)  # before the importer is hung up on: it may want the device again at once
+                self._free(
+                    connection
+                )  # before the connection is closed: the importer may reopen the device immediately
         finally:
             self._connections.pop(connection, None)
 
@@ -141,7 +143,7 @@ class UsbIpServer:
                 self.freed.set()
 
     def _handshake(self, connection: socket.socket) -> bool:
-        """Whether the device was imported."""
+        """Answer the first request. True if it imported the device."""
         _, code, _ = struct.unpack(">HHI", _exactly(connection, 8))
         if code == REQ_DEVLIST:
             connection.sendall(self._device_list())
@@ -171,7 +173,7 @@ class UsbIpServer:
 
     def _record(self) -> bytes:
         about = self.model.description
-        bus, number = 1, 1 + self.port.plugs % 126  # another address after each plugging in
+        bus, number = 1, 1 + self.port.plugs % 126  # a new address after each plugging in
         return DEVICE.pack(
             f"/sys/devices/virtual/usb1/{self.busid}".encode(),
             self.busid.encode(),
@@ -189,7 +191,7 @@ class UsbIpServer:
 
 
 def _interfaces(configuration: bytes) -> list[bytes]:
-    """The interface descriptors, alternate settings left out."""
+    """The interface descriptors without alternate settings."""
     return [d for d in descriptors(configuration) if len(d) >= 9 and d[1] == INTERFACE and d[3] == 0]
 
 
@@ -199,19 +201,19 @@ class _Session:
     def __init__(self, connection: socket.socket, port: UsbPort) -> None:
         self._connection = connection
         self._port = port
-        self._lock = threading.Lock()  # of sending
-        self._flying: dict[int, HostTransfer] = {}
+        self._lock = threading.Lock()  # for sending
+        self._in_flight: dict[int, HostTransfer] = {}
 
     def run(self) -> None:
-        """Obey until the importer hangs up. OSError: it has."""
+        """Serve requests until the importer closes the connection, which raises OSError."""
         try:
             while True:
-                self._obey(HEADER.unpack(_exactly(self._connection, HEADER.size)))
+                self._handle(HEADER.unpack(_exactly(self._connection, HEADER.size)))
         finally:
-            for transfer in tuple(self._flying.values()):
+            for transfer in tuple(self._in_flight.values()):
                 self._port.unlink(transfer)
 
-    def _obey(self, header: tuple[int, int, int, int, int, int, int, int, int, int, bytes]) -> None:
+    def _handle(self, header: tuple[int, int, int, int, int, int, int, int, int, int, bytes]) -> None:
         command, sequence, _, inward, endpoint, first, length, _, _, _, setup = header
         if command == CMD_UNLINK:
             self._unlink(sequence, first)
@@ -219,7 +221,7 @@ class _Session:
             data = b"" if inward else _exactly(self._connection, length)
             self._submit(sequence, endpoint | (0x80 if inward else 0), length, data, setup)
         else:
-            raise ConnectionError("not a message of USB/IP")
+            raise ConnectionError("not a USB/IP message")
 
     def _submit(self, sequence: int, address: int, length: int, data: bytes, setup: bytes) -> None:
         control = Setup.from_bytes(setup) if address & 0x0F == 0 else None
@@ -230,22 +232,22 @@ class _Session:
             data,
             control,
         )
-        self._flying[sequence] = transfer
+        self._in_flight[sequence] = transfer
         self._port.submit(transfer)
 
     def _completed(self, sequence: int, address: int, end: End, data: bytes) -> None:
-        """Under the lock of the port."""
-        transfer = self._flying.pop(sequence, None)
+        """Called under the port's lock."""
+        transfer = self._in_flight.pop(sequence, None)
         if transfer is None:
             return
         count = len(data) if address & 0x80 else len(transfer.data) if end is End.DONE else 0
         self._send(RET_SUBMIT, sequence, STATUS[end], count, data)
 
-    def _unlink(self, sequence: int, victim: int) -> None:
-        transfer = self._flying.get(victim)
+    def _unlink(self, sequence: int, unlinked: int) -> None:
+        transfer = self._in_flight.get(unlinked)
         taken = transfer is not None and self._port.unlink(transfer)
         if taken:
-            self._flying.pop(victim, None)
+            self._in_flight.pop(unlinked, None)
         self._send(RET_UNLINK, sequence, UNLINKED if taken else 0)
 
     def _send(self, command: int, sequence: int, status: int, count: int = 0, data: bytes = b"") -> None:
@@ -258,7 +260,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     while len(data) < count:
         part = connection.recv(count - len(data))
         if not part:
-            raise ConnectionError("hung up")
+            raise ConnectionError("connection closed")
         data += part
     return bytes(data)
 

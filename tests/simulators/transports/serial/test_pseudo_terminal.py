@@ -91,7 +91,7 @@ def test_a_paced_image_takes_the_seconds_of_the_facts(
     module.press(np.zeros((height, width), np.uint8))
     module.receive(asked(0x01), 0.0)
     line = Line(pace=True)
-    bursts = module.receive(asked(0x0A), line.hear(12, 0.0, baud))
+    bursts = module.receive(asked(0x0A), line.receive(12, 0.0, baud))
     line.queue(bursts)
     runs = run_line(line)
     assert b"".join(data for _, data in runs) == b"".join(burst.data for burst in bursts)
@@ -120,9 +120,9 @@ def test_without_pace_only_what_is_late_waits() -> None:
 
 def test_what_the_host_says_takes_its_time_too() -> None:
     line = Line(pace=True)
-    assert line.hear(96, 0.0, 9600) == pytest.approx(0.1)
-    assert line.hear(96, 0.0, 9600) == pytest.approx(0.2)
-    assert line.hear(96, 1.0, 9600) == pytest.approx(1.1)
+    assert line.receive(96, 0.0, 9600) == pytest.approx(0.1)
+    assert line.receive(96, 0.0, 9600) == pytest.approx(0.2)
+    assert line.receive(96, 1.0, 9600) == pytest.approx(1.1)
 
 
 def test_a_paced_server_is_no_faster_than_the_line(module: Ef01Module, tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_faults_and_the_plug_are_worked_from_outside(remote: SensorRemote, rig: 
         ("press", {"person": 1, "toe": 2}, "a finger has no toe"),
         ("press", {"image": "/nowhere/x.png"}, "there is no file /nowhere/x.png: check the path"),
         ("fault", {"name": "drp"}, "there is no fault 'drp'"),
-        ("dance", {}, "orders are press, load, lift"),
+        ("dance", {}, "commands are press, load, lift"),
     ],
 )
 def test_a_refusal_says_why(remote: SensorRemote, do: str, details: dict[str, object], said: str) -> None:
@@ -462,7 +462,7 @@ def test_a_technician_presses_disturbs_and_clears_from_another_terminal(tmp_path
         pressed = kiosk_sim("press", "--image", str(picture), "--hold", "0", link=link)
         assert pressed.stdout == f"on the sensor: {picture}\nlifted\n"
         kiosk_sim("fault", "stuck", link=link)
-        assert "still feels it (fault stuck)" in kiosk_sim("press", "--hold", "0", link=link).stdout
+        assert "still detects it (fault stuck)" in kiosk_sim("press", "--hold", "0", link=link).stdout
         assert kiosk_sim("fault", "clear", link=link).stdout == "clear: done\n"
     assert "finger on the sensor" in "".join(said)
 

@@ -18,10 +18,10 @@ from drivers.sample import Position
 from simulators.people.person import Person
 from simulators.polling import wait_until
 from simulators.sensors import touch_cli
+from simulators.sensors.common.touch_rig import View
 from simulators.sensors.nb1010 import rig as nb1010_rig
-from simulators.sensors.touch_libusb import LibusbRig, Unit
+from simulators.sensors.touch_libusb import LibusbRig, PluggedReader
 from simulators.sensors.touch_plugged import TouchSettings
-from simulators.sensors.touch_rig import View
 from simulators.sensors.uru4000.rig import VIEW
 from simulators.transports.remote import RemoteError, SensorRemote
 from simulators.transports.usb import machine
@@ -90,8 +90,8 @@ def test_the_agent_shows_the_simulated_reader_as_free_with_its_firmware(tmp_path
 
 @pytest.fixture
 def make(link: Path) -> Make:
-    unit = Unit("nb1010", nb1010_rig.KIND, nb1010_rig.VIEW, "usb:298d:1010", TouchSettings())
-    return lambda program: LibusbRig(unit, program, link)
+    reader = PluggedReader("nb1010", nb1010_rig.KIND, nb1010_rig.VIEW, "usb:298d:1010", TouchSettings())
+    return lambda program: LibusbRig(reader, program, link)
 
 
 @needs_umockdev
@@ -185,8 +185,8 @@ def test_without_umockdev_one_line_says_what_to_install(
 WRONG: list[tuple[Callable[[Path], None], str]] = [
     (lambda link: touch_cli.nb1010(link=link, via="libusb"), "--via libusb needs a program"),
     (lambda link: touch_cli.nb1010(link=link, program=SLEEPER), "a program (sleep) runs only with --via libusb"),
-    (lambda link: touch_cli.nb1010(link=link, via="pigeon"), "--via is usbip or libusb, not 'pigeon'"),
-    (lambda link: touch_cli.uru4000(link=link, via="libusb", port=3240, program=SLEEPER), "--port is of --via usbip"),
+    (lambda link: touch_cli.nb1010(link=link, via="pigeon"), "--via must be usbip or libusb, not 'pigeon'"),
+    (lambda link: touch_cli.uru4000(link=link, via="libusb", port=3240, program=SLEEPER), "--port is only for --via usbip"),
 ]
 
 
