@@ -1,4 +1,4 @@
-"""Which faults each simulated sensor can carry out, by its command; `unplug` they all can."""
+"""The faults that each simulated sensor supports, by the name of its command. All of them also have `unplug`."""
 
 from simulators.sensors.ef01.device import EF01_FAULTS
 from simulators.sensors.nb1010.device import NB1010_FAULTS
@@ -16,5 +16,5 @@ FAULT_SETS = {
 
 
 def sensors_with(name: str) -> list[str]:
-    """The sensors that have a fault."""
+    """The sensors that support a fault."""
     return [sensor for sensor, has in FAULT_SETS.items() if name in has or name == "unplug"]

@@ -1,142 +1,81 @@
-"""A simulated touch sensor behind the real libusb of one program. The people who touch it are made out here.
+"""A simulated touch sensor behind the real libusb of one program. Synthetic fingers are drawn in this process.
 
-The machine, run by Debian's Python, has no numpy: it gets orders, and fingers as pixels.
+The simulated USB host runs under Debian's Python, which has no numpy: it receives orders, and fingers as pixels.
 """
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 from simulators.images import Grey
+from simulators.sensors.common.rig import RigOptions
+from simulators.sensors.common.touch_rig import Kind, TouchRig, View
+from simulators.sensors.common.usb_host import RemoteConnection, RemoteModel
 from simulators.sensors.touch_plugged import SETTINGS_VARIABLE, TouchSettings
-from simulators.sensors.touch_rig import Kind, TouchRig, View
-from simulators.transports.faults import Value
-from simulators.transports.remote import Answer, SensorRemote
+from simulators.transports.remote import Answer
 from simulators.transports.usb.machine import SimulatedUsbHost
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """What is plugged in: its function of touch_plugged.py, what it is, and where a driver finds it."""
+class PluggedReader:
+    """The reader to plug in: its function in touch_plugged.py, its title and image size, and the URL for a driver."""
 
-    plugged: str
+    function: str
     kind: Kind
     view: View
     url: str
     settings: TouchSettings
 
 
-class _Faults:
-    """Those that wait in there."""
-
-    def __init__(self, usb_host: SimulatedUsbHost) -> None:
-        self._usb_host = usb_host
-
-    def waiting(self) -> dict[str, int]:
-        faults: dict[str, int] = self._usb_host.remote.status()["faults"]
-        return faults
-
-    @property
-    def has(self) -> tuple[str, ...]:
-        return tuple(self._usb_host.remote.faults())
-
-
-class _Model:
-    """The device, by orders."""
-
-    def __init__(self, usb_host: SimulatedUsbHost) -> None:
-        self._usb_host = usb_host
-        self.faults = _Faults(usb_host)
-
+class _RemoteTouchModel(RemoteModel):
     @property
     def finger_on(self) -> bool:
-        return self._usb_host.running and bool(self._usb_host.remote.ask("finger")["finger_on"])
+        return self.usb_host.running and bool(self.usb_host.remote.ask("finger")["finger_on"])
 
     def lift(self) -> None:
-        self._usb_host.remote.lift()
-
-    def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
-        self._usb_host.remote.fault(name, times=times, **params)
-
-    def clear_faults(self) -> None:
-        self._usb_host.remote.clear()
-
-
-class _Wire:
-    """The cable of the simulated machine; plugged in while that runs."""
-
-    def __init__(self, usb_host: SimulatedUsbHost) -> None:
-        self._usb_host = usb_host
-        self._unplugged = threading.Event()
-
-    def __enter__(self) -> object:
-        return self._usb_host.__enter__()
-
-    def __exit__(self, *why: object) -> None:
-        self._usb_host.__exit__(None, None, None)
-
-    @property
-    def unplugged(self) -> threading.Event:
-        """As it is now."""
-        if self._remote.status()["plugged"]:
-            self._unplugged.clear()
-        else:
-            self._unplugged.set()
-        return self._unplugged
-
-    @property
-    def _remote(self) -> SensorRemote:
-        return self._usb_host.remote
-
-    def unplug_after(self, count: int) -> None:
-        self._remote.unplug(count)
-
-    def replug(self) -> None:
-        self._remote.replug()
+        self.usb_host.remote.lift()
 
 
 class LibusbRig(TouchRig):
-    """One sensor on a simulated machine, and the program that runs there. For one use of its context."""
+    """One touch sensor on a simulated USB host, and the program that runs there. Its context can be used once."""
 
-    looks_to_notice = 0
+    polls_to_notice = 0
 
     def __init__(
         self,
-        unit: Unit,
+        reader: PluggedReader,
         program: list[str],
         link: Path,
         *,
         pressed: bool = False,
-        control: Path | None = None,
-        say: Callable[[str], None] = lambda _line: None,
+        **options: Unpack[RigOptions],
     ) -> None:
-        self.usb_host = SimulatedUsbHost(f"simulators.sensors.touch_plugged:{unit.plugged}", program, self._environment)
-        self._unit = unit
+        devices = f"simulators.sensors.touch_plugged:{reader.function}"
+        self.usb_host = SimulatedUsbHost(devices, program, self._environment)
+        self._reader = reader
         self._pressed = pressed
-        super().__init__(
-            unit.kind, unit.view, _Model(self.usb_host), _Wire(self.usb_host), link, control=control, say=say
-        )
+        model, connection = _RemoteTouchModel(self.usb_host), RemoteConnection(self.usb_host)
+        super().__init__(reader.kind, reader.view, model, connection, link, **options)
 
     @property
     def url(self) -> str:
-        """Where the driver finds it, on that machine."""
-        return self._unit.url
+        """The URL that a driver opens on the simulated host."""
+        return self._reader.url
 
     def show(self, image: Grey) -> None:
-        """Lay a picture on the sensor."""
+        """Press an image on the sensor."""
         self.usb_host.remote.ask("press", pixels=str(_write(image, self.usb_host.folder)))
 
     def _environment(self, folder: Path) -> dict[str, str]:
-        finger = "" if self.picture is None or not self._pressed else str(_write(self.picture, folder))
-        return {SETTINGS_VARIABLE: str(replace(self._unit.settings, finger=finger))}
+        finger = "" if self.image is None or not self._pressed else str(_write(self.image, folder))
+        return {SETTINGS_VARIABLE: str(replace(self._reader.settings, finger=finger))}
 
-    def looks(self) -> int:
-        """Nobody asks here."""
+    def polls(self) -> int:
+        """0: polls on the simulated host are not counted here."""
         return 0
 
     def facts(self) -> Answer:
-        """What the sensor has done."""
+        """The counters of the device."""
         return self.usb_host.remote.ask("counters")
 
 

@@ -1,10 +1,10 @@
-"""Simulated fingerprint readers under the real libusb, for any program: see transports/usb/umockdev.py.
+"""Simulated fingerprint readers behind the real libusb, for any program: see transports/usb/umockdev.py.
 
     umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev simulators.sensors.touch_plugged:uru4000
     --control PATH -- …
 
-Orders beside those of cable and faults: press (pixels: a file of grey bytes, ridges dark, as many as the sensor has),
-lift, finger, counters. Standard library only: Debian's own Python runs it.
+Orders in addition to those of the cable and the faults: press (pixels: a file with one grey byte per pixel of the
+sensor, ridges dark), lift, finger, counters. Standard library only: Debian's own Python runs it.
 """
 
 import json
@@ -14,27 +14,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulators.sensors.nb1010.device import Nb1010Model
+from simulators.sensors.nb1010.device import CAPTURE, CHECK, Nb1010Model
 from simulators.sensors.uru4000.choice import Choice
 from simulators.sensors.uru4000.device import Uru4000Model
 from simulators.transports.remote import Answer
 from simulators.transports.usb.plugged import Device, PluggedDevices
 from simulators.transports.usb.usbip import FULL_SPEED
 
-SETTINGS_VARIABLE = "KIOSK_SIM_TOUCH"  # JSON of a TouchSettings; the process has no arguments for it
+SETTINGS_VARIABLE = "KIOSK_SIM_TOUCH"  # JSON of a TouchSettings; the process has no command line arguments for it
 
 
 @dataclass(frozen=True, slots=True)
 class TouchSettings:
-    """One unit. `finger`: a file of pixels, on it when it is plugged in; `choice`: fields of a Choice, of a U.are.U."""
+    """One reader."""
 
     seed: int = 0
     pace: bool = False
-    finger: str = ""
-    choice: dict[str, Any] = field(default_factory=dict)
+    finger: str = ""  # a file of pixels: the finger on the reader when it is plugged in
+    choice: dict[str, Any] = field(default_factory=dict)  # for a U.are.U reader: the fields of a Choice
 
     def __str__(self) -> str:
-        """As the environment variable carries it."""
+        """The text for the environment variable."""
         return json.dumps(asdict(self))
 
 
@@ -43,7 +43,7 @@ def _settings() -> TouchSettings:
 
 
 def uru4000() -> PluggedDevices:
-    """A reader of the U.are.U family, a 4500 unless told otherwise."""
+    """A reader of the U.are.U family; the default is a 4500."""
     settings = _settings()
     model = Uru4000Model(Choice(**settings.choice).settings(), settings.seed)
 
@@ -64,14 +64,14 @@ def nb1010() -> PluggedDevices:
     settings = _settings()
     model = Nb1010Model(seed=settings.seed)
     return reader_and_orders(
-        model, lambda: {"checks": model.commands[0x38], "images_sent": model.commands[0x12]}, settings
+        model, lambda: {"checks": model.commands[CHECK], "images_sent": model.commands[CAPTURE]}, settings
     )
 
 
 def reader_and_orders(
     model: Uru4000Model | Nb1010Model, counters: Callable[[], Answer], settings: TouchSettings
 ) -> PluggedDevices:
-    """A reader and its orders."""
+    """The reader, and the handlers of its orders."""
 
     def press(pixels: str) -> Answer:
         model.press(Path(pixels).read_bytes())

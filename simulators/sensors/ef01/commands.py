@@ -1,7 +1,7 @@
-"""What an EF01 module knows and how it obeys each command: one row a command, one short function a row.
+"""The commands of an EF01 module and its state: one table row and one short function per command.
 
-Written from the protocol facts of the ZhianTec/SYNO/GROW family (ZFM-20, R30x, R503, AS608). Functions take the state
-and the command's payload and return the reply; packets, checksums and faults of the wire are in
+Written from the protocol facts of the ZhianTec/SYNO/GROW family (ZFM-20, R30x, R503, AS608). Each function takes the
+state and the payload of the command and returns the reply. Packets, checksums and faults of the line are in
 simulators.sensors.ef01.device.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.sensors.common.serial_module import Touch
 from simulators.transports.faults import Faults
 
 Image = NDArray[np.uint8]
@@ -25,12 +26,12 @@ BAD_REGISTER, BAD_VALUE, WRONG_ADDRESS, MUST_VERIFY, MODULE_OK = 0x1A, 0x1B, 0x2
 PACKET_SIZES = (32, 64, 128, 256)  # by code
 BAUD_UNIT = 9600
 BAUD_CODES = frozenset(range(1, 13))
-FAST_BAUD_CODE = 100  # 960000: reported for R305 and R301T, so an opt-in
+FAST_BAUD_CODE = 100  # 960000: reported for R305 and R301T only, so it must be enabled
 INDEX_PAGES = 4  # of 256 places each
-LEAST_PPI, MOST_PPI = 100, 2000
-MOST_PIXELS = 1024  # a side: no module of the family has more
-TEMPLATE_BYTES = 512  # two of these are what a ZFM-20 stores of a finger
-FEWEST_LEVELS = 4  # an image with fewer grey levels than this shows no ridges
+MIN_PPI, MAX_PPI = 100, 2000
+MAX_SIDE = 1024  # pixels: no module of the family has more
+TEMPLATE_BYTES = 512  # a ZFM-20 stores two of these for a finger
+MIN_GREY_LEVELS = 4  # an image with fewer grey levels than this shows no ridges
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ class Ef01Settings:
     system_id: int = 0x0009
     library_size: int = 200
     security: int = 3
-    boot_s: float = 0.05  # after power-on nothing is heard: 50 ms (R503) to 250 ms (R301)
-    hello: bool = False  # some firmware says 0x55 when it is ready
-    settle_s: float = 0.0  # a finger is seen so long after it was pressed
+    boot_s: float = 0.05  # the module ignores the host so long after power-on: 50 ms (R503) to 250 ms (R301)
+    hello: bool = False  # some firmware sends 0x55 when it is ready
+    settle_s: float = 0.0  # the delay from pressing a finger until the module detects it
     fast_baud: bool = False  # rate code 100 is accepted
 
     def __post_init__(self) -> None:
@@ -59,14 +60,14 @@ class Ef01Settings:
             raise ValueError(f"baud must be 9600 times 1 to 12 (or, with fast_baud, 960000), not {self.baud}")
         if self.width % 2 or self.width <= 0 or self.height <= 0:
             raise ValueError(f"an image needs an even width and a height, not {self.width}x{self.height}")
-        if max(self.width, self.height) > MOST_PIXELS:
-            raise ValueError(f"an image has at most {MOST_PIXELS} pixels a side, not {self.width}x{self.height}")
-        if not LEAST_PPI <= self.ppi <= MOST_PPI:
-            raise ValueError(f"the resolution must be {LEAST_PPI} to {MOST_PPI} ppi, not {self.ppi}")
+        if max(self.width, self.height) > MAX_SIDE:
+            raise ValueError(f"an image has at most {MAX_SIDE} pixels a side, not {self.width}x{self.height}")
+        if not MIN_PPI <= self.ppi <= MAX_PPI:
+            raise ValueError(f"the resolution must be {MIN_PPI} to {MAX_PPI} ppi, not {self.ppi}")
 
     @property
     def image_bytes(self) -> int:
-        """Bytes of an image on the wire: two pixels a byte."""
+        """Size of an image as it is sent, bytes: two pixels per byte."""
         return self.width * self.height // 2
 
 
@@ -77,33 +78,31 @@ def accepts_baud(settings: Ef01Settings, code: int) -> bool:
 
 @dataclass(slots=True)
 class State:
-    """A module at work: what is in flash, what is gone at power-off, and the finger outside."""
+    """The state of a module: the values in flash, the values lost at power-off, and the finger on the sensor."""
 
     settings: Ef01Settings
     faults: Faults
+    touch: Touch
     baud_code: int
     packet_code: int
     address: int
     password: int
     security: int
 
-    baud: int = 0  # in force
+    baud: int = 0  # the current rate
     verified: bool = False
     image: bytes | None = None  # the image buffer, packed
     templates: dict[int, bytes] = field(default_factory=dict)
     aura: bytes = b""
     light: bool = True
 
-    finger: Image | None = None
-    pressed_at: float = 0.0
-    lift_asked: bool = False
-
     @classmethod
-    def new(cls, settings: Ef01Settings, faults: Faults) -> "State":
+    def new(cls, settings: Ef01Settings, faults: Faults, touch: Touch) -> "State":
         """A module with the settings in flash, not yet powered."""
         return cls(
             settings=settings,
             faults=faults,
+            touch=touch,
             baud_code=settings.baud // BAUD_UNIT,
             packet_code=PACKET_SIZES.index(settings.packet_size),
             address=settings.address,
@@ -112,7 +111,7 @@ class State:
         )
 
     def power_on(self) -> None:
-        """Forget everything that is not in flash; the rate in flash comes into force."""
+        """Reset everything that is not in flash; the baud rate becomes the one in flash."""
         self.baud = self.baud_code * BAUD_UNIT
         self.verified = False
         self.image = None
@@ -123,38 +122,39 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An acknowledge and, when `data` is given, the data packets after it."""
+    """An acknowledge and, if `data` is given, the data packets after it."""
 
     code: int = OK
     payload: bytes = b""
     data: bytes | None = None
-    receive_into: int | None = None  # the host's data packets go here: IMAGE_BUFFER or a template buffer
+    receive_into: int | None = None  # the buffer for the data packets of the host: IMAGE_BUFFER or a template buffer
 
 
 IMAGE_BUFFER = 0
 
 
 def pack(image: Image) -> bytes:
-    """u8[h, w] -> two pixels a byte, the upper four bits of each, the left one in the high nibble."""
+    """Two pixels of u8[h, w] per byte: the upper four bits of each, the left pixel in the high nibble."""
     grey = image >> 4
     return (grey[:, 0::2] << 4 | grey[:, 1::2]).tobytes()
 
 
 def unpack(data: bytes, width: int) -> Image:
-    """The reverse of pack: u8[h, width], grey levels spread over 0 to 255."""
+    """The inverse of pack(): u8[h, width], grey levels spread over 0 to 255."""
     packed = np.frombuffer(data, np.uint8)
     grey = np.stack((packed >> 4, packed & 15), axis=1) * np.uint8(17)
     return grey.reshape(-1, width)
 
 
 def _get_image(state: State, _payload: bytes, now: float) -> Reply:
-    if state.finger is None or now < state.pressed_at + state.settings.settle_s:
+    pixels = state.touch.pixels
+    if pixels is None or now < state.touch.pressed_at + state.settings.settle_s:
         return Reply(NO_FINGER)
     if state.faults.strikes("capture_fail"):
         return Reply(CAPTURE_FAIL)
     if state.faults.strikes("messy"):
         return Reply(TOO_MESSY)
-    state.image = pack(state.finger)
+    state.image = pack(np.frombuffer(pixels, np.uint8).reshape(-1, state.settings.width))
     return Reply()
 
 
@@ -176,10 +176,10 @@ def _down_image(_state: State, _payload: bytes, _now: float) -> Reply:
 
 
 def _image_to_template(state: State, payload: bytes, _now: float) -> Reply:
-    """The template is opaque: it depends on the image and says nothing about it."""
+    """Make an opaque template: it depends on the image but does not describe it."""
     if state.image is None:
         return Reply(NO_IMAGE)
-    if len(np.unique(unpack(state.image, state.settings.width))) < FEWEST_LEVELS:
+    if len(np.unique(unpack(state.image, state.settings.width))) < MIN_GREY_LEVELS:
         return Reply(TOO_FEW_POINTS)
     state.templates[_buffer(payload)] = hashlib.shake_256(state.image).digest(TEMPLATE_BYTES)
     return Reply()
@@ -195,7 +195,7 @@ def _down_char(_state: State, payload: bytes, _now: float) -> Reply:
 
 
 def _buffer(payload: bytes) -> int:
-    """Buffers are 1 and 2; whatever is not 1 is taken for 2."""
+    """The number of a template buffer: 1 or 2. Any value other than 1 means 2."""
     return 1 if payload[0] == 1 else 2
 
 
@@ -286,12 +286,12 @@ def _handshake(_state: State, _payload: bytes, _now: float) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: its name, the bytes of its payload after the code, and what it does."""
+    """One command: its name, the size of its payload after the code in bytes, and the function that executes it."""
 
     name: str
     size: int
-    obey: Callable[[State, bytes, float], Reply]
-    guarded: bool = True  # needs the password, where one is set
+    execute: Callable[[State, bytes, float], Reply]
+    needs_password: bool = True  # if one is set
 
 
 COMMANDS: Mapping[int, Command] = {
@@ -304,7 +304,7 @@ COMMANDS: Mapping[int, Command] = {
     0x0E: Command("SetSysPara", 2, _set_parameter),
     0x0F: Command("ReadSysPara", 0, _read_parameters),
     0x12: Command("SetPwd", 4, _set_password),
-    0x13: Command("VfyPwd", 4, _verify_password, guarded=False),
+    0x13: Command("VfyPwd", 4, _verify_password, needs_password=False),
     0x15: Command("SetAdder", 4, _set_address),
     0x1D: Command("TempleteNum", 0, _template_count),
     0x1F: Command("ReadIndexTable", 1, _read_index),
@@ -312,17 +312,17 @@ COMMANDS: Mapping[int, Command] = {
     0x50: Command("BacklightOn", 0, _light_on),
     0x51: Command("BacklightOff", 0, _light_off),
     0x52: Command("GetImageNoLight", 0, _get_image),
-    0x53: Command("Handshake", 0, _handshake, guarded=False),
+    0x53: Command("Handshake", 0, _handshake, needs_password=False),
 }
 
 
-def obey(state: State, payload: bytes, now: float) -> Reply:
-    """Carry out one command packet's payload."""
+def execute(state: State, payload: bytes, now: float) -> Reply:
+    """Execute the payload of one command packet."""
     command = COMMANDS.get(payload[0])
     if command is None:
         return Reply(UNDEFINED)
     if len(payload) != 1 + command.size:
         return Reply(RECEIVE_ERROR)
-    if command.guarded and state.password and not state.verified:
+    if command.needs_password and state.password and not state.verified:
         return Reply(MUST_VERIFY)
-    return command.obey(state, payload[1:], now)
+    return command.execute(state, payload[1:], now)

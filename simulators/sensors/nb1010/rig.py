@@ -1,55 +1,48 @@
 """A simulated NB-1010-U ready for use, exported over USB/IP."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 from simulators.images import Grey
-from simulators.sensors.nb1010.device import HEIGHT, WIDTH, Nb1010Model
-from simulators.sensors.touch_rig import Kind, TouchRig, View
+from simulators.sensors.common.rig import RigOptions
+from simulators.sensors.common.touch_rig import Kind, TouchRig, View
+from simulators.sensors.nb1010.device import CAPTURE, CHECK, HEIGHT, WIDTH, Nb1010Model
 from simulators.transports.remote import Answer
 from simulators.transports.usb.usbip import FULL_SPEED, UsbIpServer
 
-PPI = 385  # the vendor's figure
+PPI = 385  # from the vendor's data sheet
 KIND = Kind(f"NEXT Biometrics NB-1010-U, {WIDTH}x{HEIGHT} at {PPI} ppi", "nb1010", {})
 VIEW = View(WIDTH, HEIGHT, PPI)
-CHECK, CAPTURE = 0x38, 0x12
 
 
 class Nb1010Rig(TouchRig):
-    """One sensor on a TCP port of this machine."""
+    """One sensor on a TCP port of this computer. With `pace` its transfers take as long as on a real bus."""
 
     def __init__(
-        self,
-        link: Path,
-        *,
-        port: int = 0,
-        pace: bool = False,
-        control: Path | None = None,
-        seed: int = 0,
-        say: Callable[[str], None] = lambda _line: None,
+        self, link: Path, *, port: int = 0, pace: bool = False, seed: int = 0, **options: Unpack[RigOptions]
     ) -> None:
         self.module = Nb1010Model(seed=seed)
         self.server = UsbIpServer(self.module, port, bytes_per_s=FULL_SPEED if pace else None)
-        super().__init__(KIND, VIEW, self.module, self.server, link, control=control, say=say)
+        super().__init__(KIND, VIEW, self.module, self.server, link, **options)
 
     @property
     def url(self) -> str:
-        """Where it is exported."""
+        """The USB/IP server and device."""
         return self.server.url
 
     def show(self, image: Grey) -> None:
-        """Lay a picture on the sensor."""
+        """Press an image on the sensor."""
         self.module.press(image.tobytes())
 
-    def looks(self) -> int:
+    def polls(self) -> int:
         """How often the host has asked for the contact level."""
         return self.module.commands[CHECK]
 
     def facts(self) -> Answer:
-        """What it has been asked."""
+        """Counters."""
         return {"checks": self.module.commands[CHECK], "images_sent": self.module.commands[CAPTURE]}
 
 
-def usual(link: Path, *, pace: bool = False) -> Nb1010Rig:
-    """The one that there is."""
+def default_rig(link: Path, *, pace: bool = False) -> Nb1010Rig:
+    """The only model."""
     return Nb1010Rig(link, pace=pace)

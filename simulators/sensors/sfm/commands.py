@@ -1,13 +1,12 @@
-"""What a Suprema SFM module knows and how it obeys the commands that answer at once: one row a command.
+"""The state of a Suprema SFM module and the commands that it answers immediately: one table row per command.
 
 Written from the protocol facts (UniFinger SFM3000 to SFM6050). Waiting for a finger, transfers, packets and the faults
-of the wire are in simulators.sensors.sfm.device.
+of the line are in simulators.sensors.sfm.device.
 """
 
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from simulators.transports.faults import Faults
 
@@ -15,7 +14,7 @@ from simulators.transports.faults import Faults
 WRITE, SAVE, READ, STATUS, SCAN, READ_IMAGE, CANCEL = 0x01, 0x02, 0x03, 0x04, 0x15, 0x20, 0x60
 SCAN_EXTENDED, READ_EXTENDED, RESET = 0x83, 0x84, 0xD0
 
-# Results, in the flag of a response
+# Results, in the flag field of a response
 SUCCESS, SCANNED, SCAN_FAIL, TRY_AGAIN, TIME_OUT, UNSUPPORTED = 0x61, 0x62, 0x63, 0x6B, 0x6C, 0x75
 BUSY, CANCELLED, DATA_ERROR, DATA_OK, FAKE = 0x80, 0x81, 0x82, 0x83, 0xB0
 
@@ -23,15 +22,15 @@ BUSY, CANCELLED, DATA_ERROR, DATA_OK, FAKE = 0x80, 0x81, 0x82, 0x83, 0xB0
 TIMEOUT, FORMAT, MODULE_ID, FIRMWARE, SERIAL, RATE = 0x62, 0x6C, 0x6D, 0x6E, 0x6F, 0x71
 SEND_SCANNED, NETWORK = 0x75, 0x83
 
-ALIVE = 0x30  # state in the answer to STATUS
+ALIVE = 0x30  # the state in the answer to STATUS
 OFF, ON = 0x30, 0x31
-INFINITE = 0x30  # of TIMEOUT; 0x31 is one second, 0x44 twenty
+INFINITE = 0x30  # value of TIMEOUT; 0x31 is 1 s, 0x44 is 20 s
 GREY8, BINARY, GREY4 = 0x30, 0x31, 0x32
-PIXELS_A_BYTE = {GREY8: 1, BINARY: 8, GREY4: 2}
+PIXELS_PER_BYTE = {GREY8: 1, BINARY: 8, GREY4: 2}
 RATES = dict(zip(range(0x31, 0x39), (9600, 19200, 38400, 57600, 115_200, 230_400, 460_800, 921_600), strict=True))
 CODE_OF_RATE = {rate: code for code, rate in RATES.items()}
 
-VALUES: Mapping[int, range] = {  # what may be written
+VALUES: Mapping[int, range] = {  # parameters that may be written, and their values
     TIMEOUT: range(0x30, 0x45),
     FORMAT: range(0x30, 0x33),
     MODULE_ID: range(0x10000),
@@ -42,52 +41,37 @@ VALUES: Mapping[int, range] = {  # what may be written
 }
 
 
-class Picture(Protocol):
-    """What a finger looks like: u8[height, width], as a numpy array is."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Height and width."""
-
-    @property
-    def dtype(self) -> object:
-        """Must read `uint8`."""
-
-    def tobytes(self) -> bytes:
-        """Row by row."""
-
-
 @dataclass(frozen=True, slots=True)
 class SfmSettings:
-    """One module as it is configured in flash."""
+    """One module: its configuration in flash, and its behaviour."""
 
     width: int = 272
     height: int = 320
     ppi: int = 500
     baud: int = 115_200
-    terminal: int | None = None  # on a network (RS-485): packets of 15 bytes to and from this terminal
+    terminal: int | None = None  # its address on an RS-485 network, where packets have 15 bytes
     firmware: str = "V31A"
     serial: int = 0x00C0FFEE
     image_format: int = BINARY  # as it leaves the factory
-    send_scanned: bool = True  # an intermediate answer as soon as the finger was scanned
+    send_scanned: bool = True  # send an intermediate answer as soon as the finger has been scanned
     timeout_code: int = 0x3A  # 10 s
-    boot_s: float = 0.05  # after power-on nothing is heard
-    settle_s: float = 0.0  # scanning takes so long
-    numbers_packets: bool = True  # the data packets of an image; else the index of each is 0
-    acknowledge_s: float = 2.0  # a host that does not acknowledge a data packet for so long is given up
+    boot_s: float = 0.05  # the module ignores the host so long after power-on
+    settle_s: float = 0.0  # the duration of a scan
+    numbers_packets: bool = True  # the data packets of an image have an index; otherwise it is always 0
+    acknowledge_s: float = 2.0  # a transfer ends if the host does not acknowledge a data packet for so long
 
     def __post_init__(self) -> None:
         if self.baud not in CODE_OF_RATE:
             raise ValueError(f"baud must be one of {tuple(CODE_OF_RATE)}, not {self.baud}")
         if self.width <= 0 or self.height <= 0:
-            raise ValueError(f"a sensor has pixels, not {self.width}x{self.height}")
+            raise ValueError(f"width and height must be 1 or more, not {self.width}x{self.height}")
         if self.terminal is not None and not 1 <= self.terminal <= 0xFFFF:
-            raise ValueError(f"a terminal has a number from 1 to 65535, not {self.terminal}")
+            raise ValueError(f"the terminal number must be 1 to 65535, not {self.terminal}")
         if len(self.firmware) != 4:
-            raise ValueError(f"firmware has four characters, not {self.firmware!r}")
+            raise ValueError(f"firmware must have four characters, not {self.firmware!r}")
 
     def parameters(self) -> dict[int, int]:
-        """What stands in flash."""
+        """The parameters in flash."""
         return {
             TIMEOUT: self.timeout_code,
             FORMAT: self.image_format,
@@ -103,22 +87,18 @@ class SfmSettings:
 
 @dataclass(slots=True)
 class State:
-    """A module at work: what is in flash, what is gone at power-off, and the finger outside."""
+    """The state of a module: the parameters in flash, and what is lost at power-off."""
 
     settings: SfmSettings
     faults: Faults
     flash: dict[int, int]
 
     parameters: dict[int, int] = field(default_factory=dict)
-    baud: int = 0  # in force
+    baud: int = 0  # the current rate
     record: bytes | None = None  # the image that was scanned last
 
-    finger: bytes | None = None
-    pressed_at: float = 0.0
-    lift_asked: bool = False
-
     def power_on(self) -> None:
-        """Forget everything that is not in flash."""
+        """Reset everything that is not in flash."""
         self.parameters = dict(self.flash)
         self.baud = RATES[self.flash[RATE]]
         self.record = None
@@ -126,7 +106,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a response says."""
+    """The fields of a response."""
 
     flag: int
     param: int = 0
@@ -134,11 +114,11 @@ class Answer:
 
 
 def image_record(settings: SfmSettings, pixels: bytes, image_format: int) -> bytes:
-    """Seven little-endian numbers and the pixels, row by row, the left one of a byte in its upper bits.
+    """Seven little-endian numbers and the pixels, row by row. The left pixel of a byte is in its upper bits.
 
-    A last byte that is not full has zeros in its lower bits.
+    If the last byte is not full, its lower bits are zero.
     """
-    packed = _PACK[image_format](pixels + bytes(-len(pixels) % PIXELS_A_BYTE[image_format]))
+    packed = _PACK[image_format](pixels + bytes(-len(pixels) % PIXELS_PER_BYTE[image_format]))
     head = (settings.width, settings.height, 0, 0, _FORMAT_IN_RECORD[image_format], len(packed), 0)
     return struct.pack("<7i", *head) + packed
 
@@ -185,10 +165,10 @@ def _reset(_state: State, _parameter: int, _value: int) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command that is answered at once: its name and what it does with the packet's flag and size."""
+    """One command that is answered immediately: its name, and its function of the packet's flag and size."""
 
     name: str
-    obey: Callable[[State, int, int], Answer]
+    execute: Callable[[State, int, int], Answer]
 
 
 COMMANDS: Mapping[int, Command] = {

@@ -1,16 +1,16 @@
-"""The device side of Suprema's SFM modules: packets in, packets and images out, faults on the way.
+"""The device side of Suprema's SFM modules: receives packets, sends packets and images, applies faults.
 
-    bytes of any split -> Packets -> obey, or wait for a finger -> frames -> faults of the wire -> Bursts
+    bytes -> RequestReader -> execute, or wait for a finger -> frames -> faults of the line -> Bursts
 
-No ports, no threads: simulators.transports.serial.pseudo_terminal serves a module to a host.
+It opens no port and starts no thread: simulators.transports.serial.pseudo_terminal serves a module to a host.
 """
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from simulators.sensors.common.serial_module import PixelArray, SerialModule
 from simulators.sensors.sfm.commands import (
     BINARY,
     BUSY,
@@ -37,7 +37,6 @@ from simulators.sensors.sfm.commands import (
     TRY_AGAIN,
     UNSUPPORTED,
     Answer,
-    Picture,
     SfmSettings,
     State,
     image_record,
@@ -45,23 +44,23 @@ from simulators.sensors.sfm.commands import (
 from simulators.sensors.sfm.wire import (
     BROADCAST,
     END,
-    NETWORK_SPOILS,
+    NETWORK_CORRUPTIONS,
+    SFM_CORRUPTIONS,
     SFM_FAULTS,
-    SFM_SPOILS,
     Request,
-    Requests,
+    RequestReader,
     packet,
 )
-from simulators.transports.faults import Faults, Spoil, Value
-from simulators.transports.serial.uart import Burst, strike, struck
+from simulators.transports.faults import Corruption, Faults
+from simulators.transports.serial.uart import Burst, apply_faults, faulty_bursts
 
 __all__ = ["SfmModule", "SfmSettings"]
 
-LEAST_DATA, MOST_DATA = 64, 16_384  # bytes of a data packet that the host may ask for
+MIN_DATA, MAX_DATA = 64, 16_384  # bytes of a data packet that the host may request
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _PendingScan:
     """A scan that waits for a finger."""
 
     request: Request
@@ -71,147 +70,114 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Transfer:
-    """An extended transfer: what goes out (faults struck), the same clean, and where it is."""
+    """An extended transfer: its packets with faults applied, the same packets without faults, and the current one."""
 
-    bursts: list[Burst]  # times count from the moment that a packet is due
+    bursts: list[Burst]  # times are relative to the moment when a packet is due
     clean: list[bytes]
-    until: float
+    until: float  # then the host is considered gone
     index: int = 0
 
 
-class SfmModule:
-    """One fingerprint module. Any thread may press, lift and inject; one thread gives it the bytes of the host."""
+class SfmModule(SerialModule):
+    """One fingerprint module. Any thread may press, lift and inject; one thread passes it the bytes of the host."""
 
     def __init__(self, settings: SfmSettings, seed: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.settings = settings
         has = SFM_FAULTS if settings.terminal is not None else [row for row in SFM_FAULTS if row != "wrong_address"]
-        self.faults = Faults(seed, has)
-        self.commands: Counter[str] = Counter()  # heard so far, by name; unknown ones by "0xNN"
+        super().__init__(settings.width, settings.height, Faults(seed, has), clock)
+        self.settings = settings
+        self.commands: Counter[str] = Counter()  # received so far, by name; unknown commands as "0xNN"
         self.images_taken = 0
-        self._clock = clock
-        self._lock = threading.RLock()
         self._state = State(settings, self.faults, settings.parameters())
-        self._requests = Requests()
-        self._waiting: _Waiting | None = None
+        self._requests = RequestReader()
+        self._pending_scan: _PendingScan | None = None
         self._transfer: _Transfer | None = None
         self._ready_at = 0.0
         self._state.power_on()
 
-    # The finger and the faults
-
-    def press(self, image: Picture) -> None:
-        """Lay a finger on the sensor: u8[height, width] as the sensor would see it, ridges dark."""
-        shape = (self.settings.height, self.settings.width)
-        if image.shape != shape or str(image.dtype) != "uint8":
-            raise ValueError(f"this sensor needs u8{list(shape)}, not {image.dtype}{list(image.shape)}")
-        with self._lock:
-            if self._state.finger is None:
-                self._state.pressed_at = self._clock()
-            self._state.finger, self._state.lift_asked = image.tobytes(), False
+    def press(self, image: PixelArray) -> None:
+        """Press a finger on the sensor: u8[height, width] as the sensor would see it, ridges dark."""
+        super().press(image)
         self.faults.announce()
-
-    def lift(self) -> None:
-        """Take the finger away; the fault `stuck` keeps it there."""
-        with self._lock:
-            self._state.lift_asked = self.faults.strikes("stuck")
-            if not self._state.lift_asked:
-                self._state.finger = None
-
-    def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
-        """Let a fault of simulators.transports.faults wait in this module. ValueError names what there is."""
-        self.faults.inject(name, times=times, **params)
-
-    def clear_faults(self) -> None:
-        """Forget every waiting fault; a finger that was stuck leaves."""
-        self.faults.clear()
-        with self._lock:
-            if self._state.lift_asked:
-                self.lift()
-
-    @property
-    def finger_on(self) -> bool:
-        """Whether the sensor feels a finger."""
-        return self._state.finger is not None
 
     @property
     def baud(self) -> int:
-        """The rate in force."""
+        """The current baud rate."""
         return self._state.baud
 
     @property
     def waits_for_finger(self) -> bool:
-        """Whether a scan has been asked for and has not ended."""
-        return self._waiting is not None
+        """Whether a scan has been requested and has not ended."""
+        return self._pending_scan is not None
 
     def parameter(self, number: int, *, saved: bool = False) -> int:
-        """A parameter as it holds now, or as it stands in flash."""
+        """The current value of a parameter, or with `saved` its value in flash."""
         return (self._state.flash if saved else self._state.parameters)[number]
 
-    # The wire
+    # The serial line
 
     def power_on(self, now: float) -> list[Burst]:
-        """Start afresh; commands are heard once the module has booted."""
+        """Reset; the module accepts commands once it has booted."""
         with self._lock:
             self._state.power_on()
-            self._requests, self._waiting, self._transfer = Requests(), None, None
+            self._requests, self._pending_scan, self._transfer = RequestReader(), None, None
             self._ready_at = now + self.settings.boot_s
             return []
 
     def receive(self, data: bytes, now: float) -> list[Burst]:
-        """Take what the host sent, in any split; return what the module sends and when."""
+        """Process the bytes of the host, in any pieces; return what the module sends and when."""
         with self._lock:
             if now < self._ready_at:
                 return []
-            bursts = [burst for request in self._requests.feed(data, now) for burst in self._hear(request, now)]
-            return bursts + self._look(now)
+            bursts = [burst for request in self._requests.feed(data, now) for burst in self._process(request, now)]
+            return bursts + self._end_scan_if_due(now)
 
     def unasked(self, now: float) -> list[Burst]:
-        """The answer to a scan, once a finger came or the time is up."""
+        """The answer to a scan, once a finger is there or the timeout has passed."""
         with self._lock:
-            return self._look(now)
+            return self._end_scan_if_due(now)
 
     def speaks_at(self) -> float | None:
-        """When a waiting scan ends: its finger has been scanned, or its time is up."""
+        """When the pending scan ends: its finger has been scanned, or its timeout has passed."""
         with self._lock:
-            if self._waiting is None:
+            if self._pending_scan is None:
                 return None
-            return self._waiting.until if self._state.finger is None else self._scanned_at(self._waiting)
+            return self._pending_scan.until if self._touch.pixels is None else self._scanned_at(self._pending_scan)
 
     # Commands
 
-    def _hear(self, request: Request, now: float) -> list[Burst]:
+    def _process(self, request: Request, now: float) -> list[Burst]:
         addressed = self.settings.terminal is not None and request.terminal in (self.settings.terminal, BROADCAST)
         if not (request.terminal is None if self.settings.terminal is None else addressed):
             return []
         if self.faults.strikes("silent"):
             return []
-        bursts = self._acknowledged(request, now) if self._is_acknowledge(request, now) else self._obey(request, now)
+        bursts = self._acknowledged(request, now) if self._is_acknowledge(request, now) else self._execute(request, now)
         return [] if request.terminal == BROADCAST else bursts
 
-    def _obey(self, request: Request, now: float) -> list[Burst]:
+    def _execute(self, request: Request, now: float) -> list[Burst]:
         command = COMMANDS.get(request.command)
         known = IMAGE_COMMANDS.get(request.command, "CA" if request.command == CANCEL else f"0x{request.command:02X}")
         self.commands[known if command is None else command.name] += 1
-        if not request.sound or self.faults.strikes("receive_error"):
+        if not request.checksum_ok or self.faults.strikes("receive_error"):
             return self._answer(request, Answer(DATA_ERROR), now)
         if request.command == CANCEL:
             return self._cancel(request, now)
-        if self._waiting is not None or self._transfer is not None or self.faults.strikes("busy"):
+        if self._pending_scan is not None or self._transfer is not None or self.faults.strikes("busy"):
             return self._answer(request, Answer(BUSY), now)
         if request.command in IMAGE_COMMANDS:
             return self._image_asked(request, now)
         if command is None:
             return self._answer(request, Answer(UNSUPPORTED), now)
-        baud = self.baud  # a new rate holds after the answer
-        bursts = self._answer(request, command.obey(self._state, request.flag, request.size), now, baud)
+        baud = self.baud  # the answer is still sent at the old rate
+        bursts = self._answer(request, command.execute(self._state, request.flag, request.size), now, baud)
         if request.command == RESET:
             self.power_on(now)
         return bursts
 
     def _cancel(self, request: Request, now: float) -> list[Burst]:
-        """End what runs. A plain transfer is on its way already and cannot be stopped."""
-        waiting, self._waiting, self._transfer = self._waiting, None, None
-        ended = [] if waiting is None else self._answer(waiting.request, Answer(CANCELLED), now)
+        """End the pending scan or transfer. A plain transfer has already been sent and cannot be stopped."""
+        scan, self._pending_scan, self._transfer = self._pending_scan, None, None
+        ended = [] if scan is None else self._answer(scan.request, Answer(CANCELLED), now)
         return ended + self._answer(request, Answer(SUCCESS), now)
 
     def _image_asked(self, request: Request, now: float) -> list[Burst]:
@@ -220,30 +186,32 @@ class SfmModule:
         if request.command in (READ_IMAGE, READ_EXTENDED):
             return self._send_image(request, now)
         code = self._state.parameters[TIMEOUT]
-        self._waiting = _Waiting(request, now, float("inf") if code == INFINITE else now + code - INFINITE)
+        self._pending_scan = _PendingScan(request, now, float("inf") if code == INFINITE else now + code - INFINITE)
         return []
 
     def _answer(self, request: Request, answer: Answer, now: float, baud: int | None = None) -> list[Burst]:
         raw = packet(request.command, answer.param, answer.size, answer.flag, request.terminal)
-        return struck([raw], "answer", self.faults, self._spoils(), now, self.baud if baud is None else baud, 0)
+        return faulty_bursts(
+            [raw], "answer", self.faults, self._corruptions(), now, self.baud if baud is None else baud, 0
+        )
 
     # Scanning
 
-    def _scanned_at(self, waiting: _Waiting) -> float:
-        return max(self._state.pressed_at, waiting.since) + self.settings.settle_s
+    def _scanned_at(self, scan: _PendingScan) -> float:
+        return max(self._touch.pressed_at, scan.since) + self.settings.settle_s
 
-    def _look(self, now: float) -> list[Burst]:
-        """End the scan that waits, if its finger is there or its time is up."""
-        waiting, finger = self._waiting, self._state.finger
-        if waiting is None:
+    def _end_scan_if_due(self, now: float) -> list[Burst]:
+        """End the pending scan if its finger has been scanned or its timeout has passed."""
+        scan, finger = self._pending_scan, self._touch.pixels
+        if scan is None:
             return []
-        if finger is not None and now >= self._scanned_at(waiting):
-            self._waiting = None
-            return self._scan(waiting.request, finger, now)
-        if now < waiting.until:
+        if finger is not None and now >= self._scanned_at(scan):
+            self._pending_scan = None
+            return self._scan(scan.request, finger, now)
+        if now < scan.until:
             return []
-        self._waiting = None
-        return self._answer(waiting.request, Answer(TIME_OUT), now)
+        self._pending_scan = None
+        return self._answer(scan.request, Answer(TIME_OUT), now)
 
     def _scan(self, request: Request, finger: bytes, now: float) -> list[Burst]:
         for fault, flag in (("capture_fail", SCAN_FAIL), ("messy", TRY_AGAIN), ("fake_finger", FAKE)):
@@ -252,8 +220,8 @@ class SfmModule:
         self.images_taken += 1
         image_format = BINARY if self.faults.strikes("keeps_format") else self._state.parameters[FORMAT]
         self._state.record = image_record(self.settings, finger, image_format)
-        told = self._state.parameters[SEND_SCANNED] == ON
-        return (self._answer(request, Answer(SCANNED), now) if told else []) + self._send_image(request, now)
+        announced = self._state.parameters[SEND_SCANNED] == ON
+        return (self._answer(request, Answer(SCANNED), now) if announced else []) + self._send_image(request, now)
 
     # Images
 
@@ -268,12 +236,14 @@ class SfmModule:
         bursts = self._answer(request, Answer(SUCCESS, size=len(record)), now)
         due = max(now, bursts[-1].at) if bursts else now
         if request.command not in EXTENDED:
-            return bursts + struck([record + bytes([END])], "data", self.faults, self._spoils(), due, self.baud, 0)
+            return bursts + faulty_bursts(
+                [record + bytes([END])], "data", self.faults, self._corruptions(), due, self.baud, 0
+            )
         self._transfer = self._begin_transfer(request, record)
         return bursts + self._send_packet(self._transfer, due)
 
     def _begin_transfer(self, request: Request, record: bytes) -> _Transfer:
-        size = min(max(request.size, LEAST_DATA), MOST_DATA)
+        size = min(max(request.size, MIN_DATA), MAX_DATA)
         parts = [record[at : at + size] for at in range(0, len(record), size)]
         step = 1 << 16 if self.settings.numbers_packets else 0
         heads = [(len(parts) + index * step, len(part)) for index, part in enumerate(parts)]
@@ -281,8 +251,8 @@ class SfmModule:
             packet(request.command, *head, SUCCESS, request.terminal) + part + sum(part).to_bytes(4, "little")
             for head, part in zip(heads, parts, strict=True)
         ]
-        bursts = strike(clean, "data", self.faults, self._spoils(), 0.0, self.baud, 0)
-        return _Transfer(_once_late(bursts), clean, until=0.0)
+        bursts = apply_faults(clean, "data", self.faults, self._corruptions(), 0.0, self.baud, 0)
+        return _Transfer(_late_once(bursts), clean, until=0.0)
 
     def _send_packet(self, transfer: _Transfer, now: float) -> list[Burst]:
         burst = transfer.bursts[transfer.index]
@@ -295,9 +265,9 @@ class SfmModule:
         return request.command in EXTENDED and request.flag in (DATA_OK, DATA_ERROR)
 
     def _acknowledged(self, request: Request, now: float) -> list[Burst]:
-        """The host had a packet of a transfer: the next one, or the same again. Nothing when none runs."""
+        """The host acknowledged a packet of a transfer: send the next one, or the same one again."""
         transfer = self._transfer
-        if transfer is None or not request.sound:
+        if transfer is None or not request.checksum_ok:
             return []
         if request.flag == DATA_ERROR:
             return self._repeat(transfer, now)
@@ -314,11 +284,11 @@ class SfmModule:
         transfer.bursts[transfer.index] = Burst(0.0, transfer.clean[transfer.index], self.baud)
         return self._send_packet(transfer, now)
 
-    def _spoils(self) -> Mapping[str, Spoil]:
-        return SFM_SPOILS if self.settings.terminal is None else NETWORK_SPOILS
+    def _corruptions(self) -> Mapping[str, Corruption]:
+        return SFM_CORRUPTIONS if self.settings.terminal is None else NETWORK_CORRUPTIONS
 
 
-def _once_late(bursts: list[Burst]) -> list[Burst]:
-    """The first late packet holds up those behind it by itself: they wait for its acknowledge."""
+def _late_once(bursts: list[Burst]) -> list[Burst]:
+    """Only the first late packet is delayed: the packets after it wait for its acknowledge anyway."""
     late = [index for index, burst in enumerate(bursts) if burst.at][1:]
     return [replace(burst, at=0.0) if index in late else burst for index, burst in enumerate(bursts)]

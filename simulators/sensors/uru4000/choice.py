@@ -1,16 +1,16 @@
-"""What kind of U.are.U reader somebody wants simulated, in words of a command line. Standard library only."""
+"""The options of `kiosk-sim uru4000` that choose a reader and its behaviour. Standard library only."""
 
 from dataclasses import dataclass
 
 from simulators.sensors.uru4000.image import GAP, HEIGHT, TABLE_ROWS, Block
-from simulators.sensors.uru4000.units import ALIVE, HUNG, LOW_POWER, READERS, TELLS, USUAL_BLOCKS, Uru4000Settings
+from simulators.sensors.uru4000.units import ALIVE, DEFAULT_BLOCKS, HUNG, LOW_POWER, READERS, TELLS, Uru4000Settings
 
-MOST_FLAGS, MOST_LINES = 0xFF, 0xFF  # of a block: a byte each
+MAX_FLAGS, MAX_LINES = 0xFF, 0xFF  # of a block: one byte each
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One unit; plain values, so that JSON carries them. `blocks` as blocks_of() reads them; empty: the usual ones."""
+    """The options as plain values for JSON. `blocks` is text for parse_blocks(); if empty, the default blocks."""
 
     reader: str = "4500"
     blocks: str = ""
@@ -20,17 +20,17 @@ class Choice:
     tells: str = "always"
 
     def settings(self) -> Uru4000Settings:
-        """The unit. ValueError: what of it there is not."""
+        """The settings of the reader. ValueError names an option that does not exist."""
         for what, name, known in (("reader", self.reader, READERS), ("way to tell", self.tells, TELLS)):
             if name not in known:
                 raise ValueError(f"there is no {what} {name!r}; choose one of {', '.join(known)}")
         status = ALIVE | (LOW_POWER if self.asleep else 0) | (HUNG if self.hung else 0)
-        blocks = blocks_of(self.blocks) if self.blocks else USUAL_BLOCKS
+        blocks = parse_blocks(self.blocks) if self.blocks else DEFAULT_BLOCKS
         return Uru4000Settings(self.reader, status=status, scrambled=not self.clear, blocks=blocks, tells=self.tells)
 
 
-def blocks_of(text: str) -> tuple[Block, ...]:
-    """`2:72,82:60,1:3`: each block's flags in hexadecimal, and its lines. ValueError: no image is cut like this."""
+def parse_blocks(text: str) -> tuple[Block, ...]:
+    """Read blocks such as `2:72,82:60,1:3`: flags in hexadecimal and lines of each. ValueError if no image has them."""
     blocks = tuple(_block(part) for part in text.split(","))
     lines = sum(block.lines for block in blocks)
     sent = sum(block.lines for block in blocks if not block.flags & GAP)
@@ -48,6 +48,6 @@ def _block(part: str) -> Block:
         block = Block(int(flags, 16), int(lines))
     except ValueError:
         raise ValueError(f"block {part!r} must be flags in hexadecimal, a colon and a number of lines: 82:60") from None
-    if not (0 <= block.flags <= MOST_FLAGS and 1 <= block.lines <= MOST_LINES):
-        raise ValueError(f"block {part!r}: flags are 0 to ff, lines 1 to {MOST_LINES}")
+    if not (0 <= block.flags <= MAX_FLAGS and 1 <= block.lines <= MAX_LINES):
+        raise ValueError(f"block {part!r}: flags are 0 to ff, lines 1 to {MAX_LINES}")
     return block

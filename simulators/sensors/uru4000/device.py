@@ -1,7 +1,7 @@
 """The device side of the U.are.U 4000, 4000B and 4500 and the Microsoft readers: registers, messages, scrambled images.
 
-Written from ../shared/facts/usb-fingerprint.md, sections 1 to 6. No wire, no threads: a binding serves it through
-simulators.transports.usb.device. The lines of an image are made in simulators.sensors.uru4000.image.
+Written from ../shared/facts/usb-fingerprint.md, sections 1 to 6. It starts no thread: a binding serves it through
+simulators.transports.usb.device. simulators.sensors.uru4000.image makes the lines of an image.
 """
 
 import threading
@@ -52,28 +52,28 @@ AWAIT_ON, AWAIT_OFF, CAPTURE = 0x10, 0x12, 0x20
 
 @dataclass(slots=True)
 class _State:
-    """What power-off forgets."""
+    """The state that is lost at power-off."""
 
     status: int
-    naps: int
+    ignored_wakes: int
     key_number: int
-    alive_at: float = 0.0  # a reboot ends
+    alive_at: float = 0.0  # when the current reboot ends
     mode: int = 0
     seed: int = 0
-    challenge: int = 0  # which one is asked
-    answered: bool = False
+    challenge: int = 0  # index of the next challenge
+    answered: bool = False  # the last challenge, correctly
 
 
 @dataclass(slots=True)
 class Counters:
-    """What a reader has seen and done since it was made."""
+    """Counts of a reader since it was created."""
 
-    registers: Counter[str] = field(default_factory=Counter)  # by what was done: "w4e=10", "w33", "r07"
+    registers: Counter[str] = field(default_factory=Counter)  # by access: "w4e=10", "w33", "r07"
     wakings: int = 0
     images_sent: int = 0
 
 
-# The rows of FAULTS that this device can carry out; `unplug` is of the plug.
+# The rows of FAULTS that this device supports. `unplug` is not among them: the cable has that one.
 URU4000_FAULTS = (
     *USB_FAULTS, "stuck", "hung", "late_power_on", "no_power_on", "no_finger_off", "fault_report", "wrong_key",
     "bad_header", "bad_table",
@@ -90,17 +90,17 @@ class Uru4000Model:
         self._keys = f"keys of unit {seed}"
         self._lock = threading.RLock()
         self._wire: UsbWire | None = None
-        self._state = self._fresh()
+        self._state = self._initial_state()
         self._finger: bytes | None = None
-        self._lift_asked = False
+        self._lift_requested = False  # and the fault `stuck` keeps the finger there
         self._counters = Counters()
-        self._orders: dict[int, Callable[[bytes], None]] = {
+        self._writers: dict[int, Callable[[bytes], None]] = {
             STATUS: self._set_status,
             SCRAMBLE_INDEX: self._set_scramble_index,
             MODE: self._set_mode,
             RESPONSE: self._take_response,
         }
-        self._answers: dict[int, Callable[[], bytes]] = {
+        self._readers: dict[int, Callable[[], bytes]] = {
             STATUS: self._status,
             SCRAMBLE_KEY: self._scramble_key,
             INFO: lambda: DEVICE_INFO,
@@ -110,38 +110,38 @@ class Uru4000Model:
     # The finger and the faults
 
     def press(self, pixels: bytes, width: int = WIDTH, height: int = HEIGHT) -> None:
-        """Lay a finger on the glass: one byte a pixel, top row first, ridges dark. ValueError: not of this size."""
+        """Press a finger on the sensor: one byte per pixel, top row first, ridges dark. ValueError: wrong size."""
         if (width, height) != (WIDTH, HEIGHT) or len(pixels) != WIDTH * HEIGHT:
             raise ValueError(f"this sensor needs {WIDTH}x{HEIGHT} pixels, not {len(pixels)} as {width}x{height}")
         with self._lock:
-            comes = self._finger is None
-            self._finger, self._lift_asked = bytes(pixels), False
-            if comes and self._state.mode == AWAIT_ON:
-                self._say(FINGER_ON)
+            is_new = self._finger is None
+            self._finger, self._lift_requested = bytes(pixels), False
+            if is_new and self._state.mode == AWAIT_ON:
+                self._send_message(FINGER_ON)
 
     def lift(self) -> None:
-        """Take the finger away; the fault `stuck` keeps it there."""
+        """Remove the finger; the fault `stuck` keeps it there."""
         with self._lock:
-            self._lift_asked = self.faults.strikes("stuck")
-            if not self._lift_asked and self._finger is not None:
+            self._lift_requested = self.faults.strikes("stuck")
+            if not self._lift_requested and self._finger is not None:
                 self._finger = None
                 if self._state.mode == AWAIT_OFF:
-                    self._say_finger_off()
+                    self._send_finger_off()
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
-        """Let a fault of simulators.transports.faults wait in this reader. ValueError names what there is."""
+        """Add a pending fault of simulators.transports.faults. ValueError names the faults of this reader."""
         self.faults.inject(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        """Forget every waiting fault; a finger that was stuck leaves."""
+        """Forget every pending fault. A finger that was stuck is removed."""
         self.faults.clear()
         with self._lock:
-            if self._lift_asked:
+            if self._lift_requested:
                 self.lift()
 
     @property
     def finger_on(self) -> bool:
-        """Whether the sensor feels a finger."""
+        """Whether the sensor detects a finger."""
         return self._finger is not None
 
     @property
@@ -155,11 +155,11 @@ class Uru4000Model:
             seen = self._counters
             return Counters(seen.registers.copy(), seen.wakings, seen.images_sent)
 
-    # The plug
+    # The USB bus
 
     @property
     def description(self) -> UsbDescription:
-        """What the device says of itself."""
+        """The descriptors of the device."""
         reader = self.reader
         return UsbDescription(
             reader.vendor,
@@ -173,9 +173,9 @@ class Uru4000Model:
         )
 
     def attach(self, wire: UsbWire, now: float) -> None:  # noqa: ARG002 - the contract of all devices
-        """Power on afresh."""
+        """Power on: the state is reset."""
         with self._lock:
-            self._wire, self._state = wire, self._fresh()
+            self._wire, self._state = wire, self._initial_state()
 
     def detach(self) -> None:
         """Unplugged."""
@@ -183,13 +183,13 @@ class Uru4000Model:
             self._wire = None
 
     def received(self, endpoint: int, data: bytes) -> None:
-        """It has no endpoint that takes data."""
+        """Nothing: the reader has no endpoint that receives data."""
 
     def asked(self, endpoint: int, length: int) -> None:
-        """What it sends does not wait for being asked."""
+        """Nothing: the reader sends without waiting for a transfer of the host."""
 
     def control(self, setup: Setup, data: bytes) -> bytes:
-        """Write or read registers, from wValue on."""
+        """Write or read registers, starting at wValue."""
         if setup.request != REGISTERS or setup.index or setup.request_type not in (READ, WRITE):
             raise Stall
         with self._lock:
@@ -198,23 +198,23 @@ class Uru4000Model:
             self._write(setup.value, data)
             return b""
 
-    def _fresh(self) -> _State:
+    def _initial_state(self) -> _State:
         settings = self.settings
         hung = HUNG if self.faults.strikes("hung") else 0
-        return _State(settings.status | hung, settings.naps, settings.first_key)
+        return _State(settings.status | hung, settings.ignored_wakes, settings.first_key)
 
     # Registers
 
     def _read(self, register: int, length: int) -> bytes:
         self._counters.registers[f"r{register:02x}"] += 1
-        answer = self._answers[register]() if register in self._answers else b""
+        answer = self._readers[register]() if register in self._readers else b""
         return answer[:length].ljust(length, b"\x00")
 
     def _write(self, register: int, data: bytes) -> None:
         value = f"={data.hex()}" if len(data) == 1 else ""
         self._counters.registers[f"w{register:02x}{value}"] += 1
-        if order := self._orders.get(register):
-            order(data)
+        if writer := self._writers.get(register):
+            writer(data)
 
     def _status(self) -> bytes:
         state = self._state
@@ -223,7 +223,7 @@ class Uru4000Model:
         return bytes([state.status])
 
     def _set_status(self, data: bytes) -> None:
-        """Bit 7 puts it to sleep; clearing the bit wakes it up, or starts it again where it hung."""
+        """Setting bit 7 starts low-power mode. Clearing it ends low-power mode, or restarts a reader that hangs."""
         state, value = self._state, data[0]
         if state.alive_at:
             return
@@ -231,14 +231,14 @@ class Uru4000Model:
             if not value & LOW_POWER:
                 state.status, state.alive_at = 0, self._now() + self.settings.reboot_s
         elif value & LOW_POWER:
-            state.status, state.naps, state.answered = ALIVE | LOW_POWER, self.settings.naps, False
+            state.status, state.ignored_wakes, state.answered = ALIVE | LOW_POWER, self.settings.ignored_wakes, False
         elif state.status & LOW_POWER:
             self._wake()
 
     def _wake(self) -> None:
         state = self._state
-        if state.naps or (self.reader.challenges and not state.answered):
-            state.naps = max(0, state.naps - 1)
+        if state.ignored_wakes or (self.reader.challenges and not state.answered):
+            state.ignored_wakes = max(0, state.ignored_wakes - 1)
             return
         state.status = ALIVE
         self._counters.wakings += 1
@@ -247,7 +247,7 @@ class Uru4000Model:
         late = self.faults.take("late_power_on")
         start = self.settings.power_on_s + (float(late["seconds"]) if late else 0.0)
         for after in self.settings.power_on_messages:
-            self._say_later(POWER_ON, start + after)
+            self._send_message_later(POWER_ON, start + after)
 
     def _take_response(self, data: bytes) -> None:
         state = self._state
@@ -273,36 +273,36 @@ class Uru4000Model:
         before = state.mode
         state.mode = data[0] if not state.status & LOW_POWER and not state.alive_at else 0
         if state.mode != CAPTURE and self._wire:
-            self._wire.drop(BULK)  # a picture that nobody fetched
+            self._wire.drop(BULK)  # an image that the host has not read
         if state.mode == CAPTURE:
             self._send_image()
         elif TELLS[self.settings.tells][before == state.mode]:
-            self._tell_what_is()
+            self._report_finger()
 
-    def _tell_what_is(self) -> None:
-        """What is waited for is so already."""
+    def _report_finger(self) -> None:
+        """Report what the host waits for, if it is already so."""
         if self._state.mode == AWAIT_ON and self._finger is not None:
-            self._say(FINGER_ON)
+            self._send_message(FINGER_ON)
         elif self._state.mode == AWAIT_OFF and self._finger is None:
-            self._say_finger_off()
+            self._send_finger_off()
 
-    def _say_finger_off(self) -> None:
+    def _send_finger_off(self) -> None:
         if not self.faults.strikes("no_finger_off"):
-            self._say(FINGER_OFF)
+            self._send_message(FINGER_OFF)
 
-    def _say_later(self, message: int, after: float) -> None:
-        """A finger that comes until then is told before."""
+    def _send_message_later(self, message: int, after: float) -> None:
+        """Send a message after a delay. A finger pressed in the meantime is reported first."""
         if self._wire:
-            self._wire.later(after, lambda: self._say(message))
+            self._wire.later(after, lambda: self._send_message(message))
 
-    def _say(self, message: int) -> None:
+    def _send_message(self, message: int) -> None:
         with self._lock:
             if self._wire:
                 self._wire.send(INTERRUPT, message.to_bytes(2).ljust(MESSAGE_BYTES, b"\x00"))
 
     def _send_image(self) -> None:
         if self.faults.strikes("fault_report"):
-            self._say(FAULT)
+            self._send_message(FAULT)
             raw = b""
         else:
             raw = self._image()
@@ -311,7 +311,7 @@ class Uru4000Model:
             self._wire.send(BULK, raw, self.settings.image_s)
 
     def _image(self) -> bytes:
-        """What the sensor sees: ridges bright, and the 4500 sits the other way round in its case."""
+        """The image as it is sent: ridges bright. The sensor of a 4500 is mounted upside down in its case."""
         number = (self.settings.first_key + self._counters.images_sent) & 0xFF
         seen = _inverted(self._finger or b"\xff" * (WIDTH * HEIGHT))
         seen = seen[::-1] if self.reader.upside_down else seen

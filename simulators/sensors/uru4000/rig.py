@@ -1,27 +1,28 @@
 """A simulated U.are.U reader ready for use, exported over USB/IP."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 from simulators.images import Grey
-from simulators.sensors.touch_rig import Kind, TouchRig, View
+from simulators.sensors.common.rig import RigOptions
+from simulators.sensors.common.touch_rig import Kind, TouchRig, View
 from simulators.sensors.uru4000.device import HEIGHT, WIDTH, Reader, Uru4000Model, Uru4000Settings
 from simulators.transports.remote import Answer
 from simulators.transports.usb.usbip import FULL_SPEED, UsbIpServer
 
-PPI = 512  # as the vendor says of the family
+PPI = 512  # from the vendor's data sheet of the family
 VIEW = View(WIDTH, HEIGHT, PPI)
 
 
 def kind_of(reader: Reader) -> Kind:
-    """How an agent reaches it."""
+    """The title of a reader and its driver."""
     return Kind(f"{reader.maker} {reader.name}, {WIDTH}x{HEIGHT} at {PPI} ppi", "uru4000", {})
 
 
 class Uru4000Rig(TouchRig):
-    """One reader on a TCP port of this machine."""
+    """One reader on a TCP port of this computer. With `pace` its transfers take as long as on a real bus."""
 
-    looks_to_notice = 0  # the reader tells it
+    polls_to_notice = 0  # the reader reports a lift
 
     def __init__(
         self,
@@ -30,34 +31,32 @@ class Uru4000Rig(TouchRig):
         *,
         port: int = 0,
         pace: bool = False,
-        control: Path | None = None,
         seed: int = 0,
-        say: Callable[[str], None] = lambda _line: None,
+        **options: Unpack[RigOptions],
     ) -> None:
         self.module = Uru4000Model(settings, seed)
         self.server = UsbIpServer(self.module, port, bytes_per_s=FULL_SPEED if pace else None)
-        kind = kind_of(self.module.reader)
-        super().__init__(kind, VIEW, self.module, self.server, link, control=control, say=say)
+        super().__init__(kind_of(self.module.reader), VIEW, self.module, self.server, link, **options)
 
     @property
     def url(self) -> str:
-        """Where it is exported."""
+        """The USB/IP server and device."""
         return self.server.url
 
     def show(self, image: Grey) -> None:
-        """Lay a picture on the glass."""
+        """Press an image on the sensor."""
         self.module.press(image.tobytes())
 
-    def looks(self) -> int:
-        """The reader looks by itself."""
+    def polls(self) -> int:
+        """0: the host does not poll, the reader reports a finger."""
         return 0
 
     def facts(self) -> Answer:
-        """What it has done."""
+        """Counters and the mode register."""
         counters = self.module.counters()
         return {"images_sent": counters.images_sent, "wakings": counters.wakings, "mode": f"{self.module.mode:02x}"}
 
 
-def usual(link: Path, *, pace: bool = False) -> Uru4000Rig:
+def default_rig(link: Path, *, pace: bool = False) -> Uru4000Rig:
     """A U.are.U 4500."""
     return Uru4000Rig(Uru4000Settings(), link, pace=pace)

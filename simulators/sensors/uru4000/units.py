@@ -1,4 +1,4 @@
-"""The readers of the U.are.U 4000 family that can be simulated, and what one unit may be like.
+"""The readers of the U.are.U 4000 family that can be simulated, and the settings of one reader.
 
 Written from ../shared/facts/usb-fingerprint.md, sections 1 to 4. Standard library only.
 """
@@ -11,12 +11,13 @@ from simulators.transports.usb.standard import configuration_descriptor, endpoin
 ALIVE, WRONG, LOW_POWER = 0x01, 0x04, 0x80
 HUNG = WRONG | LOW_POWER
 
-DEVICE_INFO = bytes.fromhex("1a0a1a0a01150000002000108b211130")  # of a real 4500
+DEVICE_INFO = bytes.fromhex("1a0a1a0a01150000002000108b211130")  # recorded from a real 4500
 
-# One vendor interface, an interrupt and a bulk endpoint: that of a real 4500, which names no strings in it.
+# One vendor interface with an interrupt and a bulk endpoint, recorded from a real 4500. It has no string indexes.
 CONFIGURATION = bytes.fromhex("0902200001010080640904000002ffffff000705810340000807058202400000")
 
-# A keyboard has its keys too. How a real one numbers its interfaces was not recorded; keys are usually the first.
+# A keyboard also has an interface for its keys. How a real one numbers its interfaces was not recorded; the keys are
+# usually the first.
 HID_DESCRIPTOR = bytes.fromhex("092111010001224100")
 KEYBOARD_CONFIGURATION = configuration_descriptor(
     interface_descriptor(0, 0, 1, (3, 1, 1)),
@@ -31,23 +32,23 @@ KEYBOARD_CONFIGURATION = configuration_descriptor(
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A row: what is sold under these ids."""
+    """One model and its USB ids."""
 
     vendor: int
     product: int
     maker: str
     name: str
     upside_down: bool = False
-    challenges: bool = False  # it wakes up only for a host that knows the key
-    keys: bool = False  # it is a part of a keyboard
+    challenges: bool = False  # leaves low-power mode only after the correct response to a challenge
+    keys: bool = False  # is part of a keyboard
 
     @property
     def configuration(self) -> bytes:
-        """Its whole configuration descriptor."""
+        """The whole configuration descriptor."""
         return KEYBOARD_CONFIGURATION if self.keys else CONFIGURATION
 
 
-# Challenges and their AES-128 under the key of the facts, as OpenSSL has them: the model needs no cipher.
+# Challenges and their AES-128 encryption with the key of the facts, computed with OpenSSL: the model needs no cipher.
 CHALLENGES = (
     (bytes.fromhex("101112131415161718191a1b1c1d1e1f"), bytes.fromhex("c2197bbd514dd5eaa426817fdb8113fe")),
     (bytes.fromhex("00000000000000000000000000000000"), bytes.fromhex("a9d42a98c20cea8f0eb61f17f8f6c001")),
@@ -64,28 +65,27 @@ READERS = {
     "ms-reader-v2": Reader(0x045E, 0x00CA, "Microsoft", "Fingerprint Reader", challenges=True),
 }
 
-# As a real 4500 cuts its picture, short of the gap; the 290th row is never sent.
-USUAL_BLOCKS = (Block(2, 72), Block(0, 1), Block(2, 99), Block(0, 1), Block(2, 116))
+# The blocks of a real 4500, without the gap; the 290th row is never sent.
+DEFAULT_BLOCKS = (Block(2, 72), Block(0, 1), Block(2, 99), Block(0, 1), Block(2, 116))
 
-# Whether an order to wait for a finger, or for its leaving, is answered at once where that is so already. Nobody wrote
-# down which the real ones do; a host must get on with each. The key is what a unit is like, the value whether it
-# answers a first order and a repeated one.
+# Whether an order to wait for a finger, or for its lift, is answered immediately if that is already so. It is not known
+# what real readers do, so a host must work with each. The value says whether a first and a repeated order are answered.
 TELLS = {"always": (True, True), "afresh": (True, False), "changes": (False, False)}
 
 
 @dataclass(frozen=True, slots=True)
 class Uru4000Settings:
-    """One unit. Times in seconds."""
+    """One reader. Times in seconds."""
 
     reader: str = "4500"
     serial: str = "{00000000-0000-4000-8000-000000000001}"
-    status: int = ALIVE  # when it is plugged in; with LOW_POWER it sleeps, with HUNG it must be started again
-    naps: int = 0  # orders to wake up that it sleeps through
+    status: int = ALIVE  # when plugged in; LOW_POWER: in low-power mode, HUNG: must be restarted
+    ignored_wakes: int = 0  # orders to leave low-power mode that have no effect
     power_on_s: float = 0.0003  # from the order to the first message
-    power_on_messages: tuple[float, ...] = (0.0, 0.009, 0.017)  # when each comes, after that
+    power_on_messages: tuple[float, ...] = (0.0, 0.009, 0.017)  # delay of each message after that
     reboot_s: float = 0.05
     image_s: float = 0.128
     scrambled: bool = True
-    blocks: tuple[Block, ...] = USUAL_BLOCKS
-    tells: str = "always"  # what an order to watch for a finger brings at once; a row of TELLS
-    first_key: int = 0  # number of the first image's key; the next image has the next
+    blocks: tuple[Block, ...] = DEFAULT_BLOCKS
+    tells: str = "always"  # whether an order to wait for a finger is answered immediately; a row of TELLS
+    first_key: int = 0  # key number of the first image; each image has the next number

@@ -1,4 +1,4 @@
-"""kiosk-sim uvc, look, away: a camera without hardware, and who looks into it."""
+"""kiosk-sim uvc, look and away: run a simulated camera, and put an eye or an image in front of it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from simulators.sensors.cli import Control, Link, PersonSeed, plainly, say, stop_signal
+from simulators.sensors.common.command_line import (
+    Control,
+    Link,
+    PersonSeed,
+    Port,
+    Program,
+    Seed,
+    UsbVia,
+    errors_as_messages,
+    parse_size,
+    print_changes,
+    print_event,
+    stop_signal,
+)
 from simulators.sensors.uvc.descriptors import FORMATS, PLACES, VERSIONS, UvcSettings
 from simulators.sensors.uvc.libusb import LibusbCamera
 from simulators.sensors.uvc.rig import UvcRig
@@ -15,21 +28,16 @@ from simulators.transports.bindings import behind_libusb
 from simulators.transports.remote import SensorRemote, default_link
 from simulators.transports.usb.machine import print_to_stderr, require, run_program
 
-WATCH_S = 0.2  # how often the counters are looked at for the lines on the screen
-
-Picture = Annotated[Path | None, typer.Option(help="A picture of an eye (PNG, JPEG, BMP, TIFF)", metavar="FILE")]
+ImageFile = Annotated[Path | None, typer.Option(help="An image of an eye (PNG, JPEG, BMP, TIFF)", metavar="FILE")]
 EyeName = Annotated[str, typer.Option(help=f"Which eye of the person: {' or '.join(EYES)}", metavar="EYE")]
 Condition = Annotated[
     str | None,
-    typer.Option(help="normal, half_closed, closed, dilated, blurred, moving, far ... Default: what people usually do"),
+    typer.Option(help="normal, half_closed, closed, dilated, blurred, moving, far ... Default: varies"),
 ]
 
 
 def _settings(size: str, kind: str, fps: float, version: str, descriptors: str, payload: int) -> UvcSettings:
-    try:
-        width, height = (int(part) for part in size.lower().split("x"))
-    except ValueError:
-        raise ValueError(f"--size is like 640x480, not {size!r}") from None
+    width, height = parse_size(size, "640x480")
     if version not in VERSIONS:
         raise ValueError(f"--uvc is one of {', '.join(VERSIONS)}, not {version!r}")
     return UvcSettings(
@@ -43,7 +51,7 @@ def _settings(size: str, kind: str, fps: float, version: str, descriptors: str, 
 
 
 def _look(image: Path | None, person: int | None, eye: str, condition: str | None) -> Look:
-    """What the options name; empty when they name nothing."""
+    """The look that the options choose; empty if they choose none."""
     look = Look()
     if image is not None:
         look |= {"image": image.absolute()}
@@ -59,32 +67,33 @@ def _look(image: Path | None, person: int | None, eye: str, condition: str | Non
 def uvc(
     *,
     link: Link = None,
-    port: Annotated[int, typer.Option(help="TCP port to export it on; 0: any that is free")] = 0,
-    image: Picture = None,
+    port: Port = 0,
+    image: ImageFile = None,
     person: PersonSeed = None,
     eye: EyeName = "left",
     condition: Condition = None,
-    size: Annotated[str, typer.Option(help="Pixels")] = "640x480",
+    size: Annotated[str, typer.Option(help="Width and height in pixels")] = "640x480",
     kind: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}")] = "y800",
-    fps: Annotated[float, typer.Option(help="Frames a second")] = 30.0,
+    fps: Annotated[float, typer.Option(help="Frames per second")] = 30.0,
     version: Annotated[str, typer.Option("--uvc", help=f"One of {', '.join(VERSIONS)}")] = "1.1",
     descriptors: Annotated[
-        str, typer.Option(help=f"Where the class descriptors hang: on the {' or the '.join(PLACES)}")
+        str, typer.Option(help=f"Where the class descriptors are: on the {' or the '.join(PLACES)}")
     ] = "interface",
-    payload: Annotated[int, typer.Option(help="Bytes of a payload at most, header included")] = 65_536,
-    via: Annotated[str, typer.Option(help="usbip, or libusb: a simulated machine for one PROGRAM")] = "usbip",
-    seed: Annotated[int, typer.Option(help="Seed of the faults' randomness")] = 0,
+    payload: Annotated[int, typer.Option(help="Maximum size of a payload in bytes, header included")] = 65_536,
+    via: UsbVia = "usbip",
+    seed: Seed = 0,
     control: Control = None,
-    program: Annotated[list[str] | None, typer.Argument(help="With --via libusb: what runs there, behind --")] = None,
+    program: Program = None,
 ) -> None:
     """Run a simulated USB camera (UVC over bulk) until Ctrl-C, or with --via libusb until PROGRAM ends."""
-    with plainly():
+    with errors_as_messages():
         settings = _settings(size, kind, fps, version, descriptors, payload)
         look = _look(image, person, eye, condition)
+        place = link or default_link()
         if behind_libusb(via, program, port):
-            raise typer.Exit(_run_behind_libusb(settings, look, link or default_link(), control, program or []))
-        rig = UvcRig(settings, link or default_link(), port=port, control=control, seed=seed, say=say)
-        _serve(rig, look)
+            camera = LibusbCamera(settings, look, program or [], place, control=control)
+            raise typer.Exit(_run_behind_libusb(camera, program or []))
+        _serve(UvcRig(settings, place, port=port, control=control, seed=seed, report=print_event), look)
 
 
 def _serve(rig: UvcRig, look: Look) -> None:
@@ -92,55 +101,48 @@ def _serve(rig: UvcRig, look: Look) -> None:
     with rig:
         if look:
             rig.look(**look)
-        say(f"simulated {rig.status()['sensor']}, {rig.settings.rates[0]:g} frames a second")
-        say(f"a driver finds it at: {rig.url}")
-        say(f"take a sample of it:  kiosk-agent capture uvc '{rig.url}'")
-        say(f"look into it from another terminal:  kiosk-sim look --link {rig.link} --person 7 --eye left")
-        say("Ctrl-C ends")
+        print_event(f"simulated {rig.title}, {rig.settings.rates[0]:g} frames a second")
+        print_event(f"a driver finds it at: {rig.url}")
+        print_event(f"take a sample of it:  kiosk-agent capture uvc '{rig.url}'")
+        print_event(f"look into it from another terminal:  kiosk-sim look --link {rig.link} --person 7 --eye left")
+        print_event("Ctrl-C ends")
         facts: dict[str, Callable[[], object]] = {
             "commits of the host": lambda: rig.camera.counters().commits,
             "light": lambda: rig.camera.lamp_on,
-            "unplugged": rig.server.unplugged.is_set,
         }
-        known = {name: read() for name, read in facts.items()}
-        while not stop.wait(WATCH_S):
-            for name, read in facts.items():
-                if (value := read()) != known[name]:
-                    known[name] = value
-                    say(f"{name}: {value}")
-    say("sensor stopped")
+        print_changes(rig, facts, stop)
+    print_event("sensor stopped")
 
 
-def _run_behind_libusb(settings: UvcSettings, look: Look, link: Path, control: Path | None, program: list[str]) -> int:
-    """Run a program on a simulated machine with the camera, under the real libusb; its exit status."""
+def _run_behind_libusb(camera: LibusbCamera, program: list[str]) -> int:
+    """Run a program on a simulated USB host with the camera. Returns its exit status."""
     require()
-    camera = LibusbCamera(settings, look, program, link, control)
-    print_to_stderr(f"simulated UVC camera, at {camera.url} for {Path(program[0]).name}")
-    print_to_stderr(f"look into it from another terminal:  kiosk-sim look --link {link} --person 7 --eye left")
+    print_to_stderr(f"simulated {camera.title}, at {camera.url} for {Path(program[0]).name}")
+    print_to_stderr(f"look into it from another terminal:  kiosk-sim look --link {camera.link} --person 7 --eye left")
     return run_program(camera.usb_host, camera)
 
 
 def look(
     *,
     link: Link = None,
-    image: Picture = None,
+    image: ImageFile = None,
     person: PersonSeed = None,
     eye: EyeName = "left",
     condition: Condition = None,
     control: Control = None,
 ) -> None:
-    """Look into the simulated camera, or hold a picture before it."""
-    with plainly():
-        asked = _look(image, person, eye, condition)
-        if not asked:
+    """Look into the simulated camera, or hold an image in front of it."""
+    with errors_as_messages():
+        chosen = _look(image, person, eye, condition)
+        if not chosen:
             raise ValueError("who looks? give --person SEED (and --eye left or right) or --image FILE")
-        details = {**asked, "image": str(asked["image"])} if "image" in asked else {**asked}
+        details = {**chosen, "image": str(chosen["image"])} if "image" in chosen else {**chosen}
         answer = SensorRemote(link, control=control).ask("look", **details)
-        print(f"before the camera: {answer['seen']}")
+        print(f"in front of the camera: {answer['seen']}")
         print("go away with:  kiosk-sim away" + ("" if link is None else f" --link {link}"))
 
 
 def away(*, link: Link = None, control: Control = None) -> None:
     """Go away from the simulated camera."""
-    with plainly():
-        print(f"before the camera: {SensorRemote(link, control=control).ask('away')['seen']}")
+    with errors_as_messages():
+        print(f"in front of the camera: {SensorRemote(link, control=control).ask('away')['seen']}")

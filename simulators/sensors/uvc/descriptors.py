@@ -1,18 +1,18 @@
-"""What a simulated camera says of itself: the settings of its streams, and the descriptors made of them."""
+"""The settings of a simulated camera, and the USB descriptors made from them."""
 
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-TICKS_PER_S = 10_000_000  # intervals are counted in 100 ns
+TICKS_PER_S = 10_000_000  # frame intervals are in units of 100 ns
 CONTROL_INTERFACE, STREAMING_INTERFACE = 0, 1
 EXTENSION_UNIT = 3
-EXTENSION_GUID = bytes.fromhex("6b696f736b2d6c616d702d6f6e2d6f66")  # of our own
+EXTENSION_GUID = bytes.fromhex("6b696f736b2d6c616d702d6f6e2d6f66")  # our own
 CLOCK_HZ = 48_000_000
-LARGEST_SIDE = 4096
+MAX_SIDE = 4096
 VERSIONS = {"1.0": 0x0100, "1.1": 0x0110, "1.5": 0x0150}
 BLOCK_BYTES = {0x0100: 26, 0x0110: 34, 0x0150: 48}
-PLACES = ("interface", "endpoint")  # before or behind the endpoint descriptor
+PLACES = ("interface", "endpoint")  # of the class descriptors: before or after the endpoint descriptor
 
 _TAIL = "00001000800000aa00389b71"
 GUIDS: Mapping[str, bytes] = {
@@ -34,7 +34,7 @@ FORMATS = tuple(BITS)
 
 @dataclass(frozen=True, slots=True)
 class UvcSettings:
-    """One camera. Each format comes in each size; the rates are offered for all of them, the first by default."""
+    """One camera. It offers each format in each size, and all rates for each of them; the first rate is the default."""
 
     formats: tuple[str, ...] = ("y800",)
     sizes: tuple[tuple[int, int], ...] = ((640, 480),)
@@ -44,46 +44,46 @@ class UvcSettings:
     packet_bytes: int = 512
     endpoint: int = 0x81
     descriptors_on: str = "interface"
-    times: bool = True  # each header carries a time of presentation and a source clock
-    times_once: bool = False  # or only that of the first payload of a frame does
-    readout: float = 0.9  # share of the interval over which a frame is sent; 0: all at once
-    fill_up: int = 0  # bytes behind the pixels of each frame, which the promised size counts in
-    glued_end: bool = False  # the end of a frame is a header of its own, in the same transfer where a packet was full
-    vendor: int = 0x1209  # pid.codes; this product is for tests only
+    timestamps: bool = True  # payload headers have a presentation time and a source clock
+    timestamp_once: bool = False  # only the first header of a frame has them
+    readout: float = 0.9  # share of the frame interval over which a frame is sent; 0: the whole frame immediately
+    padding_bytes: int = 0  # after the pixels of each frame; the announced frame size includes them
+    separate_end: bool = False  # a frame ends with a payload without data, in the same transfer after a full packet
+    vendor: int = 0x1209  # pid.codes; this product id is for tests only
     product: int = 0x0001
     serial: str = "SIM0001"
     speed: str = "high"
 
     def __post_init__(self) -> None:
-        for name, sound in self._rules().items():
-            if not sound:
+        for name, valid in self._rules().items():
+            if not valid:
                 raise ValueError(f"no camera has {name} = {getattr(self, name)}")
 
     def _rules(self) -> dict[str, bool]:
         return {
             "formats": bool(self.formats) and set(self.formats) <= set(FORMATS),
-            "sizes": bool(self.sizes) and all(0 < side <= LARGEST_SIDE for size in self.sizes for side in size),
+            "sizes": bool(self.sizes) and all(0 < side <= MAX_SIDE for size in self.sizes for side in size),
             "rates": bool(self.rates) and all(0 < rate <= 1000 for rate in self.rates),
             "version": self.version in BLOCK_BYTES,
             "max_payload": self.header_bytes < self.max_payload <= 1 << 24,
             "packet_bytes": self.packet_bytes in (8, 16, 32, 64, 512, 1024),
             "endpoint": 0x81 <= self.endpoint <= 0x8F,
             "descriptors_on": self.descriptors_on in PLACES,
-            "fill_up": 0 <= self.fill_up <= 1 << 16,
+            "padding_bytes": 0 <= self.padding_bytes <= 1 << 16,
             "readout": 0 <= self.readout <= 1,
         }
 
     @property
     def header_bytes(self) -> int:
-        """Length of the header of each payload."""
-        return 12 if self.times else 2
+        """Length of a payload header."""
+        return 12 if self.timestamps else 2
 
     def frame_bytes(self, kind: str, size: tuple[int, int]) -> int:
-        """The most bytes of a frame."""
-        return size[0] * size[1] * BITS[kind] // 8 + self.fill_up
+        """The size of a frame, bytes; for MJPEG the maximum size."""
+        return size[0] * size[1] * BITS[kind] // 8 + self.padding_bytes
 
     def interval(self, rate: float) -> int:
-        """From one frame to the next, 100 ns."""
+        """The frame interval in units of 100 ns."""
         return round(TICKS_PER_S / rate)
 
 

@@ -1,9 +1,9 @@
 """The device side of a USB camera on a bulk endpoint: probe and commit, payloads with headers, frames at a rate.
 
-The host pulls: each transfer that it asks for is answered with the next payload, when its time has come. A host that
-does not ask misses frames, as with the real thing: the sensor goes on, and a frame half sent is given up.
+The host requests transfers: each one receives the next payload when that is due. A host that does not request transfers
+misses frames, as with a real camera: the sensor continues, and a frame that is only partly sent is dropped.
 
-No ports, no threads: simulators.transports.usb.port serves a model to any binding.
+It opens no port and starts no thread: simulators.transports.usb.port serves a model to any binding.
 """
 
 import struct
@@ -28,23 +28,23 @@ FRAME_ID, END, HAS_TIME, HAS_CLOCK, ERROR, END_OF_HEADER = 0x01, 0x02, 0x04, 0x0
 SET_CUR, GET_CUR, GET_MIN, GET_MAX, GET_LEN, GET_INFO, GET_DEF = 0x01, 0x81, 0x82, 0x83, 0x85, 0x86, 0x87
 PROBE, COMMIT, LAMP = 0x01, 0x02, 0x01
 FROM_INTERFACE, TO_INTERFACE = 0xA1, 0x21
-LATE_FRAMES = 2  # a host that is later than this has lost the frame
+LATE_FRAMES = 2  # frame intervals; a frame that the host has not read by then is lost
 LAYOUT = "<HBBI10xII"
 
 
 @dataclass(slots=True)
 class Counters:
-    """What a camera has done since it was made."""
+    """Counts of a camera since it was created."""
 
     commits: int = 0
     frames_begun: int = 0
     frames_sent: int = 0
-    frames_skipped: int = 0  # for want of a host that asks
+    frames_skipped: int = 0  # because the host requested no transfer
 
 
 @dataclass(slots=True)
-class _Sending:
-    """The frame that is going out."""
+class _Frame:
+    """The frame that is being sent."""
 
     data: bytes
     due: float
@@ -57,26 +57,26 @@ class _Sending:
 
 @dataclass(slots=True)
 class _State:
-    """What a power cut forgets."""
+    """The state that is lost at power-off."""
 
     wire: UsbWire | None = None
     probe: bytes = b""
     mode: Mode | None = None
-    frame: _Sending | None = None
+    frame: _Frame | None = None
     number: int = -1
     next_due: float = 0.0
     frame_id: int = 0
-    owed: int = 0  # transfers asked for while nothing could be sent; below 0: a payload goes on in those to come
-    transfer_bytes: int = 0  # of one; a payload may take several
+    open_transfers: int = 0  # requested and not answered; below 0: a payload continues in the next transfers
+    transfer_bytes: int = 0  # of one transfer; a payload may take several
     lamp: bytes = field(default=b"\0")
 
 
-# The rows of FAULTS that this device can carry out; `unplug` is of the plug.
+# The rows of FAULTS that this device supports. `unplug` is not among them: the cable has that one.
 UVC_FAULTS = (*USB_FAULTS, "error_bit", "no_end", "frame_id_stuck", "freeze", "max_frame_zero")
 
 
 class UvcCamera:
-    """One camera. Any thread may show it something else and inject faults."""
+    """One camera. Any thread may change what it sees and inject faults."""
 
     def __init__(self, settings: UvcSettings | None = None, source: Source = numbered, seed: int = 0) -> None:
         self.settings = settings or UvcSettings()
@@ -89,7 +89,7 @@ class UvcCamera:
 
     @property
     def description(self) -> UsbDescription:
-        """What the camera says of itself."""
+        """The descriptors of the camera."""
         settings = self.settings
         return UsbDescription(
             vendor=settings.vendor,
@@ -106,24 +106,24 @@ class UvcCamera:
     # The scene and the faults
 
     def show(self, source: Source) -> None:
-        """From the next frame on, what the camera sees."""
+        """Change what the camera sees, starting with the next frame."""
         with self._lock:
             self._source = source
 
     def wait_for_frames(self, count: int, timeout: float) -> bool:
-        """Wait until so many more frames have begun; False when they do not in time."""
+        """Wait until `count` more frames have begun. False if they do not within `timeout` seconds."""
         with self._begun:
             goal = self._counters.frames_begun + count
             return self._begun.wait_for(lambda: self._counters.frames_begun >= goal, timeout)
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
-        """Let a fault of simulators.transports.faults wait in this camera. ValueError names what there is."""
+        """Add a pending fault of simulators.transports.faults. ValueError names the faults of this camera."""
         self.faults.inject(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        """Forget every waiting fault; a frozen stream goes on."""
+        """Forget every pending fault. A frozen stream continues."""
         self.faults.clear()
-        self._resume()
+        self._send_payloads()
 
     @property
     def lamp_on(self) -> bool:
@@ -132,7 +132,7 @@ class UvcCamera:
 
     @property
     def mode(self) -> Mode | None:
-        """What it streams; None while no host has committed to anything."""
+        """The current stream format; None until a host has committed one."""
         return self._state.mode
 
     def counters(self) -> Counters:
@@ -142,7 +142,7 @@ class UvcCamera:
             return Counters(seen.commits, seen.frames_begun, seen.frames_sent, seen.frames_skipped)
 
     def attach(self, wire: UsbWire, now: float) -> None:
-        """Plugged in: nothing is committed to."""
+        """Plugged in: no stream format is committed."""
         with self._lock:
             self._state = _State(wire=wire, next_due=now)
             self._state.probe = self._answer(bytes(LONGEST_BLOCK))
@@ -153,10 +153,10 @@ class UvcCamera:
             self._state = _State()
 
     def received(self, endpoint: int, data: bytes) -> None:
-        """A camera has no endpoint that takes anything."""
+        """Nothing: a camera has no endpoint that receives data."""
 
     def control(self, setup: Setup, data: bytes) -> bytes:
-        """Class requests to the streaming interface and to the extension unit."""
+        """Answer class requests to the streaming interface and to the extension unit."""
         with self._lock:
             key = setup.index >> 8, setup.index & 0xFF, setup.value >> 8
             if key in ((0, STREAMING_INTERFACE, PROBE), (0, STREAMING_INTERFACE, COMMIT)):
@@ -186,10 +186,10 @@ class UvcCamera:
             raise Stall
         return answers[setup.request]
 
-    def _answer(self, wish: bytes) -> bytes:
-        """The nearest that the camera can do."""
+    def _answer(self, requested: bytes) -> bytes:
+        """The supported parameters that are nearest to the requested ones."""
         settings = self.settings
-        hint, kind, size, interval, _, _ = struct.unpack_from(LAYOUT, wish)
+        hint, kind, size, interval, _, _ = struct.unpack_from(LAYOUT, requested)
         kind = kind if 1 <= kind <= len(settings.formats) else 1
         size = size if 1 <= size <= len(settings.sizes) else 1
         offered = [settings.interval(rate) for rate in settings.rates]
@@ -209,9 +209,9 @@ class UvcCamera:
         state.mode = Mode(self.settings.formats[kind - 1], width, height, interval)
         state.frame, state.number, state.next_due = None, -1, state.wire.now()
         state.wire.drop(self.settings.endpoint)
-        state.owed = state.wire.pending(self.settings.endpoint)
+        state.open_transfers = state.wire.pending(self.settings.endpoint)
         self._counters.commits += 1
-        self._resume()
+        self._send_payloads()
 
     def _light(self, setup: Setup, data: bytes) -> bytes:
         if (setup.request_type, setup.request) == (TO_INTERFACE, SET_CUR) and len(data) == 1:
@@ -225,32 +225,32 @@ class UvcCamera:
     # The stream
 
     def asked(self, endpoint: int, length: int) -> None:
-        """The host can take one payload more, or the next part of one."""
+        """The host requested a transfer: it receives the next payload or the next part of one."""
         with self._lock:
             if endpoint == self.settings.endpoint:
-                self._state.owed += 1
+                self._state.open_transfers += 1
                 self._state.transfer_bytes = length
-                self._resume()
+                self._send_payloads()
 
-    def _resume(self) -> None:
+    def _send_payloads(self) -> None:
         with self._lock:
             state = self._state
-            while state.owed > 0 and state.mode is not None and state.wire is not None and not self._frozen():
+            while state.open_transfers > 0 and state.mode is not None and state.wire is not None and not self._frozen():
                 sent = self._send_payload(state, state.mode, state.wire)
-                state.owed -= max(1, -(-sent // (state.transfer_bytes or sent)))
+                state.open_transfers -= max(1, -(-sent // (state.transfer_bytes or sent)))
 
     def _frozen(self) -> bool:
         return self.faults.strikes("freeze")
 
     def _send_payload(self, state: _State, mode: Mode, wire: UsbWire) -> int:
-        """Send the next one; its bytes."""
+        """Send the next payload. Returns its size in bytes."""
         now = wire.now()
         if state.frame is not None and now - state.frame.due > LATE_FRAMES * mode.seconds:
-            state.frame = None  # overwritten before the host came for it
+            state.frame = None  # overwritten before the host read it
             wire.drop(self.settings.endpoint)
             self._counters.frames_skipped += 1
         if state.frame is None:
-            state.frame = self._begin(state, mode, now)
+            state.frame = self._begin_frame(state, mode, now)
         frame = state.frame
         share = frame.at / max(len(frame.data), 1) * self.settings.readout
         payload = self._payload(frame)
@@ -260,8 +260,8 @@ class UvcCamera:
         wire.send(self.settings.endpoint, payload, max(0.0, frame.due + share * mode.seconds - now))
         return len(payload)
 
-    def _begin(self, state: _State, mode: Mode, now: float) -> _Sending:
-        """The next frame: the sensor's, which does not wait."""
+    def _begin_frame(self, state: _State, mode: Mode, now: float) -> _Frame:
+        """The frame that the sensor takes now: it does not wait for the host."""
         missed = max(0, int((now - state.next_due) / mode.seconds))
         self._counters.frames_skipped += missed
         due = state.next_due + missed * mode.seconds
@@ -272,35 +272,35 @@ class UvcCamera:
         flags = END_OF_HEADER | state.frame_id
         self._counters.frames_begun += 1
         self._begun.notify_all()
-        data = self._source(state.number, mode) + bytes(self.settings.fill_up)
-        frame = _Sending(data, due, flags, int(due * CLOCK_HZ) & 0xFFFFFFFF)
+        data = self._source(state.number, mode) + bytes(self.settings.padding_bytes)
+        frame = _Frame(data, due, flags, int(due * CLOCK_HZ) & 0xFFFFFFFF)
         frame.bad_part = self.faults.strikes("error_bit")
         return frame
 
-    def _payload(self, frame: _Sending) -> bytes:
-        """The next part of a frame behind its header; it marks `frame` as ended with the last one."""
+    def _payload(self, frame: _Frame) -> bytes:
+        """The header and the next part of a frame. Sets the end flag of `frame` with the last part."""
         room = self.settings.max_payload - self.settings.header_bytes
         part = frame.data[frame.at : frame.at + room]
-        header_only = self.settings.glued_end and not part
+        header_only = self.settings.separate_end and not part
         frame.at += len(part)
         last = frame.at >= len(frame.data)
-        if not last or (self.settings.glued_end and not header_only):
+        if not last or (self.settings.separate_end and not header_only):
             payload = self._header(frame) + part
             if last and len(payload) % self.settings.packet_bytes == 0:
                 return payload + self._end(frame)
             return payload
         return self._end(frame, part)
 
-    def _end(self, frame: _Sending, part: bytes = b"") -> bytes:
+    def _end(self, frame: _Frame, part: bytes = b"") -> bytes:
         frame.flags |= END
         return self._header(frame, hide_end=self.faults.strikes("no_end")) + part
 
-    def _header(self, frame: _Sending, *, hide_end: bool = False) -> bytes:
+    def _header(self, frame: _Frame, *, hide_end: bool = False) -> bytes:
         flags = frame.flags & ~END if hide_end else frame.flags
         if frame.bad_part:
             flags, frame.bad_part = flags | ERROR, False
         first, frame.parts_sent = not frame.parts_sent, frame.parts_sent + 1
-        if not self.settings.times or (self.settings.times_once and not first):
+        if not self.settings.timestamps or (self.settings.timestamp_once and not first):
             return bytes([2, flags])
         return struct.pack("<BBIIH", 12, flags | HAS_TIME | HAS_CLOCK, frame.time, frame.time, 0)
 

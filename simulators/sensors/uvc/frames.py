@@ -1,4 +1,4 @@
-"""The frames that a simulated camera sends, as the bytes of its format."""
+"""The frames of a simulated camera as bytes in its pixel format."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ NUMBER_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """What was committed to."""
+    """A committed stream format."""
 
     kind: str
     width: int
@@ -19,29 +19,29 @@ class Mode:
 
     @property
     def seconds(self) -> float:
-        """From one frame to the next."""
+        """The frame interval in seconds."""
         return self.interval / TICKS_PER_S
 
 
 Source = Callable[[int, Mode], bytes]
-"""(number of the frame since the stream began, mode) -> its bytes as they go out (MJPEG: a JPEG file)."""
+"""(number of the frame since the stream began, mode) -> the bytes to send (for MJPEG: a JPEG file)."""
 
 
 def numbered(number: int, mode: Mode) -> bytes:
-    """Grey stripes that move; the first eight bytes of a frame are its number. There is none for MJPEG."""
+    """Moving grey stripes; the first eight bytes of a frame are its number. ValueError for MJPEG."""
     row = bytes((column + 8 * number) & 0xFF for column in range(mode.width))
     return number.to_bytes(NUMBER_BYTES, "little") + encode(mode.kind, row * mode.height)[NUMBER_BYTES:]
 
 
 def looping(frames: Sequence[bytes]) -> Source:
-    """The same frames again and again."""
+    """A source that repeats the same frames."""
     return lambda number, _mode: frames[number % len(frames)]
 
 
 def encode(kind: str, grey: bytes) -> bytes:
-    """Grey pixels as a format sends them. ValueError: MJPEG, which needs an encoder."""
+    """Grey pixels in a pixel format. ValueError for MJPEG, which needs an encoder."""
     if kind == "mjpeg":
-        raise ValueError("a camera that sends MJPEG is to be given JPEG files")
+        raise ValueError("grey pixels cannot be sent as MJPEG: give the camera JPEG files")
     if kind == "nv12":
         return grey + b"\x80" * (len(grey) // 2)
     if kind not in _WIDE:
@@ -53,7 +53,7 @@ def encode(kind: str, grey: bytes) -> bytes:
 
 
 def _word_tables(bits: int) -> tuple[bytes, bytes]:
-    """Grey level -> low and high byte of a word with `bits` of them used, over the full range."""
+    """Tables from a grey level to the low and the high byte of a word that uses `bits` bits over the full range."""
     words = [level << (bits - 8) | level >> (16 - bits) for level in range(256)]
     return bytes(word & 0xFF for word in words), bytes(word >> 8 for word in words)
 

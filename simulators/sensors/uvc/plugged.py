@@ -1,10 +1,10 @@
-"""A simulated camera under the real libusb, for any program that talks to one: see transports/usb/umockdev.py.
+"""A simulated camera behind the real libusb, for any program: see transports/usb/umockdev.py.
 
-    umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev simulators.sensors.uvc.plugged:usual
-    --control PATH -- CHILD
+    umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev simulators.sensors.uvc.plugged:camera
+    --control PATH -- PROGRAM
 
-Orders beside those of the cable: show (frames: a file that write_frames() has written), test_card, counters.
-Standard library only: Debian's own Python runs it.
+Orders in addition to those of the cable and the faults: show (frames: a file that write_frames() has written),
+test_card, counters. Standard library only: Debian's own Python runs it.
 """
 
 import json
@@ -20,19 +20,18 @@ from simulators.sensors.uvc.frames import looping, numbered
 from simulators.transports.remote import Answer
 from simulators.transports.usb.plugged import Device, PluggedDevices
 
-FRAMES_VARIABLE = (
-    "KIOSK_SIM_UVC_FRAMES"  # a file of write_frames(): what is before the camera; else frames with numbers
-)
-SETTINGS_VARIABLE = "KIOSK_SIM_UVC"  # JSON of what differs from the usual camera; the process has no arguments for it
+# The process has no command line arguments for these.
+FRAMES_VARIABLE = "KIOSK_SIM_UVC_FRAMES"  # a file of write_frames(); if not set, numbered frames
+SETTINGS_VARIABLE = "KIOSK_SIM_UVC"  # JSON of the settings that differ from the defaults
 
 
 def write_frames(path: Path, frames: Sequence[bytes]) -> None:
-    """Frames as the camera is to send them, each behind its length."""
+    """Write frames as the camera sends them, each after its length."""
     path.write_bytes(b"".join(struct.pack("<I", len(frame)) + frame for frame in frames))
 
 
 def read_frames(path: Path) -> list[bytes]:
-    """What write_frames() wrote. ValueError: nothing in it."""
+    """Read the file of write_frames(). ValueError if it holds no frames."""
     data, frames, at = path.read_bytes(), list[bytes](), 0
     while at < len(data):
         (size,) = struct.unpack_from("<I", data, at)
@@ -44,12 +43,12 @@ def read_frames(path: Path) -> list[bytes]:
 
 
 def settings_text(settings: UvcSettings) -> str:
-    """Settings as the environment variable carries them."""
+    """The settings as text for the environment variable."""
     return json.dumps(asdict(settings))
 
 
 def settings_from(text: str) -> UvcSettings:
-    """What settings_text() made."""
+    """The settings from the text of settings_text()."""
     facts = json.loads(text or "{}")
     for name in ("formats", "rates"):
         facts[name] = tuple(facts[name]) if name in facts else getattr(UvcSettings(), name)
@@ -57,24 +56,24 @@ def settings_from(text: str) -> UvcSettings:
     return UvcSettings(**facts)
 
 
-def usual() -> PluggedDevices:
+def camera() -> PluggedDevices:
     """One camera, with the settings of the environment."""
-    camera = UvcCamera(settings_from(os.environ.get(SETTINGS_VARIABLE, "")))
+    model = UvcCamera(settings_from(os.environ.get(SETTINGS_VARIABLE, "")))
     if FRAMES_VARIABLE in os.environ:
-        camera.show(looping(read_frames(Path(os.environ[FRAMES_VARIABLE]))))
+        model.show(looping(read_frames(Path(os.environ[FRAMES_VARIABLE]))))
 
     def show(frames: str) -> None:
-        camera.show(looping(read_frames(Path(frames))))
+        model.show(looping(read_frames(Path(frames))))
 
     def test_card() -> None:
-        camera.show(numbered)
+        model.show(numbered)
 
     def clear() -> None:
-        camera.clear_faults()
+        model.clear_faults()
 
     def counters() -> Answer:
-        return {**asdict(camera.counters()), "streaming": camera.mode is not None, "lamp": camera.lamp_on}
+        return {**asdict(model.counters()), "streaming": model.mode is not None, "lamp": model.lamp_on}
 
     return PluggedDevices(
-        (Device(camera),), {"show": show, "test_card": test_card, "clear": clear, "counters": counters}
+        (Device(model),), {"show": show, "test_card": test_card, "clear": clear, "counters": counters}
     )

@@ -1,4 +1,4 @@
-"""What a simulated camera has in front of it, as the frames that it sends: a synthetic eye, a picture file, nobody."""
+"""What is in front of a simulated camera, as frames: a synthetic eye, an image file, or an empty room."""
 
 import io
 from collections.abc import Iterator
@@ -13,61 +13,61 @@ from simulators.images import Grey, read_grey, resample
 from simulators.sensors.uvc.frames import encode
 
 EYES = {"left": Position.LEFT_EYE, "right": Position.RIGHT_EYE}
-RING = 24  # looks of an eye that are shown again and again: one takes a third of a second to draw
-EMPTY_LEVEL, EMPTY_NOISE = 24, 2.0  # of a dark room: mean and deviation, grey levels
+FRAMES_PER_LOOK = 24  # frames of an eye, shown repeatedly: one takes a third of a second to draw
+EMPTY_LEVEL, EMPTY_NOISE = 24, 2.0  # mean and standard deviation of a dark room, grey levels
 JPEG_QUALITY = 92
 
 
 class Look(TypedDict, total=False):
-    """What is shown: either `image` or `person` is given."""
+    """The arguments of `kiosk-sim look`: either `image` or `person` is given."""
 
     image: Path
     person: int  # seed of a synthetic person
-    eye: str  # of that person: left or right; left unless given
-    condition: str  # simulators.people.person.EyeCondition; what people usually do unless given
+    eye: str  # of that person: left or right; the default is left
+    condition: str  # of simulators.people.person.EyeCondition; by default it varies as with real people
 
 
 def frames_of(look: Look, width: int, height: int) -> Iterator[Grey]:
-    """The frames u8[height, width], drawn one by one as they are asked for. ValueError says what is wrong."""
+    """The frames u8[height, width], each drawn when it is requested. ValueError names what is wrong."""
     if unknown := set(look) - set(Look.__annotations__):
         raise ValueError(f"a look has no {', '.join(sorted(unknown))}; it has {', '.join(Look.__annotations__)}")
     if ("image" in look) == ("person" in look):
         raise ValueError("a look is of an image file or of a person: give one of the two")
     if "image" in look:
-        return iter([framed(read_grey(Path(look["image"])), width, height)])
+        return iter([letterbox(read_grey(Path(look["image"])), width, height)])
     return _eye_frames(look, width, height)
 
 
 def _eye_frames(look: Look, width: int, height: int) -> Iterator[Grey]:
-    from simulators.people.person import EyeCondition, Person  # noqa: PLC0415 - a camera that shows files needs no people
+    from simulators.people.person import EyeCondition, Person  # noqa: PLC0415 - image files do not need synthetic people
 
-    name, asked = look.get("eye", "left"), look.get("condition")
+    name, state = look.get("eye", "left"), look.get("condition")
     if name not in EYES:
         raise ValueError(f"there is no eye {name!r}; choose one of {', '.join(EYES)}")
-    if asked is not None and asked not in tuple(EyeCondition):
-        raise ValueError(f"there is no condition {asked!r}; choose one of {', '.join(EyeCondition)}")
-    condition = None if asked is None else EyeCondition(asked)
+    if state is not None and state not in tuple(EyeCondition):
+        raise ValueError(f"there is no condition {state!r}; choose one of {', '.join(EyeCondition)}")
+    condition = None if state is None else EyeCondition(state)
     eye = Person(look["person"]).eye(EYES[name])
-    return (eye.frame(number, width, height, condition) for number in range(RING))
+    return (eye.frame(number, width, height, condition) for number in range(FRAMES_PER_LOOK))
 
 
-def framed(picture: Grey, width: int, height: int) -> Grey:
-    """The whole picture in the middle of a frame, as large as it fits, black around it."""
-    fitted = resample(picture, min(width / picture.shape[1], height / picture.shape[0]))[:height, :width]
+def letterbox(image: Grey, width: int, height: int) -> Grey:
+    """The whole image in the centre of a frame, as large as possible, on black."""
+    fitted = resample(image, min(width / image.shape[1], height / image.shape[0]))[:height, :width]
     frame = np.zeros((height, width), np.uint8)
     top, left = (height - fitted.shape[0]) // 2, (width - fitted.shape[1]) // 2
     frame[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
     return frame
 
 
-def nobody(width: int, height: int, seed: int = 0) -> Grey:
-    """An empty room: dark, and the noise of the sensor."""
+def empty_room(width: int, height: int, seed: int = 0) -> Grey:
+    """A frame of a dark room without a person: only the noise of the sensor."""
     noise = np.random.default_rng(seed).normal(EMPTY_LEVEL, EMPTY_NOISE, (height, width))
     return np.clip(np.rint(noise), 0, 255).astype(np.uint8)
 
 
-def on_the_wire(kind: str, grey: Grey) -> bytes:
-    """A frame in the format of the camera."""
+def camera_bytes(kind: str, grey: Grey) -> bytes:
+    """The bytes of a frame in the pixel format of the camera, MJPEG included."""
     if kind != "mjpeg":
         return encode(kind, grey.tobytes())
     stream = io.BytesIO()
@@ -76,7 +76,7 @@ def on_the_wire(kind: str, grey: Grey) -> bytes:
 
 
 def describe(look: Look) -> str:
-    """In words."""
+    """The look as one line of text."""
     if "image" in look:
         return str(look["image"])
     condition = f", {look['condition']}" if "condition" in look else ""

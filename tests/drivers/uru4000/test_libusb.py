@@ -22,7 +22,7 @@ from simulators.people.person import Condition, Person
 from simulators.polling import wait_until
 from simulators.sensors.touch_plugged import SETTINGS_VARIABLE, TouchSettings
 from simulators.sensors.uru4000.device import HEIGHT, WIDTH
-from simulators.sensors.uru4000.units import USUAL_BLOCKS
+from simulators.sensors.uru4000.units import DEFAULT_BLOCKS
 from simulators.transports.remote import RemoteError, SensorRemote
 from tests.conftest import SHARED
 from tests.rigs.uru4000_rig import as_captured
@@ -143,7 +143,7 @@ def test_the_reader_of_a_keyboard_is_read_and_its_keys_are_left_to_the_kernel(tm
     with machine(tmp_path, sys.executable, "-c", OUR_CLIENT, str(out), "usb:05ba:0008", reader="keyboard"):
         pass
     image = read_picture(out)
-    assert np.count_nonzero((image != finger()).any(axis=1)) <= 1 + len(USUAL_BLOCKS)
+    assert np.count_nonzero((image != finger()).any(axis=1)) <= 1 + len(DEFAULT_BLOCKS)
 
 
 def test_libfprint_reads_the_simulated_4500(tmp_path: Path) -> None:

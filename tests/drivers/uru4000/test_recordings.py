@@ -64,7 +64,7 @@ CASES = {
     "a challenge after sleep": Case(Uru4000Settings(reader="ms-reader-v2", status=ASLEEP), passed={"r2010": 1}),
     "a reader that hangs": Case(Uru4000Settings(status=HUNG), passed={"w07=05": 1, "w07=81": 1}),
     "a reader that sleeps": Case(Uru4000Settings(status=ASLEEP), passed={"w07=01": 1, "w07=81": 0}),
-    "a reader that is slow to wake": Case(Uru4000Settings(naps=3), passed={"w07=01": 4}),
+    "a reader that is slow to wake": Case(Uru4000Settings(ignored_wakes=3), passed={"w07=01": 4}),
     "scan power that is told late": Case(faults={"late_power_on": {"seconds": 1.0}}, passed={"w07=81": 2}),
     "scan power that is told the third time": Case(faults={"no_power_on": {"times": 2}}, passed={"w07=81": 3}),
     "a fault with an empty image": Case(faults={"fault_report": {}}, passed={"w4e=20": 2}),

@@ -180,7 +180,7 @@ def test_an_endpoint_that_keeps_stalling_is_a_protocol_error() -> None:
         rig.frames(3)
 
 
-@pytest.mark.parametrize(("fault", "timestamps"), [("silent", 0), ("freeze", 0)])
+@pytest.mark.parametrize(("fault", "times"), [("silent", 0), ("freeze", 0)])
 def test_a_stream_that_stops_is_a_protocol_error_soon(fault: str, times: int) -> None:
     rig = StreamRig()
     rig.numbers(3)

@@ -17,10 +17,11 @@ import serial
 import typer
 
 from drivers.sample import Position
-from simulators.__main__ import COMMANDS, ORDERS, SENSORS, main, misplaced
+from simulators.__main__ import COMMANDS, ORDERS, SENSORS, main, correct_order
 from simulators.people.person import Condition, Pattern, Person
 from simulators.sensors import cli as sensor_cli
 from simulators.sensors import touch_cli
+from simulators.sensors.common import touch_options
 from simulators.sensors.ef01 import cli as ef01_cli
 from simulators.sensors.ef01.commands import Ef01Settings, pack
 from simulators.sensors.ef01.device import EF01_FAULTS, Ef01Module
@@ -128,9 +129,9 @@ def test_a_sensor_whose_port_dies_ends_with_the_reason(
 ) -> None:
     """`kiosk-sim ef01` in this process; the signals of the test run stay as they were."""
     never = threading.Event()
-    monkeypatch.setattr(sensor_cli, "stop_signal", lambda: never)
+    monkeypatch.setattr(touch_options, "stop_signal", lambda: never)
     monkeypatch.setattr(Ef01Module, "power_on", lambda *_: [Burst(0.0, b"x", 57600)])
-    monkeypatch.setattr(PtyServer, "_as_heard", lambda *_: 1 / 0)
+    monkeypatch.setattr(PtyServer, "_as_received", lambda *_: 1 / 0)
     too_late = threading.Timer(DEADLINE_S, never.set)
     too_late.start()
     with pytest.raises(typer.Exit) as ended:
@@ -201,7 +202,7 @@ def test_every_option_that_the_readme_shows_is_there() -> None:
 
 
 def test_every_condition_is_in_the_help() -> None:
-    (option,) = get_args(sensor_cli.Skin)[1:]
+    (option,) = get_args(touch_options.Skin)[1:]
     assert all(condition in option.help for condition in Condition)
 
 
@@ -222,7 +223,7 @@ def test_status_shows_the_sensor_its_faults_and_its_counters(
 
 def test_a_fault_waits_and_clear_ends_it(rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sensor_cli.fault("drop", param=["bytes=3", "at=answer"], times=2, link=link)
-    assert "drop: waits for its moment" in capsys.readouterr().out
+    assert "drop: occurs at the next opportunity" in capsys.readouterr().out
     assert rig.module.faults.waiting() == {"drop": 2}
     sensor_cli.fault("clear", link=link)
     assert capsys.readouterr().out == "clear: done\n"
@@ -329,7 +330,7 @@ def test_a_serial_sensor_has_the_one_wire_and_says_so(link: Path, capsys: pytest
         for via in ("usbip", "libusb"):
             with pytest.raises(typer.Exit):
                 command(link=link, via=via)
-            assert f"--via is pty, not {via!r}: this sensor is on a serial line" in capsys.readouterr().err
+            assert f"--via must be pty, not {via!r}: this sensor is on a serial line" in capsys.readouterr().err
 
 
 ORDER = "press is a command of its own, for a sensor that runs:  kiosk-sim press --person 7"
@@ -346,7 +347,7 @@ def test_an_order_behind_the_name_of_a_sensor_is_answered_with_what_to_type(monk
 def test_every_sensor_and_order_of_the_hint_is_a_command() -> None:
     assert set(SENSORS) == set(FAULT_SETS)
     assert set(ORDERS) <= set(COMMANDS)
-    assert misplaced(["uru4000", "--person", "7"]) == misplaced(["demo", "press"]) == ""
+    assert correct_order(["uru4000", "--person", "7"]) == correct_order(["demo", "press"]) == ""
 
 
 def test_whatever_goes_wrong_in_an_order_the_next_one_is_served(link: Path) -> None:

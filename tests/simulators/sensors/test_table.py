@@ -9,8 +9,8 @@ import pytest
 from drivers import SENSORS, open_sensor
 from drivers.errors import CaptureRetry, LinkLost, Retry
 from drivers.sensor import Sensor
+from simulators.sensors.common.touch_rig import TouchRig
 from simulators.sensors.table import RIGS, SensorName, make_sensor
-from simulators.sensors.touch_rig import TouchRig
 from simulators.transports.remote import SensorRemote
 from tests.conftest import touch
 
@@ -40,7 +40,7 @@ def test_a_person_pressed_from_outside_is_what_the_driver_reads(rig: TouchRig, s
     remote = SensorRemote(rig.link)
     assert remote.press(person=7, impression=2) == {"finger": "person 7, right_index, impression 2"}
     sample = sensor.capture(PERSON_S)
-    pressed = rig.picture
+    pressed = rig.image
     assert pressed is not None
     assert sample.image.shape == pressed.shape
     assert sample.pixels_per_inch == rig.view.ppi

@@ -236,7 +236,7 @@ def over_libusb(seconds: float, unplugs: int, seed: int) -> Seen:
         ours = ["--inside", str(control), "--result", str(result)]
         words = ["--seconds", str(seconds), "--unplugs", str(unplugs), "--seed", str(seed)]
         child = [sys.executable, "-m", "tests.whole.drills.camera", *ours, *words]
-        there = command("simulators.sensors.uvc.plugged:usual", control, *child)
+        there = command("simulators.sensors.uvc.plugged:camera", control, *child)
         environment = os.environ | {SETTINGS_VARIABLE: settings_text(SETTINGS)}
         subprocess.run(there, check=True, timeout=seconds + 30 * unplugs + 30, env=environment)
         return Seen(**json.loads(result.read_text(encoding="ascii")))

@@ -218,7 +218,7 @@ def ridges(seed: int) -> NDArray[np.uint8]:
 def uru4000(rng: random.Random) -> Target:
     """A U.are.U of any kind, awake or asleep."""
     settings = Uru4000Settings(
-        reader=rng.choice(list(READERS)), status=rng.choice([0x00, 0x80]) | ALIVE, naps=rng.choice([0, 0, 3]),
+        reader=rng.choice(list(READERS)), status=rng.choice([0x00, 0x80]) | ALIVE, ignored_wakes=rng.choice([0, 0, 3]),
         scrambled=rng.random() < 0.8, first_key=rng.getrandbits(8), tells=rng.choice(["always", "afresh"]),
     )  # fmt: skip
     model = Uru4000Model(settings, seed=rng.getrandbits(32))
@@ -308,8 +308,8 @@ def uvc(rng: random.Random) -> Target:
     """A camera with small pictures, at any rate."""
     settings = UvcSettings(
         sizes=((SIDE, SIDE),), rates=(rng.choice([10.0, 30.0, 100.0]),), max_payload=rng.choice([300, 1024, 3000]),
-        glued_end=rng.random() < 0.3, times=rng.random() < 0.7, times_once=rng.random() < 0.3,
-        fill_up=rng.choice([0, 0, 8]), readout=rng.choice([0.0, 0.9]),
+        separate_end=rng.random() < 0.3, timestamps=rng.random() < 0.7, timestamp_once=rng.random() < 0.3,
+        padding_bytes=rng.choice([0, 0, 8]), readout=rng.choice([0.0, 0.9]),
     )  # fmt: skip
     camera = UvcCamera(settings, seed=rng.getrandbits(32))
     usb = VirtualUsb(camera)

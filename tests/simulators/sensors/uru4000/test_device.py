@@ -387,7 +387,7 @@ def test_every_field_of_a_choice_is_an_option_of_the_command_and_in_the_readme()
 def test_the_command_makes_the_reader_that_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = list[Uru4000Settings]()
     monkeypatch.setattr(uru4000_rig, "Uru4000Rig", lambda settings, *_, **__: made.append(settings))
-    monkeypatch.setattr(touch_cli, "_run", lambda *_, **__: None)
+    monkeypatch.setattr(touch_cli, "_serve", lambda *_, **__: None)
     touch_cli.uru4000(link=tmp_path / "finger", reader="4000", blocks="2:100", clear=True, asleep=True, hung=True)
     assert made == [Choice("4000", "2:100", clear=True, asleep=True, hung=True).settings()]
 

@@ -19,7 +19,7 @@ from simulators.sensors.uvc.device import Counters, UvcCamera
 from simulators.sensors.uvc.frames import Mode, encode, numbered
 from simulators.sensors.uvc.plugged import read_frames, settings_from, settings_text, write_frames
 from simulators.sensors.uvc.rig import UvcRig
-from simulators.sensors.uvc.scene import framed, frames_of, nobody, on_the_wire
+from simulators.sensors.uvc.scene import camera_bytes, empty_room, frames_of, letterbox
 from simulators.transports.remote import RemoteError, SensorRemote
 from simulators.transports.usb.device import Setup, Stall, UsbWire
 from tests.rigs.umockdev import needs_umockdev
@@ -204,7 +204,7 @@ def test_frames_and_settings_cross_to_another_process(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_shown_whole_in_the_middle() -> None:
-    frame = framed(np.full((50, 100), 200, np.uint8), 64, 48)
+    frame = letterbox(np.full((50, 100), 200, np.uint8), 64, 48)
     assert frame.shape == (48, 64)
     assert (frame[8:40] == 200).all()
     assert not frame[:8].any()
@@ -212,14 +212,14 @@ def test_a_picture_is_shown_whole_in_the_middle() -> None:
 
 
 def test_nobody_is_a_dark_room() -> None:
-    empty = nobody(64, 48)
+    empty = empty_room(64, 48)
     assert 15 < empty.mean() < 35
     assert empty.std() < 5
 
 
 def test_mjpeg_is_made_of_the_picture() -> None:
     smooth = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
-    data = on_the_wire("mjpeg", smooth)
+    data = camera_bytes("mjpeg", smooth)
     assert data.startswith(b"\xff\xd8")
     assert data.endswith(b"\xff\xd9")
 
@@ -300,7 +300,7 @@ BAD_COMMANDS: list[tuple[Callable[[], None], str]] = [
     (lambda: uvc_cli.away(link=Path("nowhere")), "no simulated sensor answers"),
     (lambda: uvc_cli.away(link=Path("nowhere")), "Start one in another terminal:  kiosk-sim uvc --link nowhere\n"),
     (lambda: uvc_cli.look(link=Path("nowhere"), person=7), "kiosk-sim uvc --link nowhere\n"),
-    (lambda: uvc_cli.uvc(via="pty"), "--via is usbip or libusb, not 'pty': this sensor is on USB; ef01 and sfm are"),
+    (lambda: uvc_cli.uvc(via="pty"), "--via must be usbip or libusb, not 'pty': this sensor is on USB; ef01 and sfm are"),
     (lambda: uvc_cli.uvc(program=["look"]), "a program (look) runs only with --via libusb"),
 ]
 
@@ -319,9 +319,9 @@ def test_look_and_away_as_commands(rig: UvcRig, tmp_path: Path, capsys: pytest.C
     uvc_cli.look(link=rig.link, image=tmp_path / "eye.png")
     uvc_cli.away(link=rig.link)
     assert capsys.readouterr().out.splitlines() == [
-        f"before the camera: {tmp_path / 'eye.png'}",
+        f"in front of the camera: {tmp_path / 'eye.png'}",
         f"go away with:  kiosk-sim away --link {rig.link}",
-        "before the camera: nobody",
+        "in front of the camera: nobody",
     ]
 
 

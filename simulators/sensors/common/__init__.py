@@ -1,0 +1,1 @@
+"""What the simulated sensors share: the rig, command line options, the finger on a serial module."""
