@@ -7,9 +7,6 @@
 5. quality of the sample from its looks and minutiae
 """
 
-import hashlib
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +20,7 @@ from models.finger.minutiae import MAX_MINUTIAE, TURN, Kind, Minutiae, no_minuti
 from models.finger.quality import judge, look
 from models.finger.template import FORMAT, pack
 from models.manifest import ModelCard, load_card
+from models.sample_cache import SampleCache
 from models.session import Session
 from models.template import Template
 
@@ -35,7 +33,6 @@ ENDING_THRESHOLD = 0.5
 
 _SIZE_MULTIPLE = 32  # the network halves the image five times
 _SKIN_MARGIN = 5  # pixels about the skin in which a minutia still counts
-_REMEMBERED = 4  # samples between assess and encode: a kiosk has two to four sensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +54,11 @@ class FingerEncoder:
         self.model_name = card.name
         self.model_sha256 = card.sha256
         self._session = Session(card, threads)
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[bytes, Extraction] = OrderedDict()
+        self._extractions = SampleCache(self._extract)
 
     def assess(self, sample: Sample) -> Quality:
         """How useful the sample is, and its main flaw. Any u8 image is answered."""
-        key = _key(sample)
-        extraction = self._recall(key) or self._extract(sample)
-        self._remember(key, extraction)
-        return extraction.quality
+        return self._extractions.keep(sample).quality
 
     def encode(self, sample: Sample) -> Template:
         """The minutiae of the sample. Forgets what assess() remembered of it."""
@@ -73,7 +66,7 @@ class FingerEncoder:
 
     def minutiae(self, sample: Sample) -> Minutiae:
         """The same before packing."""
-        return (self._recall(_key(sample)) or self._extract(sample)).minutiae
+        return self._extractions.take(sample).minutiae
 
     def _extract(self, sample: Sample) -> Extraction:
         prepared = prepare(sample.image, sample.pixels_per_inch)
@@ -88,16 +81,6 @@ class FingerEncoder:
         planes = self._session.run(padded[np.newaxis, :, :, np.newaxis])[0]
         height, width = prepared.image.shape
         return read_peaks(planes[top : top + height, left : left + width], prepared)
-
-    def _remember(self, key: bytes, extraction: Extraction) -> None:
-        with self._lock:
-            self._remembered[key] = extraction
-            while len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
-
-    def _recall(self, key: bytes) -> Extraction | None:
-        with self._lock:
-            return self._remembered.pop(key, None)
 
 
 _: type[Encoder] = FingerEncoder
@@ -135,10 +118,3 @@ def read_peaks(planes: NDArray[np.float32], prepared: Prepared) -> Minutiae:
 def _near(skin: Mask) -> Mask:
     grown: Mask = ndimage.maximum_filter(skin, 2 * _SKIN_MARGIN + 1)
     return grown
-
-
-def _key(sample: Sample) -> bytes:
-    """The same for the same image at the same resolution. A digest, so that no image outlives its sample."""
-    digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16)
-    digest.update(f"{sample.image.shape} {sample.pixels_per_inch}".encode())
-    return digest.digest()

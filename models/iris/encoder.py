@@ -1,13 +1,10 @@
-"""Pictures of eyes to iris codes: find the iris, unroll it, filter it.
+"""Encodes images of eyes as iris codes: segments the iris, unrolls it, filters it.
 
 1. two boundaries and the usable pixels between them      models/iris/segmentation/segmentation.py
-2. quality of the sample from its looks                   models/iris/quality.py
+2. quality of the sample                                  models/iris/quality.py
 3. rubber sheet, Gabor filters, bits and mask             the graph of models/training/build_iris_encoder.py
 """
 
-import hashlib
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,21 +12,21 @@ from numpy.typing import NDArray
 
 from drivers.sample import Modality, Sample
 from models.encoder import Encoder, Quality
-from models.iris.quality import judge
-from models.iris.segmentation.geometry import Segmentation, spread
+from models.iris.quality import sample_quality
+from models.iris.segmentation.geometry import Segmentation, even_angles
 from models.iris.segmentation.segmentation import segment, warm_up
 from models.iris.template import FORMAT, IrisCode, nothing_known, pack
 from models.manifest import ModelCard, load_card
+from models.sample_cache import SampleCache
 from models.session import Session
 from models.template import Template
 
-_ANGLES = spread(512)  # at which the graph wants the boundaries
-_REMEMBERED = 4  # samples between assess and encode: a kiosk has two to four sensors
-_SMALLEST = 16  # pixels of a side below which there is nothing to look for
+_ANGLES = even_angles(512)  # at which the graph takes the points of the boundaries
+_SMALLEST = 16  # pixels; an image with a shorter side is not searched
 
 
 class IrisGraph:
-    """The graph: a picture and where its iris is, to bits."""
+    """The ONNX graph: makes the bits of a code from an image and its segmentation."""
 
     def __init__(self, threads: int = 1, card: ModelCard | None = None) -> None:
         self.card = card or load_card("iris-encoder")
@@ -37,10 +34,10 @@ class IrisGraph:
         points = np.full((len(_ANGLES), 2), 32, np.float32)
         self._session = Session(self.card, threads, _inputs(blank, blank > 0, points, points))
 
-    def code(self, image: NDArray[np.uint8], found: Segmentation, quality: int) -> IrisCode:
+    def code(self, image: NDArray[np.uint8], segmentation: Segmentation, quality: int) -> IrisCode:
         """The code of the iris in an image u8[h, w]."""
-        points = (boundary.at(_ANGLES) for boundary in (found.pupil, found.limbus))
-        code, mask = self._session.run_named(_inputs(image, found.usable, *points))
+        points = (boundary.at(_ANGLES) for boundary in (segmentation.pupil, segmentation.limbus))
+        code, mask = self._session.run_named(_inputs(image, segmentation.usable, *points))
         return IrisCode.of(quality, code, mask)
 
 
@@ -55,14 +52,14 @@ def _inputs(
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """All that is known of one sample. `found` is None where there is no iris."""
+    """The result of one image. `segmentation` is None if no iris was found."""
 
-    found: Segmentation | None
+    segmentation: Segmentation | None
     quality: Quality
 
 
 class IrisEncoder:
-    """The encoder of irises. assess() finds the iris and remembers: encode() of the same sample only adds the graph."""
+    """The encoder of irises. assess() keeps the segmentation; encode() of the same sample only runs the graph."""
 
     modality = Modality.IRIS
     template_format = FORMAT
@@ -71,50 +68,29 @@ class IrisEncoder:
         self._graph = IrisGraph(threads, card)
         self.model_name = self._graph.card.name
         self.model_sha256 = self._graph.card.sha256
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[bytes, Extraction] = OrderedDict()
+        self._extractions = SampleCache(lambda sample: extract(sample.image))
         warm_up()
 
     def assess(self, sample: Sample) -> Quality:
-        """How useful the sample is, and its main flaw. Any u8 image is answered."""
-        key = _key(sample)
-        extraction = self._recall(key) or extract(sample.image)
-        self._remember(key, extraction)
-        return extraction.quality
+        """How useful the sample is, and its main flaw. Accepts any u8 image."""
+        return self._extractions.keep(sample).quality
 
     def encode(self, sample: Sample) -> Template:
-        """The code of the sample, nothing known where no iris is. Forgets what assess() remembered of it."""
+        """The template of the sample; without known bits if there is no iris. Removes what assess() has kept of it."""
         return pack(self.code(sample))
 
     def code(self, sample: Sample) -> IrisCode:
-        """The same before packing."""
-        extraction = self._recall(_key(sample)) or extract(sample.image)
-        if extraction.found is None:
+        """The code of the sample before packing."""
+        extraction = self._extractions.take(sample)
+        if extraction.segmentation is None:
             return nothing_known()
-        return self._graph.code(sample.image, extraction.found, extraction.quality.score)
-
-    def _remember(self, key: bytes, extraction: Extraction) -> None:
-        with self._lock:
-            self._remembered[key] = extraction
-            while len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
-
-    def _recall(self, key: bytes) -> Extraction | None:
-        with self._lock:
-            return self._remembered.pop(key, None)
+        return self._graph.code(sample.image, extraction.segmentation, extraction.quality.score)
 
 
 _: type[Encoder] = IrisEncoder
 
 
 def extract(image: NDArray[np.uint8]) -> Extraction:
-    """Where the iris is, and what the image is worth."""
-    found = segment(image) if min(image.shape) >= _SMALLEST else None
-    return Extraction(found, judge(image, found))
-
-
-def _key(sample: Sample) -> bytes:
-    """The same for the same image. A digest, so that no image outlives its sample."""
-    digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16)
-    digest.update(str(sample.image.shape).encode())
-    return digest.digest()
+    """The segmentation and the quality of an image."""
+    segmentation = segment(image) if min(image.shape) >= _SMALLEST else None
+    return Extraction(segmentation, sample_quality(image, segmentation))

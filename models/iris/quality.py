@@ -1,9 +1,9 @@
-"""How useful a picture of an eye is, 0 to 100, and its main flaw in words that a traveller can act on.
+"""The quality of an image of an eye, 0 to 100, and its main flaw, about which the traveller can do something.
 
 The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation, gaze
-(how round the pupil is), concentricity, diameter, margin, spread of grey. Each passes through a ramp, and the score is
-the product: one useless property makes the score 0 however good the others are. `check_frame` is the quick check of one
-frame of a stream.
+(roundness of the pupil), concentricity, diameter, margin, range of grey values. A ramp maps each measure to 0..1, and
+the score is their product: one useless property makes the score 0, however good the others are. `check_frame` is the
+quick check of one frame of a stream.
 """
 
 from collections.abc import Sequence
@@ -14,25 +14,24 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from models.encoder import Flaw, Quality
-from models.iris.segmentation.geometry import Boundary, Floats, Segmentation, spread
-from models.iris.segmentation.network import GLIMPSED, Seen, see
-from models.iris.segmentation.polar import sample, waves
+from models.iris.segmentation.geometry import Boundary, Floats, Segmentation, even_angles
+from models.iris.segmentation.network import MIN_CERTAINTY, DetectedEye, detect_eyes
+from models.iris.segmentation.polar import fourier_basis, sample
 from models.iris.segmentation.segmentation import readable
 
 Pixels = npt.NDArray[np.uint8]
 
-_ANGLES = spread(64)
-_ACROSS = 0.14  # of the iris' radius, inwards and outwards of the pupil's edge, in which its width is measured
-_GLIMPSED = 0.8  # evidence of an eye in a frame check: lashes of closed eyes have up to that, of open ones few less
-_BLACK = 25  # grey below which 99 % of a picture of nothing stay
-_FLAWED = 0.7  # share of a measure below which it is told
-# Of the shorter side of the picture, by the iris, from which on a flaw is that it has no room.
+_ANGLES = even_angles(64)
+_EDGE_RANGE = 0.14  # of the radius of the iris, on both sides of the edge of the pupil: where its width is measured
+_BLACK = 25  # grey; 99 % of the pixels of an empty image are below
+_FLAWED = 0.7  # value of a ramp below which its flaw is reported
+# Diameter of the iris, as a share of the shorter side, above which these flaws mean that the eye is too close.
 _FILLED = {Flaw.PARTIAL: 0.8, Flaw.TOO_FEW_FEATURES: 0.95}
-_GLARING = 0.08  # share of the iris that reflections may hide; a lamp alone hides less
+_GLARING = 0.08  # share of the iris hidden by reflections above which glare is the flaw; a lamp alone hides less
 
 
 class Ramp(NamedTuple):
-    """From which value of a measure on a sample is useless, from which on it costs nothing more, and what to say."""
+    """The values of a measure at which a sample is useless and at which it is fine, and the flaw to report."""
 
     measure: str
     useless: float
@@ -40,75 +39,75 @@ class Ramp(NamedTuple):
     flaw: Flaw
 
     def share(self, value: float) -> float:
-        """0 to 1."""
+        """The value of the ramp: 0 if useless, 1 if fine."""
         return float(np.clip((value - self.useless) / (self.fine - self.useless), 0, 1))
 
 
 # Used for whole samples and for frame checks.
-_WHOSE = (
+_SINGLE_LIVE_EYE = (
     Ramp("rivals", 1, 0, Flaw.SEVERAL),
-    # Grey levels: living irises have up to 10, the dots of a print 30 and more.
+    # Grey levels: a live iris has up to 10, the dots of a print have 30 and more.
     Ramp("grain", 28, 18, Flaw.NO_EYE),
 )
-_PLACE = (
+_POSITION = (
     Ramp("diameter", 50, 100, Flaw.TOO_FAR),
     Ramp("in_picture", 0.5, 0.9, Flaw.PARTIAL),
 )
-_LOOK = (
+_APPEARANCE = (
     Ramp("blur", 0.12, 0.07, Flaw.BLURRED),
     Ramp("pupil_contrast", 5, 25, Flaw.TOO_FEW_FEATURES),
     Ramp("roundness", 0.6, 0.8, Flaw.LOOKS_AWAY),
     Ramp("dilation", 0.75, 0.62, Flaw.TOO_FEW_FEATURES),
 )
 
-# The first of those that cost most is the main flaw.
+# The ramp with the lowest value gives the main flaw; of equal ones, the first.
 RAMPS = (
-    *_WHOSE,
+    *_SINGLE_LIVE_EYE,
     Ramp("rivalry", 0.97, 0.85, Flaw.SEVERAL),
     Ramp("evidence", 0.6, 0.95, Flaw.TOO_FEW_FEATURES),
     Ramp("pupil_rise", 0.35, 0.65, Flaw.TOO_FEW_FEATURES),
     Ramp("limbus_rise", 0.10, 0.30, Flaw.TOO_FEW_FEATURES),
-    *_PLACE,
+    *_POSITION,
     Ramp("usable", 0.15, 0.60, Flaw.EYE_CLOSED),
-    *_LOOK,
+    *_APPEARANCE,
     Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
 )
 
-# Of a frame check: the same flaws, where the network alone shows them.
+# Of a frame check: the flaws that the network alone can show.
 FRAME_RAMPS = (
-    *_WHOSE,
+    *_SINGLE_LIVE_EYE,
     Ramp("certainty", 0.5, 0.8, Flaw.TOO_FEW_FEATURES),
-    *_PLACE,
+    *_POSITION,
     Ramp("seen", 0.15, 0.45, Flaw.EYE_CLOSED),
-    *_LOOK,
+    *_APPEARANCE,
 )
 
 
-def judge(image: Pixels, found: Segmentation | None) -> Quality:
-    """The quality of an image u8[h, w] in which `segment` has found this."""
+def sample_quality(image: Pixels, found: Segmentation | None) -> Quality:
+    """The quality of an image u8[h, w] and its segmentation; None if `segment` found no iris."""
     if found is None:
-        return Quality(0, _nothing(image), {})
-    return _weighed(RAMPS, measure(image, found))
+        return Quality(0, _flaw_without_iris(image), {})
+    return _combined(RAMPS, measure(image, found))
 
 
 def check_frame(image: Pixels) -> Quality:
-    """A quick answer for one frame u8[h, w]: whether an open eye is there, large enough, within the picture, sharp."""
-    seen = [one for one in see(image) if one.certainty >= GLIMPSED] if readable(image) else []
-    if not seen:
+    """The quick check of one frame u8[h, w]: whether it shows an open eye, large enough, within the image and sharp."""
+    eyes = [eye for eye in detect_eyes(image) if eye.certainty >= MIN_CERTAINTY] if readable(image) else []
+    if not eyes:
         return Quality(0, Flaw.EMPTY, {})
-    return _weighed(FRAME_RAMPS, _frame_measures(image, seen[0]) | {"rivals": float(len(seen) - 1)})
+    return _combined(FRAME_RAMPS, _frame_measures(image, eyes[0]) | {"rivals": float(len(eyes) - 1)})
 
 
-def _weighed(ramps: Sequence[Ramp], measures: dict[str, float]) -> Quality:
-    """The product of all shares, and the flaw of the smallest."""
+def _combined(ramps: Sequence[Ramp], measures: dict[str, float]) -> Quality:
+    """The product of all ramps, and the flaw of the lowest."""
     shares = {ramp: ramp.share(measures[ramp.measure]) for ramp in ramps}
     worst = min(ramps, key=lambda ramp: shares[ramp])
-    flaw = _in_other_words(worst.flaw, measures) if shares[worst] < _FLAWED else None
+    flaw = _by_cause(worst.flaw, measures) if shares[worst] < _FLAWED else None
     return Quality(round(100 * float(np.prod(list(shares.values())))), flaw, measures)
 
 
-def _in_other_words(flaw: Flaw, measures: dict[str, float]) -> Flaw:
-    """The same flaw by its cause, where a measure betrays it."""
+def _by_cause(flaw: Flaw, measures: dict[str, float]) -> Flaw:
+    """The cause of a flaw, if a measure shows it; else the flaw itself."""
     if flaw in {Flaw.EYE_CLOSED, Flaw.TOO_FEW_FEATURES} and measures.get("glare", 0.0) > _GLARING:
         return Flaw.GLARE
     if measures["filled"] > _FILLED.get(flaw, np.inf):
@@ -116,31 +115,31 @@ def _in_other_words(flaw: Flaw, measures: dict[str, float]) -> Flaw:
     return flaw
 
 
-def _frame_measures(image: Pixels, seen: Seen) -> dict[str, float]:
-    pupil = Boundary.circle(seen.x, seen.y, seen.pupil)
-    limbus = Boundary.circle(seen.limbus_x, seen.limbus_y, seen.limbus)
+def _frame_measures(image: Pixels, eye: DetectedEye) -> dict[str, float]:
+    pupil = Boundary.circle(eye.x, eye.y, eye.pupil)
+    limbus = Boundary.circle(eye.limbus_x, eye.limbus_y, eye.limbus)
     return {
-        "certainty": seen.certainty,
-        "diameter": 2 * seen.limbus,
-        "filled": 2 * seen.limbus / min(image.shape),
+        "certainty": eye.certainty,
+        "diameter": 2 * eye.limbus,
+        "filled": 2 * eye.limbus / min(image.shape),
         "in_picture": _in_picture(image, limbus),
-        "seen": seen.usable,
-        "blur": _blur(image, pupil, seen.limbus),
+        "seen": eye.usable,
+        "blur": _blur(image, pupil, eye.limbus),
         "pupil_contrast": _pupil_contrast(*_greys(image, pupil, limbus)[:2]),
-        "roundness": seen.roundness,
-        "grain": _grain_beside(image, pupil, limbus),
-        "dilation": seen.pupil / seen.limbus,
+        "roundness": eye.roundness,
+        "grain": _grain_of_sides(image, pupil, limbus),
+        "dilation": eye.pupil / eye.limbus,
     }
 
 
-def _nothing(image: Pixels) -> Flaw:
-    """Why nothing was found: nothing there, or something that is no open eye."""
+def _flaw_without_iris(image: Pixels) -> Flaw:
+    """Why no iris was found: the image is empty, or shows something other than an open eye."""
     low, high = np.percentile(image, (1, 99)) if image.size else (0, 0)
     return Flaw.EMPTY if high < _BLACK or high - low < _BLACK else Flaw.NO_EYE
 
 
 def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
-    """All measures of a sample; shares and contrasts of ISO/IEC 29794-6 as percentages where it has them so."""
+    """All measures of a sample. Shares and contrasts are percentages where ISO/IEC 29794-6 defines them so."""
     pupil, limbus = found.pupil, found.limbus
     inner, iris, outer = _greys(image, pupil, limbus)
     texture = image[found.usable]
@@ -168,7 +167,7 @@ def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
 
 
 def _grain(image: Pixels, usable: npt.NDArray[np.bool_]) -> float:
-    """How far pixels of the iris differ from those around, in grey levels: noise of a camera, or dots of a print."""
+    """How far pixels of the iris differ from those recentred, in grey levels: noise of a camera, or dots of a print."""
     rows, columns = np.nonzero(usable.any(axis=1))[0], np.nonzero(usable.any(axis=0))[0]
     if not rows.size:
         return 0.0
@@ -177,13 +176,13 @@ def _grain(image: Pixels, usable: npt.NDArray[np.bool_]) -> float:
     return float((grey - ndimage.uniform_filter(grey, 5))[usable[part]].std())
 
 
-def _grain_beside(image: Pixels, pupil: Boundary, limbus: Boundary) -> float:
-    """The same of two squares of the iris, left and right of the pupil."""
+def _grain_of_sides(image: Pixels, pupil: Boundary, limbus: Boundary) -> float:
+    """The smaller grain of two squares of the iris, left and right of the pupil."""
     half = max(3, int(0.3 * (limbus.mean_radius - pupil.mean_radius)))
-    places = [np.mean([pupil.at(np.array([turn])), limbus.at(np.array([turn]))], axis=0)[0] for turn in (0.0, np.pi)]
+    places = [np.mean([pupil.at(np.array([angle])), limbus.at(np.array([angle]))], axis=0)[0] for angle in (0.0, np.pi)]
     squares = [image[max(0, int(y) - half) : int(y) + half, max(0, int(x) - half) : int(x) + half] for x, y in places]
     grains = [_grain(square, np.ones(square.shape, bool)) for square in squares if square.size]
-    return min(grains, default=0.0)  # a lamp may lie in one of them
+    return min(grains, default=0.0)  # the reflection of a lamp may lie in one of them
 
 
 def _pupil_contrast(pupil: float, iris: float) -> float:
@@ -192,7 +191,7 @@ def _pupil_contrast(pupil: float, iris: float) -> float:
 
 
 def _greys(image: Pixels, pupil: Boundary, limbus: Boundary) -> tuple[float, float, float]:
-    """Grey of the pupil, of the iris and of the sclera beside it."""
+    """The grey of the pupil, of the iris and of the sclera next to it."""
     sides = _ANGLES[np.abs(np.cos(_ANGLES)) > 0.85]
     middle = np.array([pupil.x, pupil.y])
     inside = middle + 0.7 * (pupil.at(_ANGLES) - middle)
@@ -208,7 +207,7 @@ def _grey(image: Pixels, points: Floats) -> float:
 
 
 def _in_picture(image: Pixels, limbus: Boundary) -> float:
-    """The share of the limbus that lies in the picture."""
+    """The share of the limbus that lies within the image."""
     height, width = image.shape
     x, y = limbus.at(_ANGLES).T
     return float(((x >= 0) & (x < width) & (y >= 0) & (y < height)).mean())
@@ -219,8 +218,8 @@ def _area(boundary: Boundary) -> float:
 
 
 def _blur(image: Pixels, pupil: Boundary, radius: float) -> float:
-    """How wide the pupil's edge is where it is widest but for a fifth, as a share of the iris' radius."""
-    offsets = np.linspace(-_ACROSS, _ACROSS, 29) * radius
+    """The width of the edge of the pupil (its 80 % quantile over the directions), as a share of the iris radius."""
+    offsets = np.linspace(-_EDGE_RANGE, _EDGE_RANGE, 29) * radius
     distance = pupil.radius_at(_ANGLES)[:, None] + offsets
     x, y = pupil.x + np.cos(_ANGLES)[:, None] * distance, pupil.y + np.sin(_ANGLES)[:, None] * distance
     values, within = sample(image.astype(np.float32), x, y)
@@ -233,7 +232,7 @@ def _blur(image: Pixels, pupil: Boundary, radius: float) -> float:
 
 
 def _roundness(pupil: Boundary) -> float:
-    """The shorter axis of the pupil as a share of the longer: 1 when it looks straight into the camera."""
-    parts = pupil.radii @ waves(len(pupil.radii), 2) * (2 / len(pupil.radii))
+    """The shorter axis of the pupil as a share of the longer: 1 if the eye looks straight into the camera."""
+    parts = pupil.radii @ fourier_basis(len(pupil.radii), 2) * (2 / len(pupil.radii))
     swing = float(np.hypot(parts[2], parts[4]))
     return (pupil.mean_radius - swing) / (pupil.mean_radius + swing)

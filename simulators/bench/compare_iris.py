@@ -127,10 +127,10 @@ def _cell(image: NDArray[np.uint8], one: Seen) -> Image.Image:
     scale = _Scale(min(CELL[0] / image.shape[1], (CELL[1] - TEXT_HEIGHT) / image.shape[0]))
     size = (round(image.shape[1] * scale.factor), round(image.shape[0] * scale.factor))
     cell = Image.new("RGB", CELL)
-    cell.paste(Image.fromarray(_shaded(image, found.found)).convert("RGB").resize(size), (0, TEXT_HEIGHT))
+    cell.paste(Image.fromarray(_shaded(image, found.segmentation)).convert("RGB").resize(size), (0, TEXT_HEIGHT))
     draw = ImageDraw.Draw(cell)
-    if found.found:
-        for boundary, colour in ((found.found.pupil, PUPIL_COLOUR), (found.found.limbus, LIMBUS_COLOUR)):
+    if found.segmentation:
+        for boundary, colour in ((found.segmentation.pupil, PUPIL_COLOUR), (found.segmentation.limbus, LIMBUS_COLOUR)):
             draw.line([(x, y + TEXT_HEIGHT) for x, y in scale.line(boundary)], fill=colour)
     draw.text((4, 4), f"{one.quality} {found.quality.flaw or ''} {Path(one.picture.path).name}", fill="white")
     return cell

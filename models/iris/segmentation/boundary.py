@@ -1,8 +1,8 @@
-"""The two edges of an iris, to a fraction of a pixel: first the pupil, then the limbus, whose edge is softer.
+"""Finds the two edges of an iris to a fraction of a pixel: first the pupil, then the limbus, whose edge is softer.
 
-The rise of the logarithm of the grey outwards is turned into a gain of 0 to 1, so that a bright lid does not outshine
-the edge. The best circle of a coarse and a fine search comes first; then twice the closed path of most gain near it,
-smoothed by a few waves.
+The outward rise of the logarithm of the grey is mapped to a gain of 0 to 1, so that a bright lid does not outweigh the
+edge. A coarse and a fine search give the best circle. Then, twice, the closed path of most gain near the current curve
+is found and smoothed with a few harmonics.
 """
 
 from typing import NamedTuple
@@ -11,82 +11,85 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled import NUMBA, compiled
-from models.iris.segmentation.geometry import Boundary, Floats, spread
+from models.iris.segmentation.geometry import Boundary, Floats, even_angles
 from models.iris.segmentation.location import Disc
-from models.iris.segmentation.network import INSIDE_LIMBUS, Chances
+from models.iris.segmentation.network import INSIDE_LIMBUS, ProbabilityMaps
 from models.iris.segmentation.occlusion import Lids
-from models.iris.segmentation.polar import Image, between_steps, closed_path, curve, sample, slope, smooth
+from models.iris.segmentation.polar import Image, about_centroid, closed_path, peak_positions, sample, slope, smooth
 
-Waves = npt.NDArray[np.float64]
-ANGLES = 128
+Directions = npt.NDArray[np.float64]
+ANGLES = 128  # directions in which an edge is measured
 
 
 class Edge(NamedTuple):
-    """A boundary, how much brighter it gets across it, and the share of its trusted directions that show it."""
+    """A boundary, the rise of brightness across it, and the share of its trusted directions in which it is visible."""
 
     boundary: Boundary
     rise: float  # mean of the gain along it, 0..1
     shown: float  # 0..1
 
 
-class Scene(NamedTuple):
-    """A picture made ready: noise and highlights taken out, and where the highlights were."""
+class PreparedImage(NamedTuple):
+    """An image without noise and highlights, and where the highlights were."""
 
-    logs: Image  # logarithm of the grey, so that a step means the same in the dark and in the light
+    logs: Image  # logarithm of the grey: the same contrast is the same step in dark and in bright regions
     glare: Image  # 1 where a highlight was
-    chances: Chances | None = None  # what the network says of it
+    probabilities: ProbabilityMaps | None = None  # maps of the network, if it was certain of the eye
 
 
-class Kind(NamedTuple):
-    """What is particular to one of the two edges."""
+class EdgeKind(NamedTuple):
+    """The parameters of one of the two edges. Lengths are shares of the radius."""
 
-    reach: float  # of the radius, inwards and outwards, over which a rise is counted
-    half: float  # the rise (of the logarithm) that counts half
+    reach: float  # distance, inwards and outwards, over which a rise is measured
+    half: float  # rise of the logarithm that gives a gain of one half
     below: float  # trust in the directions straight down
     above: float  # trust in the directions straight up
-    band: tuple[float, float]  # of the radius, in which a path is sought, first and second time
-    waves: tuple[int, int]
+    band: tuple[float, float]  # distance from the curve in which a path is searched, in the first and second pass
+    harmonics: tuple[int, int]  # of the smoothing, in the first and second pass
     stiffness: float
-    drift: float  # of the radius: how far its centre may be from where it was looked for
-    sides: float  # how far both sides must show it, 0..1
-    usual: float  # share of the radius that the disc within takes up at most, as a rule
-    hinted: float  # share of what the network says of the limbus in the gain
+    drift: float  # largest distance of the centre from where the search starts
+    sides: float  # weight of the sides, both of which must show the edge, 0..1
+    usual: float  # usual upper limit of the radius of the disc inside
+    network_share: float  # weight of the network's limbus in the gain, 0..1
 
 
-PUPIL = Kind(0.10, 0.25, 1.0, 0.7, (0.25, 0.16), (2, 6), 1.0, 0.35, 0.0, 2.0, 0.0)
-LIMBUS = Kind(0.045, 0.12, 0.3, 0.05, (0.12, 0.09), (1, 3), 8.0, 0.13, 0.5, 0.55, 0.3)
+PUPIL = EdgeKind(0.10, 0.25, 1.0, 0.7, (0.25, 0.16), (2, 6), 1.0, 0.35, 0.0, 2.0, 0.0)
+LIMBUS = EdgeKind(0.045, 0.12, 0.3, 0.05, (0.12, 0.09), (1, 3), 8.0, 0.13, 0.5, 0.55, 0.3)
 
 
-_WIDE = 1.5  # how fast evidence is discounted as a pupil fills more of the iris than usual
-_LEFT = (0.7, 1.3)  # of the radii that a curve starts from, between which it stays
-_HINT_REACH = 0.05  # of the radius, inwards and outwards, over which the network's chances fall
-_SEEN = (0.9, 1.5)  # of the network's limbus: what lids hide is seldom in it, so the true one is rather larger
-_UNLIKE, _LIKE = 4.0, 0.25  # how fast with what a circle is larger than seen, in logarithms; up to here lids explain it
-_AWAY = 5.0  # how fast evidence is discounted with the distance of a circle's centre, in radii, squared
+_DILATION_PENALTY = 1.5  # loss of evidence as the pupil fills more of the iris than usual
+_RADIUS_RANGE = (0.7, 1.3)  # limits of the radii of a followed curve, relative to the curve it starts from
+_NETWORK_REACH = 0.05  # of the radius, inwards and outwards, over which the network's probabilities fall
+# Limits of the radius of the limbus, relative to the network's: its map seldom covers what lids hide, so the true one
+# is often larger.
+_LIMBUS_RANGE = (0.9, 1.5)
+# Loss of evidence with the logarithm of the radius relative to the network's, above a tolerance that lids explain.
+_SIZE_PENALTY, _SIZE_TOLERANCE = 4.0, 0.25
+_OFFSET_PENALTY = 5.0  # loss of evidence with the squared distance of the centre from the start, in radii
 
 
-def trust(kind: Kind, angles: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """How far a direction is trusted to show an edge rather than a lid."""
+def trust(kind: EdgeKind, angles: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """How far each direction is trusted to show the edge rather than a lid, 0 to 1."""
     sides = np.clip((np.abs(np.cos(angles)) - 0.35) / 0.3, 0, 1)
     ends = np.where(np.sin(angles) > 0, kind.below, kind.above)
     return np.asarray(ends + (1 - ends) * sides, dtype=np.float64)
 
 
-def gain_along(scene: Scene, kind: Kind, about: Boundary, offsets: npt.NDArray[np.floating]) -> Floats:
-    """[angles, offsets]: how much brighter it gets outwards at each offset from a boundary, 0 to 1; 0 where unknown."""
-    angles = spread(ANGLES)[:, None]
-    distance = about.radius_at(angles[:, 0])[:, None] + offsets
-    x, y = about.x + np.cos(angles) * distance, about.y + np.sin(angles) * distance
-    logs, within = sample(scene.logs, x, y)
-    glare = scene.glare[_pixel(y, scene.glare.shape[0]), _pixel(x, scene.glare.shape[1])] > 0
+def gain_along(prepared: PreparedImage, kind: EdgeKind, start: Boundary, offsets: npt.NDArray[np.floating]) -> Floats:
+    """[angles, offsets]: the outward rise of brightness at each offset from a boundary, 0 to 1; 0 where unknown."""
+    angles = even_angles(ANGLES)[:, None]
+    distance = start.radius_at(angles[:, 0])[:, None] + offsets
+    x, y = start.x + np.cos(angles) * distance, start.y + np.sin(angles) * distance
+    logs, within = sample(prepared.logs, x, y)
+    glare = prepared.glare[_pixel(y, prepared.glare.shape[0]), _pixel(x, prepared.glare.shape[1])] > 0
     step = offsets[1] - offsets[0]
-    reach = max(2, round(kind.reach * about.mean_radius / step))
+    reach = max(2, round(kind.reach * start.mean_radius / step))
     rise = np.clip(slope(logs, reach), 0, None)
     gain = np.where(glare, 0, rise**2 / (rise**2 + kind.half**2))
-    if scene.chances is not None and kind.hinted:
-        wide = max(2, round(_HINT_REACH * about.mean_radius / step))
-        hint = np.clip(-slope(scene.chances.at(INSIDE_LIMBUS, x, y), wide), 0, 1)
-        gain = (1 - kind.hinted) * gain + kind.hinted * hint
+    if prepared.probabilities is not None and kind.network_share:
+        wide = max(2, round(_NETWORK_REACH * start.mean_radius / step))
+        network_gain = np.clip(-slope(prepared.probabilities.at(INSIDE_LIMBUS, x, y), wide), 0, 1)
+        gain = (1 - kind.network_share) * gain + kind.network_share * network_gain
     return np.where(within, gain, 0).astype(np.float32)
 
 
@@ -95,28 +98,33 @@ def _pixel(place: npt.NDArray[np.floating], size: int) -> npt.NDArray[np.intp]:
 
 
 class Circle(NamedTuple):
-    """A circle and the mean gain along it, less what speaks against its place and size."""
+    """A circle and its evidence: the mean gain along it, minus penalties for its position and size."""
 
     boundary: Boundary
     evidence: float
 
 
 def best_circle(
-    scene: Scene, kind: Kind, disc: Disc, sizes: Floats, clear: float, expected: float | None = None
+    prepared: PreparedImage,
+    kind: EdgeKind,
+    disc: Disc,
+    radii: Floats,
+    inner_limit: float,
+    expected: float | None = None,
 ) -> Circle:
-    """The circle of one of the sizes near a disc along which it gets brightest; `expected` is the radius that was seen.
+    """The circle near a disc, of one of the radii, with the most evidence. `expected` is the radius of the network.
 
-    `clear`: within this distance of the disc's centre, in pixels, nothing counts.
+    Gain within `inner_limit` pixels of the disc's centre is ignored.
     """
     x, y, _, _ = disc
-    step = max(1.0, float(sizes[-1]) / 120)
-    about = Boundary.circle(x, y, float(np.sqrt(sizes[0] * sizes[-1])), ANGLES)
-    offsets = np.arange(max(1.0, clear, sizes[0] * (1 - kind.drift) - 2), sizes[-1] * (1 + kind.drift) + 2, step)
-    gain = gain_along(scene, kind, about, offsets - about.mean_radius)
+    step = max(1.0, float(radii[-1]) / 120)
+    start = Boundary.circle(x, y, float(np.sqrt(radii[0] * radii[-1])), ANGLES)
+    offsets = np.arange(max(1.0, inner_limit, radii[0] * (1 - kind.drift) - 2), radii[-1] * (1 + kind.drift) + 2, step)
+    gain = gain_along(prepared, kind, start, offsets - start.mean_radius)
     shifts = np.linspace(-kind.drift, kind.drift, 7)
-    across, down, size = (part.ravel() for part in np.meshgrid(shifts, shifts, sizes, indexing="ij"))
-    rough = np.stack([across * size, down * size, size], axis=1).astype(np.float32)
-    best, _ = _search(gain, kind, (disc.radius, expected), offsets, rough)
+    across, down, size = (part.ravel() for part in np.meshgrid(shifts, shifts, radii, indexing="ij"))
+    coarse = np.stack([across * size, down * size, size], axis=1).astype(np.float32)
+    best, _ = _search(gain, kind, (disc.radius, expected), offsets, coarse)
     finer = np.linspace(-kind.drift / 5, kind.drift / 5, 5) * best[2]
     near = best + np.stack([part.ravel() for part in np.meshgrid(finer, finer, finer)], axis=1)
     best, evidence = _search(gain, kind, (disc.radius, expected), offsets, near.astype(np.float32))
@@ -124,29 +132,31 @@ def best_circle(
 
 
 def _search(
-    gain: Floats, kind: Kind, known: tuple[float, float | None], offsets: npt.NDArray[np.floating], circles: Floats
+    gain: Floats, kind: EdgeKind, known: tuple[float, float | None], offsets: npt.NDArray[np.floating], circles: Floats
 ) -> tuple[Floats, float]:
     rows = gain[::2]
-    angles = spread(len(rows))
+    angles = even_angles(len(rows))
     weights = np.stack([trust(kind, angles), np.cos(angles) < -0.8, np.cos(angles) > 0.8], axis=1).astype(np.float32)
     weights /= weights.sum(axis=0)
     first, step = float(offsets[0]), float(offsets[1] - offsets[0])
-    gathered = gather(rows, weights, np.cos(angles), np.sin(angles), circles, first, step)
-    sides = np.sqrt(gathered[:, 1] * gathered[:, 2])
+    means = circle_gains(rows, weights, np.cos(angles), np.sin(angles), circles, first, step)
+    sides = np.sqrt(means[:, 1] * means[:, 2])
     across, down, size = circles.T
     inner, expected = known
-    against = _AWAY * (across**2 + down**2) / size**2 + _WIDE * np.maximum(inner / size - kind.usual, 0)
+    against = _OFFSET_PENALTY * (across**2 + down**2) / size**2 + _DILATION_PENALTY * np.maximum(
+        inner / size - kind.usual, 0
+    )
     if expected is not None:
-        against = against + _UNLIKE * np.maximum(np.log(size / expected) - _LIKE, 0)
-    scores = (1 - kind.sides) * gathered[:, 0] + kind.sides * sides - against
+        against = against + _SIZE_PENALTY * np.maximum(np.log(size / expected) - _SIZE_TOLERANCE, 0)
+    scores = (1 - kind.sides) * means[:, 0] + kind.sides * sides - against
     best = int(scores.argmax())
     return circles[best], float(scores[best])
 
 
-def _gather_plain(
-    gain: Floats, weights: Floats, cos: Waves, sin: Waves, circles: Floats, first: float, step: float
+def _circle_gains_plain(
+    gain: Floats, weights: Floats, cos: Directions, sin: Directions, circles: Floats, first: float, step: float
 ) -> Floats:
-    """[circles, weights]: the weighted means of the gain along circles (centre, radius)."""
+    """[circles, weights]: the weighted means of the gain along circles (centre x, centre y, radius)."""
     across, down, size = (circles[:, k : k + 1] for k in range(3))
     distance = across * cos + down * sin + np.sqrt(np.maximum(size**2 - (across * sin - down * cos) ** 2, 0))
     at = np.rint((distance - first) / step).astype(np.int32)
@@ -156,8 +166,8 @@ def _gather_plain(
 
 
 @compiled
-def _gather_fast(
-    gain: Floats, weights: Floats, cos: Waves, sin: Waves, circles: Floats, first: float, step: float
+def _circle_gains_compiled(
+    gain: Floats, weights: Floats, cos: Directions, sin: Directions, circles: Floats, first: float, step: float
 ) -> Floats:
     found = np.zeros((len(circles), weights.shape[1]), np.float32)
     for number in range(len(circles)):
@@ -172,63 +182,65 @@ def _gather_fast(
     return found
 
 
-gather = _gather_plain if NUMBA is None else _gather_fast
+circle_gains = _circle_gains_plain if NUMBA is None else _circle_gains_compiled
 
 
-def refine(scene: Scene, kind: Kind, circle: Boundary, lids: Lids | None = None) -> Edge:
-    """The curve of the steepest rise near a circle."""
+def refine(prepared: PreparedImage, kind: EdgeKind, circle: Boundary, lids: Lids | None = None) -> Edge:
+    """The curve of the most gain near a circle."""
     edge = Edge(circle, 0.0, 0.0)
-    for band, waves in zip(kind.band, kind.waves, strict=True):
-        edge = _pass(scene, kind, edge.boundary, band, waves, lids)
+    for band, harmonics in zip(kind.band, kind.harmonics, strict=True):
+        edge = _follow_once(prepared, kind, edge.boundary, band, harmonics, lids)
     return edge
 
 
-def _pass(scene: Scene, kind: Kind, about: Boundary, band: float, waves: int, lids: Lids | None) -> Edge:
-    size = about.mean_radius
+def _follow_once(
+    prepared: PreparedImage, kind: EdgeKind, start: Boundary, band: float, harmonics: int, lids: Lids | None
+) -> Edge:
+    size = start.mean_radius
     reach = max(3.0, band * size)
     step = max(0.5, size / 120)
     offsets = np.arange(-reach, reach + step / 2, step)
-    gain = gain_along(scene, kind, about, offsets)
+    gain = gain_along(prepared, kind, start, offsets)
     gain *= (1 - 0.4 * (offsets / reach) ** 2).astype(np.float32)
     path = closed_path(gain, 0.12)
     found = gain[np.arange(ANGLES), path]
-    trusted = trust(kind, spread(ANGLES))
+    trusted = trust(kind, even_angles(ANGLES))
     if lids is not None:
-        seen = about.at(spread(ANGLES))
-        trusted = np.maximum(trusted, 0.7) * np.where(lids.open_at(seen[:, 0], seen[:, 1], 0.04 * size), 1, 0.02)
+        points = start.at(even_angles(ANGLES))
+        trusted = np.maximum(trusted, 0.7) * np.where(lids.open_at(points[:, 0], points[:, 1], 0.04 * size), 1, 0.02)
     weights = np.clip(found / 0.4, 0, 1) * trusted**2
-    around = about.radius_at(spread(ANGLES))
-    radii = around + offsets[0] + between_steps(gain, path) * step
-    fitted = smooth(radii.astype(np.float32), weights, waves, kind.stiffness)
-    fitted = np.clip(fitted, _LEFT[0] * around, _LEFT[1] * around)
+    start_radii = start.radius_at(even_angles(ANGLES))
+    radii = start_radii + offsets[0] + peak_positions(gain, path) * step
+    fitted = smooth(radii.astype(np.float32), weights, harmonics, kind.stiffness)
+    fitted = np.clip(fitted, _RADIUS_RANGE[0] * start_radii, _RADIUS_RANGE[1] * start_radii)
     shown = float((found[trusted > 0.6] > 0.25).mean()) if (trusted > 0.6).any() else 0.0
-    return Edge(curve(about.x, about.y, fitted), float(np.average(found, weights=trusted + 1e-6)), shown)
+    return Edge(about_centroid(start.x, start.y, fitted), float(np.average(found, weights=trusted + 1e-6)), shown)
 
 
-def sizes_between(smallest: float, largest: float, factor: float = 1.05) -> Floats:
-    """Radii from one to another, each a little larger."""
+def radii_between(smallest: float, largest: float, factor: float = 1.05) -> Floats:
+    """Radii from the smallest to the largest, in geometric steps of about `factor`."""
     count = max(2, int(np.log(largest / smallest) / np.log(factor)))
     return np.asarray(np.geomspace(smallest, largest, count), np.float32)
 
 
-def pupil_circle(scene: Scene, disc: Disc) -> Circle:
+def pupil_circle(prepared: PreparedImage, disc: Disc) -> Circle:
     """The pupil near a disc."""
-    return best_circle(scene, PUPIL, disc, sizes_between(0.65 * disc.radius, 1.6 * disc.radius), 0.0)
+    return best_circle(prepared, PUPIL, disc, radii_between(0.65 * disc.radius, 1.6 * disc.radius), 0.0)
 
 
-def circles_near(scene: Scene, pupil: Disc, limbus: float) -> tuple[Circle, Circle]:
-    """Pupil and limbus where the network has seen them: near a disc, and near a radius about it."""
-    inner = best_circle(scene, PUPIL, pupil, sizes_between(0.8 * pupil.radius, 1.25 * pupil.radius, 1.03), 0.0)
+def circles_near(prepared: PreparedImage, pupil: Disc, limbus: float) -> tuple[Circle, Circle]:
+    """Pupil and limbus near those of the network: the disc `pupil`, and around it the radius `limbus`."""
+    inner = best_circle(prepared, PUPIL, pupil, radii_between(0.8 * pupil.radius, 1.25 * pupil.radius, 1.03), 0.0)
     size = inner.boundary.mean_radius
-    sizes = sizes_between(max(_SEEN[0] * limbus, 1.2 * size), max(_SEEN[1] * limbus, 1.4 * size), 1.03)
-    about = Disc(inner.boundary.x, inner.boundary.y, size, 0.0)
-    return inner, best_circle(scene, LIMBUS, about, sizes, 1.15 * size, limbus)
+    radii = radii_between(max(_LIMBUS_RANGE[0] * limbus, 1.2 * size), max(_LIMBUS_RANGE[1] * limbus, 1.4 * size), 1.03)
+    start = Disc(inner.boundary.x, inner.boundary.y, size, 0.0)
+    return inner, best_circle(prepared, LIMBUS, start, radii, 1.15 * size, limbus)
 
 
-def limbus_circle(scene: Scene, pupil: Boundary, smallest: float) -> Circle:
-    """The limbus around a pupil, of at least a radius in pixels."""
+def limbus_circle(prepared: PreparedImage, pupil: Boundary, smallest: float) -> Circle:
+    """The limbus around a pupil, with a radius of at least `smallest` pixels."""
     size = pupil.mean_radius
     smallest = max(1.4 * size, smallest)
-    largest = min(size / 0.14, 0.5 * max(scene.logs.shape))
-    sizes = sizes_between(smallest, max(largest, 1.2 * smallest))
-    return best_circle(scene, LIMBUS, Disc(pupil.x, pupil.y, size, 0), sizes, 1.25 * size)
+    largest = min(size / 0.14, 0.5 * max(prepared.logs.shape))
+    radii = radii_between(smallest, max(largest, 1.2 * smallest))
+    return best_circle(prepared, LIMBUS, Disc(pupil.x, pupil.y, size, 0), radii, 1.25 * size)

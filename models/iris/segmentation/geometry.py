@@ -1,4 +1,4 @@
-"""Where an eye is in its picture: two closed curves and the pixels between them that show the iris.
+"""The result of a segmentation: two closed curves and the pixels between them that show the iris.
 
 Image coordinates: x to the right, y down, in pixels, the middle of the first pixel is (0, 0). Angles run from +x
 towards +y.
@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-POINTS = 256  # radii of a boundary made from points, unless asked otherwise
-TURN = 2 * np.pi
+POINTS = 256  # default number of radii of a boundary made from points
+FULL_CIRCLE = 2 * np.pi
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Boundary:
 
     def radius_at(self, angles: npt.NDArray[np.floating]) -> Floats:
         """The radii at any angles, interpolated; float32 [m], pixels."""
-        steps = np.asarray(angles) % TURN * (len(self.radii) / TURN)
+        steps = np.asarray(angles) % FULL_CIRCLE * (len(self.radii) / FULL_CIRCLE)
         below = np.floor(steps).astype(np.intp)
         share = (steps - below).astype(np.float32)
         first, second = self.radii[below % len(self.radii)], self.radii[(below + 1) % len(self.radii)]
@@ -43,12 +43,12 @@ class Boundary:
         return np.stack([self.x + radii * np.cos(angles), self.y + radii * np.sin(angles)], axis=1).astype(np.float32)
 
     def points(self) -> Floats:
-        """The points of its radii: float32 [n, 2], x and y."""
-        return self.at(spread(len(self.radii)))
+        """The points at the angles of the radii: float32 [n, 2], x and y."""
+        return self.at(even_angles(len(self.radii)))
 
-    def around(self, x: float, y: float) -> "Boundary":
-        """The same curve with its radii counted from another point inside it."""
-        dense = self.at(spread(4 * len(self.radii)))
+    def recentred(self, x: float, y: float) -> "Boundary":
+        """The same curve with its radii measured from another point inside it."""
+        dense = self.at(even_angles(4 * len(self.radii)))
         return Boundary.from_points(dense, centre=(x, y), count=len(self.radii))
 
     @classmethod
@@ -58,27 +58,27 @@ class Boundary:
 
     @classmethod
     def from_points(cls, points: npt.ArrayLike, centre: tuple[float, float] | None = None, count: int = POINTS) -> Self:
-        """The curve through points [m, 2] in any order around a centre (theirs, by default), m at least 3.
+        """The curve through at least 3 points [m, 2], in any order, around `centre` (default: the mean of the points).
 
-        ValueError when there are fewer.
+        ValueError if there are fewer points.
         """
         found = np.asarray(points, dtype=np.float64)
         if found.ndim != 2 or len(found) < 3:
             raise ValueError(f"a boundary needs at least 3 points, these have the shape {found.shape}")
         x, y = found.mean(axis=0) if centre is None else centre
         offsets = found - (x, y)
-        angles = np.arctan2(offsets[:, 1], offsets[:, 0]) % TURN
+        angles = np.arctan2(offsets[:, 1], offsets[:, 0]) % FULL_CIRCLE
         order = np.argsort(angles)
-        radii = np.interp(spread(count), angles[order], np.hypot(*offsets[order].T), period=TURN)
+        radii = np.interp(even_angles(count), angles[order], np.hypot(*offsets[order].T), period=FULL_CIRCLE)
         return cls(float(x), float(y), radii.astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """The iris of one eye: what lies between `pupil` and `limbus` and is marked `usable`, bool [h, w] like the image.
+    """The iris of one eye: the pixels between `pupil` and `limbus` that are marked `usable`, bool [h, w] as the image.
 
-    The limbus goes on behind the lids; what they cover, lashes, reflections and what the image does not show is not
-    usable. `certainty` is 0 to 1: how clearly the two edges stand out where they can be seen.
+    The limbus continues behind the lids. Pixels under lids, lashes and reflections, and outside the image, are not
+    usable. `certainty` is 0 to 1: how clearly the two edges stand out where they are visible.
     """
 
     pupil: Boundary
@@ -88,6 +88,6 @@ class Segmentation:
     measures: dict[str, float] = field(default_factory=dict)
 
 
-def spread(count: int) -> npt.NDArray[np.float64]:
-    """`count` angles evenly spread over a turn, from 0."""
-    return np.asarray(np.arange(count) * (TURN / count), dtype=np.float64)
+def even_angles(count: int) -> npt.NDArray[np.float64]:
+    """`count` evenly spaced angles of a full circle, from 0."""
+    return np.asarray(np.arange(count) * (FULL_CIRCLE / count), dtype=np.float64)

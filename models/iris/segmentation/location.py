@@ -1,7 +1,7 @@
-"""Where a pupil may be: dark discs that edges all around point at, without any learned model.
+"""Finds candidate pupils: dark discs surrounded by edges. Uses no trained model.
 
-Every strong edge votes for the points that lie at each radius on its dark side; true centres gather votes of all
-directions.
+Each strong edge votes for the points on its dark side, one for each radius. The centre of a pupil receives votes from
+all directions.
 """
 
 from typing import NamedTuple
@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from models.iris.segmentation.filters import calmed, opened
+from models.iris.segmentation.filters import gaussian_filter, grey_opening
 
 Image = npt.NDArray[np.float32]
-WORKING_SIZE = 200  # pixels along the longer side of the picture in which discs are sought, at most
-_SMALLEST = 3.0  # pixels there
-_STEP = 1.14  # from radius to radius
-_LARGEST = 0.24  # of the shorter side
+WORKING_SIZE = 200  # pixels; longest side of the reduced image in which discs are searched
+_SMALLEST = 3.0  # smallest radius, in pixels of the reduced image
+_STEP = 1.14  # factor from one radius to the next
+_LARGEST = 0.24  # largest radius, as a share of the shorter side
 _EDGES = 0.3  # share of the pixels that vote
-_CANDIDATES = 6
+_CANDIDATES = 6  # discs returned at most
 
 
 class Disc(NamedTuple):
-    """A dark disc, in pixels of the image, and how much speaks for it."""
+    """A dark disc, in pixels of the image, and the evidence for it: its votes."""
 
     x: float
     y: float
@@ -30,8 +30,8 @@ class Disc(NamedTuple):
     evidence: float
 
 
-def reduced(image: npt.NDArray[np.uint8], longest: int) -> tuple[Image, int]:
-    """The picture in means of squares, so that no side is longer than `longest`, and the side of a square."""
+def block_means(image: npt.NDArray[np.uint8], longest: int) -> tuple[Image, int]:
+    """The image reduced to means of square blocks, so that no side is longer than `longest`; and the block size."""
     side = max(1, -(-max(image.shape) // longest))
     height, width = (length // side for length in image.shape)
     blocks = image[: height * side, : width * side].reshape(height, side, width, side)
@@ -39,36 +39,36 @@ def reduced(image: npt.NDArray[np.uint8], longest: int) -> tuple[Image, int]:
 
 
 def without_highlights(image: Image, size: int) -> Image:
-    """Bright spots smaller than `size` replaced by what is around them."""
-    base = opened(image, size)
+    """Replaces bright spots smaller than `size` pixels by the grey around them."""
+    base = grey_opening(image, size)
     return np.where(image > base + 25, base, image)
 
 
 def find_discs(image: npt.NDArray[np.uint8]) -> list[Disc]:
-    """The most likely pupils, best first; empty when there are no edges."""
-    small, side = reduced(image, WORKING_SIZE)
-    calm = calmed(without_highlights(small, 5), 1.0)
-    edges = _edges(np.log(calm + 12.0))
+    """The most likely pupils, best first; empty if there are no edges."""
+    small, side = block_means(image, WORKING_SIZE)
+    smoothed = gaussian_filter(without_highlights(small, 5), 1.0)
+    edges = _edges(np.log(smoothed + 12.0))
     if edges is None:
         return []
-    radii = _radii(min(calm.shape))
+    radii = _radii(min(smoothed.shape))
     middle = (side - 1) / 2
     return [
         Disc(x * side + middle, y * side + middle, float(radii[layer]) * side, votes)
-        for layer, x, y, votes in _peaks(_votes(edges, radii, calm.shape))
+        for layer, x, y, votes in _peaks(_votes(edges, radii, smoothed.shape))
     ]
 
 
 class _Edges(NamedTuple):
     x: Image
     y: Image
-    across: Image  # unit vector towards the light
+    across: Image  # unit vector towards the brighter side
     down: Image
     strength: Image
 
 
-def _edges(calm: Image) -> _Edges | None:
-    down, across = np.gradient(calm, axis=0), np.gradient(calm, axis=1)
+def _edges(smoothed: Image) -> _Edges | None:
+    down, across = np.gradient(smoothed, axis=0), np.gradient(smoothed, axis=1)
     size = np.hypot(down, across)
     strong = size > max(float(np.quantile(size, 1 - _EDGES)), 0.02)
     if strong.sum() < 20:
@@ -91,7 +91,7 @@ def _radii(shorter: int) -> Image:
 
 
 def _votes(edges: _Edges, radii: Image, shape: tuple[int, ...]) -> Image:
-    """[radii, h, w]: how much of a full circle of edges points at each pixel from each radius, times its root."""
+    """[radii, h, w]: the share of a circle of edges at each radius that points at each pixel, times sqrt(radius)."""
     height, width = shape
     x = np.rint(edges.x - radii[:, None] * edges.across).astype(np.int32)
     y = np.rint(edges.y - radii[:, None] * edges.down).astype(np.int32)
@@ -106,7 +106,7 @@ def _votes(edges: _Edges, radii: Image, shape: tuple[int, ...]) -> Image:
 
 
 def _peaks(votes: Image) -> list[tuple[int, int, int, float]]:
-    """(layer, x, y, votes) of the highest votes, apart from each other."""
+    """(layer, x, y, votes) of the highest votes, at some distance from each other."""
     layers = votes.argmax(axis=0)
     best = votes.max(axis=0)
     found = []

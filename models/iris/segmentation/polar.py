@@ -1,4 +1,4 @@
-"""A picture unrolled around a point, closed paths through it, and smooth curves through such paths."""
+"""Interpolates images, finds closed paths through polar images, and fits smooth curves to such paths."""
 
 from typing import NamedTuple
 
@@ -6,36 +6,30 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled import NUMBA, compiled
-from models.iris.segmentation.geometry import Bools, Boundary, Floats, spread
+from models.iris.segmentation.geometry import Bools, Boundary, Floats, even_angles
 
 Image = npt.NDArray[np.float32]
-_TUKEY = 4.0  # standard deviations at which a point counts no more
-_ROUNDS = 5  # of each kind of reweighting
+_TUKEY = 4.0  # standard deviations at which the weight of a point is 0
+_ROUNDS = 5  # iterations of each kind of reweighting
 
 
-class Unrolled(NamedTuple):
-    """`values` [angles, radii] of a picture around (`x`, `y`), and where they lie `within` it."""
+class Sampled(NamedTuple):
+    """`values` of an image at some points, and whether each point lies `within` the image."""
 
     values: Floats
     within: Bools
 
 
-def unroll(image: Image, x: float, y: float, radii: npt.NDArray[np.floating], count: int) -> Unrolled:
-    """A picture on rays from (x, y), interpolated between its pixels: one row for each of `count` angles."""
-    angles = spread(count)[:, None]
-    return sample(image, x + np.cos(angles) * radii, y + np.sin(angles) * radii)
-
-
-def sample(image: Image, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> Unrolled:
-    """A picture at any points, interpolated between its pixels."""
+def sample(image: Image, x: npt.NDArray[np.floating], y: npt.NDArray[np.floating]) -> Sampled:
+    """An image at any points, interpolated between its pixels."""
     height, width = image.shape
     within = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     x, y = np.clip(x, 0, width - 1.001), np.clip(y, 0, height - 1.001)
-    values = between_pixels(np.ascontiguousarray(image), x.astype(np.float32).ravel(), y.astype(np.float32).ravel())
-    return Unrolled(values.reshape(within.shape), within)
+    values = bilinear(np.ascontiguousarray(image), x.astype(np.float32).ravel(), y.astype(np.float32).ravel())
+    return Sampled(values.reshape(within.shape), within)
 
 
-def _between_plain(image: Image, x: Floats, y: Floats) -> Floats:
+def _bilinear_plain(image: Image, x: Floats, y: Floats) -> Floats:
     left, top = x.astype(np.int32), y.astype(np.int32)
     across, down = x - left, y - top
     flat, width = image.ravel(), image.shape[1]
@@ -46,7 +40,7 @@ def _between_plain(image: Image, x: Floats, y: Floats) -> Floats:
 
 
 @compiled
-def _between_fast(image: Image, x: Floats, y: Floats) -> Floats:
+def _bilinear_compiled(image: Image, x: Floats, y: Floats) -> Floats:
     found = np.empty(len(x), np.float32)
     for number in range(len(x)):
         left, top = int(x[number]), int(y[number])
@@ -57,11 +51,11 @@ def _between_fast(image: Image, x: Floats, y: Floats) -> Floats:
     return found
 
 
-between_pixels = _between_plain if NUMBA is None else _between_fast
+bilinear = _bilinear_plain if NUMBA is None else _bilinear_compiled
 
 
 def slope(values: Floats, reach: int) -> Floats:
-    """How much brighter a ray gets over `reach` steps outwards and as many inwards: means of both sides, subtracted."""
+    """The rise of brightness along each ray: the mean of the next `reach` steps minus the mean of the previous ones."""
     padded = np.pad(values, ((0, 0), (reach + 1, reach)), mode="edge")
     sums = np.cumsum(padded, axis=1, dtype=np.float64)
     at = np.arange(values.shape[1]) + reach
@@ -72,9 +66,9 @@ def slope(values: Floats, reach: int) -> Floats:
 
 @compiled
 def best_path(gain: Floats, bend: float) -> npt.NDArray[np.int64]:
-    """The path through the rows of `gain` that gathers most, at most one column left or right from row to row.
+    """The path through the rows of `gain` with the largest sum. From row to row it moves by at most one column.
 
-    Each step to the side costs `bend`.
+    Each such move costs `bend`.
     """
     count, width = gain.shape
     total = gain[0].copy()
@@ -94,45 +88,44 @@ def best_path(gain: Floats, bend: float) -> npt.NDArray[np.int64]:
 
 
 def closed_path(gain: Floats, bend: float) -> npt.NDArray[np.int64]:
-    """The same around a turn: two turns are walked and the middle of them is kept, so that the ends meet."""
+    """The best path around a circle. It runs around twice and keeps the middle, so that its ends meet."""
     count = len(gain)
     path = best_path(np.concatenate([gain, gain]), bend)
     return np.concatenate([path[count : count + count // 2], path[count // 2 : count]])
 
 
-def between_steps(gain: Floats, path: npt.NDArray[np.int64]) -> Floats:
-    """Where the gain peaks near a path, to a fraction of a step: the top of the parabola through three values."""
+def peak_positions(gain: Floats, path: npt.NDArray[np.int64]) -> Floats:
+    """The position of the gain peak near a path, to a fraction of a step: the vertex of a parabola through 3 values."""
     rows = np.arange(len(path))
     middle = np.clip(path, 1, gain.shape[1] - 2)
     before, at, after = gain[rows, middle - 1], gain[rows, middle], gain[rows, middle + 1]
-    curve = before - 2 * at + after
-    shift = np.where(curve < -1e-6, 0.5 * (before - after) / np.minimum(curve, -1e-6), 0)
+    curvature = before - 2 * at + after
+    shift = np.where(curvature < -1e-6, 0.5 * (before - after) / np.minimum(curvature, -1e-6), 0)
     return np.asarray(middle + np.clip(shift, -0.75, 0.75), dtype=np.float32)
 
 
-def waves(count: int, harmonics: int) -> npt.NDArray[np.float64]:
-    """1, cos, sin, cos 2, sin 2 ... of `count` angles around a turn: [count, 1 + 2 harmonics]."""
-    angles = spread(count)[:, None] * np.arange(1, harmonics + 1)
+def fourier_basis(count: int, harmonics: int) -> npt.NDArray[np.float64]:
+    """1, cos, cos 2, ..., sin, sin 2, ... at `count` angles of a full circle: [count, 1 + 2 harmonics]."""
+    angles = even_angles(count)[:, None] * np.arange(1, harmonics + 1)
     return np.concatenate([np.ones((count, 1)), np.cos(angles), np.sin(angles)], axis=1)
 
 
 def smooth(radii: Floats, weights: Floats, harmonics: int, stiffness: float, least: float = 0.5) -> Floats:
-    """The curve of a few waves through radii that may be wrong here and there and unknown where their weight is 0.
+    """A robust fit of a few harmonics to radii, of which some may be wrong. A weight of 0 means unknown.
 
-    `stiffness` holds the higher waves small where little is known; `least` is the smallest spread, in pixels, that is
-    taken for noise.
+    `stiffness` keeps the higher harmonics small where little is known; `least` is the smallest noise level, in pixels.
     """
-    base = waves(len(radii), harmonics)
+    base = fourier_basis(len(radii), harmonics)
     order = np.concatenate([[0], np.tile(np.arange(1, harmonics + 1), 2)])
     hold = np.diag(stiffness * np.where(order == 1, 0.1, np.maximum(order - 1, 0) ** 2.0) + 1e-9)
     current = weights.astype(np.float64)
     fitted = np.full(len(radii), np.median(radii))
     known = weights > 0
-    for turn in range(2 * _ROUNDS):
+    for iteration in range(2 * _ROUNDS):
         weighted = base * current[:, None]
         fitted = base @ np.linalg.solve(base.T @ weighted + hold * len(radii) / 256, weighted.T @ radii)
         off = np.abs(radii - fitted)
-        if turn < _ROUNDS:  # the least sum of distances first: few wrong points cannot pull it
+        if iteration < _ROUNDS:  # least absolute deviations first: a few wrong points have little influence
             current = weights / np.maximum(off / least, 1)
         else:
             noise = max(1.4826 * float(np.median(off[known])) if known.any() else 1.0, least)
@@ -140,11 +133,11 @@ def smooth(radii: Floats, weights: Floats, harmonics: int, stiffness: float, lea
     return fitted.astype(np.float32)
 
 
-def curve(x: float, y: float, radii: Floats) -> Boundary:
-    """A boundary with its centre moved to the middle of its area, so that its radii differ as little as may be."""
+def about_centroid(x: float, y: float, radii: Floats) -> Boundary:
+    """A boundary around the centroid of its area, so that its radii differ as little as possible."""
     first = Boundary(x, y, radii)
-    angles = spread(len(radii))
+    angles = even_angles(len(radii))
     cubed = radii.astype(np.float64) ** 3
     area = float((radii.astype(np.float64) ** 2).sum()) / 2
     across, down = float((cubed * np.cos(angles)).sum()) / 3 / area, float((cubed * np.sin(angles)).sum()) / 3 / area
-    return first.around(x + across, y + down)
+    return first.recentred(x + across, y + down)

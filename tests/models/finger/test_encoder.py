@@ -260,7 +260,7 @@ def test_nothing_of_an_encoded_sample_is_remembered(counted: tuple[FingerEncoder
     encoder, _ = counted
     encoder.assess(_sample(touch(1, 1)))
     encoder.encode(_sample(touch(1, 1)))
-    assert not encoder._remembered
+    assert not encoder._extractions
 
 
 def test_only_the_last_few_assessed_samples_are_remembered(counted: tuple[FingerEncoder, _CountingSession]) -> None:
@@ -269,7 +269,7 @@ def test_only_the_last_few_assessed_samples_are_remembered(counted: tuple[Finger
     for number in range(20):
         encoder.assess(_sample(np.full((8, 8 + number), 255, np.uint8)))
     encoder.assess(_sample(blank))
-    assert len(encoder._remembered) == 4
+    assert len(encoder._extractions) == 4
     assert session.passes == 1
 
 

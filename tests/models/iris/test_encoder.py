@@ -143,7 +143,7 @@ def test_what_was_found_is_remembered_from_assess_to_encode(monkeypatch: pytest.
         return found
 
     monkeypatch.setattr("models.iris.encoder.segment", segment)
-    monkeypatch.setattr("models.iris.encoder.judge", lambda *_: Quality(80))
+    monkeypatch.setattr("models.iris.encoder.sample_quality", lambda *_: Quality(80))
     encoder().assess(sample(image))
     first = encoder().encode(sample(image))
     assert len(asked) == 1
@@ -153,4 +153,4 @@ def test_what_was_found_is_remembered_from_assess_to_encode(monkeypatch: pytest.
 
 
 def test_a_blank_picture_shows_no_iris() -> None:
-    assert extract(np.full((240, 320), 128, np.uint8)).found is None
+    assert extract(np.full((240, 320), 128, np.uint8)).segmentation is None

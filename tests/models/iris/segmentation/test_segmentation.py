@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
-from models.iris.segmentation.boundary import _gather_fast, _gather_plain
-from models.iris.segmentation.geometry import Boundary, Segmentation, spread
+from models.iris.segmentation.boundary import _circle_gains_compiled, _circle_gains_plain
+from models.iris.segmentation.geometry import Boundary, Segmentation, even_angles
 from models.iris.segmentation.location import find_discs
-from models.iris.segmentation.polar import _between_fast, _between_plain, best_path, closed_path, slope, smooth
+from models.iris.segmentation.polar import _bilinear_compiled, _bilinear_plain, best_path, closed_path, slope, smooth
 from models.iris.segmentation.segmentation import find_eyes, segment
 from simulators.people.person import EyeCondition, Person
 
@@ -32,7 +32,7 @@ def answers() -> list[Segmentation | None]:
 
 def away(found: Boundary, true: Boundary) -> float:
     """The mean distance of two curves as a share of the radius."""
-    off = found.around(true.x, true.y).radius_at(spread(256)) - true.radius_at(spread(256))
+    off = found.recentred(true.x, true.y).radius_at(even_angles(256)) - true.radius_at(even_angles(256))
     return float(np.abs(off).mean()) / true.mean_radius
 
 
@@ -130,9 +130,9 @@ def test_two_eyes_are_both_seen() -> None:
 
 
 def test_a_boundary_of_points_goes_through_them() -> None:
-    ellipse = np.stack([100 + 50 * np.cos(spread(90)), 80 + 40 * np.sin(spread(90))], axis=1)
+    ellipse = np.stack([100 + 50 * np.cos(even_angles(90)), 80 + 40 * np.sin(even_angles(90))], axis=1)
     curve = Boundary.from_points(ellipse)
-    x, y = curve.at(spread(300)).T
+    x, y = curve.at(even_angles(300)).T
     assert np.allclose(((x - 100) / 50) ** 2 + ((y - 80) / 40) ** 2, 1, atol=0.01)
 
 
@@ -143,12 +143,12 @@ def test_a_boundary_needs_three_points() -> None:
 
 def test_a_curve_around_another_point_is_the_same_curve() -> None:
     circle = Boundary.circle(10, 20, 30)
-    x, y = circle.around(15, 18).at(spread(100)).T
+    x, y = circle.recentred(15, 18).at(even_angles(100)).T
     assert np.allclose(np.hypot(x - 10, y - 20), 30, atol=0.1)
 
 
 def test_the_best_path_follows_the_ridge() -> None:
-    true = np.rint(10 + 5 * np.sin(spread(64))).astype(int)
+    true = np.rint(10 + 5 * np.sin(even_angles(64))).astype(int)
     gain = np.zeros((64, 20), np.float32)
     gain[np.arange(64), true] = 1
     assert np.array_equal(closed_path(gain, 0.1), true)
@@ -166,7 +166,7 @@ def test_the_slope_is_greatest_on_the_edge_and_in_its_middle() -> None:
 
 
 def test_wrong_points_do_not_bend_a_smooth_curve() -> None:
-    radii = (50 + 3 * np.cos(2 * spread(128))).astype(np.float32)
+    radii = (50 + 3 * np.cos(2 * even_angles(128))).astype(np.float32)
     wrong = radii.copy()
     wrong[10:25] += 20
     fitted = smooth(wrong, np.ones(128, np.float32), 3, 0.01)
@@ -177,10 +177,13 @@ def test_machine_code_and_plain_numpy_agree() -> None:
     rng = np.random.default_rng(2)
     image = rng.random((40, 50)).astype(np.float32)
     x, y = (rng.random(200) * 48).astype(np.float32), (rng.random(200) * 38).astype(np.float32)
-    assert np.allclose(_between_fast(image, x, y), _between_plain(image, x, y), atol=1e-5)
+    assert np.allclose(_bilinear_compiled(image, x, y), _bilinear_plain(image, x, y), atol=1e-5)
     gain, weights = rng.random((64, 80)).astype(np.float32), rng.random((64, 3)).astype(np.float32)
     circles = (rng.random((100, 3)) * (8, 8, 30) + (-4, -4, 20)).astype(np.float32)
-    turn = np.cos(spread(64)), np.sin(spread(64))
-    fast, plain = (gather(gain, weights, *turn, circles, 5.0, 1.0) for gather in (_gather_fast, _gather_plain))
+    turn = np.cos(even_angles(64)), np.sin(even_angles(64))
+    fast, plain = (
+        circle_gains(gain, weights, *turn, circles, 5.0, 1.0)
+        for circle_gains in (_circle_gains_compiled, _circle_gains_plain)
+    )
     assert np.allclose(fast, plain, atol=1.5)  # a rounding may fall to either side of a step
     assert np.median(np.abs(fast - plain)) < 1e-3

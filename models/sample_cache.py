@@ -1,0 +1,51 @@
+"""Keeps what assess() of an encoder extracts from a sample until encode() takes it."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from drivers.sample import Sample
+
+KEPT = 4  # samples at most: a kiosk has two to four sensors
+
+Extraction = TypeVar("Extraction")
+
+
+class SampleCache(Generic[Extraction]):
+    """What was extracted from the last KEPT samples. Safe to use from several threads."""
+
+    def __init__(self, extract: Callable[[Sample], Extraction]) -> None:
+        self._extract = extract
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, Extraction] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many samples are kept."""
+        return len(self._kept)
+
+    def keep(self, sample: Sample) -> Extraction:
+        """The extraction of a sample, made if it is not kept yet. Keeps it, and drops the oldest of too many."""
+        key = _key(sample)
+        extraction = self._pop(key) or self._extract(sample)
+        with self._lock:
+            self._kept[key] = extraction
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return extraction
+
+    def take(self, sample: Sample) -> Extraction:
+        """The extraction of a sample, made if it is not kept; afterwards it is not kept."""
+        return self._pop(_key(sample)) or self._extract(sample)
+
+    def _pop(self, key: bytes) -> Extraction | None:
+        with self._lock:
+            return self._kept.pop(key, None)
+
+
+def _key(sample: Sample) -> bytes:
+    """Equal for the same image at the same resolution. A digest, so that no image is kept longer than its sample."""
+    digest = hashlib.blake2b(sample.image.tobytes(), digest_size=16)
+    digest.update(f"{sample.image.shape} {sample.pixels_per_inch}".encode())
+    return digest.digest()
