@@ -1,9 +1,9 @@
 """kiosk-bench encounter: two fingers and two eyes against many people, from the last sample to the answer.
 
-The path is the agent's own, from collector to outbox; its sensors hand out synthetic samples. The list is filled
-with people made at the level of minutiae and codes (simulators/people/finger_crowd.py, simulators/people/iris_crowd.py)
-and is on disk as in a kiosk. The last sample is held back until everything before it has been judged and the traveller
-has had time to lift the hand and put it down again.
+The code is the agent's own, from collector to outbox; its sensors return synthetic samples. The list is filled with
+people made as minutiae and codes (simulators/people/finger_minutiae.py, simulators/people/iris_codes.py) and is on disk
+as in a kiosk. The last sample is held back until all samples before it have been judged and the traveller has had time
+to lift the hand and put it down again.
 """
 
 import json
@@ -43,8 +43,8 @@ from models.iris.template import pack as pack_iris
 from models.template import Template
 from simulators.bench.files import writable
 from simulators.bench.search_finger import template_of
-from simulators.people.finger_crowd import fingers
-from simulators.people.iris_crowd import code_of, irises
+from simulators.people.finger_minutiae import fingers
+from simulators.people.iris_codes import codes_of, responses
 from simulators.people.person import Condition, EyeCondition, Person
 
 FINGERS = (Position.RIGHT_INDEX, Position.LEFT_INDEX)
@@ -179,7 +179,7 @@ def _encoders(config: Config) -> Mapping[Modality, Encoder]:
 def crowd(rng: np.random.Generator, number: int) -> Iterator[tuple[tuple[Position, Template], ...]]:
     """The templates of so many people of nobody: two fingers and two eyes each."""
     prints = fingers(rng, number * len(FINGERS))
-    codes = [code for _ in EYES for code in code_of(rng, irises(rng, number), 0)]
+    codes = [code for _ in EYES for code in codes_of(rng, responses(rng, number), 0)]
     for person in range(number):
         own = [(FINGERS[f], template_of(prints.one(person * len(FINGERS) + f))) for f in range(len(FINGERS))]
         own += [(eye, pack_iris(codes[e * number + person])) for e, eye in enumerate(EYES)]

@@ -15,7 +15,7 @@ from models.finger.packed_cylinders import LANES, WORDS, Words
 from models.finger.search.block import Block
 from models.finger.search.gallery import FingerGallery
 from models.gallery import BLOCK
-from simulators.people.finger_crowd import Fingers, fingers, posed
+from simulators.people.finger_minutiae import Fingers, fingers, repositioned
 
 POSITIONS = tuple(position for position in Position if position is not Position.UNKNOWN)
 NUMBERS = {position: number for number, position in enumerate(Position)}
@@ -66,7 +66,7 @@ def _described(made: Fingers) -> Part:
 
 def _posed(rng: np.random.Generator, part: Part, count: int) -> Part:
     some = Fingers(part.fingers.rows[: part.fingers.starts[count]], part.fingers.starts[: count + 1])
-    return Part(*posed(rng, some, part.words[:count]), part.which[:count])
+    return Part(*repositioned(rng, some, part.words[:count]), part.which[:count])
 
 
 def _replaced(made: Part, first: int, instead: dict[int, Rows]) -> Part:

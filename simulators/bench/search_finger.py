@@ -1,6 +1,6 @@
 """kiosk-bench search finger: how fast one traveller is searched among many, and whether the mate is found.
 
-The gallery is synthesised at the level of minutiae (simulators/people/finger_crowd.py) and put on disk in a plain
+The gallery is synthesised at the level of minutiae (simulators/people/finger_minutiae.py) and put on disk in a plain
 layout, one file for each array, from which it is opened as a map. Real people can be hidden in it: of a folder of
 FINGER_IMPRESSION pictures the first impression of each finger, F fingers a person in the order of their names; the
 other impressions are the probes. A traveller is found who alone is the most likely: who shares the first place is not.
@@ -36,7 +36,7 @@ from simulators.bench.files import writable
 from simulators.bench.finger_gallery import POSITIONS, Crowd, Writer, groups, opened
 from simulators.bench.mates import Traveller, people_of, spread
 from simulators.images import PPI_RANGE, ImageFileError
-from simulators.people.finger_crowd import HEIGHT, WIDTH, again
+from simulators.people.finger_minutiae import HEIGHT, WIDTH, another_impression
 
 MOST_FINGERS = 10  # of a person
 LIMIT = 50  # candidates a probe, as in agent/watchlist/watchlist.py
@@ -136,7 +136,7 @@ def _make(
 
 def _synthetic(rng: np.random.Generator, number: int, fingers_each: int, kept: dict[int, Rows]) -> Traveller:
     own = tuple(kept[number * fingers_each + f] for f in range(fingers_each))
-    return Traveller(number, own, (tuple(again(rng, rows) for rows in own),))
+    return Traveller(number, own, (tuple(another_impression(rng, rows) for rows in own),))
 
 
 def _measure(

@@ -1,6 +1,6 @@
 """kiosk-bench search iris: how fast one traveller is searched among many, and whether the mate is found.
 
-The gallery is synthesised at the level of codes (simulators/people/iris_crowd.py) and put on disk in a plain layout,
+The gallery is synthesised at the level of codes (simulators/people/iris_codes.py) and put on disk in a plain layout,
 one file for each array, from which it is opened as a map. Real people can be hidden in it: of a folder of PERSON, EYE
 (L, R, 1 or 2) and two digits, as S1001L01.jpg, the first picture of each eye; the others are the probes.
 """
@@ -34,7 +34,7 @@ from models.iris.template import FORMAT, IrisCode, Words, pack
 from simulators.bench.compare_iris import sample_of
 from simulators.bench.files import writable
 from simulators.images import ImageFileError, read_grey
-from simulators.people.iris_crowd import VARIANTS, again, code_of, irises, lids, sheets
+from simulators.people.iris_codes import VARIANTS, another_image, code_columns, codes_of, responses, visible_columns
 
 LIMIT = 50  # candidates a probe, as in agent/watchlist/watchlist.py
 SYNTHETIC_PROBES = 20
@@ -170,8 +170,8 @@ def make(folder: Path, size: int, eyes: int, hidden: Sequence[Traveller], thread
 
 
 def _synthetic(rng: np.random.Generator, number: int, eyes: int) -> Traveller:
-    fields = irises(rng, eyes)
-    return Traveller(number, tuple(code_of(rng, fields, 0)), (tuple(code_of(rng, again(rng, fields), 0)),))
+    fields = responses(rng, eyes)
+    return Traveller(number, tuple(codes_of(rng, fields, 0)), (tuple(codes_of(rng, another_image(rng, fields), 0)),))
 
 
 def _block(size: int, first: int, count: int, known: Mapping[int, IrisCode]) -> tuple[Words, Words]:
@@ -179,7 +179,9 @@ def _block(size: int, first: int, count: int, known: Mapping[int, IrisCode]) -> 
     rng = np.random.default_rng([size, first])
     numbers = np.arange(count)
     codes, masks = (
-        sheets(rng, -(-count // VARIANTS)).variant(numbers // VARIANTS, numbers % VARIANTS).words(lids(rng, count))
+        code_columns(rng, -(-count // VARIANTS))
+        .variant(numbers // VARIANTS, numbers % VARIANTS)
+        .words(visible_columns(rng, count))
     )
     for number in numbers.tolist():
         if first + number in known:

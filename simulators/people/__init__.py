@@ -1,1 +1,1 @@
-"""Synthetic people: fingers and eyes that belong to nobody."""
+"""Synthetic people: fingers and eyes that belong to no real person."""

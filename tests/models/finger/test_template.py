@@ -20,7 +20,7 @@ from models.finger.search.gallery import FingerGallery
 from models.finger.template import BARE, FORMAT, Described, current, described, pack, unpack
 from models.template import Template, TemplateError
 from simulators.bench.search_finger import template_of
-from simulators.people.finger_crowd import again, fingers
+from simulators.people.finger_minutiae import another_impression, fingers
 
 FINGERS = fingers(np.random.default_rng(8), 120)
 ROWS = [FINGERS.one(n) for n in range(120)]
@@ -71,7 +71,7 @@ def test_a_gallery_of_templates_finds_what_one_of_minutiae_finds() -> None:
     gallery = FingerGallery.build([Entry(k, Position.UNKNOWN, t) for k, t in zip(keys, TEMPLATES, strict=True)])
     plain = FingerGallery((Block.of(keys, np.zeros(120, np.uint8), ROWS),))
     for number in (3, 40, 119):
-        probe = template_of(again(np.random.default_rng(number), ROWS[number]))
+        probe = template_of(another_impression(np.random.default_rng(number), ROWS[number]))
         found = gallery.search(probe, Position.UNKNOWN, 20)
         assert found[0].key == str(number)
         assert found == plain.search(probe, Position.UNKNOWN, 20)

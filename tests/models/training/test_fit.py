@@ -17,7 +17,7 @@ from models.training.fit_finger import fit, impressions, main
 from models.training.golden_scores import GoldenScores
 from models.training.sample_sets import EYES, FINGERS, Naming, SetError, sources
 from simulators.bench.search_finger import template_of
-from simulators.people.finger_crowd import again, fingers
+from simulators.people.finger_minutiae import another_impression, fingers
 from tests.conftest import touch
 
 
@@ -119,7 +119,7 @@ class Touches:
         self._left = [made.one(number) for number in range(8) for _ in range(2)]
 
     def minutiae(self, _: Sample) -> Minutiae:
-        return unpack(template_of(again(self._rng, self._left.pop())))
+        return unpack(template_of(another_impression(self._rng, self._left.pop())))
 
 
 def test_the_smallest_sets_that_are_taken_can_be_fitted_to(

@@ -20,7 +20,7 @@ from simulators.bench import search_iris as bench_iris_search
 from simulators.bench.command import app
 from simulators.bench.compare_iris import sample_of
 from simulators.images import read_grey
-from simulators.people import iris_crowd as iris_synthesis
+from simulators.people import iris_codes
 from simulators.people.person import Person
 
 PAIRS = """probe,reference,label
@@ -135,17 +135,17 @@ def test_people_are_told_by_their_file_names(tmp_path: Path) -> None:
 
 def test_made_up_codes_are_nobodys_and_their_own_again() -> None:
     rng = np.random.default_rng(4)
-    numbers = np.arange(30 * iris_synthesis.VARIANTS)
-    made = iris_synthesis.sheets(rng, 30).variant(numbers // iris_synthesis.VARIANTS, numbers % iris_synthesis.VARIANTS)
-    heads, tails = split(*made.words(iris_synthesis.lids(rng, len(numbers))))
-    fields = iris_synthesis.irises(rng, 1)
-    probe = Turned.of(iris_synthesis.code_of(rng, iris_synthesis.again(rng, fields), 3)[0])
-    own = iris_synthesis.code_of(rng, fields, 3)[0]
+    numbers = np.arange(30 * iris_codes.VARIANTS)
+    made = iris_codes.code_columns(rng, 30).variant(numbers // iris_codes.VARIANTS, numbers % iris_codes.VARIANTS)
+    heads, tails = split(*made.words(iris_codes.visible_columns(rng, len(numbers))))
+    fields = iris_codes.responses(rng, 1)
+    probe = Turned.of(iris_codes.codes_of(rng, iris_codes.another_image(rng, fields), 3)[0])
+    own = iris_codes.codes_of(rng, fields, 3)[0]
     assert search_whole(probe, *split(own.code[np.newaxis], own.mask[np.newaxis]))[0] > 0.15
     assert search_whole(probe, heads, tails).max() < 0.13
     given_up = (search(probe, heads, tails, np.ones(len(heads), bool)) == STOPPED).mean()
     assert 0.5 < given_up < 0.95  # as of real codes: neither all nor none
-    for number in range(iris_synthesis.VARIANTS):  # variants of one iris are other irises
+    for number in range(iris_codes.VARIANTS):  # variants of one iris are other irises
         one = Turned.of(
             IrisCode(0, *(np.concatenate([h, t]) for h, t in zip(heads[number], tails[number], strict=True)))
         )

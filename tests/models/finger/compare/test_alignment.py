@@ -22,7 +22,7 @@ from models.finger.minutiae import TURN
 from models.finger.search.gallery import FingerGallery
 from models.finger.template import FORMAT
 from simulators.bench.search_finger import template_of
-from simulators.people.finger_crowd import again, fingers
+from simulators.people.finger_minutiae import another_impression, fingers
 
 FINGERS = fingers(np.random.default_rng(11), 60)
 ROWS = [FINGERS.one(n) for n in range(60)]
@@ -91,7 +91,7 @@ def _of_anything(rng: np.random.Generator, count: int, side: int) -> Rows:
 def test_a_comparison_in_machine_code_is_that_of_numpy(seed: int, count: int, others: int, side: int) -> None:
     rng = np.random.default_rng(seed)
     one = _of_anything(rng, count, side)
-    for other in (_of_anything(rng, others, side), again(rng, one), one[: others // 2 + 1]):
+    for other in (_of_anything(rng, others, side), another_impression(rng, one), one[: others // 2 + 1]):
         a, b = in_order(described(one), described(other))
         fast, plain = compared(a, b), compared_plain(a, b)
         assert (fast is None) == (plain is None)
@@ -103,7 +103,7 @@ def test_a_comparison_in_machine_code_is_that_of_numpy(seed: int, count: int, ot
 @given(st.integers(0, 59), st.integers(0, 59), st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
 def test_a_score_is_symmetric_whatever_is_compared(a: int, b: int, seed: int) -> None:
-    one, other = described(again(np.random.default_rng(seed), ROWS[a])), described(ROWS[b])
+    one, other = described(another_impression(np.random.default_rng(seed), ROWS[a])), described(ROWS[b])
     assert score(one, other) == score(other, one)
     assert local_likeness(one, other) == local_likeness(other, one)
 
@@ -115,7 +115,7 @@ def test_ten_fingers_of_a_person_are_searched_by_probes_of_unknown_position() ->
     entries = [Entry(f"p{n // 10}", positions[n % 10], template_of(crowd.one(n))) for n in range(400)]
     gallery = FingerGallery.build(entries)
     for number in (7, 123, 250, 399):
-        probe = template_of(again(np.random.default_rng(number), crowd.one(number)))
+        probe = template_of(another_impression(np.random.default_rng(number), crowd.one(number)))
         found = gallery.search(probe, Position.UNKNOWN, 5)
         assert found[0].key == f"p{number // 10}"
         assert len({one.key for one in found}) == 5

@@ -31,7 +31,7 @@ from models.gallery import BLOCK, merged, without
 from simulators.bench.command import app
 from simulators.bench.mates import people_of, spread
 from simulators.bench.search_finger import found, template_of
-from simulators.people.finger_crowd import again, fingers
+from simulators.people.finger_minutiae import another_impression, fingers
 from tests.conftest import SHARED, touch
 from tests.conftest import template_of as real_template_of
 
@@ -51,7 +51,7 @@ ODD: dict[str, Rows] = {
 
 
 def _again(number: int, seed: int = 0) -> Rows:
-    return again(np.random.default_rng(seed), ROWS[number])
+    return another_impression(np.random.default_rng(seed), ROWS[number])
 
 
 def _entries(numbers: range) -> list[Entry]:
