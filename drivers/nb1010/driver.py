@@ -1,6 +1,6 @@
-"""NEXT Biometrics NB-1010-U: a thermal fingerprint sensor on USB, 8 bits, 256x180. It speaks only when asked.
+"""Driver of the NEXT Biometrics NB-1010-U: a thermal fingerprint sensor on USB, 8 bits, 256x180.
 
-This file opens and captures; tables.py says what the bytes mean.
+The sensor sends only answers to commands. This file opens and captures; tables.py says what the bytes mean.
 """
 
 import logging
@@ -17,18 +17,18 @@ from drivers.nb1010.options import Nb1010Options
 from drivers.nb1010.tables import (
     ANSWER_BYTES,
     CAPTURE,
-    CONTACT_AT,
+    CONTACT_OFFSET,
     FINGER_CHECK,
     HEIGHT,
     IMAGE_BYTES,
     MESSAGES,
-    PIXELS_AT,
     PIXELS_END,
+    PIXELS_OFFSET,
     PRE_CAPTURE,
     WIDTH,
     Command,
-    fault_of,
-    fault_of_lines,
+    lines_fault,
+    message_fault,
 )
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
@@ -44,12 +44,12 @@ MATCHES = (UsbMatch(0x298D, 0x1010, "NEXT Biometrics NB-1010-U", "usb"),)
 
 DEPTH_BITS = 8
 OUT, IN = 0x02, 0x83
-ANSWER_S = 0.5  # the longest that the sensor takes for one message
-QUIET_S = 0.1  # nothing for so long: what it still had to say is said
-LATE_S = 3.0  # so late may come what the sensor owes after it kept us waiting: a bus that was asleep, a busy hub
-ASKED_AGAIN = 4  # times that a look for a finger is taken once more, where its answer was none
-ORDER_TRIES = 3
-DRAIN_S = 5.0  # a sensor that talks for longer without being asked is none
+ANSWER_S = 0.5  # the maximum time for one message
+QUIET_S = 0.1  # after this silence no unread data are left in the sensor
+LATE_ANSWER_S = 3.0  # the maximum delay of an answer that is still pending: a suspended bus, a busy hub
+CONTACT_RETRIES = 4  # of a contact check whose answer was damaged or missing
+IMAGE_TRIES = 3
+DRAIN_S = 5.0  # a sensor that sends unrequested data for longer is not an NB-1010-U
 
 
 class Nb1010:
@@ -62,48 +62,48 @@ class Nb1010:
         self._options = parse_options(Nb1010Options, "nb1010", options)
         self._url = parse_usb_url(url)
         if isinstance(self._url, UsbUrl):
-            _refuse_others(self._url.vendor, self._url.product, ValueError)
+            _check_ids(self._url.vendor, self._url.product, ValueError)
         self._name = f"nb1010 at {self._url}"
         self._connect = connect
         self._attachment = Attachment()
         self._link: UsbLink | None = None
-        self._unread = False  # something may be on its way that nobody waits for any more
-        self._owed = 0  # answers that were asked for and have not come
+        self._unread = False  # the sensor may still send data of an earlier transfer
+        self._pending_answers = 0  # answers to commands that have not arrived
         self._lift_first = False
-        self._seen_at: float | None = None  # when the greeting met a finger; nothing is asked twice
+        self._contact_at: float | None = None  # when open() measured a finger, so that capture() need not ask again
 
     def open(self) -> DeviceInfo:
-        """Claim the sensor and hear whether it answers."""
+        """Claims the sensor and checks that it answers."""
         self.close()
         with self._attachment.attempt(), self._closed_on_failure():
             link = self._connect(self._url)
             self._attachment.attach(link)
-            _refuse_others(link.identity.vendor, link.identity.product, ProtocolError)
+            _check_ids(link.identity.vendor, link.identity.product, ProtocolError)
             self._lift_first = False
-            self._greet(link)
+            self._check_contact(link)
             self._link = link
             return self._info(link)
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Wait for a finger and return its image."""
+        """Waits for a finger and return its image."""
         with self._attachment.attempt():
             if self._link is None:
                 raise LinkLost(f"{self._name}: not open")
             self._drain(self._link)
             deadline = self._link.now() + timeout
             self._await_lift(self._link, deadline)
-            image, captured_at = self._image_of_a_finger(self._link, deadline)
+            image, captured_at = self._capture_image(self._link, deadline)
             self._lift_first = True
             return Sample(self.modality, position, image, DEPTH_BITS, self._options.ppi, captured_at, device=self._name)
 
     def cancel(self) -> None:
-        """End the running capture or open, or the next one, with Cancelled."""
+        """Ends the running capture or open, or the next one, with Cancelled."""
         self._attachment.cancel()
 
     def close(self) -> None:
-        """Give the sensor back."""
-        # A message that came twice would be taken for the next answer, and so on for ever.
-        self._unread, self._owed = self._unread or self._link is not None, 0
+        """Releases the sensor."""
+        # A duplicate message would be read as the next answer, and so on for ever.
+        self._unread, self._pending_answers = self._unread or self._link is not None, 0
         self._link = None
         self._attachment.detach()
 
@@ -127,24 +127,24 @@ class Nb1010:
             depth_bits=DEPTH_BITS,
         )
 
-    # Asking
+    # Commands
 
-    def _greet(self, link: UsbLink) -> None:
-        """Hear one sound answer; what was left unread, by us or an earlier owner, comes before it."""
-        self._seen_at = None
+    def _check_contact(self, link: UsbLink) -> None:
+        """Reads one valid answer, after the data that this or an earlier program left unread."""
+        self._contact_at = None
         self._drain(link)
         if self._contact(link) > self._options.contact:
-            self._seen_at = link.now()
+            self._contact_at = link.now()
 
     def _ask(self, link: UsbLink, command: Command) -> bytes:
-        """One exchange. ProtocolError: no sound answer, and it is not known what will come next."""
+        """Sends a command and reads its answer. ProtocolError: no valid answer; unread data may follow."""
         unread, self._unread = self._unread, True
         with self._halts_cleared(link):
             link.write(OUT, command.message, ANSWER_S)
-            self._owed += 1
+            self._pending_answers += 1
             answer = link.read(IN, ANSWER_BYTES, ANSWER_S)
-            self._owed = 0
-        fault = fault_of(answer, command.answer, ANSWER_BYTES)
+            self._pending_answers = 0
+        fault = message_fault(answer, command.answer, ANSWER_BYTES)
         if fault:
             raise ProtocolError(f"{self._name}: {command.name}: {fault}; is this an NB-1010-U?")
         self._unread = unread
@@ -153,21 +153,21 @@ class Nb1010:
     def _contact(self, link: UsbLink) -> int:
         """How much of the sensor is touched, 0 to 255.
 
-        The question changes nothing in the sensor, so it is put again where the answer was damaged or late.
+        The command changes nothing in the sensor, so it is repeated if the answer is damaged or late.
         """
         try:
-            return self._level(link)
+            return self._read_contact(link)
         except ProtocolError as error:
-            return self._contact_after(link, error)
+            return self._contact_retried(link, error)
 
-    def _contact_after(self, link: UsbLink, error: ProtocolError) -> int:
-        """The same after an answer that was none."""
-        for _ in range(ASKED_AGAIN):
-            log.debug("%s: asks again: %s", self._name, error)
+    def _contact_retried(self, link: UsbLink, error: ProtocolError) -> int:
+        """The same, after an answer that was damaged or missing (`error`)."""
+        for _ in range(CONTACT_RETRIES):
+            log.debug("%s: checks again: %s", self._name, error)
             came = self._drain(link)
             silent = isinstance(error, TransferTimeout) and not came
             try:
-                level = self._level(link)
+                level = self._read_contact(link)
             except ProtocolError as again:
                 if silent and isinstance(again, TransferTimeout):
                     raise
@@ -176,33 +176,35 @@ class Nb1010:
             self._unread = True
             if not self._drain(link):
                 return level
-            error = ProtocolError(f"{self._name}: answers more often than it is asked")  # which was to this question?
+            error = ProtocolError(
+                f"{self._name}: sends more answers than commands"
+            )  # which answer belongs to this command?
         raise error
 
-    def _level(self, link: UsbLink) -> int:
-        return self._ask(link, FINGER_CHECK)[CONTACT_AT]
+    def _read_contact(self, link: UsbLink) -> int:
+        return self._ask(link, FINGER_CHECK)[CONTACT_OFFSET]
 
     def _drain(self, link: UsbLink) -> bool:
-        """Let the sensor finish what a cancelled, damaged or stalled transfer has left on its way.
+        """Reads and discards what a cancelled, damaged or stalled transfer has left in the sensor.
 
-        Whether anything came. An answer that it owes is waited for: it would be taken for that to the next question,
-        and so on for ever.
+        Returns whether anything came. A pending answer is waited for: otherwise it would be read as the answer to the
+        next command, and so on for ever.
         """
         deadline, came = link.now() + DRAIN_S, False
         while self._unread:
             try:
                 with self._halts_cleared(link):
-                    link.read(IN, IMAGE_BYTES, LATE_S if self._owed else QUIET_S)
-                came, self._owed = True, max(self._owed - 1, 0)
+                    link.read(IN, IMAGE_BYTES, LATE_ANSWER_S if self._pending_answers else QUIET_S)
+                came, self._pending_answers = True, max(self._pending_answers - 1, 0)
             except TransferTimeout:
-                self._unread, self._owed = False, 0
+                self._unread, self._pending_answers = False, 0
             if self._unread and link.now() > deadline:
-                raise ProtocolError(f"{self._name}: talks without end; unplug it and plug it in again")
+                raise ProtocolError(f"{self._name}: sends data without end; unplug it and plug it in again")
         return came
 
     @contextmanager
     def _halts_cleared(self, link: UsbLink) -> Iterator[None]:
-        """After a refused transfer the next one works."""
+        """Clears the halts after a stalled transfer, so that the next transfer works."""
         try:
             yield
         except Stalled:
@@ -224,8 +226,8 @@ class Nb1010:
             self._poll_pause(link, deadline, Retry.NOTHING_PRESENTED)
 
     def _just_seen(self, link: UsbLink) -> bool:
-        """Whether the greeting met a finger, no longer ago than two looks are apart. Told once."""
-        seen_at, self._seen_at = self._seen_at, None
+        """Whether open() measured a finger at most one poll interval ago. True only once."""
+        seen_at, self._contact_at = self._contact_at, None
         return seen_at is not None and link.now() - seen_at <= self._options.poll_s
 
     def _poll_pause(self, link: UsbLink, deadline: float, reason: Retry) -> None:
@@ -234,12 +236,12 @@ class Nb1010:
             raise CaptureRetry(reason)
         link.pause(min(self._options.poll_s, left))
 
-    def _image_of_a_finger(
-        self, link: UsbLink, deadline: float, tries: int = ORDER_TRIES
+    def _capture_image(
+        self, link: UsbLink, deadline: float, tries: int = IMAGE_TRIES
     ) -> tuple[NDArray[np.uint8], datetime]:
-        """Wait for a finger and take its image; all of it again where an order had another order's answer.
+        """Waits for a finger and reads its image. Repeats all of it if a command got the answer to another command.
 
-        A message that came twice puts every later answer behind by one: the finger may then be one that has left.
+        A duplicate message shifts every later answer by one, so the contact answer may be of a finger that has left.
         """
         self._await_finger(link, deadline)
         captured_at = datetime.now(UTC)
@@ -248,37 +250,37 @@ class Nb1010:
         except ProtocolError as error:
             if tries == 1:
                 raise
-            log.debug("%s: begins again: %s", self._name, error)
+            log.debug("%s: captures again: %s", self._name, error)
         self._drain(link)
-        return self._image_of_a_finger(link, deadline, tries - 1)
+        return self._capture_image(link, deadline, tries - 1)
 
     def _take_image(self, link: UsbLink) -> NDArray[np.uint8]:
-        """The image that comes after the two orders, in 90 messages of two lines."""
+        """Reads the image that follows the two commands, in 90 messages of two lines."""
         self._ask(link, PRE_CAPTURE)
         self._ask(link, CAPTURE)
         self._unread = True
-        pixels = b"".join(self._lines(link, number) for number in range(MESSAGES))
+        pixels = b"".join(self._read_lines(link, number) for number in range(MESSAGES))
         self._unread = False
         return np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH)
 
-    def _lines(self, link: UsbLink, number: int) -> bytes:
-        """Two lines. CaptureRetry when they did not come, or not they: the sensor is asked afresh."""
+    def _read_lines(self, link: UsbLink, number: int) -> bytes:
+        """Reads two lines. CaptureRetry: they did not arrive or are damaged."""
         try:
             with self._halts_cleared(link):
                 message = link.read(IN, IMAGE_BYTES, ANSWER_S)
         except (TransferTimeout, Stalled) as error:
             raise CaptureRetry(Retry.MOVED, f"the image ends in message {number + 1} of {MESSAGES}") from error
-        fault = fault_of_lines(message, number)
+        fault = lines_fault(message, number)
         if fault:
             raise CaptureRetry(Retry.MOVED, fault)
-        return message[PIXELS_AT:PIXELS_END]
+        return message[PIXELS_OFFSET:PIXELS_END]
 
 
-def _refuse_others(vendor: int, product: int, error: type[Exception]) -> None:
+def _check_ids(vendor: int, product: int, error: type[Exception]) -> None:
     match = MATCHES[0]
     if (vendor, product) != (match.vendor, match.product):
         wanted = f"{match.vendor:04x}:{match.product:04x}"
-        raise error(f"driver nb1010: {vendor:04x}:{product:04x} is no {match.name}: that is {wanted}")
+        raise error(f"driver nb1010: {vendor:04x}:{product:04x} is not {match.name}: that is {wanted}")
 
 
 _: type[Sensor] = Nb1010

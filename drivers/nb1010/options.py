@@ -1,4 +1,4 @@
-"""The options of the nb1010 driver. Each is explained in drivers/README.md, and a test knows."""
+"""The options of the nb1010 driver. drivers/README.md explains each (a test checks this)."""
 
 from typing import Annotated
 
@@ -7,11 +7,11 @@ from pydantic import BeforeValidator, Field
 from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, parse_number
 
 DEFAULT_PPI = 385.0  # the vendor's figure for this sensor; not verified on a unit
-CONTACT = 0x30  # of 255: above it a finger lies there, below it none
+CONTACT = 0x30  # of 255: a finger is on the sensor if the contact level is above it
 
 
 class Nb1010Options(DriverOptions):
-    """What one unit needs beyond its URL; drivers/README.md explains each."""
+    """The options of one unit; drivers/README.md explains each."""
 
     ppi: PixelsPerInch = DEFAULT_PPI
     poll_s: PollSeconds = 0.05

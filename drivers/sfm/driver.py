@@ -1,10 +1,10 @@
-"""Suprema SFM fingerprint modules on a serial line: UniFinger SFM3000 to SFM6050, SFM Slim.
+"""Driver of Suprema SFM fingerprint modules on a serial line: UniFinger SFM3000 to SFM6050, SFM Slim.
 
-The module waits for the finger itself and then sends an image of 256 (or 16) grey levels. It has no event for a finger
-that was lifted: the driver asks for another scan and stops it as soon as the module has seen a finger.
+The module waits for the finger itself and then sends an image of 256 (or 16) grey levels. It has no event for a lifted
+finger: the driver requests another scan and stops it as soon as the module has detected a finger.
 
-This file opens, sets up and puts back, scan.py waits for the finger and fetches its image, link.py does one
-exchange, tables.py says what the bytes mean, image.py reads the image.
+This file opens the module, configures it and restores its settings. scan.py waits for the finger and fetches its image,
+link.py does one exchange, tables.py says what the bytes mean, image.py parses the image.
 """
 
 import logging
@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
 
-GREETINGS = 3  # at each rate
-RESTORINGS = 3  # a cancel may be waiting at close, and another come meanwhile
+FIRST_TRIES = 3  # at each rate
+RESTORE_TRIES = 3  # a cancel may be pending at close(), and another one may come meanwhile
 ADVICE = "is it powered and wired, and at this rate? (baud in the URL, options probe_bauds, terminal)"
 ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate? (option terminal)"
 ADVICE_REFUSAL = "if no other host uses it, switch it off and on"
@@ -51,8 +51,8 @@ class Sfm:
         connect: Callable[[Url], Transport] = open_transport,
     ) -> None:
         self._options = parse_options(SfmOptions, "sfm", options)
-        self._home = parse_url(url, DEFAULT_BAUD)
-        self._url = self._home  # at the rate of the last contact
+        self._configured_url = parse_url(url, DEFAULT_BAUD)
+        self._url = self._configured_url  # at the rate of the last contact
         if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
             raise ValueError(f"driver sfm: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
         self._name = f"sfm at {self._url.path if isinstance(self._url, SerialUrl) else self._url}"
@@ -60,13 +60,13 @@ class Sfm:
         self._clock = clock
         self._connect = connect
         self._attachment = Attachment()
-        self._contact: SfmLink | None = None  # to restore by, before open() has ended too
-        self._link: SfmLink | None = None  # open
+        self._contact: SfmLink | None = None  # the link to restore the settings by, also before open() has ended
+        self._link: SfmLink | None = None  # set while open
         self._size = (self._options.height, self._options.width)
-        self._before = dict[Parameter, int]()  # what to restore at close
+        self._original = dict[Parameter, int]()  # the values to restore at close
 
     def open(self) -> DeviceInfo:
-        """Claim the port, learn what answers and ask it for grey images. Tries each rate of the options."""
+        """Claims the port, identifies the module and requests grey images. Tries each rate of the options."""
         self.close()
         with self._attachment.attempt(), self._closed_on_failure():
             link = self._set_rate(self._find(self._rates_to_try()))
@@ -77,27 +77,27 @@ class Sfm:
             return info
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Wait for a finger and return its image."""
+        """Waits for a finger and return its image."""
         with self._attachment.attempt():
             if self._link is None:
                 raise LinkLost(f"{self._name}: not open")
-            with self._hung_up_when_cancelled(self._link):
-                captured_at, picture = self._scanner.scan(self._link, timeout)
-            self._size = picture.image.shape[0], picture.image.shape[1]
-            ppi, depth = self._options.ppi, picture.depth_bits
-            return Sample(self.modality, position, picture.image, depth, ppi, captured_at, device=self._name)
+            with self._stopped_when_cancelled(self._link):
+                captured_at, image = self._scanner.scan(self._link, timeout)
+            self._size = image.pixels.shape[0], image.pixels.shape[1]
+            ppi, depth = self._options.ppi, image.depth_bits
+            return Sample(self.modality, position, image.pixels, depth, ppi, captured_at, device=self._name)
 
     def cancel(self) -> None:
-        """End the running capture or open, or the next one, with Cancelled."""
+        """Ends the running capture or open, or the next one, with Cancelled."""
         self._attachment.cancel()
 
     def close(self) -> None:
-        """Put back what was changed in the module, as far as it answers, and give the port back."""
+        """Restores what was changed in the module, if it answers, and releases the port."""
         link, self._contact, self._link = self._contact, None, None
         if link is not None:
             with suppress(SensorError):
-                self._restore_all_the_same(link)
-        self._before.clear()
+                self._restore_despite_cancel(link)
+        self._original.clear()
         self._attachment.detach()
 
     @contextmanager
@@ -105,45 +105,45 @@ class Sfm:
         try:
             yield
         except Cancelled:
-            raise  # at once: what was changed so far is put back by the close() or open() that comes next
+            raise  # immediately: the next close() or open() restores what was changed so far
         except BaseException:
             self.close()
             raise
 
     @contextmanager
-    def _hung_up_when_cancelled(self, link: SfmLink) -> Iterator[None]:
-        """The module need not go on waiting for a finger that nobody waits for."""
+    def _stopped_when_cancelled(self, link: SfmLink) -> Iterator[None]:
+        """Stops the scan in the module after a cancel."""
         try:
             yield
         except Cancelled:
             with suppress(SensorError, Cancelled):
-                link.hang_up()
+                link.stop()
             raise
 
-    # Finding it
+    # Finding the module
 
     def _rates_to_try(self) -> list[Url]:
-        """The URL at the rate of the last contact, at its own, at that wanted, and at those to probe."""
-        if not isinstance(self._url, SerialUrl) or not isinstance(self._home, SerialUrl):
+        """The URL at the rate of the last contact, at its own rate, at the wanted one, and at those to probe."""
+        if not isinstance(self._url, SerialUrl) or not isinstance(self._configured_url, SerialUrl):
             return [self._url]
         wanted = [self._options.baud] if self._options.baud else []
-        rates = dict.fromkeys([self._url.baud, self._home.baud, *wanted, *self._options.probe_bauds])
+        rates = dict.fromkeys([self._url.baud, self._configured_url.baud, *wanted, *self._options.probe_bauds])
         return [replace(self._url, baud=rate) for rate in rates]
 
     def _find(self, urls: list[Url]) -> SfmLink:
-        """Greet at each rate; go on with the first that answers."""
-        oddity = refusal = ""
+        """Tries each rate; returns the link at the first one that is answered."""
+        noise = refusal = ""
         for url in urls:
             link = self._attach(url)
-            if link.greet(GREETINGS):
+            if link.bring_to_idle(FIRST_TRIES):
                 self._url = url
                 return link
-            oddity, refusal = oddity or link.oddity, refusal or link.refusal
+            noise, refusal = noise or link.noise, refusal or link.refusal
         rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
         at = f" at {', '.join(rates)} baud" if rates else ""
         if refusal:
-            raise ProtocolError(f"{self._name}: answers{at} but does not come to rest: {refusal}; {ADVICE_REFUSAL}")
-        raise ProtocolError(f"{self._name}: no answer{at}{oddity}; {ADVICE if rates else ADVICE_SOCKET}")
+            raise ProtocolError(f"{self._name}: answers{at} but does not become idle: {refusal}; {ADVICE_REFUSAL}")
+        raise ProtocolError(f"{self._name}: no answer{at}{noise}; {ADVICE if rates else ADVICE_SOCKET}")
 
     def _attach(self, url: Url) -> SfmLink:
         self._attachment.detach()  # the same port may be opened again
@@ -158,18 +158,18 @@ class Sfm:
     def _expect_images(self, link: SfmLink) -> None:
         link.expect_images(record_bytes(self._size[1], self._size[0], self._options.format))
 
-    # Setting it up: until power-off only, and back as it was at close
+    # Settings: changed until power-off only, and restored at close()
 
     def _set_rate(self, link: SfmLink) -> SfmLink:
         wanted, now = self._options.baud, self._url
         if not isinstance(now, SerialUrl) or wanted is None:
             return link
-        self._note_rate(wanted)
+        self._remember_rate(wanted)
         if wanted == now.baud:
             return link
-        refusal = self._ask_for_rate(link, wanted)
+        refusal = self._request_rate(link, wanted)
         if refusal is not None:
-            self._before.pop(Parameter.BAUD, None)
+            self._original.pop(Parameter.BAUD, None)
             log.warning("%s: refuses %d baud: %s", self._name, wanted, refusal)
             return link
         link = self._find([replace(now, baud=wanted), now])
@@ -177,21 +177,21 @@ class Sfm:
             log.warning("%s: keeps %d baud", self._name, now.baud)
         return link
 
-    def _note_rate(self, wanted: int) -> None:
-        """Another rate than that of the URL is put back at close."""
-        home = self._home
-        if isinstance(home, SerialUrl) and home.baud != wanted and home.baud in RATE_CODES:
-            self._before[Parameter.BAUD] = RATE_CODES[home.baud]
+    def _remember_rate(self, wanted: int) -> None:
+        """Remembers the rate of the URL, to restore it at close()."""
+        configured = self._configured_url
+        if isinstance(configured, SerialUrl) and configured.baud != wanted and configured.baud in RATE_CODES:
+            self._original[Parameter.BAUD] = RATE_CODES[configured.baud]
 
     def _learn_rate(self, link: SfmLink) -> None:
-        """Behind a socket only the module knows the rate; where it does not say, images get the time of the slowest."""
+        """Reads the rate from the module behind a socket. If it does not answer, images get the time of the slowest."""
         if not isinstance(self._url, SerialUrl):
             code = link.read(Parameter.BAUD)
-            link.runs_at(next((rate for rate, known in RATE_CODES.items() if known == code), SLOWEST_BAUD))
+            link.set_baud(next((rate for rate, known in RATE_CODES.items() if known == code), SLOWEST_BAUD))
             self._expect_images(link)
 
-    def _ask_for_rate(self, link: SfmLink, baud: int) -> Result | None:
-        """What the module said against it. None: nothing, or its answer came at the new rate."""
+    def _request_rate(self, link: SfmLink, baud: int) -> Result | None:
+        """The refusal of the module. None if it accepted, or if its answer came at the new rate."""
         try:
             answer = link.write(Parameter.BAUD, RATE_CODES[baud])
         except NoAnswer:
@@ -199,28 +199,28 @@ class Sfm:
         return None if answer.then is Next.GO_ON else answer
 
     def _set_format(self, link: SfmLink) -> None:
-        """Ask for grey images: a module from the factory sends black and white."""
+        """Requests grey images: the factory setting is black and white."""
         wanted, before = PARAMETER_VALUE[self._options.format], link.read(Parameter.IMAGE_FORMAT)
         if before == wanted:
             return
         if before is not None:
-            self._before[Parameter.IMAGE_FORMAT] = before
+            self._original[Parameter.IMAGE_FORMAT] = before
         link.write(Parameter.IMAGE_FORMAT, wanted).check(self._name, "images in grey")
 
-    def _restore_all_the_same(self, link: SfmLink) -> None:
-        """Restore even if a cancel is still to be spent: the sensor remembers it, and it ends the next capture."""
-        for _ in range(RESTORINGS):
+    def _restore_despite_cancel(self, link: SfmLink) -> None:
+        """Restores even if a cancel is pending. The sensor remembers the cancel, which ends the next capture."""
+        for _ in range(RESTORE_TRIES):
             with suppress(Cancelled):
                 self._restore(link)
                 return
 
     def _restore(self, link: SfmLink) -> None:
-        """Undo what was set, the rate last."""
-        if not self._before or not link.greet(1):
+        """Restores the original settings, the rate last."""
+        if not self._original or not link.bring_to_idle(1):
             return
-        for parameter in sorted(self._before):
-            if link.write(parameter, self._before[parameter]).then is Next.GO_ON and parameter is Parameter.BAUD:
-                self._url = self._home
+        for parameter in sorted(self._original):
+            if link.write(parameter, self._original[parameter]).then is Next.GO_ON and parameter is Parameter.BAUD:
+                self._url = self._configured_url
 
     def _info(self, link: SfmLink) -> DeviceInfo:
         firmware, serial = link.read(Parameter.FIRMWARE), link.read(Parameter.SERIAL)
@@ -238,7 +238,7 @@ class Sfm:
 
 
 def _characters(word: int) -> str:
-    """Four characters in a number; the number itself when they are none."""
+    """The four characters in a number; the number in hexadecimal if they are not printable."""
     raw = word.to_bytes(4, "little").rstrip(b"\0 ")
     return raw.decode("ascii") if raw.isascii() and raw.decode("ascii").isprintable() else f"0x{word:08X}"
 

@@ -1,4 +1,4 @@
-"""SFM packets: bytes of any split in, whole packets and the raw bytes behind them out. Never touches a port.
+"""SFM packets: bytes of any split in, whole packets and the raw bytes after them out. Never touches a port.
 
 offset  size  field (multi-byte fields are little endian)
 0       1     start: 40, or 41 on a network (RS-485), where two bytes with the terminal's number follow
@@ -23,7 +23,7 @@ _TAIL_SIZE = 2  # checksum and end
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet. `terminal` is None on a line of its own. It never holds pixels."""
+    """One packet. `terminal` is None if the line is not a network. It never contains pixels."""
 
     command: int
     param: int = 0
@@ -38,7 +38,7 @@ class Packet:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Packet":
-        """The packet in `raw`, which holds it and nothing else. ValueError says what is wrong."""
+        """Parses `raw`, which is one packet and nothing else. ValueError says what is wrong."""
         sizes = {_START: packet_size(None), _NETWORK_START: packet_size(0)}
         if not raw or len(raw) != sizes.get(raw[0]):
             raise ValueError("not one packet: wrong start or length")
@@ -50,7 +50,7 @@ class Packet:
 
 
 def packet_size(terminal: int | None) -> int:
-    """Bytes of a packet: 13, on a network 15."""
+    """The size of a packet in bytes: 13, on a network 15."""
     return len(_marker(terminal)) + _FIELDS.size + _TAIL_SIZE
 
 
@@ -59,7 +59,7 @@ def _marker(terminal: int | None) -> bytes:
 
 
 def _parse(raw: bytes | bytearray, terminal: int | None) -> Packet | None:
-    """The packet that fills `raw`, whose start is right. None: its checksum or its end is wrong."""
+    """Parses a packet that fills `raw` and has a valid start. None if its checksum or its end is wrong."""
     if raw[-1] != END or sum(raw[:-_TAIL_SIZE]) & 0xFF != raw[-_TAIL_SIZE]:
         return None
     command, param, size, flag = _FIELDS.unpack(raw[-_TAIL_SIZE - _FIELDS.size : -_TAIL_SIZE])
@@ -67,10 +67,10 @@ def _parse(raw: bytes | bytearray, terminal: int | None) -> Packet | None:
 
 
 class Unframer:
-    """Collects bytes; gives out packets of one terminal, and the raw bytes that a packet announced.
+    """Collects bytes; returns packets of one terminal, and the raw bytes that a packet announced.
 
-    What is no packet is skipped. A packet cut short at the end of what was received hides one behind it until more
-    bytes come: ask with `final` when no more came for a while.
+    Bytes that are not a packet are skipped. A truncated packet at the end of the buffer hides a packet inside it until
+    more bytes come: call packet() with `final` if no more came for a while.
     """
 
     def __init__(self, terminal: int | None = None) -> None:
@@ -78,24 +78,24 @@ class Unframer:
         self._marker = _marker(terminal)
         self._size = packet_size(terminal)
         self._buffer = bytearray()
-        self.skipped = 0  # bytes that were no packet, since clear()
+        self.skipped = 0  # bytes that were not part of a packet, since clear()
 
     @property
     def pending(self) -> int:
-        """Bytes received and not given out."""
+        """The number of bytes received and not yet returned."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> None:
-        """Take what was received."""
+        """Appends received bytes."""
         self._buffer += data
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Discards all bytes."""
         self._buffer.clear()
         self.skipped = 0
 
     def packet(self, *, final: bool = False) -> Packet | None:
-        """The next packet. None: more bytes are needed; with `final`: there is none, and nothing is kept."""
+        """The next packet. None if more bytes are needed; with `final`, if there is none: all bytes are dropped."""
         buffer, at, found = self._buffer, 0, None
         while found is None and (at := buffer.find(self._marker, at)) >= 0:
             if len(buffer) - at < self._size:
@@ -104,19 +104,19 @@ class Unframer:
             else:
                 found = _parse(buffer[at : at + self._size], self._terminal)
             at += 0 if found else 1
-        self._drop(at if at >= 0 else self._hopeless(final=final), self._size if found else 0)
+        self._drop(at if at >= 0 else self._unusable(final=final), self._size if found else 0)
         return found
 
     def body(self, count: int) -> bytes | None:
-        """The next `count` raw bytes. None: more are needed."""
+        """The next `count` raw bytes. None if more are needed."""
         if len(self._buffer) < count:
             return None
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]
         return taken
 
-    def _hopeless(self, *, final: bool) -> int:
-        """How many bytes can begin no packet: all, but for a start code that is cut short."""
+    def _unusable(self, *, final: bool) -> int:
+        """How many bytes cannot begin a packet: all, except a truncated start code at the end."""
         for kept in range(min(len(self._marker) - 1, len(self._buffer)), 0, -1):
             if not final and self._buffer.endswith(self._marker[:kept]):
                 return len(self._buffer) - kept

@@ -1,4 +1,4 @@
-"""The image record of SFM modules: seven little-endian numbers, then the pixels, row by row."""
+"""Parses the image record of SFM modules: seven little-endian numbers, then the pixels, row by row."""
 
 import struct
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from drivers.errors import ProtocolError
 
-_HEAD = struct.Struct("<7i")  # width, height, compressed, encrypted, format, bytes of the image, bytes of a template
-HEAD_SIZE = _HEAD.size
-LEAST_SIDE, MOST_SIDE = 16, 1024  # pixels; no sensor of the family is outside
+_HEADER = struct.Struct("<7i")  # width, height, compressed, encrypted, format, bytes of the image, bytes of a template
+HEADER_SIZE = _HEADER.size
+MIN_SIDE, MAX_SIDE = 16, 1024  # pixels; all sensors of the family are within
 
 
 class BadRecord(Exception):
-    """The numbers do not fit each other: damaged on the way."""
+    """The numbers of a record contradict each other: it was damaged in the transfer."""
 
 
 class Format(IntEnum):
-    """The pixel formats that we take, as the record names them."""
+    """The pixel formats that the driver reads, as numbered in the record."""
 
     GREY8 = 0
     GREY4 = 2  # two pixels a byte, the left one in the upper bits (as other modules do; the manual does not say)
@@ -30,45 +30,45 @@ PARAMETER_VALUE = {Format.GREY8: 0x30, Format.GREY4: 0x32}  # of the parameter I
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Picture:
-    """A whole image: u8[height, width] over the full range, and how many bits a pixel had."""
+class SfmImage:
+    """A whole image: u8[height, width] over the full range, and the bits per pixel of the sensor."""
 
-    image: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     depth_bits: int
 
 
 def record_bytes(width: int, height: int, form: Format) -> int:
-    """Bytes of a record. Of an odd number of 4-bit pixels the last byte holds one."""
-    return HEAD_SIZE + (width * height * DEPTH_BITS[form] + 7) // 8
+    """The size of a record in bytes. For an odd number of 4-bit pixels the last byte holds one pixel."""
+    return HEADER_SIZE + (width * height * DEPTH_BITS[form] + 7) // 8
 
 
-def read_record(record: bytes, name: str) -> Picture:
-    """The picture in a record of the device `name`.
+def parse_record(record: bytes, name: str) -> SfmImage:
+    """Parses the image in a record of the device `name`.
 
-    BadRecord: its numbers do not fit. ProtocolError: it is none that we can read, and what to do.
+    BadRecord: its numbers contradict each other. ProtocolError: a format that cannot be read; says what to do.
     """
-    if len(record) < HEAD_SIZE:
+    if len(record) < HEADER_SIZE:
         raise BadRecord(f"a record of {len(record)} bytes")
-    width, height, compressed, encrypted, form, image_bytes, template_bytes = _HEAD.unpack_from(record)
-    if min(width, height) < LEAST_SIDE or max(width, height) > MOST_SIDE:
+    width, height, compressed, encrypted, form, image_bytes, template_bytes = _HEADER.unpack_from(record)
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
         raise BadRecord(f"an image of {width} x {height} pixels")
-    if image_bytes < 0 or template_bytes < 0 or HEAD_SIZE + image_bytes + template_bytes != len(record):
-        raise BadRecord(f"{len(record)} bytes hold no image of {image_bytes} and a template of {template_bytes}")
+    if image_bytes < 0 or template_bytes < 0 or HEADER_SIZE + image_bytes + template_bytes != len(record):
+        raise BadRecord(f"{len(record)} bytes, not an image of {image_bytes} and a template of {template_bytes} bytes")
     if compressed or encrypted or form not in Format.__members__.values():
         kind = f"format {form}{', compressed' if compressed else ''}{', encrypted' if encrypted else ''}"
         raise ProtocolError(
             f"{name}: sends images that are not plain grey ({kind}): "
             "switch encryption and enhanced privacy off in the module"
         )
-    if record_bytes(width, height, Format(form)) != HEAD_SIZE + image_bytes:
-        raise BadRecord(f"{image_bytes} bytes are no image of {width} x {height} pixels")
-    pixels = np.frombuffer(record, np.uint8, image_bytes, HEAD_SIZE)
+    if record_bytes(width, height, Format(form)) != HEADER_SIZE + image_bytes:
+        raise BadRecord(f"{image_bytes} bytes are not an image of {width} x {height} pixels")
+    pixels = np.frombuffer(record, np.uint8, image_bytes, HEADER_SIZE)
     levels = _EXPAND[Format(form)](pixels)[: width * height]
-    return Picture(levels.reshape(height, width), DEPTH_BITS[Format(form)])
+    return SfmImage(levels.reshape(height, width), DEPTH_BITS[Format(form)])
 
 
 def _expand4(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Two pixels a byte to one, over the full range."""
+    """Expands two 4-bit pixels per byte to one pixel per byte, over the full range."""
     levels = np.empty((pairs.size, 2), np.uint8)
     levels[:, 0] = pairs >> 4
     levels[:, 1] = pairs & 0x0F

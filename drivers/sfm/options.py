@@ -1,24 +1,22 @@
-"""The options of the sfm driver. Each is explained in drivers/README.md, and a test knows."""
+"""The options of the sfm driver. drivers/README.md explains each (a test checks this)."""
 
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, parse_number, reject_boolean, split_list
-from drivers.sfm.image import LEAST_SIDE, MOST_SIDE, Format
+from drivers.sfm.image import MAX_SIDE, MIN_SIDE, Format
 
 Rate = Annotated[
     Literal[9600, 19200, 38400, 57600, 115_200, 230_400, 460_800, 921_600],
     BeforeValidator(parse_number),
 ]
-Side = Annotated[int, BeforeValidator(reject_boolean), Field(ge=LEAST_SIDE, le=MOST_SIDE)]
-Terminal = Annotated[
-    int, BeforeValidator(parse_number), Field(ge=1, le=0xFFFF)
-]  # 0 is every terminal; none answers
+Side = Annotated[int, BeforeValidator(reject_boolean), Field(ge=MIN_SIDE, le=MAX_SIDE)]
+Terminal = Annotated[int, BeforeValidator(parse_number), Field(ge=1, le=0xFFFF)]  # 0 is every terminal; none answers
 
 
 class SfmOptions(DriverOptions):
-    """What one unit needs beyond its URL; drivers/README.md explains each."""
+    """The options of one unit; drivers/README.md explains each."""
 
     width: Side = 272
     height: Side = 320
@@ -33,5 +31,5 @@ class SfmOptions(DriverOptions):
 
     @property
     def format(self) -> Format:
-        """The pixel format that is asked for."""
+        """The pixel format to request."""
         return Format.GREY8 if self.grey == "8bit" else Format.GREY4

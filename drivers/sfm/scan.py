@@ -1,24 +1,33 @@
-"""Scans of SFM modules: awaiting the lift, awaiting a finger, and fetching its image."""
+"""Scans of SFM modules: waits for the lift of the last finger and for the next finger, and fetches its image."""
 
 import logging
 from datetime import UTC, datetime
 
 from drivers.errors import CaptureRetry, ProtocolError, Retry
-from drivers.sfm.image import BadRecord, Picture, read_record
-from drivers.sfm.link import AGAIN_S, ANSWER_S, DATA_BYTES, LOOK_BYTES, SENDINGS, Clock, Response, SfmLink
+from drivers.sfm.image import BadRecord, SfmImage, parse_record
+from drivers.sfm.link import (
+    ANSWER_S,
+    DATA_BYTES,
+    FINGER_CHECK_BYTES,
+    RETRY_PAUSE_S,
+    SEND_TRIES,
+    Clock,
+    Response,
+    SfmLink,
+)
 from drivers.sfm.options import SfmOptions
 from drivers.sfm.tables import EXTENDED, PLAIN, Command, Next
 
 log = logging.getLogger(__name__)
 
-OWN_TIMEOUT_S = 20.0  # a module waits so long for a finger at most, unless it was told to wait for ever
-READINGS = 3  # of one scan, while its image arrives damaged, before the person is asked again
+OWN_TIMEOUT_S = 20.0  # the maximum of the module's own timeout for a finger, unless that was set to endless
+READ_TRIES = 3  # of the image of one scan, before the person must present again
 
 
 class Scanner:
-    """What is known of one module from scan to scan: how it transfers images, and whether a finger must leave first.
+    """The state of one module from scan to scan: how it transfers images, and whether the last finger must leave first.
 
-    It outlives the links that it is given.
+    It outlives the links passed to scan().
     """
 
     def __init__(self, name: str, options: SfmOptions, clock: Clock) -> None:
@@ -28,99 +37,99 @@ class Scanner:
         self._transfer = PLAIN if options.transfer == "plain" else EXTENDED
         self._lift_first = False
 
-    def scan(self, link: SfmLink, timeout: float) -> tuple[datetime, Picture]:
-        """Wait for a finger, `timeout` seconds at most; when it was scanned, and its image.
+    def scan(self, link: SfmLink, timeout: float) -> tuple[datetime, SfmImage]:
+        """Waits for a finger, at most `timeout` seconds. Returns the time of the scan, and the image.
 
-        CaptureRetry: the person presents again. LinkLost, ProtocolError, Cancelled as of the link.
+        CaptureRetry: the person presents again. LinkLost, ProtocolError and Cancelled as raised by the link.
         """
         deadline = self._clock() + max(timeout, self._options.look_s)
         self._await_lift(link, deadline)
         announced = self._await_finger(link, deadline)
         captured_at = datetime.now(UTC)
-        picture = self._fetch(link, announced)
+        image = self._fetch(link, announced)
         self._lift_first = True
-        return captured_at, picture
+        return captured_at, image
 
     # Waiting for the person
 
     def _await_lift(self, link: SfmLink, deadline: float) -> None:
         while self._lift_first:
-            if not self._feels_finger(link):
+            if not self._finger_present(link):
                 self._lift_first = False
             elif (left := deadline - self._clock()) <= 0:
                 raise CaptureRetry(Retry.LIFT_FINGER)
             else:
                 link.pause(min(self._options.poll_s, left))
 
-    def _feels_finger(self, link: SfmLink) -> bool:
-        """Whether a finger lies on the sensor: a scan that is stopped as soon as it has seen one."""
-        seen = self._scan(link, LOOK_BYTES, self._options.look_s)
-        link.ready()
+    def _finger_present(self, link: SfmLink) -> bool:
+        """Whether a finger is on the sensor. Requests a scan and stops it as soon as it has detected one."""
+        seen = self._scan(link, FINGER_CHECK_BYTES, self._options.look_s)
+        link.ensure_idle()
         return seen is not None and seen.result.then is not Next.POLL_AGAIN
 
     def _await_finger(self, link: SfmLink, deadline: float) -> Response | None:
-        """Wait for a scan; the response that announces its image, or None when that was lost."""
+        """Waits for a scan. Returns the response that announces its image, or None if that was lost."""
         while (left := deadline - self._clock()) > 0:
             seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S))
             if seen is not None and seen.result.then is not Next.POLL_AGAIN:
-                return self._announced(link, self._transfer.scan, seen)
-            link.ready()  # or it has fallen silent
+                return self._announcement(link, self._transfer.scan, seen)
+            link.ensure_idle()  # raises if the module has become silent
         raise CaptureRetry(Retry.NOTHING_PRESENTED)
 
     def _scan(self, link: SfmLink, data_bytes: int, seconds: float) -> Response | None:
-        """Ask for a scan; its first response, when that is about a finger. None: nothing whole within `seconds`."""
+        """Requests a scan. Returns its first response about a finger; None if nothing whole arrives in `seconds`."""
         trouble = ""
-        for _ in range(SENDINGS):
-            link.ready()
+        for _ in range(SEND_TRIES):
+            link.ensure_idle()
             link.start(self._transfer.scan, data_bytes)
-            seen = link.hear(self._transfer.scan, seconds)
+            seen = link.receive_response(self._transfer.scan, seconds)
             if seen is None or seen.result.then not in (Next.SEND_AGAIN, Next.FALL_BACK, Next.REOPEN):
                 return seen
             if seen.result.then is Next.FALL_BACK and self._transfer is EXTENDED and self._options.transfer == "auto":
-                log.info("%s: knows no extended transfer", self._name)
+                log.info("%s: does not support the extended transfer", self._name)
                 self._transfer = PLAIN
             elif seen.result.then is Next.SEND_AGAIN:
-                link.pause(AGAIN_S)
+                link.pause(RETRY_PAUSE_S)
             else:
                 seen.result.check(self._name, self._transfer.scan.name)
             trouble = str(seen.result)
-        raise ProtocolError(f"{self._name}: {SENDINGS} times: {trouble}")
+        raise ProtocolError(f"{self._name}: {SEND_TRIES} times: {trouble}")
 
     # The image
 
-    def _announced(self, link: SfmLink, command: Command, seen: Response | None) -> Response | None:
-        """The response that announces an image, or why it cannot be sent now. None: it was lost."""
+    def _announcement(self, link: SfmLink, command: Command, seen: Response | None) -> Response | None:
+        """The response that announces an image, or says why it cannot be sent now. None if it was lost."""
         while seen is not None and seen.result.then is Next.WAIT_ON:
-            seen = link.hear(command, ANSWER_S)
+            seen = link.receive_response(command, ANSWER_S)
         if seen is not None and isinstance(seen.result.then, Retry):
             raise CaptureRetry(seen.result.then, seen.result.meaning)
         if seen is not None and seen.result.then in (Next.REOPEN, Next.FALL_BACK):
             seen.result.check(self._name, command.name)
         return seen
 
-    def _fetch(self, link: SfmLink, announced: Response | None) -> Picture:
-        """The image that was scanned. When it arrives damaged, or cannot be sent yet, the module sends it again."""
+    def _fetch(self, link: SfmLink, announced: Response | None) -> SfmImage:
+        """The scanned image. Requests it again if it arrives damaged, or if the module is busy."""
         found = self._read(link, self._transfer.scan, announced)
-        for _ in range(READINGS - 1):
-            if isinstance(found, Picture):
+        for _ in range(READ_TRIES - 1):
+            if isinstance(found, SfmImage):
                 break
-            announced = self._announced_again(link, put_off=_is_put_off(announced))
+            announced = self._request_again(link, busy=_is_busy(announced))
             found = self._read(link, self._transfer.read, announced)
-        if isinstance(found, Picture):
+        if isinstance(found, SfmImage):
             return found
-        if _is_put_off(announced):
-            raise ProtocolError(f"{self._name}: {READINGS} times: {found}")
+        if _is_busy(announced):
+            raise ProtocolError(f"{self._name}: {READ_TRIES} times: {found}")
         raise CaptureRetry(Retry.MOVED, found)
 
-    def _announced_again(self, link: SfmLink, *, put_off: bool) -> Response | None:
-        if put_off:
-            link.pause(AGAIN_S)
-        link.ready()
+    def _request_again(self, link: SfmLink, *, busy: bool) -> Response | None:
+        if busy:
+            link.pause(RETRY_PAUSE_S)
+        link.ensure_idle()
         link.start(self._transfer.read, DATA_BYTES)
-        return self._announced(link, self._transfer.read, link.hear(self._transfer.read, ANSWER_S))
+        return self._announcement(link, self._transfer.read, link.receive_response(self._transfer.read, ANSWER_S))
 
-    def _read(self, link: SfmLink, command: Command, announced: Response | None) -> Picture | str:
-        """The picture, or what was damaged."""
+    def _read(self, link: SfmLink, command: Command, announced: Response | None) -> SfmImage | str:
+        """The image, or a text that says what was damaged."""
         if announced is None:
             return "the announcement of an image was lost"
         if announced.result.then is not Next.GO_ON:
@@ -129,10 +138,10 @@ class Scanner:
         if upload.damage:
             return upload.damage
         try:
-            return read_record(upload.record, self._name)
+            return parse_record(upload.record, self._name)
         except BadRecord as bad:
             return str(bad)
 
 
-def _is_put_off(announced: Response | None) -> bool:
+def _is_busy(announced: Response | None) -> bool:
     return announced is not None and announced.result.then is Next.SEND_AGAIN

@@ -1,4 +1,4 @@
-"""What Suprema's SFM modules say on the wire, as rows: commands, parameters, results, rates.
+"""The protocol of Suprema's SFM modules as tables: commands, parameters, results, rates.
 
 Source: ../shared/facts/serial-fingerprint.md, part B.
 """
@@ -12,7 +12,7 @@ DEFAULT_BAUD = 115_200
 RATE_CODES = {9600: 0x31, 19200: 0x32, 38400: 0x33, 57600: 0x34, 115_200: 0x35, 230_400: 0x36, 460_800: 0x37,
               921_600: 0x38}  # fmt: skip
 SLOWEST_BAUD = min(RATE_CODES)
-ALIVE = 0x30  # the state, in the answer to SS, of a module that waits for commands
+ALIVE = 0x30  # the state, in the answer to SS, of an idle module
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ CANCEL = Command(0x60, "CA")
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A way to fetch an image: the command that scans a finger, and that which sends the last scan again."""
+    """A way to fetch an image: the command that scans a finger, and the one that sends the last scan again."""
 
     scan: Command
     read: Command
-    extended: bool  # in data packets with a checksum each, which the host acknowledges
+    extended: bool  # in data packets with a checksum each; the host acknowledges each
 
 
 PLAIN = Transfer(Command(0x15, "SI"), Command(0x20, "RI"), extended=False)
@@ -43,7 +43,7 @@ EXTENDED = Transfer(Command(0x83, "SIX"), Command(0x84, "RIX"), extended=True)
 
 
 class Parameter(IntEnum):
-    """The system parameters that we read or write. What is written is not saved: it is gone at power-off."""
+    """The system parameters that the driver uses. Written values are not saved: they are lost at power-off."""
 
     IMAGE_FORMAT = 0x6C
     FIRMWARE = 0x6E
@@ -56,15 +56,15 @@ class Next(Enum):
 
     GO_ON = auto()
     WAIT_ON = auto()  # another result of the same command follows
-    POLL_AGAIN = auto()  # nobody came
-    SEND_AGAIN = auto()  # the module did not understand what arrived, or does something else
+    POLL_AGAIN = auto()  # no finger was presented
+    SEND_AGAIN = auto()  # the module did not understand the packet, or is busy
     FALL_BACK = auto()  # the module does not know this command: try the plain transfer
     REOPEN = auto()  # ProtocolError
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A row: code, meaning, and what follows. A Retry means CaptureRetry with that reason."""
+    """A row: code, meaning, and what follows. A Retry means CaptureRetry for that reason."""
 
     code: int
     meaning: str
@@ -75,13 +75,13 @@ class Result:
         return f"{self.meaning} (0x{self.code:02X})"
 
     def check(self, device: str, what: str) -> None:
-        """ProtocolError, that `device` refused `what`, unless this is success."""
+        """Raises ProtocolError, that `device` refused `what`, unless this is success."""
         if self.then is not Next.GO_ON:
             raise ProtocolError(f"{device}: {what} refused: {self}")
 
 
-_TEMPLATES = "an answer about stored templates, for which nobody here asked: does another host share the line?"
-_ACCESS = "an answer of access control, for which nobody here asked: does another host share the line?"
+_TEMPLATES = "an answer about stored templates that was not requested: does another host share the line?"
+_ACCESS = "an answer of access control that was not requested: does another host share the line?"
 
 _ROWS = (
     Result(0x61, "success", Next.GO_ON),
@@ -90,31 +90,31 @@ _ROWS = (
     Result(0x69, f"not found: {_TEMPLATES}", Next.REOPEN),
     Result(0x6A, f"no match: {_TEMPLATES}", Next.REOPEN),
     Result(0x6B, "image too poor", Retry.TOO_MESSY),
-    Result(0x6C, "no finger in its own time", Next.POLL_AGAIN),
+    Result(0x6C, "no finger within the module's own timeout", Next.POLL_AGAIN),
     Result(0x6D, f"memory full: {_TEMPLATES}", Next.REOPEN),
     Result(0x6E, f"id exists: {_TEMPLATES}", Next.REOPEN),
     Result(0x72, f"finger limit: {_TEMPLATES}", Next.REOPEN),
-    Result(0x74, "goes on", Next.WAIT_ON),
+    Result(0x74, "continues", Next.WAIT_ON),
     Result(0x75, "not supported: is enhanced privacy on, or the firmware too old to send images?", Next.FALL_BACK),
     Result(0x76, f"invalid id: {_TEMPLATES}", Next.REOPEN),
     Result(0x7A, f"matching timed out: {_TEMPLATES}", Next.REOPEN),
     Result(0x7C, "invalid firmware: install the firmware of this module again", Next.REOPEN),
     Result(0x80, "busy with another command: does another host use it?", Next.SEND_AGAIN),
     Result(0x81, "cancelled", Next.POLL_AGAIN),
-    Result(0x82, "data error: what arrived there was damaged", Next.SEND_AGAIN),
-    Result(0x83, "data taken", Next.WAIT_ON),
+    Result(0x82, "data error: the module received damaged bytes", Next.SEND_AGAIN),
+    Result(0x83, "data accepted", Next.WAIT_ON),
     Result(0x86, f"finger exists: {_TEMPLATES}", Next.REOPEN),
     Result(0x90, f"rejected id: {_ACCESS}", Next.REOPEN),
     Result(0x91, f"duress: {_ACCESS}", Next.REOPEN),
     Result(0x93, f"access not granted: {_ACCESS}", Next.REOPEN),
     Result(0x94, f"entrance limit: {_ACCESS}", Next.REOPEN),
     Result(0xA0, f"card error: {_ACCESS}", Next.REOPEN),
-    Result(0xA1, "locked: unlock the module with the tool of its maker", Next.REOPEN),
-    Result(0xB0, "taken for a fake finger", Retry.TOO_MESSY),
+    Result(0xA1, "locked: unlock the module with the manufacturer's tool", Next.REOPEN),
+    Result(0xB0, "rejected as a fake finger", Retry.TOO_MESSY),
 )
 RESULTS = {row.code: row for row in _ROWS}
 
 
 def result(code: int) -> Result:
-    """The row of `code`; one that we do not know reopens the device."""
+    """The row of `code`. After an unknown code the device is reopened."""
     return RESULTS.get(code, Result(code, "unknown result", Next.REOPEN))

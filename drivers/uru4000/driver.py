@@ -1,9 +1,9 @@
-"""U.are.U 4000, 4000B and 4500 of DigitalPersona and their Microsoft kin: optical readers on USB, 8 bits, 384x290.
+"""Driver of DigitalPersona U.are.U 4000, 4000B and 4500 and similar Microsoft readers: optical, USB, 8 bits, 384x290.
 
-The reader says by itself when a finger comes and goes; its image is scrambled under a key that it tells.
+The reader reports when a finger comes and goes. Its image is scrambled with a key that the reader sends on request.
 
-This file opens and captures, touch.py waits for fingers, link.py knows registers, power and messages,
-image.py and cipher.py make the picture, tables.py says what the bytes mean.
+This file opens and captures. touch.py waits for fingers, link.py has registers, power and messages, image.py and
+cipher.py decode the image, tables.py says what the bytes mean.
 """
 
 import logging
@@ -16,7 +16,7 @@ from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
 from drivers.transport import Attachment, parse_usb_url
-from drivers.uru4000.image import HEIGHT, WIDTH, Header, Picture, decode, read_header
+from drivers.uru4000.image import HEIGHT, WIDTH, FingerImage, Header, decode, read_header
 from drivers.uru4000.link import Uru4000Link
 from drivers.uru4000.options import Uru4000Options
 from drivers.uru4000.tables import (
@@ -26,7 +26,7 @@ from drivers.uru4000.tables import (
     VERSIONS,
     Model,
 )
-from drivers.uru4000.touch import Touch
+from drivers.uru4000.touch import FingerPresence
 from drivers.usb.connect import OpenLink, begin_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import UsbUrl
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 MATCHES = tuple(model.match for model in MODELS)
 
 DEPTH_BITS = 8
-LEAST_TRIES, MOST_TRIES = 3, 20  # at an image; as many of them as the time-out allows
+MIN_TRIES, MAX_TRIES = 3, 20  # at an image; the timeout decides how many
 
 
 class Uru4000:
@@ -55,16 +55,16 @@ class Uru4000:
         self._options = parse_options(Uru4000Options, "uru4000", options)
         self._url = parse_usb_url(url)
         if isinstance(self._url, UsbUrl) and (self._url.vendor, self._url.product) not in MODEL_OF_IDS:
-            raise ValueError(f"driver uru4000: {url!r} is none of its readers; they are: {_known_ids()}")
+            raise ValueError(f"driver uru4000: {url!r} is not one of its readers; they are: {_known_ids()}")
         self._name = f"uru4000 at {self._url}"
         self._connect = connect
         self._attachment = Attachment()
         self._link: Uru4000Link | None = None
-        self._touch: Touch | None = None
+        self._presence: FingerPresence | None = None
         self._upside_down = False
 
     def open(self) -> DeviceInfo:
-        """Claim the reader and bring it to scan power."""
+        """Claims the reader and powers it up."""
         self.close()
         with self._attachment.attempt(), self._closed_on_failure():
             usb = self._connect(self._url, READER_INTERFACE)
@@ -72,25 +72,25 @@ class Uru4000:
             model = self._model_of(usb)
             self._link = Uru4000Link(usb, model, self._name, self._options.seed)
             self._link.power_up()
-            self._touch, self._upside_down = Touch(self._link), model.upside_down
+            self._presence, self._upside_down = FingerPresence(self._link), model.upside_down
             return self._info(model, usb.identity.serial, self._link.device_info())
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Wait for a finger and return its image."""
+        """Waits for a finger and return its image."""
         with self._attachment.attempt():
-            if self._link is None or self._touch is None:
+            if self._link is None or self._presence is None:
                 raise LinkLost(f"{self._name}: not open")
-            with _left_alone_without_a_sample(self._touch):
+            with _ended_without_sample(self._presence):
                 deadline = self._link.now() + timeout
-                self._touch.await_lift(deadline)
-                self._touch.await_finger(deadline)
+                self._presence.await_lift(deadline)
+                self._presence.await_finger(deadline)
                 captured_at = datetime.now(UTC)
-                picture = self._take_picture(self._link, deadline)
-            self._touch.taken()
+                image = self._take_image(self._link, deadline)
+            self._presence.sample_taken()
             return Sample(
                 self.modality,
                 position,
-                picture.pixels,
+                image.pixels,
                 DEPTH_BITS,
                 self._options.ppi,
                 captured_at,
@@ -98,11 +98,11 @@ class Uru4000:
             )
 
     def cancel(self) -> None:
-        """End the running capture or open, or the next one, with Cancelled."""
+        """Ends the running capture or open, or the next one, with Cancelled."""
         self._attachment.cancel()
 
     def close(self) -> None:
-        """Switch the reader off and give it back."""
+        """Switches the reader off and releases it."""
         link, self._link = self._link, None
         if link is not None:
             link.switch_off()
@@ -114,7 +114,7 @@ class Uru4000:
         try:
             yield
         except BaseException:
-            self._link = None  # nothing was ordered that must be ended
+            self._link = None  # there is no mode to end
             self._attachment.detach()
             raise
 
@@ -125,17 +125,17 @@ class Uru4000:
         model = MODEL_OF_IDS.get((identity.vendor, identity.product))
         if model is None:
             raise ProtocolError(
-                f"{self._name}: {identity.vendor:04x}:{identity.product:04x} is none of its readers; "
+                f"{self._name}: {identity.vendor:04x}:{identity.product:04x} is not one of its readers; "
                 f"they are: {_known_ids()}"
             )
         return model
 
-    def _info(self, model: Model, serial: str, told: bytes) -> DeviceInfo:
+    def _info(self, model: Model, serial: str, device_info: bytes) -> DeviceInfo:
         return DeviceInfo(
             driver="uru4000",
             model=model.name,
             serial=serial,
-            firmware=".".join(told[version].hex() for version in VERSIONS),
+            firmware=".".join(device_info[version].hex() for version in VERSIONS),
             width=WIDTH,
             height=HEIGHT,
             pixels_per_inch=self._options.ppi,
@@ -144,36 +144,36 @@ class Uru4000:
 
     # Capturing
 
-    def _take_picture(self, link: Uru4000Link, deadline: float) -> Picture:
-        """The finger that lies there."""
-        raw, header = self._take_sound_image(link, deadline)
-        picture = decode(raw, header, link.key_of, upside_down=self._upside_down)
-        if picture.invented_rows:
-            log.info("%s: %d rows were not sent; those next to them stand there", self._name, picture.invented_rows)
-        return picture
+    def _take_image(self, link: Uru4000Link, deadline: float) -> FingerImage:
+        """Takes and decodes the image of the finger on the reader."""
+        raw, header = self._take_valid_image(link, deadline)
+        image = decode(raw, header, link.read_key, upside_down=self._upside_down)
+        if image.filled_rows:
+            log.info("%s: %d rows were not sent; filled with neighbouring rows", self._name, image.filled_rows)
+        return image
 
-    def _take_sound_image(self, link: Uru4000Link, deadline: float) -> tuple[bytes, Header]:
-        """An image that came damaged or empty is taken again."""
-        link.forget_image()
-        for tries in range(1, MOST_TRIES):
+    def _take_valid_image(self, link: Uru4000Link, deadline: float) -> tuple[bytes, Header]:
+        """Takes an image; again if it is damaged or empty."""
+        link.discard_stale_image()
+        for tries in range(1, MAX_TRIES):
             raw = link.take_image()
             try:
                 return raw, read_header(raw)
             except CaptureRetry as damage:
                 log.debug("%s: %s", self._name, damage)
-                if tries >= LEAST_TRIES and link.now() >= deadline:
+                if tries >= MIN_TRIES and link.now() >= deadline:
                     raise
         raw = link.take_image()
         return raw, read_header(raw)
 
 
 @contextmanager
-def _left_alone_without_a_sample(touch: Touch) -> Iterator[None]:
-    """After an error of the reader there is nothing to say to it: it is opened afresh."""
+def _ended_without_sample(presence: FingerPresence) -> Iterator[None]:
+    """Ends the capture after CaptureRetry or Cancelled. After an error nothing is sent: the reader is reopened."""
     try:
         yield
     except (CaptureRetry, Cancelled) as ended:
-        touch.left_alone(ended)
+        presence.capture_ended(ended)
         raise
 
 

@@ -1,4 +1,4 @@
-"""One U.are.U reader behind a USB link: its registers, its power, its messages and the key of an image.
+"""One U.are.U reader on a USB link: its registers, power, messages, images and image keys.
 
 Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
 """
@@ -29,7 +29,7 @@ from drivers.uru4000.tables import (
     READ,
     REGISTER_REQUEST,
     REGISTER_S,
-    STATUS_KEPT,
+    STATUS_KEPT_BITS,
     WRITE,
     Interrupt,
     Mode,
@@ -43,16 +43,16 @@ log = logging.getLogger(__name__)
 
 SEED_BITS = 32
 
-IMAGE_S = 2.0  # longest that an image may take from its order to its last byte; one was seen to take 0.13 s
-LEFTOVERS, LEFTOVER_S = 4, 0.2  # reads that empty the pipe at most, and how long each waits
-BABBLE_S = 1.0  # so long beyond the end of a wait may messages come without a pause between them
-INBOX_LIMIT = 256
+IMAGE_S = 2.0  # the maximum time of an image from the command to its last byte; 0.13 s was measured
+STALE_READS, STALE_READ_S = 4, 0.2  # the maximum number of reads to empty the pipe, and the timeout of each
+MESSAGE_FLOOD_S = 1.0  # the maximum time that messages may follow each other without a pause after the end of a wait
+MAX_MESSAGES = 256
 REPLUG = "is it what its id says? unplug it and plug it in again"
-OFF_S = 0.1  # longest that a reader may take to be switched off: a cancel does not wait for a dead one
+OFF_S = 0.1  # the maximum time for switching off: a cancel does not wait for a dead reader
 
 
 class Uru4000Link:
-    """One reader. Made with its interrupt read pending; close() takes that back and leaves the link to its owner."""
+    """One reader. An interrupt read is always pending; close() cancels it and leaves the USB link open."""
 
     def __init__(self, usb: UsbLink, model: Model, name: str, seeds: Sequence[int] = ()) -> None:
         self._usb = usb
@@ -60,7 +60,7 @@ class Uru4000Link:
         self._name = name
         self._seeds = chain(seeds, repeat(seeds[-1])) if seeds else None
         self._up_by = math.inf
-        self._unread = False  # the image pipe may hold the rest of an image
+        self._unread = False  # the image pipe may contain the rest of an image
         self._inbox = usb.listen(INTERRUPT_ENDPOINT, INTERRUPT_BYTES)
 
     def now(self) -> float:
@@ -68,25 +68,25 @@ class Uru4000Link:
         return self._usb.now()
 
     def pause(self, seconds: float) -> None:
-        """Wait. Cancelled."""
+        """Waits. Raises Cancelled."""
         self._usb.pause(seconds)
 
     def close(self) -> None:
-        """Take the interrupt read back. Never raises."""
+        """Cancels the interrupt read. Never raises."""
         self._inbox.close()
 
     # Registers
 
     def read(self, register: Register, size: int) -> bytes:
-        """`size` bytes from a register on. ProtocolError: it sends fewer."""
+        """Reads `size` bytes beginning at a register. ProtocolError: the reader sends fewer."""
         with self._naming(f"register {register}", REPLUG):
             data = self._usb.control_in(READ, REGISTER_REQUEST, register, 0, size, REGISTER_S)
         if len(data) != size:
-            raise ProtocolError(f"{self._name}: register {register} gave {len(data)} of {size} bytes; {REPLUG}")
+            raise ProtocolError(f"{self._name}: register {register} returned {len(data)} of {size} bytes; {REPLUG}")
         return data
 
     def write(self, register: Register, data: bytes, timeout: float = REGISTER_S) -> None:
-        """Set registers from this one on."""
+        """Writes registers beginning at this one."""
         recorded = register is Register.SCRAMBLE_INDEX and self._seeds
         hint = "is the option seed, or its order, that of the recording?" if recorded else REPLUG
         with self._naming(f"register {register}", hint):
@@ -94,7 +94,7 @@ class Uru4000Link:
 
     @contextmanager
     def _naming(self, what: str, hint: str) -> Iterator[None]:
-        """Say of a transfer that fails what it was for."""
+        """Adds to a transfer error what the transfer was for, and a hint."""
         try:
             yield
         except TransferTimeout as error:
@@ -103,16 +103,16 @@ class Uru4000Link:
             raise Stalled(f"{self._name}: {what} was refused; {hint}") from error
 
     def set_mode(self, mode: Mode) -> None:
-        """Tell the reader what to do next."""
+        """Sets the mode of the reader."""
         self.write(Register.MODE, bytes([mode]))
 
     def switch_off(self) -> None:
-        """End what it was told to do, as far as it still hears. Never raises."""
+        """Sets the mode OFF, if the reader still answers. Never raises."""
         deadline = self.now() + OFF_S
         with suppress(SensorError):
             try:
                 self._write_off(OFF_S)
-            except Cancelled:  # remembered by the sensor, and this must be sent all the same
+            except Cancelled:  # the sensor remembers it; the mode must be sent anyway
                 with suppress(Cancelled):
                     self._write_off(max(deadline - self.now(), 0.0))
 
@@ -120,7 +120,7 @@ class Uru4000Link:
         self.write(Register.MODE, bytes([Mode.OFF]), timeout)
 
     def device_info(self) -> bytes:
-        """What it says of itself."""
+        """Reads the device info."""
         return self.read(Register.DEVICE_INFO, DEVICE_INFO_BYTES)
 
     def _status(self) -> int:
@@ -134,10 +134,10 @@ class Uru4000Link:
     # Power
 
     def power_up(self) -> None:
-        """Bring it to scan power, from whatever state. ProtocolError: it does not come up."""
+        """Brings the reader to scan power from any state. ProtocolError: it does not power up."""
         self._up_by = self.now() + POWER_UP_S
         for attempt in range(POWER_UPS):
-            status = self._awake_again(self._status())
+            status = self._restart_if_hung(self._status())
             if not status & Status.LOW_POWER:
                 self._set_status(status | Status.LOW_POWER)
             self._wake(status)
@@ -146,22 +146,22 @@ class Uru4000Link:
             log.debug("%s: no message of power-on, attempt %d", self._name, attempt + 1)
         raise ProtocolError(f"{self._name}: scan power does not come on; unplug it and plug it in again")
 
-    def _awake_again(self, status: int) -> int:
-        """Start a reader that hangs again; return its status."""
+    def _restart_if_hung(self, status: int) -> int:
+        """Restarts a reader that hangs; returns the status."""
         hangs = Status.LOW_POWER | Status.WRONG
         if status & hangs != hangs:
             return status
-        self._set_status(status & STATUS_KEPT)
+        self._set_status(status & STATUS_KEPT_BITS)
         for _ in range(POLLS):
             status = self._status()
             if status & Status.ALIVE:
                 return status
             self.pause(POLL_S)
-        raise ProtocolError(f"{self._name}: does not start again; unplug it and plug it in again")
+        raise ProtocolError(f"{self._name}: does not restart; unplug it and plug it in again")
 
     def _wake(self, status: int) -> None:
         for _ in range(POLLS):
-            self._set_status(status & STATUS_KEPT)
+            self._set_status(status & STATUS_KEPT_BITS)
             if not self._status() & Status.LOW_POWER:
                 return
             self.pause(POLL_S)
@@ -171,18 +171,18 @@ class Uru4000Link:
 
     def _answer_challenge(self) -> None:
         challenge = self.read(Register.CHALLENGE, CHALLENGE_BYTES)
-        self.write(Register.RESPONSE, response_to(challenge))
+        self.write(Register.RESPONSE, challenge_response(challenge))
 
     # Messages
 
     def await_message(self, wanted: Interrupt, timeout: float) -> bool:
-        """Whether a message came within `timeout` seconds. Others are passed over: POWER_ON comes several times."""
+        """Whether a message arrives within `timeout` seconds. Others are skipped: POWER_ON comes several times."""
         return self.await_first((wanted,), timeout) is not None
 
     def await_first(self, wanted: Collection[Interrupt], timeout: float) -> Interrupt | None:
-        """Which of several messages came first; None: none of them within `timeout` seconds."""
+        """Which of several messages arrives first; None if none of them arrives within `timeout` seconds."""
         deadline = self.now() + timeout
-        while (left := deadline - self.now()) > -BABBLE_S:
+        while (left := deadline - self.now()) > -MESSAGE_FLOOD_S:
             message = self._next_message(max(left, 0.0))
             if message is None:
                 return None
@@ -193,9 +193,9 @@ class Uru4000Link:
                 log.info("%s: reports a fault; the next image may be empty", self._name)
         raise ProtocolError(f"{self._name}: sends messages without end")
 
-    def forget_messages(self) -> None:
-        """Let go what came before."""
-        for _ in range(INBOX_LIMIT):
+    def discard_messages(self) -> None:
+        """Discards the messages received so far."""
+        for _ in range(MAX_MESSAGES):
             if self._next_message(0.0) is None:
                 return
 
@@ -209,16 +209,16 @@ class Uru4000Link:
     # Images
 
     def take_image(self) -> bytes:
-        """One image as the reader sends it, whatever it is. TransferTimeout: none came."""
+        """Takes one image and returns it as sent, valid or not. TransferTimeout: none arrived."""
         self._unread = True
         deadline = self.now() + IMAGE_S
         pending = self._usb.begin_read(IMAGE_ENDPOINT, IMAGE_BYTES, IMAGE_S)
         try:
-            self.set_mode(Mode.CAPTURE)  # only now: the reader does not wait for somebody to read
+            self.set_mode(Mode.CAPTURE)  # after begin_read: the reader does not wait for the host to read
             raw = self._image_of(pending)
         finally:
             pending.abandon()
-        # One that ended short of what was asked for ended with its last packet; one that was taken back did not.
+        # An image shorter than requested is complete, because its last packet was short; a cancelled read is not.
         self._unread = len(raw) >= IMAGE_BYTES or self.now() >= deadline
         return raw
 
@@ -231,26 +231,26 @@ class Uru4000Link:
         self._usb.clear_halt(IMAGE_ENDPOINT)
         return b""
 
-    def forget_image(self) -> None:
-        """What may be left of the image before must be no part of another person's.
+    def discard_stale_image(self) -> None:
+        """Discards the rest of an earlier image, which must not become a part of another person's image.
 
-        Only for that: between two tries at one finger it would be read in vain, as no recorded host does.
+        Not called between two tries at the same finger: no recorded host reads there, and the read would only time out.
         """
         if not self._unread:
             return
         with suppress(TransferTimeout):
-            for _ in range(LEFTOVERS):
-                self._usb.read(IMAGE_ENDPOINT, IMAGE_BYTES, LEFTOVER_S)
+            for _ in range(STALE_READS):
+                self._usb.read(IMAGE_ENDPOINT, IMAGE_BYTES, STALE_READ_S)
 
-    def key_of(self, number: int) -> int:
-        """The key of an image or a part of it: the reader gives it masked with a seed of ours."""
+    def read_key(self, number: int) -> int:
+        """Reads the key of an image or of a part of it. The reader masks it with a seed from the host."""
         seed = next(self._seeds) if self._seeds else secrets.randbits(SEED_BITS)
         self.write(Register.SCRAMBLE_INDEX, bytes([number]) + seed.to_bytes(4, "little"))
         return int.from_bytes(self.read(Register.SCRAMBLE_KEY, 4), "little") ^ seed
 
 
-def response_to(challenge: bytes) -> bytes:
-    """What the reader wants to hear: one block of AES-128 under a key that all of them share."""
-    # ECB of a single block, as the reader wants it: nothing is kept secret by it.
+def challenge_response(challenge: bytes) -> bytes:
+    """The response to a challenge: one block of AES-128 with a key that all readers share."""
+    # ECB of a single block, as the reader requires. It protects no secret.
     encryptor = Cipher(algorithms.AES(CHALLENGE_KEY), modes.ECB()).encryptor()  # noqa: S305 - see above
     return encryptor.update(challenge) + encryptor.finalize()

@@ -1,4 +1,4 @@
-"""What the U.are.U 4000 family says on the wire, as rows: readers, registers, modes, interrupt messages, times.
+"""The protocol of the U.are.U 4000 family as tables: readers, registers, modes, interrupt messages, times.
 
 Source: ../shared/facts/usb-fingerprint.md, sections 1 to 5.
 """
@@ -13,7 +13,7 @@ DIGITALPERSONA, MICROSOFT = 0x05BA, 0x045E
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A row: ids, name, whether it asks for the challenge at power-up, and whether its picture stands on its head."""
+    """A row: ids, name, whether it needs the challenge at power-up, and whether its image is upside down."""
 
     vendor: int
     product: int
@@ -23,7 +23,7 @@ class Model:
 
     @property
     def match(self) -> UsbMatch:
-        """As the udev rules want it."""
+        """The row for the udev rules."""
         return UsbMatch(self.vendor, self.product, self.name, "usb")
 
 
@@ -38,18 +38,18 @@ MODELS = (
 )
 MODEL_OF_IDS = {(model.vendor, model.product): model for model in MODELS}
 
-READER_INTERFACE = (0xFF, 0xFF, 0xFF)  # in a keyboard the keys have others, number 0 among them
+READER_INTERFACE = (0xFF, 0xFF, 0xFF)  # in a keyboard the keys have other interfaces, one of them number 0
 INTERRUPT_ENDPOINT, INTERRUPT_BYTES = 0x81, 64
 IMAGE_ENDPOINT = 0x82
 
 # Register access: a vendor request to the device, the first register in wValue.
 REGISTER_REQUEST = 4
 READ, WRITE = 0xC0, 0x40
-REGISTER_S = 5.0  # longest that a register may take
+REGISTER_S = 5.0  # the timeout of a register access
 
 
 class Register(IntEnum):
-    """The registers that we use."""
+    """The registers that the driver uses."""
 
     STATUS = 0x07
     SCRAMBLE_INDEX = 0x33  # 5 bytes, write: key number, seed little endian
@@ -72,7 +72,7 @@ class Status(IntEnum):
     LOW_POWER = 0x80
 
 
-STATUS_KEPT = 0x0F  # the bits that are written back to wake the reader
+STATUS_KEPT_BITS = 0x0F  # the bits that are written back to wake the reader
 
 
 class Mode(IntEnum):
@@ -94,13 +94,13 @@ class Interrupt(IntEnum):
 
 
 DEVICE_INFO_BYTES = 16
-VERSIONS = (slice(4, 6), slice(10, 12))  # of the device info: hardware and firmware, in an order that nobody wrote down
+VERSIONS = (slice(4, 6), slice(10, 12))  # of the device info: hardware and firmware; which is first is not documented
 
 CHALLENGE_BYTES = 16
-CHALLENGE_KEY = bytes.fromhex("79ac91795ca1478e98e00f3c598f5f4b")  # of every 045e:00ca; no secret
+CHALLENGE_KEY = bytes.fromhex("79ac91795ca1478e98e00f3c598f5f4b")  # of every 045e:00ca; not secret
 
-POLL_S = 0.01  # between two looks at the status
+POLL_S = 0.01  # between two reads of the status
 POLLS = 100
-POWER_ON_S = 0.3  # within which the message of power-on comes
+POWER_ON_S = 0.3  # the maximum time until the POWER_ON message
 POWER_UPS = 3
-POWER_UP_S = 15.0  # for all of them; where every register takes its time they would go on for a minute
+POWER_UP_S = 15.0  # for all of them; with slow registers they would take a minute

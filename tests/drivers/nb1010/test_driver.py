@@ -12,7 +12,7 @@ from PIL import Image
 
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
 from drivers.nb1010.driver import Nb1010
-from drivers.nb1010.tables import CAPTURE, FINGER_CHECK, IMAGE, PRE_CAPTURE, fault_of, fault_of_lines
+from drivers.nb1010.tables import CAPTURE, FINGER_CHECK, IMAGE, PRE_CAPTURE, lines_fault, message_fault
 from drivers.playback import Player
 from drivers.recording import TITLE
 from drivers.usb.link import UsbLink
@@ -62,9 +62,9 @@ def test_the_orders_are_those_that_were_recorded() -> None:
 
 
 def test_recorded_answers_are_sound() -> None:
-    assert not fault_of(bytes.fromhex("803701001000000000000000f7000000"), FINGER_CHECK.answer, 16)
-    assert not fault_of(bytes.fromhex("80200300100000000000000000000000"), PRE_CAPTURE.answer, 16)
-    assert not fault_of(bytes.fromhex("80200400100000000000000003000000"), CAPTURE.answer, 16)
+    assert not message_fault(bytes.fromhex("803701001000000000000000f7000000"), FINGER_CHECK.answer, 16)
+    assert not message_fault(bytes.fromhex("80200300100000000000000000000000"), PRE_CAPTURE.answer, 16)
+    assert not message_fault(bytes.fromhex("80200400100000000000000003000000"), CAPTURE.answer, 16)
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def test_recorded_answers_are_sound() -> None:
 )
 def test_an_image_message_belongs_to_its_place(number: int, more: int, line: int, fault: str) -> None:
     head = bytes.fromhex("802100001c020000") + bytes(4) + bytes([more, 0, 0, 0, line]) + bytes(8)
-    assert fault in fault_of_lines(head + bytes(515), number)
-    assert bool(fault_of_lines(head + bytes(515), number)) is bool(fault)
+    assert fault in lines_fault(head + bytes(515), number)
+    assert bool(lines_fault(head + bytes(515), number)) is bool(fault)
 
 
 @pytest.mark.parametrize("size", [0, 1, 16, 539, 541])
 def test_a_message_of_another_size_is_none(size: int) -> None:
-    assert fault_of(bytes(size), IMAGE, 540)
+    assert message_fault(bytes(size), IMAGE, 540)
 
 
 @given(st.binary(max_size=600), st.integers(0, 89))
 def test_rubbish_is_never_an_image(data: bytes, number: int) -> None:
-    assert fault_of_lines(data, number)
+    assert lines_fault(data, number)
 
 
 # Capturing
@@ -322,7 +322,7 @@ def test_a_session_of_one_look_is_played_in_its_order_and_nothing_more_is_asked(
     sensor.open()
     assert (sensor.capture(1.0).image == expected).all()
     sensor.close()
-    assert player.left == 0
+    assert player.remaining == 0
 
 
 def test_the_finger_that_the_greeting_met_is_looked_for_again_when_time_has_passed(

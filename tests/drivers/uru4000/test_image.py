@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drivers.errors import CaptureRetry, Retry
 from drivers.uru4000.cipher import KeyStream
 from drivers.uru4000.image import HEIGHT, IMAGE_BYTES, WIDTH, Block, Header, decode, is_scrambled, read_header
-from drivers.uru4000.link import response_to
+from drivers.uru4000.link import challenge_response
 from simulators.sensors.uru4000 import image as simulated
 from simulators.sensors.uru4000.device import CHALLENGES
 
@@ -107,7 +107,7 @@ def test_a_stream_goes_on_where_it_was_left(key: int, parts: list[tuple[bool, in
 
 @pytest.mark.parametrize(("challenge", "response"), CHALLENGES)
 def test_a_challenge_is_answered_as_openssl_would(challenge: bytes, response: bytes) -> None:
-    assert response_to(challenge) == response
+    assert challenge_response(challenge) == response
 
 
 # The header
@@ -154,7 +154,7 @@ def received_with(lines: NDArray[np.uint8], rows: Rows) -> tuple[NDArray[np.uint
     head = simulated.header(len(lines), 0, [simulated.Block(*row) for row in rows])
     raw = head + lines.tobytes()
     picture = decode(raw, read_header(raw), keys)
-    return ~picture.pixels, picture.invented_rows
+    return ~picture.pixels, picture.filled_rows
 
 
 def clear_lines(count: int) -> NDArray[np.uint8]:
@@ -231,12 +231,12 @@ def test_every_flag_is_undone(rows: Rows) -> None:
 def test_a_key_change_asks_for_the_next_number_and_255_is_followed_by_0() -> None:
     asked = list[int]()
 
-    def key_of(number: int) -> int:
+    def read_key(number: int) -> int:
         asked.append(number)
         return keys(number)
 
     raw = sent(picture(2), ((2, 50), (0x82, 50), (2, 50), (0x82, 50)), 254)
-    decode(raw, read_header(raw), key_of)
+    decode(raw, read_header(raw), read_key)
     assert asked == [254, 255, 0]
 
 
@@ -247,7 +247,7 @@ def test_the_number_of_the_key_comes_from_the_header() -> None:
 
 def test_rows_of_a_gap_are_counted() -> None:
     raw = sent(picture(4), RECORDED_BLOCKS)
-    assert decode(raw, read_header(raw), keys).invented_rows == 1
+    assert decode(raw, read_header(raw), keys).filled_rows == 1
 
 
 def test_a_4500_stands_on_its_head() -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from drivers.nb1010.tables import FINGER_CHECK, IMAGE, fault_of, fault_of_lines
+from drivers.nb1010.tables import FINGER_CHECK, IMAGE, lines_fault, message_fault
 from drivers.recording import Line
-from drivers.uru4000.image import HEIGHT, WIDTH, Picture
+from drivers.uru4000.image import HEIGHT, WIDTH, FingerImage
 from drivers.usb.transfers import Transfer
 
 FINGER = bytes([0xA7, 0x5B]) * 300
@@ -15,7 +15,7 @@ SHOWN = ("a75b", "\\xa7", "167", "[")
 @pytest.mark.parametrize(
     "held",
     [
-        Picture(np.full((HEIGHT, WIDTH), 167, np.uint8), 0),
+        FingerImage(np.full((HEIGHT, WIDTH), 167, np.uint8), 0),
         Transfer(0x82, len(FINGER), data=FINGER),
         Transfer(0x02, len(FINGER), FINGER),
         Line(0.5, "read 82 600", FINGER.hex()),
@@ -28,6 +28,6 @@ def test_no_repr_shows_a_finger(held: object) -> None:
 
 @pytest.mark.parametrize(("command", "size"), [(IMAGE, 540), (FINGER_CHECK.answer, 16)])
 def test_no_complaint_shows_a_finger(command: int, size: int) -> None:
-    complaint = fault_of(FINGER[:size], command, size)
+    complaint = message_fault(FINGER[:size], command, size)
     assert complaint.startswith("another message in place of 80")
-    assert not [shown for shown in SHOWN if shown in complaint + fault_of_lines(FINGER[:540], 3)]
+    assert not [shown for shown in SHOWN if shown in complaint + lines_fault(FINGER[:540], 3)]

@@ -12,12 +12,12 @@ from typing import cast
 from drivers.ef01.framing import MAX_FRAME, Packet, PacketKind, Unframer
 from drivers.ef01.tables import SystemParameters
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError
-from drivers.nb1010.tables import FINGER_CHECK, fault_of, fault_of_lines
+from drivers.nb1010.tables import FINGER_CHECK, lines_fault, message_fault
 from drivers.playback import Player
 from drivers.recording import TITLE, Line
 from drivers.sfm.framing import Packet as SfmPacket
 from drivers.sfm.framing import Unframer as SfmUnframer
-from drivers.sfm.image import BadRecord, read_record
+from drivers.sfm.image import BadRecord, parse_record
 from drivers.sfm.tables import result
 from drivers.uru4000.image import decode, read_header
 from drivers.usb.sysfs import raw_configuration
@@ -94,7 +94,7 @@ def _sfm_stream() -> Feed:
 
 def _sfm_record() -> Feed:
     def feed(data: bytes) -> None:
-        picture = read_record(data, "fuzz")
+        picture = parse_record(data, "fuzz")
         assert picture.image.shape == struct.unpack_from("<2i", data)[::-1]
         assert picture.image.dtype == "uint8"
 
@@ -103,9 +103,9 @@ def _sfm_record() -> Feed:
 
 def _nb1010() -> Feed:
     def feed(data: bytes) -> None:
-        fault_of(data, FINGER_CHECK.answer, 16)
+        message_fault(data, FINGER_CHECK.answer, 16)
         for number in (0, 1, 89):
-            fault_of_lines(data, number)
+            lines_fault(data, number)
 
     return feed
 
