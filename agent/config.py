@@ -1,4 +1,4 @@
-"""Reads the configuration (TOML) into frozen values. Every default is here; systemd/kiosk-agent.toml explains each key."""
+"""Reads the configuration (TOML) into frozen values. All defaults are here; systemd/kiosk-agent.toml has all keys."""
 
 import re
 import tomllib

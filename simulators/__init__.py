@@ -1,1 +1,1 @@
-"""The other side of every wire: sensors, people, broker, hub; written from the facts and not from the drivers."""
+"""Simulates everything around the agent: sensors, people, broker and hub. Shares no code with the drivers."""

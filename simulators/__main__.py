@@ -1,4 +1,4 @@
-"""kiosk-sim: one row a command; a command's module is imported only when it is asked for."""
+"""kiosk-sim: the table of its commands. The module of a command is imported only when the command is used."""
 
 import importlib
 import shlex
@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from simulators.extras import needed
+from simulators.extras import explain_missing_library
 
 COMMANDS = {
     "ef01": "simulators.sensors.ef01.cli:ef01",
@@ -30,34 +30,34 @@ SENSORS = ("ef01", "nb1010", "sfm", "uru4000", "uvc")
 ORDERS = ("press", "lift", "look", "away", "status", "fault")
 
 
-def misplaced(arguments: list[str]) -> str:
-    """What to type in place of `SENSOR ORDER …`; empty: it is none."""
+def correct_order(arguments: list[str]) -> str:
+    """The message for `SENSOR ORDER …`, which is not a command line of kiosk-sim; empty for any other."""
     if len(arguments) < 2 or arguments[0] not in SENSORS or arguments[1] not in ORDERS:
         return ""
     order = shlex.join(arguments[1:])
     return (
-        f"error: {arguments[1]} is a command of its own, for a sensor that runs:  kiosk-sim {order}\n"
-        f"To start one in another terminal:  kiosk-sim {arguments[0]}   (--link PATH names it, in both)"
+        f"error: {arguments[1]} is a separate command, for a running sensor:  kiosk-sim {order}\n"
+        f"To start one in another terminal:  kiosk-sim {arguments[0]}   (give both the same --link PATH)"
     )
 
 
 def main() -> None:
-    """Run the command named first on the command line; without one, show them all."""
-    asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    if instead := misplaced(sys.argv[1:]):
-        sys.exit(instead)
+    """Run the command that is the first argument; without one, show all commands."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if message := correct_order(sys.argv[1:]):
+        sys.exit(message)
     app = typer.Typer(
         name="kiosk-sim",
-        help="The other side of every wire: sensors, people, broker and hub, without hardware.",
+        help="Simulated sensors, people, broker and hub: try the agent without hardware.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
     app.callback()(lambda: None)  # keeps sub-commands although only one may be registered
     for name, target in COMMANDS.items():
-        if asked in (name, "", "--help") or asked not in COMMANDS:
+        if command in (name, "", "--help") or command not in COMMANDS:
             module, _, function = target.partition(":")
-            with needed():
+            with explain_missing_library():
                 app.command(name)(getattr(importlib.import_module(module), function))
     app()
 

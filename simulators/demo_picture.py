@@ -1,4 +1,4 @@
-"""Draws simulators/demo.svg, the picture in README.md: runs the demo and keeps its first two travellers.
+"""Draws simulators/demo.svg, the figure in README.md: runs the demo and keeps its first two travellers.
 
 python -m simulators.demo_picture [FILE]
 """
@@ -22,7 +22,7 @@ FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # rich would load 
 
 
 def excerpt(output: str) -> str:
-    """The first two travellers and the last line of a demo's output, ANSI colours included. ValueError: not a demo."""
+    """The first two travellers and the last line of the demo's output, with colours. ValueError if it is incomplete."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
     if not (FROM.search(plain) and TO.search(plain) and END.search(plain)):
         raise ValueError("this is not the output of a complete demo")
@@ -35,14 +35,14 @@ def excerpt(output: str) -> str:
 
 
 def draw(text: str) -> str:
-    """The text as an SVG picture of a terminal."""
+    """Render the text as an SVG image of a terminal."""
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text.from_ansi(text), soft_wrap=False, highlight=False)
     return FONT_FACES.sub("", console.export_svg(title="make demo", theme=MONOKAI))
 
 
 def main() -> None:
-    """Run the demo and write the picture. The demo fails: its status is ours."""
+    """Run the demo and write the figure. If the demo fails, exit with its status."""
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else OUTPUT
     demo = [sys.executable, "-m", "simulators", "demo", "--once"]
     environment = os.environ | {"FORCE_COLOR": "1", "COLUMNS": str(WIDTH)}

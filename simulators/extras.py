@@ -1,4 +1,4 @@
-"""The simulators of broker and hub need libraries that the agent does not: the extra `simulators` of the package."""
+"""Reports a missing library of the extra `simulators`: broker and hub need libraries that the agent does not."""
 
 import sys
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ LIBRARIES = ("iotcore", "jsonschema")
 
 
 @contextmanager
-def needed() -> Iterator[None]:
-    """Imports in the block may need the extra: without it, one line that says so and exit status 1."""
+def explain_missing_library() -> Iterator[None]:
+    """For imports that may need the extra: without it, exit with status 1 and a line that says what to install."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,6 +1,6 @@
-"""A whole kiosk on one machine: broker, hub, one simulated sensor, and the agent as its own daemon process.
+"""A complete kiosk on one computer: broker, hub, simulated sensors, and the agent as a separate daemon process.
 
-The demo, the drills and the end-to-end tests stand on it; each takes away what it wants to see missing.
+The demo, the drills and the end-to-end tests use it; a drill then stops or unplugs one of the parts.
 """
 
 import json
@@ -27,22 +27,22 @@ from simulators.hub.hub import HubSimulator, Say
 from simulators.hub.keys import HubKeys
 from simulators.people.person import Condition, EyeCondition, Person
 from simulators.polling import wait_until
+from simulators.sensors.common.touch_rig import TouchRig
 from simulators.sensors.ef01 import rig as ef01_rig
-from simulators.sensors.touch_rig import TouchRig
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.rig import UvcRig
 from simulators.sensors.uvc.scene import Look
 
-READY_S = 60.0  # the first start on a slow machine reads every library from the disk
+READY_S = 60.0  # the first start on a slow computer reads every library from the disk
 ANSWER_S = 60.0
 STOP_S = 10.0
-LIFT_S = 1.0  # an agent that is away polls nothing: go on then
+LIFT_S = 1.0  # to wait until the agent notices a lift; an agent that does not run never does
 SITE, KIOSK = "demo-port", "kiosk-1"
 
 Json = Mapping[str, Any]
-MakeSensor = Callable[[Path], TouchRig]  # of the path that it may use for its port or its control socket
+MakeSensor = Callable[[Path], TouchRig]  # the argument is the path for its port or its control socket
 
-# The rig borrows pieces of the agent; the daemon's own log is a file.
+# The rig uses modules of the agent in this process, whose log is discarded. The log of the daemon is a file.
 logging.getLogger("agent").addHandler(logging.NullHandler())
 
 CONFIG = """\
@@ -80,13 +80,13 @@ driver = "uvc"
 url = "{url}"
 """
 
-# Of an empty room, until the agent knows that an eye has left: 1.5 s at 30 a second. It looks every 0.5 s at least,
-# then for 0.6 s at every other frame or so. A camera that sends none is waited for no longer.
-UNSEEN_FRAMES, UNSEEN_S = 45, 3.0
+# Frames without an eye after which the agent has noticed that it left: 1.5 s at 30 frames per second. It checks every
+# 0.5 s at least, then about every second frame for 0.6 s. EMPTY_S is the longest wait, for a camera that sends none.
+EMPTY_FRAMES, EMPTY_S = 45, 3.0
 
 
 class KioskRig:
-    """Everything runs while the context lasts. `say` hears the hub's lines; the agent's log goes to `log`."""
+    """Runs everything while the context lasts. `say` gets the lines of the hub; the agent's log is in `log`."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class KioskRig:
         self.broker = Broker(mosquitto=mosquitto, data_dir=self._folder("broker"))
         self._keys = HubKeys.load_or_make(self.folder / "hub.json", [self._kiosk_public_key()])
         self.hub = HubSimulator(self.broker.port, db=self.folder / "hub.db", say=say, keys=self._keys)
-        self.sensor = (sensor or ef01_rig.usual)(self.folder / "sensor")
+        self.sensor = (sensor or ef01_rig.default_rig)(self.folder / "sensor")
         self.positions = tuple(positions)  # what the plan asks for, in its order
         eyes = any(position.modality is Modality.IRIS for position in positions)
         self.camera = UvcRig(UvcSettings(), self.folder / "camera") if eyes else None
@@ -131,35 +131,35 @@ class KioskRig:
         self._resources.close()
 
     def lift(self) -> None:
-        """Take the finger away and let the driver see it: one that followed at once would be the same finger to it."""
+        """Lift the finger and wait until the driver notices: otherwise the next finger would be the same one to it."""
         self.sensor.lift()
-        self.sensor.await_notice(LIFT_S)
+        self.sensor.wait_until_lift_noticed(LIFT_S)
 
     def press(self, seed: int, position: Position, impression: int, condition: Condition | None) -> None:
-        """A synthetic person lays a finger on the sensor."""
+        """Put a finger of a synthetic person on the sensor."""
         view = self.sensor.view
         finger = Person(seed).finger(position)
         self.sensor.show(finger.impression(impression, view.width, view.height, view.ppi, condition))
 
     def look(self, seed: int, position: Position, condition: EyeCondition | None) -> None:
-        """A synthetic person looks into the camera. RuntimeError: the plan asks for no eye."""
+        """Let a synthetic person look into the camera. RuntimeError if the plan has no eye."""
         if self.camera is None:
             raise RuntimeError("this kiosk has no camera: its plan asks for no eye")
         look = Look(person=seed, eye=position.removesuffix("_eye"))
         self.camera.look(**(look if condition is None else look | {"condition": condition.value}))
 
     def take_away(self, position: Position) -> None:
-        """The finger or the eye goes, and the agent has noticed."""
+        """Remove the finger or the eye, and wait until the agent has noticed."""
         if position.modality is Modality.IRIS and self.camera is not None:
             self.camera.away()
             sent = self.camera.camera.counters().frames_sent
             camera = self.camera.camera
-            wait_until(lambda: camera.counters().frames_sent >= sent + UNSEEN_FRAMES, UNSEEN_S)
+            wait_until(lambda: camera.counters().frames_sent >= sent + EMPTY_FRAMES, EMPTY_S)
         else:
             self.lift()
 
     def start_agent(self) -> None:
-        """Start the daemon and wait until its control socket answers. RuntimeError with the end of its log if not."""
+        """Start the daemon and wait for an answer on its control socket. RuntimeError has the end of its log."""
         command = [sys.executable, "-m", "agent", "run", "--config", str(self.config)]
         env = os.environ | self._environment
         with self.log.open("ab") as log:
@@ -170,7 +170,7 @@ class KioskRig:
 
     @property
     def running(self) -> bool:
-        """Whether the daemon lives."""
+        """Whether the daemon runs."""
         return self.agent is not None and self.agent.poll() is None
 
     @property
@@ -179,14 +179,14 @@ class KioskRig:
         return None if self.agent is None else self.agent.poll()
 
     def stop_agent(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """Returns the seconds from the signal until it was gone; 0 where none was started.
+        """Stop the daemon; returns the seconds from the signal to its end, 0 if it was not started.
 
-        RuntimeError when it had ended before, did not end now, or not with status 0.
+        RuntimeError if it had ended before, does not end, or ends with a status other than 0.
         """
         status = self.ended_with
         agent, self.agent = self.agent, None
         if status is not None:
-            raise RuntimeError(f"the agent had ended by itself with status {status}")
+            raise RuntimeError(f"the agent ended unexpectedly with status {status}")
         if agent is None:
             return 0.0
         start = time.monotonic()
@@ -202,7 +202,7 @@ class KioskRig:
         return time.monotonic() - start
 
     def kill_agent(self) -> None:
-        """As a power cut would."""
+        """Kill the daemon, as a power cut would."""
         if self.agent is not None:
             self.agent.kill()
             self.agent.wait()
@@ -240,11 +240,11 @@ class KioskRig:
 
 
 class Watcher:
-    """Hears the kiosk's announcements, across restarts of the agent. Announcements go to `heard` and to a queue."""
+    """Receives the kiosk's announcements, across restarts of the agent, for `on_announcement` and for a queue."""
 
-    def __init__(self, rig: KioskRig, heard: Callable[[Json], None] = lambda _: None) -> None:
+    def __init__(self, rig: KioskRig, on_announcement: Callable[[Json], None] = lambda _: None) -> None:
         self._client = rig.client
-        self._heard = heard
+        self._on_announcement = on_announcement
         self._queue: queue.SimpleQueue[Json] = queue.SimpleQueue()
         self._listening = threading.Event()
         self._stopping = threading.Event()
@@ -253,28 +253,28 @@ class Watcher:
     def __enter__(self) -> Self:
         self._thread.start()
         if not self._listening.wait(READY_S):
-            raise RuntimeError("the agent lets nobody watch")
+            raise RuntimeError("the agent did not answer the request to watch")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
 
     def wait_for(self, kind: str, timeout: float = ANSWER_S) -> Json:
-        """The next announcement of a kind; others are passed over. TimeoutError when none comes."""
+        """The next announcement of a kind; others before it are dropped. TimeoutError if none arrives."""
         deadline = time.monotonic() + timeout
         while (announcement := self.next(max(0.0, deadline - time.monotonic())))["kind"] != kind:
             pass
         return announcement
 
     def next(self, timeout: float = ANSWER_S) -> Json:
-        """The next announcement of any kind. TimeoutError when none comes."""
+        """The next announcement of any kind. TimeoutError if none arrives."""
         try:
             return self._queue.get(timeout=timeout)
         except queue.Empty:
-            raise TimeoutError(f"the kiosk said nothing for {timeout:.0f} s") from None
+            raise TimeoutError(f"no announcement from the kiosk for {timeout:.0f} s") from None
 
-    def forget(self) -> None:
-        """Drop what was heard and not yet asked for."""
+    def discard_pending(self) -> None:
+        """Drop the announcements in the queue."""
         while not self._queue.empty():
             self._queue.get()
 
@@ -284,10 +284,10 @@ class Watcher:
                 with self._client.watch() as announcements:
                     self._listening.set()
                     for announcement in announcements:
-                        self._heard(announcement)
+                        self._on_announcement(announcement)
                         self._queue.put(announcement)
             except (ControlError, OSError, json.JSONDecodeError):
-                self._stopping.wait(0.05)  # the agent is away; it will be back
+                self._stopping.wait(0.05)  # the agent does not run now: try again
 
 
 def _step(position: Position) -> str:

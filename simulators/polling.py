@@ -1,4 +1,4 @@
-"""Waiting for what nothing can notify us of."""
+"""Waits for conditions that send no notification."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Poll a condition that nothing can notify us of, every 10 ms. Whether it came true in time."""
+    """Poll a condition every 10 ms. Whether it became true within `timeout` seconds."""
     pause, deadline = threading.Event(), time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:

@@ -29,13 +29,13 @@ from simulators.bench import encounter as bench_encounter
 from simulators.bench import search_iris as bench_iris_search
 from simulators.bench.report import report
 from simulators.bench.search_finger import search
-from simulators.extras import needed
+from simulators.extras import explain_missing_library
 from simulators.images import ImageFileError, load_image
 from simulators.people.person import Person
 from simulators.sensors.ef01.commands import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
 
-with needed():
+with explain_missing_library():
     from simulators.hub.store import event_key
     from simulators.kiosk_rig import ANSWER_S, KioskRig, Watcher
 
@@ -126,7 +126,7 @@ class PathBench:
             except Exception as error:  # noqa: BLE001 - a failure to enrol is a result
                 answer.append(error)
 
-        self._watcher.forget()
+        self._watcher.discard_pending()
         asking = threading.Thread(target=ask)
         asking.start()
         while asking.is_alive():
@@ -143,7 +143,7 @@ class PathBench:
 
     def identify(self, touch: Touch) -> tuple[str, list[str], float, dict[str, float]]:
         """(outcome, reference ids of the lead, seconds from the first touch to the answer, milliseconds by step)."""
-        self._watcher.forget()
+        self._watcher.discard_pending()
         start = time.perf_counter()
         self._rig.sensor.show(touch.image)
         while (heard := self._watcher.next(ANSWER_S))["kind"] != "decided":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from simulators.images import ImageFileError, fit, foreground, load_image, read_grey, resample
+from simulators.images import ImageFileError, crop_or_pad, foreground, load_image, read_grey, resample
 
 Pixels = NDArray[np.uint8]
 
@@ -125,8 +125,8 @@ def cut(folder: Path) -> Path:
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda folder: folder / "nobody.png", "there is no file"),
     "a folder": (folder_named, "is a folder"),
-    "empty": (lambda folder: damaged(folder, "empty.png", b""), "is no picture"),
-    "a text": (lambda folder: damaged(folder, "notes.png", b"whorl, left hand"), "is no picture"),
+    "empty": (lambda folder: damaged(folder, "empty.png", b""), "is not a readable image"),
+    "a text": (lambda folder: damaged(folder, "notes.png", b"whorl, left hand"), "is not a readable image"),
     "cut off": (cut, "cannot be read .*truncated"),
     "too wide": (lambda folder: saved(folder, Image.new("1", (5001, 2))), "5001x2: crop it to one finger"),
     "far too large": (lambda folder: saved(folder, Image.new("1", (14_000, 14_000))), "cannot be read .*DOS attack"),
@@ -193,22 +193,23 @@ def test_a_picture_of_the_sensors_own_size_is_shown_untouched(tmp_path: Path) ->
 
 @pytest.mark.parametrize("middle", [(150, 180), (450, 160), (320, 410), (500, 400)])
 def test_the_crop_is_centred_on_ridges_that_lie_off_the_middle(middle: tuple[int, int]) -> None:
-    assert middle_of(fit(blob(640, 560, middle), WIDTH, HEIGHT)) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=6)
+    shown = crop_or_pad(blob(640, 560, middle), WIDTH, HEIGHT)
+    assert middle_of(shown) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=6)
 
 
 def test_a_smudge_at_the_edge_does_not_draw_the_crop_away() -> None:
     image = blob(640, 560, (200, 180))
     image[520:540, 600:630] = np.random.default_rng(3).integers(0, 255, (20, 30))
-    assert middle_of(fit(image, WIDTH, HEIGHT)) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=6)
+    assert middle_of(crop_or_pad(image, WIDTH, HEIGHT)) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=6)
 
 
 def test_ridges_at_the_edge_of_the_picture_are_not_cut_and_no_paper_is_invented() -> None:
     image = blob(640, 560, (75, 95))
-    assert (fit(image, WIDTH, HEIGHT) == image[:HEIGHT, :WIDTH]).all()
+    assert (crop_or_pad(image, WIDTH, HEIGHT) == image[:HEIGHT, :WIDTH]).all()
 
 
 def test_beyond_the_picture_the_sensor_is_as_bright_as_the_paper() -> None:
-    shown = fit(blob(160, 200, (80, 100), paper=211), WIDTH, HEIGHT)
+    shown = crop_or_pad(blob(160, 200, (80, 100), paper=211), WIDTH, HEIGHT)
     assert shown[0, 0] == shown[-1, -1] == 211
     dark = np.where(shown == 211, 255, shown).astype(np.uint8)
     assert middle_of(dark) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=2)
@@ -218,7 +219,7 @@ def test_a_picture_without_ridges_has_no_foreground_and_its_middle_is_shown() ->
     flat = np.full((600, 600), 200, np.uint8)
     flat[300, 300] = 0
     assert not foreground(np.full((60, 60), 128, np.uint8)).any()
-    assert fit(flat, WIDTH, HEIGHT)[HEIGHT // 2, WIDTH // 2] == 0
+    assert crop_or_pad(flat, WIDTH, HEIGHT)[HEIGHT // 2, WIDTH // 2] == 0
 
 
 @pytest.mark.parametrize("source_ppi", [250, 500, 1000, 2000])
@@ -246,6 +247,6 @@ def test_resampling_to_the_same_resolution_changes_nothing() -> None:
 )
 def test_every_picture_fits_every_sensor(shape: tuple[int, int], size: tuple[int, int], seed: int) -> None:
     image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-    shown = fit(image, *size)
+    shown = crop_or_pad(image, *size)
     assert shown.shape == size[::-1]
     assert shown.dtype == np.uint8

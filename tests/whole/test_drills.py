@@ -27,8 +27,8 @@ def test_an_agent_that_ended_by_itself_is_a_problem_of_the_drill_and_no_quick_st
             rig.agent.wait()
             if not drill.result.problems:
                 drill._mend()
-        assert drill.result.problems == ["the agent ended by itself with status -9"]
-        with pytest.raises(RuntimeError, match="ended by itself with status -9"):
+        assert drill.result.problems == ["the agent ended unexpectedly with status -9"]
+        with pytest.raises(RuntimeError, match="ended unexpectedly with status -9"):
             rig.stop_agent()
         assert rig.stop_agent() == 0.0
 

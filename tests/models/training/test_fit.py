@@ -52,7 +52,7 @@ def _root(tmp_path: Path) -> Path:
         ("A one", "one has 1 fingers"),
         ("once", "once has 0 fingers"),
         ("A A:512", "A: this set is named twice"),
-        ("bad", "3_1.png is no picture"),
+        ("bad", "3_1.png is not a readable image"),
         ("named", "overview.png: a picture is named FINGER_IMPRESSION, as 101_1.png"),
     ],
 )

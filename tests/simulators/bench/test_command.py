@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from agent.encounter.messages import Told
+from agent.encounter.messages import MessageKey
 from drivers.errors import Retry
 from models.encoder import Flaw
 from simulators.bench.command import PathBench, Touch, app, measure_path
@@ -53,7 +53,7 @@ class ScriptedKiosk:
         assert self.answered.wait(5)
         return {}
 
-    def forget(self) -> None:
+    def discard_pending(self) -> None:
         self._waiting.clear()
 
     def next(self, _: float) -> dict[str, Any]:
@@ -72,22 +72,22 @@ def bench_of(kiosk: ScriptedKiosk) -> PathBench:
 
 
 def test_an_enrolment_is_pressed_when_the_kiosk_asks_and_not_again_while_it_thinks() -> None:
-    kiosk = ScriptedKiosk(told(Told.PRESENT), told(Told.WORKING), step(usable=True))
+    kiosk = ScriptedKiosk(told(MessageKey.PRESENT), told(MessageKey.WORKING), step(usable=True))
     assert bench_of(kiosk).enrol(TOUCH)
     assert kiosk.did == ["lift", "press", "lift"]
 
 
 def test_an_unusable_step_is_pressed_again_as_often_as_the_kiosk_asks() -> None:
-    again = [told(Told.WORKING), step(usable=False)]
-    kiosk = ScriptedKiosk(told(Told.PRESENT), *again, told(Flaw.TOO_DRY), *again, told(Retry.MOVED), *again)
+    again = [told(MessageKey.WORKING), step(usable=False)]
+    kiosk = ScriptedKiosk(told(MessageKey.PRESENT), *again, told(Flaw.TOO_DRY), *again, told(Retry.MOVED), *again)
     bench_of(kiosk).enrol(TOUCH)
     assert kiosk.did == ["lift", "press"] * 3 + ["lift"]
 
 
 def test_a_probe_is_pressed_once_and_again_only_when_asked() -> None:
     kiosk = ScriptedKiosk(
-        {"kind": "started"}, told(Told.WORKING), step(usable=False), told(Flaw.TOO_WET), told(Told.WORKING),
-        step(usable=True), told(Told.PROCEED), DECIDED,
+        {"kind": "started"}, told(MessageKey.WORKING), step(usable=False), told(Flaw.TOO_WET), told(MessageKey.WORKING),
+        step(usable=True), told(MessageKey.PROCEED), DECIDED,
     )  # fmt: skip
     assert bench_of(kiosk).identify(TOUCH)[0] == "clear"
     assert kiosk.did == ["press", "lift", "press", "lift"]
@@ -102,7 +102,7 @@ def test_the_real_watcher_forgets_what_nobody_asked_for() -> None:
     watcher = Watcher(ScriptedKiosk())  # type: ignore[arg-type]
     for _ in range(3):
         watcher._queue.put(DECIDED)
-    watcher.forget()
+    watcher.discard_pending()
     with pytest.raises(TimeoutError):
         watcher.next(0)
 

@@ -17,7 +17,7 @@ import serial
 import typer
 
 from drivers.sample import Position
-from simulators.__main__ import COMMANDS, ORDERS, SENSORS, main, correct_order
+from simulators.__main__ import COMMANDS, ORDERS, SENSORS, correct_order, main
 from simulators.people.person import Condition, Pattern, Person
 from simulators.sensors import cli as sensor_cli
 from simulators.sensors import touch_cli
@@ -333,7 +333,7 @@ def test_a_serial_sensor_has_the_one_wire_and_says_so(link: Path, capsys: pytest
             assert f"--via must be pty, not {via!r}: this sensor is on a serial line" in capsys.readouterr().err
 
 
-ORDER = "press is a command of its own, for a sensor that runs:  kiosk-sim press --person 7"
+ORDER = "press is a separate command, for a running sensor:  kiosk-sim press --person 7"
 
 
 def test_an_order_behind_the_name_of_a_sensor_is_answered_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ class Drill:
 
     def _note_an_end_of_its_own(self) -> None:
         if self._rig.ended_with is not None:
-            self.result.problems.append(f"the agent ended by itself with status {self._rig.ended_with}")
+            self.result.problems.append(f"the agent ended unexpectedly with status {self._rig.ended_with}")
 
     def _mishap(self) -> None:
         name, act = self._rng.choice(

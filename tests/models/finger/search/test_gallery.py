@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from drivers.sample import Position
 from models.compiled import NUMBA, PLAIN
 from models.encoder import Entry
-from models.finger.compare.local_similarity import local_likeness
+from models.finger.compare.local_similarity import local_similarity
 from models.finger.compare.score import compare
-from models.finger.compare.score_kernel import evidence
-from models.finger.cylinder_kernel import described, described_block, fill, fill_block
-from models.finger.cylinders import Rows, of_rows, rows_of
+from models.finger.compare.score_kernel import compare_compiled
+from models.finger.cylinder_kernel import cylinders_of, fill, fill_block, packed_cylinders_of
+from models.finger.cylinders import Rows, cylinders_plain, rows_of
 from models.finger.packed_cylinders import LANES, packed, unpacked
 from models.finger.search.block import Block, Probe
 from models.finger.search.gallery import SHORT_KEYS, FingerGallery, best_ranked
@@ -72,11 +72,12 @@ def _gallery() -> FingerGallery:
 
 @pytest.mark.parametrize("rows", [*ROWS[:40], *ODD.values()], ids=[*map(str, range(40)), *ODD])
 def test_cylinders_in_machine_code_have_the_same_bits(rows: Rows) -> None:
-    plain, which = of_rows(rows)
-    fast = described(rows)
+    plain = cylinders_plain(rows)
+    which = plain.which
+    fast = cylinders_of(rows)
     for name in ("bits", "valid", "x", "y", "angle"):
         assert (getattr(plain, name) == getattr(fast, name)).all(), name
-    words, of = described_block(rows, np.array([0, len(rows)]))
+    words, of = packed_cylinders_of(rows, np.array([0, len(rows)]))
     assert (words[0] == packed(plain.bits, plain.valid, rows[which, 2])).all()
     assert (of[0, : min(LANES, len(which))] == which[:LANES]).all()
 
@@ -87,14 +88,14 @@ def test_cylinders_are_the_same_for_minutiae_anywhere(seed: int, count: int, spr
     rng = np.random.default_rng(seed)
     places = rng.integers(0, spread, (count, 2))
     rows = np.column_stack([places, rng.integers(0, 65_536, count), np.zeros(count)]).astype(np.uint16)
-    plain, fast = of_rows(rows)[0], described(rows)
+    plain, fast = cylinders_plain(rows), cylinders_of(rows)
     assert plain.bits.tobytes() == fast.bits.tobytes()
     assert plain.valid.tobytes() == fast.valid.tobytes()
 
 
 def test_packed_cylinders_can_be_unpacked() -> None:
-    found, which = of_rows(ROWS[1])
-    bits, valid = unpacked(packed(found.bits, found.valid, ROWS[1][which, 2]))
+    found = cylinders_plain(ROWS[1])
+    bits, valid = unpacked(packed(found.bits, found.valid, ROWS[1][found.which, 2]))
     assert len(bits) == min(LANES, len(found))
     assert (bits == found.bits[:LANES]).all()
     assert (valid == found.valid[:LANES]).all()
@@ -114,8 +115,8 @@ def test_ranks_in_machine_code_are_those_of_numpy(probe: Rows) -> None:
 def test_a_reranked_score_is_that_of_compare_over_the_best_cylinders(probe: Rows) -> None:
     rows = [*ROWS[:60], *ODD.values()]
     scores = _block(rows).rerank(Probe.of(probe), np.arange(len(rows)))
-    own = of_rows(probe)[0].first(LANES)
-    expected = [local_likeness(own, of_rows(one)[0].first(LANES)) for one in rows]
+    own = cylinders_plain(probe).first(LANES)
+    expected = [local_similarity(own, cylinders_plain(one).first(LANES)) for one in rows]
     assert np.allclose(scores, expected, rtol=0, atol=1e-9)
 
 
@@ -124,7 +125,7 @@ def test_a_reranked_score_of_synthetic_impressions_is_that_of_compare() -> None:
     block = _block(rows)
     for seed in range(1, 9):
         probe = Probe.of(_rows_of(seed, 2))
-        expected = [local_likeness(probe.cylinders.first(LANES), of_rows(one)[0].first(LANES)) for one in rows]
+        expected = [local_similarity(probe.cylinders.first(LANES), cylinders_plain(one).first(LANES)) for one in rows]
         assert np.allclose(block.rerank(probe, np.arange(8)), expected, rtol=0, atol=1e-9)
 
 
@@ -240,7 +241,7 @@ def test_after_any_changes_a_gallery_is_as_if_newly_built(changes: list[tuple[in
 def test_the_first_traveller_waits_for_no_compiler(gallery: FingerGallery) -> None:
     """Whatever a gallery went through, its arrays are of the types that the warm-up compiled for."""
     FingerGallery.warm_up()
-    kernels = [rank_compiled, rerank_compiled, fill, fill_block, evidence]
+    kernels = [rank_compiled, rerank_compiled, fill, fill_block, compare_compiled]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     changed = gallery.changed(_entries(range(3)), frozenset({"ref-5"}))
     changed.search(template_of(_again(2)), Position.RIGHT_INDEX, 3)
@@ -325,7 +326,7 @@ def test_real_people_are_hidden_and_found_whatever_the_depth_of_their_pictures(t
         (["a_1.png", "b_1.png"], [], "nobody has a second impression"),
         (["a_1.png", "b_2.png"], ["--fingers", "2"], "a and b make a person, and have no impression of the same"),
         (["a_1.png", "a_2.png"], ["--fingers", "2"], "has 0 persons of 2 fingers"),
-        (["a_1.png", "a_2.png", "text_1.png"], [], "text_1.png is no picture that can be read"),
+        (["a_1.png", "a_2.png", "text_1.png"], [], "text_1.png is not a readable image"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_named_with_what_is_expected(
@@ -355,5 +356,5 @@ def test_real_scores_in_machine_code_are_those_of_compare(tmp_path: Path) -> Non
     for person in people:
         for (one,) in person.probes:
             probe = Probe.of(one)
-            expected = [local_likeness(probe.cylinders.first(LANES), of_rows(r)[0].first(LANES)) for r in rows]
+            expected = [local_similarity(probe.cylinders.first(LANES), cylinders_plain(r).first(LANES)) for r in rows]
             assert np.allclose(block.rerank(probe, np.arange(len(rows))), expected, rtol=0, atol=1e-9)
