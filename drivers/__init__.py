@@ -1,4 +1,4 @@
-"""Everything that touches hardware: one file a sensor, the SENSORS table, the transports under them."""
+"""Drivers of the sensors: the SENSORS table, one folder for each sensor, and the USB, serial and socket transports."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -9,7 +9,8 @@ from typing import cast
 from drivers.options import Options
 from drivers.sensor import Sensor
 
-# name -> "module:Class", imported only when asked for. Class(url, options) checks both and touches no device.
+# name -> "module:Class". A module is imported only when it is needed. Class(url, options) checks both arguments and
+# opens no device.
 SENSORS: dict[str, str] = {
     "ef01": "drivers.ef01.driver:Ef01",
     "nb1010": "drivers.nb1010.driver:Nb1010",
@@ -19,35 +20,37 @@ SENSORS: dict[str, str] = {
     "v4l2": "drivers.v4l2.driver:V4l2",
 }
 
-# Installed packages add drivers here: name = "module:Class". A row of SENSORS wins over an outside driver of its name.
+# Installed packages can add drivers in this entry point group: name = "module:Class". If SENSORS has the same name,
+# SENSORS is used.
 ENTRY_POINTS = "kiosk_agent.sensors"
 
 SensorClass = Callable[..., Sensor]
 Connect = Callable[..., object]
-"""(URL, and for USB the interface) -> what the URL's own open() gives: a Transport or a UsbLink."""
+"""Opens a device: (URL, and for USB the interface) -> a Transport or a UsbLink."""
 
 
 def known_drivers() -> dict[str, str]:
-    """Every driver of this installation: name -> "module:Class"."""
+    """Return every driver of this installation: name -> "module:Class"."""
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)} | SENSORS
 
 
 def open_sensor(driver: str, url: str, options: Options | None = None, *, connect: Connect | None = None) -> Sensor:
-    """Make the sensor that a configuration names; it is not opened yet.
+    """Create the sensor that a configuration names, without opening it.
 
-    `connect` stands in for the URL's own way to the device: a recorder, a simulated wire. ValueError: no such driver, a
-    driver that cannot be imported or takes no `connect`, a bad URL, an unknown or wrong option.
+    `connect` replaces the function that opens the device, for example with a recorder or a simulated device.
+    ValueError if there is no such driver, if it cannot be imported or takes no `connect`, if the URL is wrong, or if an
+    option is unknown or wrong.
     """
     make = sensor_class(driver)
     if connect is None:
         return make(url, options or {})
     if "connect" not in signature(make).parameters:
-        raise ValueError(f"driver {driver!r} takes no `connect`: nobody can listen to its wire or stand in for it")
+        raise ValueError(f"driver {driver!r} takes no `connect`: its traffic cannot be recorded or simulated")
     return make(url, options or {}, connect=connect)
 
 
 def sensor_class(driver: str) -> SensorClass:
-    """The class of a driver. ValueError: there is none of this name, or it cannot be imported."""
+    """Return the class of a driver. ValueError if there is no driver of this name or it cannot be imported."""
     known = known_drivers()
     if driver not in known:
         raise ValueError(f"there is no driver {driver!r}; there are: {', '.join(sorted(known))}")

@@ -1,4 +1,4 @@
-"""What is plugged into this machine that a driver knows: which driver, where, free or taken, and what to do about it.
+"""What is plugged into this host that a driver knows: which driver, where, free or taken, and what to do about it.
 
 USB devices and adapters are found by what the kernel tells of them (sysfs). A sensor on USB is opened for a moment and
 asked who it is, unless a driver of the kernel serves it: that would be taken off. What is known by its class only, a
@@ -17,13 +17,13 @@ from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied, S
 from drivers.matches import ClassMatch, Match, UsbMatch
 from drivers.sensor import DeviceInfo
 from drivers.serial_line import open_serial
-from drivers.udev import matches
+from drivers.udev import declared_devices
 from drivers.usb.sysfs import DEVICES, PluggedInDevice, described_interfaces, plugged_in
 
 STOP_OTHER_PROGRAM = (
     "if the daemon has it (`kiosk-agent status`), stop the daemon first; else stop the program that does"
 )
-LASTING = ("kiosk/port", "serial/by-path")  # folders of links to ttys, by the USB socket: best first
+STABLE_LINKS = ("kiosk/port", "serial/by-path")  # folders of links to ttys, by the USB socket: best first
 USBFS = "usbfs"  # no driver of the kernel: a program has claimed the interface
 _NOT_OPENED = "a camera is not opened, for its light would go on"
 SERIAL_BAUD = 57_600  # to claim a port for a moment; nothing is sent
@@ -68,40 +68,40 @@ class HostSystem:
     claim: Callable[[Path], None] = lambda node: open_serial(str(node), SERIAL_BAUD).close()
 
 
-def attached(machine: HostSystem | None = None) -> list[AttachedDevice]:
+def attached_devices(host: HostSystem | None = None) -> list[AttachedDevice]:
     """Every known device, in the order of the ports. Opens each that is free for a moment."""
-    machine = machine or HostSystem()
-    known = matches(known_drivers())
+    host = host or HostSystem()
+    known = declared_devices(known_drivers())
     return [
         found
-        for device in plugged_in(machine.devices)
+        for device in plugged_in(host.devices)
         for match, drivers in known.items()
-        if _fits(match, device, machine)
-        for found in _look(match, tuple(drivers), device, machine)
+        if _fits(match, device, host)
+        for found in _describe(match, tuple(drivers), device, host)
     ]
 
 
-def _fits(match: Match, device: PluggedInDevice, machine: HostSystem) -> bool:
+def _fits(match: Match, device: PluggedInDevice, host: HostSystem) -> bool:
     if isinstance(match, UsbMatch):
         return (match.vendor, match.product) == (device.identity.vendor, device.identity.product)
-    return _wanted(match) in _all_classes(device, machine)
+    return _class_pair(match) in _all_interface_classes(device, host)
 
 
-def _all_classes(device: PluggedInDevice, machine: HostSystem) -> list[tuple[str, str]]:
+def _all_interface_classes(device: PluggedInDevice, host: HostSystem) -> list[tuple[str, str]]:
     """Class and subclass of every interface: those that the kernel has, else those that the device describes.
 
-    The kernel has none of a device without a configuration, and none on a simulated machine.
+    The kernel has none of a device without a configuration, and none on a simulated host.
     """
-    shown = [_classes(folder) for folder in machine.devices.glob(f"{device.identity.port}:*")]
-    described = described_interfaces(device.identity.port, machine.devices)
+    shown = [_interface_class(folder) for folder in host.devices.glob(f"{device.identity.port}:*")]
+    described = described_interfaces(device.identity.port, host.devices)
     return shown or [(f"{kind[0]:02x}", f"{kind[1]:02x}") for kind in (interface.kind for interface in described)]
 
 
-def _wanted(match: ClassMatch) -> tuple[str, str]:
+def _class_pair(match: ClassMatch) -> tuple[str, str]:
     return f"{match.interface_class:02x}", f"{match.subclass:02x}"
 
 
-def _classes(interface: Path) -> tuple[str, str]:
+def _interface_class(interface: Path) -> tuple[str, str]:
     try:
         names = ("bInterfaceClass", "bInterfaceSubClass")
         first, second = ((interface / name).read_text(encoding="ascii").strip() for name in names)
@@ -110,71 +110,73 @@ def _classes(interface: Path) -> tuple[str, str]:
     return first, second
 
 
-def _look(
-    match: Match, drivers: tuple[str, ...], device: PluggedInDevice, machine: HostSystem
+def _describe(
+    match: Match, drivers: tuple[str, ...], device: PluggedInDevice, host: HostSystem
 ) -> Iterator[AttachedDevice]:
     if match.subsystem == "usb":
-        yield _usb(match, drivers, device, machine)
+        yield _usb(match, drivers, device, host)
         return
     kind = "tty" if match.subsystem == "tty" else "video4linux"
-    for node in _nodes(device, kind, machine):
-        url = f"serial:{_lasting(node, machine)}" if kind == "tty" else f"v4l2:{node}"
-        yield _node(match, drivers, node, url, machine)
+    for node in _nodes(device, kind, host):
+        url = f"serial:{_stable_path(node, host)}" if kind == "tty" else f"v4l2:{node}"
+        yield _node(match, drivers, node, url, host)
 
 
-def _nodes(device: PluggedInDevice, kind: str, machine: HostSystem) -> list[Path]:
+def _nodes(device: PluggedInDevice, kind: str, host: HostSystem) -> list[Path]:
     """The device files that the kernel has made of a USB device: .../1-4:1.0/[ttyUSB0/]tty/ttyUSB0."""
-    interfaces = sorted(machine.devices.glob(f"{device.identity.port}:*"))
+    interfaces = sorted(host.devices.glob(f"{device.identity.port}:*"))
     found = {path.name for folder in interfaces for path in (*folder.glob(f"{kind}/*"), *folder.glob(f"*/{kind}/*"))}
-    return [machine.nodes / name for name in sorted(found)]
+    return [host.nodes / name for name in sorted(found)]
 
 
-def _lasting(node: Path, machine: HostSystem) -> Path:
+def _stable_path(node: Path, host: HostSystem) -> Path:
     """A name of a tty that stays when the adapter is exchanged or others come: where udev has made one."""
-    for folder in LASTING:
-        for link in sorted((machine.nodes / folder).glob("*")):
+    for folder in STABLE_LINKS:
+        for link in sorted((host.nodes / folder).glob("*")):
             if link.resolve() == node.resolve():
                 return link
     return node
 
 
 def _usb(
-    match: UsbMatch | ClassMatch, drivers: tuple[str, ...], device: PluggedInDevice, machine: HostSystem
+    match: UsbMatch | ClassMatch, drivers: tuple[str, ...], device: PluggedInDevice, host: HostSystem
 ) -> AttachedDevice:
     identity = device.identity
     url = f"usb:{identity.vendor:04x}:{identity.product:04x}?port={identity.port}"
-    if holder := _holder(match, device, machine):
-        return _held(match, drivers, url, holder, [str(node) for node in _nodes(device, "video4linux", machine)])
-    node = machine.nodes / "bus" / "usb" / f"{device.bus:03d}" / f"{device.address:03d}"
+    if holder := _holder(match, device, host):
+        return _in_use(match, drivers, url, holder, [str(node) for node in _nodes(device, "video4linux", host)])
+    node = host.nodes / "bus" / "usb" / f"{device.bus:03d}" / f"{device.address:03d}"
     if not os.access(node, os.R_OK | os.W_OK):
-        return _forbidden(match, drivers, node, url)
+        return _no_permission(match, drivers, node, url)
     if isinstance(match, ClassMatch):
         ask = f"{_NOT_OPENED}: try `kiosk-agent capture {drivers[0]} {url}`"
-        return AttachedDevice(match.name, url, drivers, Availability.FREE, _named(identity.serial), ask)
-    return _guarded(match, drivers, node, url, lambda: _identified(drivers[0], url, identity.serial, machine))
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, _camera_text(identity.serial), ask)
+    return _try_open(match, drivers, node, url, lambda: _identified(drivers[0], url, identity.serial, host))
 
 
-def _holder(match: Match, device: PluggedInDevice, machine: HostSystem) -> str:
+def _holder(match: Match, device: PluggedInDevice, host: HostSystem) -> str:
     """Who has the interfaces that `match` is about: a driver of the kernel, or usbfs for a program. Empty: free.
 
     Of a device known by its id any interface may be the sensor's: it is held when all are. A keyboard's reader is not
     held by the driver of its keys.
     """
-    folders = sorted(machine.devices.glob(f"{device.identity.port}:*"))
+    folders = sorted(host.devices.glob(f"{device.identity.port}:*"))
     holders = [
-        _bound(folder) for folder in folders if isinstance(match, UsbMatch) or _classes(folder) == _wanted(match)
+        _kernel_driver(folder)
+        for folder in folders
+        if isinstance(match, UsbMatch) or _interface_class(folder) == _class_pair(match)
     ]
     if isinstance(match, UsbMatch) and ("" in holders or USBFS in holders):
         return ""  # the driver is told by libusb that a program has it
     return next(filter(None, holders), "")
 
 
-def _bound(interface: Path) -> str:
+def _kernel_driver(interface: Path) -> str:
     link = interface / "driver"
     return link.readlink().name if link.is_symlink() else ""
 
 
-def _held(match: Match, drivers: tuple[str, ...], url: str, holder: str, nodes: list[str]) -> AttachedDevice:
+def _in_use(match: Match, drivers: tuple[str, ...], url: str, holder: str, nodes: list[str]) -> AttachedDevice:
     if holder == USBFS:
         return AttachedDevice(
             match.name, url, drivers, Availability.IN_USE, "another program holds the device", STOP_OTHER_PROGRAM
@@ -187,38 +189,38 @@ def _held(match: Match, drivers: tuple[str, ...], url: str, holder: str, nodes: 
     return AttachedDevice(match.name, url, drivers, Availability.IN_USE, f"served by the kernel ({holder})", remedy)
 
 
-def _named(serial: str) -> str:
+def _camera_text(serial: str) -> str:
     return "a camera" + (f", serial {serial}" if serial else "")
 
 
-def _identified(driver: str, url: str, serial: str, machine: HostSystem) -> str:
-    info = machine.identify(driver, url)
+def _identified(driver: str, url: str, serial: str, host: HostSystem) -> str:
+    info = host.identify(driver, url)
     serial = info.serial or serial
     told = [info.model, f"firmware {info.firmware}" if info.firmware else "", f"serial {serial}" if serial else ""]
     return ", ".join(filter(None, told))
 
 
-def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, machine: HostSystem) -> AttachedDevice:
+def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, host: HostSystem) -> AttachedDevice:
     if not os.access(node, os.R_OK | os.W_OK):
-        return _forbidden(match, drivers, node, url)
+        return _no_permission(match, drivers, node, url)
     if match.subsystem != "tty":
         return AttachedDevice(match.name, url, drivers, Availability.FREE, "a camera of the kernel's own driver")
 
     def claimed() -> str:
-        machine.claim(node)
+        host.claim(node)
         return "a serial adapter"
 
-    found = _guarded(match, drivers, node, url, claimed)
+    found = _try_open(match, drivers, node, url, claimed)
     ask = f"which sensor is behind it is not asked: try `kiosk-agent capture {drivers[0]} {url}`"
     return replace(found, remedy=ask) if found.availability is Availability.FREE else found
 
 
-def _guarded(match: Match, drivers: tuple[str, ...], node: Path, url: str, told: Callable[[], str]) -> AttachedDevice:
+def _try_open(match: Match, drivers: tuple[str, ...], node: Path, url: str, told: Callable[[], str]) -> AttachedDevice:
     """A device as it says itself, or why it says nothing."""
     try:
         return AttachedDevice(match.name, url, drivers, Availability.FREE, told())
     except PermissionDenied:
-        return _forbidden(match, drivers, node, url)
+        return _no_permission(match, drivers, node, url)
     except DeviceBusy as error:
         return AttachedDevice(match.name, url, drivers, Availability.IN_USE, str(error), STOP_OTHER_PROGRAM)
     except SensorError as error:
@@ -227,6 +229,6 @@ def _guarded(match: Match, drivers: tuple[str, ...], node: Path, url: str, told:
         )
 
 
-def _forbidden(match: Match, drivers: tuple[str, ...], node: Path, url: str) -> AttachedDevice:
+def _no_permission(match: Match, drivers: tuple[str, ...], node: Path, url: str) -> AttachedDevice:
     detail = f"this account has no permission on {node}"
     return AttachedDevice(match.name, url, drivers, Availability.NO_PERMISSION, detail, GRANT_ACCESS_COMMAND)

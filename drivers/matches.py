@@ -1,4 +1,4 @@
-"""What a driver declares of its devices, so that udev rules can be generated."""
+"""Types with which a driver declares its devices. udev.py makes the udev rules from them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,9 +6,9 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class UsbMatch:
-    """One USB device by vendor and product id.
+    """A USB device, by vendor and product id.
 
-    subsystem `tty`: a serial adapter, opened as a tty; `usb`: the device itself, opened through usbfs.
+    subsystem `tty`: a serial adapter, opened as a tty. `usb`: the device itself, opened through usbfs.
     """
 
     vendor: int
@@ -19,9 +19,9 @@ class UsbMatch:
 
 @dataclass(frozen=True, slots=True)
 class ClassMatch:
-    """Every USB device with an interface of a class and subclass, whoever made it.
+    """Every USB device that has an interface of this class and subclass, from any manufacturer.
 
-    subsystem `usb`: the device itself; `video4linux`: the video nodes that the kernel makes of it.
+    subsystem `usb`: the device itself. `video4linux`: the video devices that the kernel creates for it.
     """
 
     interface_class: int
@@ -33,7 +33,7 @@ class ClassMatch:
 Match = UsbMatch | ClassMatch
 
 
-# The usual adapters from USB to a serial line, for sensors that have no USB of their own.
+# Common USB-to-serial adapters, for sensors without USB.
 SERIAL_ADAPTERS = (
     UsbMatch(0x10C4, 0xEA60, "Silicon Labs CP210x", "tty"),
     UsbMatch(0x1A86, 0x7523, "WCH CH340", "tty"),

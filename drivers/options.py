@@ -1,4 +1,4 @@
-"""The options of one sensor: a frozen pydantic model a driver, and errors that name the option."""
+"""Options of a driver: one frozen pydantic model for each driver, and errors that name the option."""
 
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
@@ -10,13 +10,13 @@ Options = Mapping[str, OptionValue]
 
 
 class DriverOptions(BaseModel):
-    """Base of the options of a driver: frozen, and unknown ones are refused."""
+    """Base class for the options of a driver: frozen; unknown options are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def parse_number(value: object) -> object:
-    """TOML writes 0xFFFFFFFF as a number, a person may write it as text. The message never repeats a password."""
+    """Accept a number, or text such as "0xFFFFFFFF". The error does not show the value: it may be a password."""
     reject_boolean(value)
     try:
         return int(value, 0) if isinstance(value, str) else value
@@ -25,26 +25,26 @@ def parse_number(value: object) -> object:
 
 
 def split_list(value: object) -> object:
-    """One value, or several in a text: "9600, 115200"."""
+    """Split text such as "9600, 115200" into its values. Any other value becomes a tuple of one."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else (value,)
 
 
 def reject_boolean(value: object) -> object:
-    """Python takes true for 1."""
+    """Refuse true and false, because Python treats True as 1."""
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic reports ValueError only
     return value
 
 
 PixelsPerInch = Annotated[float, BeforeValidator(reject_boolean), Field(ge=100, le=2000)]
-PollSeconds = Annotated[float, BeforeValidator(reject_boolean), Field(gt=0, le=5)]  # between two looks for a finger
+PollSeconds = Annotated[float, BeforeValidator(reject_boolean), Field(gt=0, le=5)]  # between two polls for a finger
 
 
 Model = TypeVar("Model", bound=DriverOptions)
 
 
 def parse_options(model: type[Model], driver: str, options: Options) -> Model:
-    """The checked options. ValueError names every option that is wrong, and those that there are."""
+    """Check the options. ValueError names every wrong option and lists the known ones."""
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:

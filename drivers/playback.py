@@ -1,9 +1,9 @@
-"""A recording of drivers/recording.py, played back to the driver that it was made with: a device for a test.
+"""Plays a recording of drivers/recording.py back to the driver that made it: a device for a test.
 
 player = Player(Path("recording").read_text(encoding="utf-8").splitlines())
 sensor = player.sensor()
 sensor.open()
-sample = sensor.capture(timeout=20)      # takes no time, and needs no device
+sample = sensor.capture(timeout=20)      # takes no time and needs no device
 """
 
 from collections import deque
@@ -21,33 +21,36 @@ from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity
 
 
 class Player:
-    """Plays one recording to a driver. Its clock stands where the recording stands.
+    """Plays one recording to a driver. Its clock shows the time of the current line of the recording.
 
-    ProtocolError when the driver says anything else than the recorded one did. Polls that brought nothing may be more
-    or fewer than recorded.
+    ProtocolError if the driver makes another call than the recorded one. Only the number of polls without a result may
+    differ.
     """
 
     def __init__(self, text: Iterable[str]) -> None:
         lines = [line.rstrip("\n") for line in text]
         if not lines or lines[0] != TITLE:
-            raise ValueError(f"not a recording of this version: it does not begin with {TITLE!r}")
+            raise ValueError(f"not a recording of this version: the first line must be {TITLE!r}")
         heads = [line.split(" ", 1) for line in lines[1:] if not line[:1].isdigit()]
         named = {head[0]: head[-1] for head in heads}
         if not {"driver", "url"} <= set(named):
-            raise ValueError("not a whole recording: it does not say which driver was where")
+            raise ValueError("the recording is not complete: the line `driver` or `url` is missing")
         self.driver, self.url = named["driver"], named["url"]
         self.options = dict(head[-1].split("=", 1) for head in heads if head[0] == "option")
         self._lines = deque(Line.parse(line) for line in lines[1:] if line[:1].isdigit())
         self._now = 0.0
 
     def sensor(self) -> Sensor:
-        """The driver that was recorded, with the recording for a device. ValueError: there is no such driver."""
+        """Create the recorded driver, with the recording as its device. ValueError if there is no such driver."""
         make = sensor_class(self.driver)
         clock = {"clock": self.now} if "clock" in signature(make).parameters else {}
         return make(self.url, self.options, connect=self.connect, **clock)
 
-    def connect(self, *_: object) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, as the driver's URL wants it
-        """The next end that was opened: what a driver takes as `connect`. LinkLost where it could not be opened."""
+    def connect(self, *_: object) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, whichever was recorded
+        """Return the transport or link that was opened next. A driver takes this as `connect`.
+
+        LinkLost if the recorded device could not be opened.
+        """
         self.answer("open")
         on_usb = bool(self._lines) and self._lines[0].call.startswith("identity ")
         return self._link() if on_usb else PlayedTransport(self)
@@ -57,26 +60,26 @@ class Player:
         return self._now
 
     @property
-    def left(self) -> int:
-        """How many lines have not been played."""
+    def remaining(self) -> int:
+        """The number of lines that have not been played."""
         return len(self._lines)
 
     def answer(self, call: str) -> bytes | None:
-        """What the recorded call of this form brought; the recorded error where it had one."""
+        """Return the recorded answer of `call`, or raise its recorded error."""
         while self._lines and self._lines[0].call != call and _is_empty_poll(self._lines[0]):
             self._play()
         if not self._lines or self._lines[0].call != call:
             if _polls(call):
-                return None  # a poll more than recorded
+                return None  # one poll more than recorded
             there = self._lines[0].call[:60] if self._lines else "the end"
-            raise ProtocolError(f"recording: the driver does {call[:60]!r}, the recording has {there!r}")
+            raise ProtocolError(f"recording: the driver calls {call[:60]!r}, the recording has {there!r}")
         line = self._play()
         if line.error:
             raise ERRORS[line.error](f"recorded {line.error} of {call[:60]!r}")
         return None if line.answer == "-" else bytes.fromhex(line.answer)
 
-    def until(self, moment: float) -> None:
-        """Let time pass; what was recorded stays where it is."""
+    def advance_to(self, moment: float) -> None:
+        """Set the clock forward without playing a line."""
         self._now = max(self._now, moment)
 
     def _play(self) -> Line:
@@ -101,78 +104,78 @@ def _is_empty_poll(line: Line) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PlayedTransport:
-    """A Transport out of a recording."""
+    """A Transport that plays a recording."""
 
-    by: Player
+    player: Player
 
     def read(self, timeout: float) -> bytes:
-        """What was read then."""
-        answer = self.by.answer("read")
+        """Return what was read in the recording."""
+        answer = self.player.answer("read")
         if not answer:
-            self.by.until(self.by.now() + timeout)
+            self.player.advance_to(self.player.now() + timeout)
         return answer or b""
 
     def write(self, data: bytes) -> None:
-        """Must be what was written then."""
-        self.by.answer(f"write {data.hex()}")
+        """ProtocolError if something else was written in the recording."""
+        self.player.answer(f"write {data.hex()}")
 
     def cancel(self) -> None:
-        """A recording is never waited for."""
+        """Does nothing: a recording never waits."""
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Does nothing: there is no device to release."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PlayedRead:
-    by: Player
+    player: Player
     endpoint: int
 
     def result(self, timeout: float) -> bytes:
         del timeout
-        return self.by.answer(f"result {self.endpoint:02x}") or b""
+        return self.player.answer(f"result {self.endpoint:02x}") or b""
 
     def abandon(self) -> None:
-        """Nothing is in flight."""
+        """Does nothing: no transfer is in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class _PlayedInbox:
-    by: Player
+    player: Player
     endpoint: int
 
     def next(self, timeout: float) -> bytes | None:
-        message = self.by.answer(f"next {self.endpoint:02x}")
+        message = self.player.answer(f"next {self.endpoint:02x}")
         if message is None:
-            self.by.until(self.by.now() + timeout)
+            self.player.advance_to(self.player.now() + timeout)
         return message
 
     def close(self) -> None:
-        """Nothing is pending."""
+        """Does nothing: no read is pending."""
 
 
 @dataclass(slots=True)
 class PlayedLink:
-    """A UsbLink out of a recording."""
+    """A UsbLink that plays a recording."""
 
-    by: Player
+    player: Player
     identity: UsbIdentity
     configuration: bytes
 
     def now(self) -> float:
         """The time of the recording."""
-        return self.by.now()
+        return self.player.now()
 
     def pause(self, seconds: float) -> None:
-        """Takes no time of ours."""
-        self.by.until(self.by.now() + seconds)
+        """Set the clock forward; takes no real time."""
+        self.player.advance_to(self.player.now() + seconds)
 
     def control_in(
         self, request_type: int, request: int, value: int, index: int, length: int, timeout: float = CONTROL_TIMEOUT_S
     ) -> bytes:
-        """What was answered then."""
+        """Return the recorded answer."""
         del timeout
-        return self.by.answer(control_in_call(request_type, request, value, index, length)) or b""
+        return self.player.answer(control_in_call(request_type, request, value, index, length)) or b""
 
     def control_out(
         self,
@@ -183,44 +186,44 @@ class PlayedLink:
         data: bytes = b"",
         timeout: float = CONTROL_TIMEOUT_S,
     ) -> None:
-        """Must be what was sent then."""
+        """ProtocolError if something else was sent in the recording."""
         del timeout
-        self.by.answer(control_out_call(request_type, request, value, index, data))
+        self.player.answer(control_out_call(request_type, request, value, index, data))
 
     def read(self, endpoint: int, size: int, timeout: float) -> bytes:
-        """What was read then."""
-        answer = self.by.answer(f"read {endpoint:02x} {size}")
+        """Return what was read in the recording."""
+        answer = self.player.answer(f"read {endpoint:02x} {size}")
         if answer is None:
-            self.by.until(self.by.now() + timeout)
+            self.player.advance_to(self.player.now() + timeout)
             raise TransferTimeout("recording: nothing came")
         return answer
 
     def write(self, endpoint: int, data: bytes, timeout: float) -> None:
-        """Must be what was written then."""
+        """ProtocolError if something else was written in the recording."""
         del timeout
-        self.by.answer(f"write {endpoint:02x} {data.hex()}")
+        self.player.answer(f"write {endpoint:02x} {data.hex()}")
 
     def begin_read(self, endpoint: int, size: int, timeout: float) -> PendingRead:
-        """As recorded."""
+        """As in the recording."""
         del timeout
-        self.by.answer(f"begin_read {endpoint:02x} {size}")
-        return _PlayedRead(self.by, endpoint)
+        self.player.answer(f"begin_read {endpoint:02x} {size}")
+        return _PlayedRead(self.player, endpoint)
 
     def listen(self, endpoint: int, size: int) -> Inbox:
-        """As recorded."""
-        self.by.answer(f"listen {endpoint:02x} {size}")
-        return _PlayedInbox(self.by, endpoint)
+        """As in the recording."""
+        self.player.answer(f"listen {endpoint:02x} {size}")
+        return _PlayedInbox(self.player, endpoint)
 
     def claim(self, interface: int) -> None:
-        """As recorded."""
-        self.by.answer(f"claim {interface}")
+        """As in the recording."""
+        self.player.answer(f"claim {interface}")
 
     def clear_halt(self, endpoint: int) -> None:
-        """As recorded."""
-        self.by.answer(f"clear_halt {endpoint:02x}")
+        """As in the recording."""
+        self.player.answer(f"clear_halt {endpoint:02x}")
 
     def cancel(self) -> None:
-        """A recording is never waited for."""
+        """Does nothing: a recording never waits."""
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Does nothing: there is no device to release."""

@@ -1,6 +1,6 @@
-"""The traffic of one sensor as text: written while a driver works, and played back to the same driver in a test.
+"""Records the traffic of one sensor as text. drivers/playback.py plays it back to the same driver in a test.
 
-A recording holds what the sensor sent, a fingerprint or an eye included: it is kept and deleted like a sample.
+A recording contains what the sensor sent, including the fingerprint or eye: keep and delete it like a sample.
 
     # kiosk-agent recording 1
     driver nb1010
@@ -13,8 +13,8 @@ A recording holds what the sensor sent, a fingerprint or an eye included: it is 
     0.001544 read 83 540 = 80211a...
     0.501544 read 83 540 ! TransferTimeout
 
-One line a call of the driver: seconds since the start, what was called with which arguments, and after `=` what came
-back, or after `!` the error. drivers/playback.py plays it.
+Each line is one call of the driver: the seconds since the start, the call with its arguments, and after `=` the answer,
+or after `!` the error.
 """
 
 import threading
@@ -35,12 +35,12 @@ TITLE = "# kiosk-agent recording 1"
 ERRORS = {error.__name__: error for error in (TransferTimeout, Stalled, Cancelled, LinkLost, ProtocolError)}
 
 Answer = TypeVar("Answer", bound=bytes | None)
-End = TypeVar("End")
+Opened = TypeVar("Opened")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One call: when, what (arguments included), and its answer in hexadecimal, `-` for none, or an error."""
+    """One call: its time, the call with its arguments, and its answer (hexadecimal; `-` for None) or its error."""
 
     at: float
     call: str
@@ -48,33 +48,36 @@ class Line:
     error: str = ""
 
     def __str__(self) -> str:
-        """As it stands in the file."""
+        """The line as it is written in the file."""
         end = f"! {self.error}" if self.error else f"= {self.answer}"
         return f"{self.at:.6f} {self.call} {end}".rstrip()
 
     @classmethod
     def parse(cls, text: str) -> "Line":
-        """Read a line. ValueError: it is none."""
+        """Parse a line. ValueError if it is not a line of a recording."""
         head, bang, error = text.partition(" ! ")
         head, equals, answer = (head, "", "") if bang else text.partition(" =")
         at, _, call = head.partition(" ")
         if not (bang or equals) or not call:
-            raise ValueError(f"no line of a recording: {text[:40]!r}")
+            raise ValueError(f"not a line of a recording: {text[:40]!r}")
         return cls(float(at), call, answer.strip(), error)
 
 
 def control_in_call(request_type: int, request: int, value: int, index: int, length: int) -> str:
-    """How a recording names a control request that answers."""
+    """The text of a control request that returns data."""
     return f"control_in {request_type:02x} {request:02x} {value:04x} {index:04x} {length}"
 
 
 def control_out_call(request_type: int, request: int, value: int, index: int, data: bytes) -> str:
-    """How a recording names a control request with data."""
+    """The text of a control request that sends data."""
     return f"control_out {request_type:02x} {request:02x} {value:04x} {index:04x} {data.hex()}".rstrip()
 
 
 class Recorder:
-    """Writes what passes through the ends that it hands out: so many `lines` until now; `opened`: there was an end."""
+    """Writes the traffic of the transports and links that it opens.
+
+    `lines` is the number of lines so far; `opened` is True if a device could be opened.
+    """
 
     def __init__(
         self,
@@ -87,97 +90,97 @@ class Recorder:
         self._file = file
         self._clock = clock
         self._start = clock()
-        self._lock = threading.Lock()  # a camera is read in a thread of its own
+        self._lock = threading.Lock()  # a camera is read in a separate thread
         self.lines = 0
         self.opened = False
         head = [TITLE, f"driver {driver}", f"url {url}", *(f"option {key}={value}" for key, value in options.items())]
         file.write("\n".join(head) + "\n")
 
-    def note(self, call: str, answer: str = "", error: str = "") -> None:
+    def write_line(self, call: str, answer: str = "", error: str = "") -> None:
         """Write one line."""
         with self._lock:
             self._file.write(f"{Line(self._clock() - self._start, call, answer, error)}\n")
             self.lines += 1
 
-    def connect(self, url: Url | AnyUsbUrl, *interface: WantedInterface) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, see below
-        """Open the device and listen to it: what a driver takes as `connect`."""
+    def connect(self, url: Url | AnyUsbUrl, *interface: WantedInterface) -> Any:  # noqa: ANN401 - a Transport or a UsbLink
+        """Open the device and record its traffic. A driver takes this as `connect`."""
         if isinstance(url, SerialUrl | SocketUrl):
             return self.transport(self._opened(lambda: open_transport(url)))
         return self.link(self._opened(lambda: open_link(url, *interface)))
 
-    def _opened(self, open_end: Callable[[], End]) -> End:
+    def _opened(self, open_device: Callable[[], Opened]) -> Opened:
         try:
-            end = open_end()
+            opened = open_device()
         except LinkLost:
-            self.note("open", error="LinkLost")
+            self.write_line("open", error="LinkLost")
             raise
         self.opened = True
-        self.note("open")
-        return end
+        self.write_line("open")
+        return opened
 
-    def call(self, call: str, work: Callable[[], Answer]) -> Answer:
-        """Do it and write what came of it."""
+    def record(self, call: str, work: Callable[[], Answer]) -> Answer:
+        """Call `work` and write the result."""
         try:
             answer = work()
         except tuple(ERRORS.values()) as error:
-            self.note(call, error=next(name for name, kind in ERRORS.items() if isinstance(error, kind)))
+            self.write_line(call, error=next(name for name, kind in ERRORS.items() if isinstance(error, kind)))
             raise
-        self.note(call, "-" if answer is None else answer.hex())
+        self.write_line(call, "-" if answer is None else answer.hex())
         return answer
 
-    def do(self, call: str, work: Callable[[], None]) -> None:
-        """The same for what answers nothing."""
+    def record_no_answer(self, call: str, work: Callable[[], None]) -> None:
+        """Like record(), for calls that return nothing."""
 
-        def silently() -> bytes:
+        def no_answer() -> bytes:
             work()
             return b""
 
-        self.call(call, silently)
+        self.record(call, no_answer)
 
     def transport(self, inner: Transport) -> "RecordedTransport":
-        """A transport that is listened to."""
+        """Wrap a transport so that its traffic is recorded."""
         return RecordedTransport(inner, self)
 
     def link(self, inner: UsbLink) -> "RecordedLink":
-        """A USB link that is listened to."""
+        """Wrap a USB link so that its traffic is recorded."""
         identity = " ".join(f"{name}={quote(str(value))}" for name, value in asdict(inner.identity).items())
-        self.note(f"identity {identity}")
-        self.note("configuration", inner.configuration.hex())
+        self.write_line(f"identity {identity}")
+        self.write_line("configuration", inner.configuration.hex())
         return RecordedLink(inner, self)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedTransport:
-    """A Transport whose traffic is written down."""
+    """A Transport whose traffic is recorded."""
 
     inner: Transport
-    to: Recorder
+    recorder: Recorder
 
     def read(self, timeout: float) -> bytes:
-        """As the inner one."""
-        return self.to.call("read", lambda: self.inner.read(timeout))
+        """Like the recorded one."""
+        return self.recorder.record("read", lambda: self.inner.read(timeout))
 
     def write(self, data: bytes) -> None:
-        """As the inner one."""
-        self.to.do(f"write {data.hex()}", lambda: self.inner.write(data))
+        """Like the recorded one."""
+        self.recorder.record_no_answer(f"write {data.hex()}", lambda: self.inner.write(data))
 
     def cancel(self) -> None:
-        """As the inner one."""
+        """Like the recorded one."""
         self.inner.cancel()
 
     def close(self) -> None:
-        """As the inner one."""
+        """Like the recorded one."""
         self.inner.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _RecordedRead:
     inner: PendingRead
-    to: Recorder
+    recorder: Recorder
     endpoint: int
 
     def result(self, timeout: float) -> bytes:
-        return self.to.call(f"result {self.endpoint:02x}", lambda: self.inner.result(timeout))
+        return self.recorder.record(f"result {self.endpoint:02x}", lambda: self.inner.result(timeout))
 
     def abandon(self) -> None:
         self.inner.abandon()
@@ -186,39 +189,41 @@ class _RecordedRead:
 @dataclass(frozen=True, slots=True)
 class _RecordedInbox:
     inner: Inbox
-    to: Recorder
+    recorder: Recorder
     endpoint: int
 
     def next(self, timeout: float) -> bytes | None:
-        return self.to.call(f"next {self.endpoint:02x}", lambda: self.inner.next(timeout))
+        return self.recorder.record(f"next {self.endpoint:02x}", lambda: self.inner.next(timeout))
 
     def close(self) -> None:
         self.inner.close()
 
 
 class RecordedLink:
-    """A UsbLink whose traffic is written down."""
+    """A UsbLink whose traffic is recorded."""
 
-    def __init__(self, inner: UsbLink, to: Recorder) -> None:
+    def __init__(self, inner: UsbLink, recorder: Recorder) -> None:
         self.identity = inner.identity
         self.configuration = inner.configuration
         self._inner = inner
-        self._to = to
+        self._recorder = recorder
 
     def now(self) -> float:
-        """As the inner one."""
+        """Like the recorded one."""
         return self._inner.now()
 
     def pause(self, seconds: float) -> None:
-        """As the inner one."""
+        """Like the recorded one."""
         self._inner.pause(seconds)
 
     def control_in(
         self, request_type: int, request: int, value: int, index: int, length: int, timeout: float = CONTROL_TIMEOUT_S
     ) -> bytes:
-        """As the inner one."""
+        """Like the recorded one."""
         call = control_in_call(request_type, request, value, index, length)
-        return self._to.call(call, lambda: self._inner.control_in(request_type, request, value, index, length, timeout))
+        return self._recorder.record(
+            call, lambda: self._inner.control_in(request_type, request, value, index, length, timeout)
+        )
 
     def control_out(
         self,
@@ -229,40 +234,44 @@ class RecordedLink:
         data: bytes = b"",
         timeout: float = CONTROL_TIMEOUT_S,
     ) -> None:
-        """As the inner one."""
+        """Like the recorded one."""
         call = control_out_call(request_type, request, value, index, data)
-        self._to.do(call, lambda: self._inner.control_out(request_type, request, value, index, data, timeout))
+        self._recorder.record_no_answer(
+            call, lambda: self._inner.control_out(request_type, request, value, index, data, timeout)
+        )
 
     def read(self, endpoint: int, size: int, timeout: float) -> bytes:
-        """As the inner one."""
-        return self._to.call(f"read {endpoint:02x} {size}", lambda: self._inner.read(endpoint, size, timeout))
+        """Like the recorded one."""
+        return self._recorder.record(f"read {endpoint:02x} {size}", lambda: self._inner.read(endpoint, size, timeout))
 
     def write(self, endpoint: int, data: bytes, timeout: float) -> None:
-        """As the inner one."""
-        self._to.do(f"write {endpoint:02x} {data.hex()}", lambda: self._inner.write(endpoint, data, timeout))
+        """Like the recorded one."""
+        self._recorder.record_no_answer(
+            f"write {endpoint:02x} {data.hex()}", lambda: self._inner.write(endpoint, data, timeout)
+        )
 
     def begin_read(self, endpoint: int, size: int, timeout: float) -> PendingRead:
-        """As the inner one."""
-        self._to.note(f"begin_read {endpoint:02x} {size}")
-        return _RecordedRead(self._inner.begin_read(endpoint, size, timeout), self._to, endpoint)
+        """Like the recorded one."""
+        self._recorder.write_line(f"begin_read {endpoint:02x} {size}")
+        return _RecordedRead(self._inner.begin_read(endpoint, size, timeout), self._recorder, endpoint)
 
     def listen(self, endpoint: int, size: int) -> Inbox:
-        """As the inner one."""
-        self._to.note(f"listen {endpoint:02x} {size}")
-        return _RecordedInbox(self._inner.listen(endpoint, size), self._to, endpoint)
+        """Like the recorded one."""
+        self._recorder.write_line(f"listen {endpoint:02x} {size}")
+        return _RecordedInbox(self._inner.listen(endpoint, size), self._recorder, endpoint)
 
     def claim(self, interface: int) -> None:
-        """As the inner one."""
-        self._to.do(f"claim {interface}", lambda: self._inner.claim(interface))
+        """Like the recorded one."""
+        self._recorder.record_no_answer(f"claim {interface}", lambda: self._inner.claim(interface))
 
     def clear_halt(self, endpoint: int) -> None:
-        """As the inner one."""
-        self._to.do(f"clear_halt {endpoint:02x}", lambda: self._inner.clear_halt(endpoint))
+        """Like the recorded one."""
+        self._recorder.record_no_answer(f"clear_halt {endpoint:02x}", lambda: self._inner.clear_halt(endpoint))
 
     def cancel(self) -> None:
-        """As the inner one."""
+        """Like the recorded one."""
         self._inner.cancel()
 
     def close(self) -> None:
-        """As the inner one."""
+        """Like the recorded one."""
         self._inner.close()

@@ -1,4 +1,4 @@
-"""What a sensor yields. The one module of this package that `models` may import."""
+"""A captured sample and its modality and position. `models` may import only this module of this package."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ class Modality(StrEnum):
 
 
 class Position(StrEnum):
-    """Which finger or eye. The order of the fingers is that of ISO/IEC 19794-2:2005, table 2 (0 = unknown)."""
+    """Which finger or eye. The fingers are in the order of ISO/IEC 19794-2:2005, table 2 (0 = unknown)."""
 
     UNKNOWN = "unknown"
     RIGHT_THUMB = "right_thumb"
@@ -34,7 +34,7 @@ class Position(StrEnum):
 
     @property
     def modality(self) -> Modality | None:
-        """The modality that has this position; None for UNKNOWN, which every modality has."""
+        """The modality of this position; None for UNKNOWN, which every modality has."""
         if self is Position.UNKNOWN:
             return None
         return Modality.IRIS if self in (Position.RIGHT_EYE, Position.LEFT_EYE) else Modality.FINGER
@@ -42,10 +42,10 @@ class Position(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One captured image and how it came about.
+    """One captured image and its origin.
 
-    `image` is u8[h, w], top row first, ridges (or pupils) dark, expanded to the full range; `depth_bits` says how many
-    grey levels the sensor really gave. `captured_at` is aware, UTC. `device` names the unit, never a person.
+    `image` is u8[h, w], top row first, ridges (or pupils) dark, scaled to the full range of 0 to 255. The sensor gave
+    2 ** `depth_bits` grey levels. `captured_at` has a time zone, UTC. `device` names the sensor, never a person.
     """
 
     modality: Modality
@@ -60,7 +60,7 @@ class Sample:
         if self.image.ndim != 2 or self.image.dtype != np.uint8:
             raise ValueError(f"a sample is u8[h, w], not {self.image.dtype}{list(self.image.shape)}")
         if self.captured_at.utcoffset() is None:
-            raise ValueError("captured_at must be an aware datetime")
+            raise ValueError("captured_at must be a datetime with a time zone")
         self.image.setflags(write=False)
 
     def __repr__(self) -> str:
@@ -73,5 +73,5 @@ class Sample:
 
 
 def size_text(width: int, height: int, pixels_per_inch: float) -> str:
-    """The size of an image in words, with the resolution where the sensor has one: a camera has none."""
+    """The size of an image as text, with the resolution if the sensor has one (a camera has none)."""
     return f"{width}x{height}" + (f" at {pixels_per_inch:g} ppi" if pixels_per_inch else "")

@@ -1,4 +1,4 @@
-"""The contract that every driver keeps; tests/drivers/test_sensor.py runs it for every row of SENSORS."""
+"""The interface of every driver. tests/drivers/test_sensor.py tests it for every row of SENSORS."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -8,7 +8,7 @@ from drivers.sample import Modality, Position, Sample
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What a device says of itself. Unknown values are empty strings; a size not known before the first image is 0."""
+    """What a device reports about itself. Unknown values are empty; a size not known before the first image is 0."""
 
     driver: str
     model: str
@@ -21,47 +21,51 @@ class DeviceInfo:
 
 
 class Sensor(Protocol):
-    """One attached device. One thread opens, captures and closes; cancel() may come from any thread.
+    """One attached device. One thread opens, captures and closes; any thread may call cancel().
 
     Every method raises only the errors of drivers.errors.
 
-    A sensor that `streams` (a camera) returns a frame at every capture, the newest that began after the call or, where
-    it has looks (see WindowedSensor), the next of the look: it cannot know whether anybody is there, and has no presentations,
-    lifts or NOTHING_PRESENTED. That nobody is looking shows in the quality of the frame. All others (`streams` False)
-    wait for a person.
+    A camera (`streams` is True) returns a frame at every capture: the newest one that began after the call or, within a
+    capture window (see WindowedSensor), the next frame of the window. It cannot know whether a person is there, so it
+    has no presentations and no lifts, and never raises NOTHING_PRESENTED; the quality of the frame shows that nobody is
+    looking. All other sensors (`streams` is False) wait for a person.
     """
 
     modality: Modality
     streams: bool
 
     def open(self) -> DeviceInfo:
-        """Claim the device and learn what it is. LinkLost: it is not there; ProtocolError: no answer."""
+        """Claim the device and read what it is. LinkLost if it is not there; ProtocolError if it does not answer."""
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Wait for a presentation and return one sample of it.
 
-        A finger that has not been lifted since the last sample is no new presentation: capture first waits for the
-        lift. `timeout` (seconds) bounds the waiting for the person, not the transfer, which has a deadline of its own
-        from the size of the image. CaptureRetry when nobody came or the presentation gave no image.
+        If the finger of the last sample has not been lifted, capture() first waits for the lift. `timeout` (seconds)
+        limits the wait for the person, not the transfer; the deadline of the transfer follows from the image size.
+        CaptureRetry if nobody came or the presentation gave no image.
         """
 
     def cancel(self) -> None:
         """End the running capture or open with Cancelled, within 0.3 s; the sensor stays usable.
 
-        When none runs, the next one ends so: remembered until it has ended one, or a stop could slip between two calls.
+        If none is running, the next one ends with Cancelled. The cancel is remembered until it has ended one; otherwise
+        a stop between two calls would be lost.
         """
 
     def close(self) -> None:
-        """Give the device back. Never raises; may be called twice and after any error."""
+        """Release the device. Never raises; may be called twice and after any error."""
 
 
 @runtime_checkable
 class WindowedSensor(Protocol):
-    """A camera that gives one frame after another to calls of one look, though the next has begun before the call.
+    """A camera whose captures within one capture window may return frames that began before the call.
 
-    Calls go on with a look that follow within a tenth of a second and name the same position. No frame is given twice,
-    and none that began longer than a tenth of a second before the call.
+    A call belongs to the current window if it follows within 0.1 s and names the same position. No frame is returned
+    twice, and none that began more than 0.1 s before the call.
     """
 
     def begin_window(self) -> None:
-        """The next capture() begins a look: its frame begins after that call. By the thread that captures."""
+        """Start a new capture window: the frame of the next capture() begins after that call.
+
+        Only the thread that captures may call it.
+        """

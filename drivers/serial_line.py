@@ -1,7 +1,7 @@
-"""The serial and the socket end: a file descriptor, and a wait that cancel() wakes at once.
+"""Transports over a serial port and over a TCP socket: a file descriptor, and a wait that cancel() ends immediately.
 
-pyserial claims and sets up the tty. Reading is done here: pyserial's own wait sets the line up anew for every other
-time-out, its cancel is lost when no read runs, and it has none for sockets.
+pyserial claims and configures the tty. This module does the reading, because pyserial configures the port again each
+time the timeout changes, forgets a cancel when no read is running, and cannot cancel a read of a socket.
 """
 
 import errno
@@ -17,10 +17,10 @@ import serial
 
 from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, LinkLost, PermissionDenied
 
-CHUNK = 65_536  # bytes taken by one read at most
-# Why the first write waits in vain: after this long a kernel still tries to connect.
+MAX_READ_BYTES = 65_536
+# The message when the first write times out: the kernel is then still trying to connect.
 NOT_CONNECTED = "no connection within 2 s; check host, port and cable"
-WRITE_TIMEOUT_S = 2.0  # a command has a few bytes: a port that takes none for so long is gone
+WRITE_TIMEOUT_S = 2.0  # a command has a few bytes; a port that accepts none of them for this long is gone
 
 _FORBIDDEN = f"no permission for the port; give it to this account: {GRANT_ACCESS_COMMAND}"
 _LOST: dict[int, type[LinkLost]] = {
@@ -47,39 +47,41 @@ class _Device(Protocol):
 
 
 class StreamTransport:
-    """A Transport over a non-blocking file descriptor."""
+    """A Transport over a non-blocking file descriptor, of a tty or a socket."""
 
-    def __init__(self, name: str, device: _Device, stuck: str = "takes no bytes") -> None:
+    def __init__(self, name: str, device: _Device, write_failure: str = "does not accept data") -> None:
         self._name = name
         self._device = device
-        self._stuck = stuck  # what it means when nothing can be written
+        self._write_failure = write_failure  # the message when a write times out
         self._fd = device.fileno()
-        self._lock = threading.Lock()  # cancel() against close()
+        self._lock = threading.Lock()  # cancel() may run at the same time as close()
         self._closed = False
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # readable from cancel() until it has ended one
+        self._wake = os.eventfd(
+            0, os.EFD_NONBLOCK | os.EFD_CLOEXEC
+        )  # readable after cancel(), until it has ended a wait
         self._reading = self._watch(select.POLLIN)
         self._writing = self._watch(select.POLLOUT)
 
     def read(self, timeout: float) -> bytes:
-        """What has arrived, waiting at most `timeout` seconds for the first byte. Empty bytes: nothing yet."""
+        """Return what has arrived, after at most `timeout` seconds. Empty if nothing has arrived."""
         if not self._wait(self._reading, timeout):
             return b""
         try:
-            data = os.read(self._fd, CHUNK)
+            data = os.read(self._fd, MAX_READ_BYTES)
         except BlockingIOError:
             return b""
         except OSError as error:
             raise LinkLost(f"{self._name}: {error.strerror}") from error
         if not data:
-            raise LinkLost(f"{self._name}: hung up")
+            raise LinkLost(f"{self._name}: the other side closed the connection")
         return data
 
     def write(self, data: bytes) -> None:
-        """Send everything. LinkLost when the port takes nothing for WRITE_TIMEOUT_S."""
+        """Send everything. LinkLost if the port accepts no byte for WRITE_TIMEOUT_S."""
         left = memoryview(data)
         while left:
             if not self._wait(self._writing, WRITE_TIMEOUT_S):
-                raise LinkLost(f"{self._name}: {self._stuck}")
+                raise LinkLost(f"{self._name}: {self._write_failure}")
             try:
                 left = left[os.write(self._fd, left) :]
             except BlockingIOError:
@@ -94,7 +96,7 @@ class StreamTransport:
                 os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
-        """Give the port back. Never raises; may be called twice."""
+        """Release the port. Never raises; may be called twice."""
         with self._lock:
             if self._closed:
                 return
@@ -110,7 +112,7 @@ class StreamTransport:
         return poll
 
     def _wait(self, poll: select.poll, timeout: float) -> bool:
-        """Whether the port is ready (or broken: then the call that follows says how) within `timeout` seconds."""
+        """Whether the port is ready within `timeout` seconds. If it is broken, the next system call reports why."""
         if self._closed:
             raise LinkLost(f"{self._name}: closed")
         ready = [fd for fd, _ in poll.poll(max(timeout, 0.0) * 1000)]
@@ -134,7 +136,10 @@ def open_serial(path: str, baud: int) -> StreamTransport:
 
 
 def open_socket(address: str, port: int) -> StreamTransport:
-    """Begin to connect to an IP address; the first read or write waits for it. LinkLost: no address, or no route."""
+    """Begin to connect to an IP address. The first read or write waits for the connection.
+
+    LinkLost if the address is not valid or there is no route to it.
+    """
     name = f"{address}:{port}"
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -157,7 +162,7 @@ def _explain(error: BaseException) -> str:
 
 
 def _number(error: BaseException | None) -> int:
-    """The errno; pyserial hides that of termios behind an error of its own."""
+    """The errno of an error, or of the one that caused it: pyserial wraps the errors of termios in its own."""
     while error is not None:
         if error.args and isinstance(error.args[0], int):
             return error.args[0]

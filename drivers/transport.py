@@ -1,12 +1,12 @@
-"""Bytes to and from a device: the contract, the URLs, and open_transport(url) for the ends we have.
+"""Byte streams to a device: the Transport interface, the URLs, and open_transport(url).
 
-serial:/dev/ttyUSB0?baud=57600      a tty, claimed for us alone
-socket://192.0.2.7:4001             a serial-to-network adapter that passes bytes through
+serial:/dev/ttyUSB0?baud=57600      a tty, claimed exclusively
+socket://192.0.2.7:4001             a serial-to-network adapter in raw TCP mode
 
-usb:05ba:000a, usbip://...          a USB device: a UsbLink and no byte stream, see drivers/usb/url.py
-v4l2:/dev/video0                    a camera by the kernel's own driver, see drivers/v4l2/driver.py
+usb:05ba:000a, usbip://...          a USB device: a UsbLink, not a byte stream, see drivers/usb/url.py
+v4l2:/dev/video0                    a camera through the driver of the kernel, see drivers/v4l2/driver.py
 
-The ends that need pyserial live in serial_line.py, those that need pyusb in drivers/usb/local.py, drivers/usb/usbip.py.
+serial_line.py implements the transports.
 """
 
 import ipaddress
@@ -21,27 +21,27 @@ from drivers.errors import Cancelled
 from drivers.serial_line import StreamTransport, open_serial, open_socket
 from drivers.usb.url import USB_PARSERS, AnyUsbUrl
 
-MAX_BAUD = 4_000_000  # the highest rate that Linux has a name for
+MAX_BAUD = 4_000_000  # the highest rate that Linux defines
 LOCALHOST = "127.0.0.1"
 
 
 class Transport(Protocol):
-    """A byte stream. One thread reads and writes; cancel() may come from any thread. Raises LinkLost and Cancelled."""
+    """A byte stream. One thread reads and writes; any thread may call cancel(). Raises LinkLost and Cancelled."""
 
     def read(self, timeout: float) -> bytes:
-        """What has arrived, waiting at most `timeout` seconds for the first byte. Empty bytes: nothing yet."""
+        """Return what has arrived, after at most `timeout` seconds. Empty if nothing has arrived."""
 
     def write(self, data: bytes) -> None:
         """Send everything."""
 
     def cancel(self) -> None:
-        """End the running read or, when none runs, the next one with Cancelled. Remembered until it has ended one.
+        """End the running read or write with Cancelled, or the next one if none is running.
 
-        A write ends so too, before it has sent anything.
+        The cancel is remembered until it has ended one. A cancelled write sends nothing.
         """
 
     def close(self) -> None:
-        """Give the port back. Never raises; may be called twice."""
+        """Release the port. Never raises; may be called twice."""
 
 
 _: type[Transport] = StreamTransport
@@ -55,19 +55,19 @@ class SerialUrl:
     baud: int
 
     def __str__(self) -> str:
-        """As it stands in the configuration."""
+        """The URL as it is written in the configuration."""
         return f"serial:{self.path}?baud={self.baud}"
 
 
 @dataclass(frozen=True, slots=True)
 class SocketUrl:
-    """A TCP server that passes bytes on to a device. `host` is an address: looking up a name cannot be cancelled."""
+    """A TCP server that forwards bytes to a device. `host` is an address, because a name lookup cannot be cancelled."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """As it stands in the configuration."""
+        """The URL as it is written in the configuration."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"socket://{host}:{self.port}"
 
@@ -77,12 +77,12 @@ Url = SerialUrl | SocketUrl
 
 @dataclass(frozen=True, slots=True)
 class VideoUrl:
-    """A video device of the kernel: a driver of its own reaches it, by no byte stream."""
+    """A video device of the kernel. Only the driver v4l2 opens it; it is not a byte stream."""
 
     path: str
 
     def __str__(self) -> str:
-        """As it stands in the configuration."""
+        """The URL as it is written in the configuration."""
         return f"v4l2:{self.path}"
 
 
@@ -99,25 +99,25 @@ def open_transport(url: str | Url) -> Transport:
 
 
 def parse_url(url: str, baud: int | None = None) -> Url:
-    """Check the URL of a byte stream without touching a device. ValueError: what is wrong.
+    """Parse the URL of a byte stream without opening a device. ValueError says what is wrong.
 
-    `baud` is for a serial URL that names none.
+    `baud` is used for a serial URL without a rate.
     """
     return _PARSERS[_scheme(url, _PARSERS, {**USB_PARSERS, **_VIDEO_PARSERS})](url, baud)
 
 
 def parse_usb_url(url: str) -> AnyUsbUrl:
-    """Check the URL of a USB device without touching it. ValueError: what is wrong."""
+    """Parse the URL of a USB device without opening it. ValueError says what is wrong."""
     return USB_PARSERS[_scheme(url, USB_PARSERS, {**_PARSERS, **_VIDEO_PARSERS})](url)
 
 
 def parse_video_url(url: str) -> VideoUrl:
-    """Check the URL of a video device of the kernel without touching it. ValueError: what is wrong."""
+    """Parse the URL of a video device of the kernel without opening it. ValueError says what is wrong."""
     return _VIDEO_PARSERS[_scheme(url, _VIDEO_PARSERS, {**_PARSERS, **USB_PARSERS})](url)
 
 
 def _scheme(url: str, wanted: Collection[str], others: Collection[str]) -> str:
-    """The transport that a URL names, one of `wanted`."""
+    """Return the scheme of a URL. ValueError if it is not one of `wanted`."""
     scheme = url.partition(":")[0]
     if scheme in others:
         raise ValueError(f"URL {url!r}: this sensor cannot be at {scheme!r}, only at: {', '.join(wanted)}")
@@ -128,7 +128,7 @@ def _scheme(url: str, wanted: Collection[str], others: Collection[str]) -> str:
 
 
 def _parse_serial(url: str, default_baud: int | None) -> SerialUrl:
-    # By hand: a by-path name of udev holds colons.
+    # urlsplit is not used, because a by-path name of udev contains colons.
     path, _, query = url.removeprefix("serial:").partition("?")
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     baud = parameters.pop("baud", None if default_baud is None else str(default_baud))
@@ -140,9 +140,9 @@ def _parse_serial(url: str, default_baud: int | None) -> SerialUrl:
 
 
 def _baud(url: str, text: str) -> int:
-    # The length first: Python refuses to read a number of thousands of digits.
-    sound = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_BAUD)) and 0 < int(text) <= MAX_BAUD
-    if not sound:
+    # Check the length first: int() refuses a number with thousands of digits.
+    valid = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_BAUD)) and 0 < int(text) <= MAX_BAUD
+    if not valid:
         raise ValueError(f"URL {url!r}: baud must be a number of bits per second up to {MAX_BAUD}, as in ?baud=57600")
     return int(text)
 
@@ -161,7 +161,7 @@ def _parse_socket(url: str, _: int | None) -> SocketUrl:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        raise ValueError(f"{usage}; HOST is an address, such as 192.0.2.7 or [2001:db8::7]: no names") from None
+        raise ValueError(f"{usage}; HOST is an address, such as 192.0.2.7 or [2001:db8::7], not a name") from None
     return SocketUrl(host, port)
 
 

@@ -1,4 +1,4 @@
-"""Prints what udev must know of the sensors, from the MATCHES of every driver.
+"""Prints the udev rules and hardware database for the sensors, from the MATCHES of every driver.
 
 python -m drivers.udev          systemd/60-kiosk-sensors.rules
 python -m drivers.udev --hwdb   systemd/61-kiosk-sensors.hwdb
@@ -22,7 +22,7 @@ _HEADER = f"""\
 #   /dev/kiosk/serial/NUMBER  by its serial number, where it has one (many have none, or all the same)
 """
 
-# ModemManager would send AT commands to a sensor.
+# ID_MM_DEVICE_IGNORE: ModemManager would otherwise send AT commands to a sensor.
 _RULES = {
     "tty": """\
 ACTION!="remove", SUBSYSTEM=="tty", ATTRS{{idVendor}}=="{vendor:04x}", ATTRS{{idProduct}}=="{product:04x}", \
@@ -34,7 +34,7 @@ ATTR{{idProduct}}=="{product:04x}", GROUP="{group}", MODE="0660"
 """,
 }
 
-# ID_USB_INTERFACES is known from udev's own 50-udev-default.rules (devices) and 60-persistent-v4l.rules (video nodes).
+# ID_USB_INTERFACES is set by 50-udev-default.rules (devices) and 60-persistent-v4l.rules (video devices) of udev.
 _CLASS_RULES = {
     "usb": """\
 ACTION!="remove", SUBSYSTEM=="usb", ENV{{DEVTYPE}}=="usb_device", \
@@ -46,8 +46,8 @@ GROUP="{group}", MODE="0660"
 """,
 }
 
-# The rules that usually learn path and serial number of a tty (60-serial.rules) are read after these. A line each: one
-# that fails ends its line only.
+# path_id and usb_id are imported here because 60-serial.rules, which usually does it, is read after these rules. They
+# are on separate lines because a failed import skips the rest of its line only.
 _LINKS = """
 SUBSYSTEM=="tty", ENV{KIOSK_SENSOR}=="1", IMPORT{builtin}="path_id"
 SUBSYSTEM=="tty", ENV{KIOSK_SENSOR}=="1", IMPORT{builtin}="usb_id"
@@ -70,8 +70,8 @@ usb:v{vendor:04X}p{product:04X}*
 """
 
 
-def matches(drivers: Mapping[str, str]) -> dict[Match, list[str]]:
-    """Every device that a driver declares, with the names of the drivers that do."""
+def declared_devices(drivers: Mapping[str, str]) -> dict[Match, list[str]]:
+    """Return every device that a driver declares, with the names of those drivers."""
     found: dict[Match, list[str]] = {}
     for driver, target in drivers.items():
         for match in import_module(target.partition(":")[0]).MATCHES:
@@ -87,7 +87,7 @@ def rules(found: Mapping[Match, list[str]]) -> str:
 
 
 def hwdb(found: Mapping[Match, list[str]]) -> str:
-    """The text of the hardware database: no autosuspend. Only a device's ids can be named there, not its class."""
+    """The text of the hardware database: no autosuspend. It can name the ids of a device, not its class."""
     named = [(match, names) for match, names in found.items() if isinstance(match, UsbMatch)]
     return "\n".join(
         [_HWDB_HEADER]
@@ -112,4 +112,4 @@ def _rule(match: Match) -> str:
 
 if __name__ == "__main__":
     text = hwdb if sys.argv[1:] == ["--hwdb"] else rules
-    print(text(matches(SENSORS)), end="")  # noqa: T201 - its purpose
+    print(text(declared_devices(SENSORS)), end="")  # noqa: T201 - this command prints its result

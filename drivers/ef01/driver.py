@@ -8,8 +8,7 @@ This file opens and captures, link.py does one exchange, tables.py says what the
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -31,15 +30,16 @@ from drivers.ef01.tables import (
     UP_IMAGE,
     Confirmation,
     Model,
-    Next,
+    NextStep,
     SystemParameters,
 )
-from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry
+from drivers.errors import CaptureRetry, ProtocolError, Retry
 from drivers.matches import SERIAL_ADAPTERS
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
-from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transport, parse_url
+from drivers.session import SensorSession
+from drivers.transport import SerialUrl, Transport, Url, open_transport, parse_url
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate?"
 MESSY_S = 1.0  # a finger on its way to the sensor gives bad images so long before the person is asked again
 
 
-class Ef01:
+class Ef01(SensorSession):
     """One module."""
 
     modality = Modality.FINGER
@@ -67,25 +67,23 @@ class Ef01:
         connect: Callable[[Url], Transport] = open_transport,
     ) -> None:
         self._options = parse_options(Ef01Options, "ef01", options)
-        self._home = parse_url(url, DEFAULT_BAUD)
-        self._url = self._home  # at the rate of the last contact
+        self._configured_url = parse_url(url, DEFAULT_BAUD)
+        self._url = self._configured_url  # at the rate of the last contact
         if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
             raise ValueError(f"driver ef01: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
-        self._name = f"ef01 at {self._url.path if isinstance(self._url, SerialUrl) else self._url}"
+        super().__init__(f"ef01 at {self._url.path if isinstance(self._url, SerialUrl) else self._url}")
         self._clock = clock
         self._connect = connect
-        self._attachment = Attachment()
         self._link: Ef01Link | None = None
         self._configured = self._options.image()
         self._image = self._configured  # what the module sends, once that is known
-        self._odd_bytes = 0  # the size of the last image, when it was another than expected
+        self._unexpected_bytes = 0  # the size of the last image, when it was another than expected
         self._rate_written = False
         self._lift_first = False
 
     def open(self) -> DeviceInfo:
         """Claim the port and learn what answers. Tries each rate of the options until one does."""
-        self.close()
-        with self._attachment.attempt(), self._closed_on_failure():
+        with self._opening():
             link, parameters = self._set_up(*self._find(self._rates_to_try()))
             baud = self._url.baud if isinstance(self._url, SerialUrl) else parameters.baud
             image_bytes = self._image.image_bytes if self._image else max(MODEL_BY_IMAGE_BYTES)
@@ -96,13 +94,12 @@ class Ef01:
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Wait for a finger and return its image."""
         with self._attachment.attempt():
-            if self._link is None:
-                raise LinkLost(f"{self._name}: not open")
+            link = self._require_open(self._link)
             deadline = self._clock() + timeout
-            self._await_lift(self._link, deadline)
-            self._await_finger(self._link, deadline)
+            self._await_lift(link, deadline)
+            self._await_finger(link, deadline)
             captured_at = datetime.now(UTC)
-            payload = self._upload(self._link)
+            payload = self._upload(link)
             model = self._model_of(len(payload))
             self._lift_first = True
             image = expand(payload, model.width, model.height)
@@ -110,48 +107,34 @@ class Ef01:
                 self.modality, position, image, DEPTH_BITS, model.pixels_per_inch, captured_at, device=self._name
             )
 
-    def cancel(self) -> None:
-        """End the running capture or open, or the next one, with Cancelled."""
-        self._attachment.cancel()
-
-    def close(self) -> None:
-        """Give the port back."""
+    def _release(self) -> None:
         self._link = None
-        self._attachment.detach()
-
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
 
     # Finding it
 
     def _rates_to_try(self) -> list[Url]:
         """The URL at the rate wanted, at that of the last contact, at its own, and at those to probe."""
-        if not isinstance(self._url, SerialUrl) or not isinstance(self._home, SerialUrl):
+        if not isinstance(self._url, SerialUrl) or not isinstance(self._configured_url, SerialUrl):
             return [self._url]
         wanted = [self._options.baud] if self._options.baud else []
-        rates = dict.fromkeys([*wanted, self._url.baud, self._home.baud, *self._options.probe_bauds])
+        rates = dict.fromkeys([*wanted, self._url.baud, self._configured_url.baud, *self._options.probe_bauds])
         return [replace(self._url, baud=rate) for rate in rates]
 
     def _find(self, urls: list[Url]) -> tuple[Ef01Link, SystemParameters]:
         """Greet at each rate; go on with the first that answers."""
-        oddity = ""
+        unexpected = ""
         for url in urls:
             link = self._attach(url)
             tries = LAST_RATE_TRIES if url is urls[-1] else OTHER_RATE_TRIES
-            greeting = link.greet(self._options.password, tries)
-            if greeting is not None:
-                self._accept(greeting, "VfyPwd")
+            handshake = link.handshake(self._options.password, tries)
+            if handshake is not None:
+                self._require_ok(handshake, "VfyPwd")
                 self._url = url
                 return link, self._parameters(link)
-            oddity = oddity or link.oddity
+            unexpected = unexpected or link.unexpected
         rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
         at = f" at {', '.join(rates)} baud" if rates else ""
-        raise ProtocolError(f"{self._name}: no answer{at}{oddity}; {ADVICE if rates else ADVICE_SOCKET}")
+        raise ProtocolError(f"{self._name}: no answer{at}{unexpected}; {ADVICE if rates else ADVICE_SOCKET}")
 
     def _attach(self, url: Url) -> Ef01Link:
         self._attachment.detach()  # the same port may be opened again
@@ -160,9 +143,9 @@ class Ef01:
         baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
         return Ef01Link(transport, self._name, self._options.address, baud, self._clock)
 
-    def _accept(self, answer: Confirmation, command: str) -> None:
+    def _require_ok(self, answer: Confirmation, command: str) -> None:
         """ProtocolError unless the module said ok."""
-        if answer.then is not Next.GO_ON:
+        if answer.then is not NextStep.GO_ON:
             raise ProtocolError(f"{self._name}: {command} refused: {answer.meaning} (0x{answer.code:02X})")
 
     # Setting it up
@@ -200,14 +183,14 @@ class Ef01:
             answer = link.ask(SET_SYS_PARA, bytes([BAUD_PARAMETER, baud // BAUD_UNIT])).confirmation
         except NoAnswer:
             return None
-        return None if answer.then is Next.GO_ON else answer
+        return None if answer.then is NextStep.GO_ON else answer
 
     def _set(self, link: Ef01Link, parameter: int, value: int) -> None:
-        self._accept(link.ask(SET_SYS_PARA, bytes([parameter, value])).confirmation, "SetSysPara")
+        self._require_ok(link.ask(SET_SYS_PARA, bytes([parameter, value])).confirmation, "SetSysPara")
 
     def _parameters(self, link: Ef01Link) -> SystemParameters:
         reply = link.ask(READ_SYS_PARA)
-        self._accept(reply.confirmation, "ReadSysPara")
+        self._require_ok(reply.confirmation, "ReadSysPara")
         return SystemParameters.from_bytes(reply.payload, self._name)
 
     def _info(self) -> DeviceInfo:
@@ -227,14 +210,14 @@ class Ef01:
 
     def _await_lift(self, link: Ef01Link, deadline: float) -> None:
         while self._lift_first:
-            if self._look(link).then is Next.POLL_AGAIN:
+            if self._poll(link).then is NextStep.POLL_AGAIN:
                 self._lift_first = False
             else:
                 self._poll_pause(link, deadline, Retry.LIFT_FINGER)
 
     def _await_finger(self, link: Ef01Link, deadline: float) -> None:
         messy_since: float | None = None
-        while (seen := self._look(link)).then is not Next.GO_ON:
+        while (seen := self._poll(link)).then is not NextStep.GO_ON:
             if not isinstance(seen.then, Retry):
                 messy_since = None
             elif messy_since is None:
@@ -243,11 +226,11 @@ class Ef01:
                 raise CaptureRetry(seen.then, seen.meaning)
             self._poll_pause(link, deadline, Retry.NOTHING_PRESENTED if messy_since is None else Retry.TOO_MESSY)
 
-    def _look(self, link: Ef01Link) -> Confirmation:
+    def _poll(self, link: Ef01Link) -> Confirmation:
         """Poll once. The answer is a finger, none, or one that gives no good image yet."""
         seen = link.ask(GET_IMAGE).confirmation
-        if seen.then is Next.REOPEN:
-            self._accept(seen, GET_IMAGE.name)
+        if seen.then is NextStep.REOPEN:
+            self._require_ok(seen, GET_IMAGE.name)
         return seen
 
     def _poll_pause(self, link: Ef01Link, deadline: float, reason: Retry) -> None:
@@ -260,7 +243,7 @@ class Ef01:
         answer = link.ask(UP_IMAGE).confirmation
         if isinstance(answer.then, Retry):
             raise CaptureRetry(answer.then, answer.meaning)
-        self._accept(answer, UP_IMAGE.name)
+        self._require_ok(answer, UP_IMAGE.name)
         upload = link.receive_image()
         if upload.damage:
             raise CaptureRetry(Retry.MOVED, upload.damage)
@@ -272,11 +255,11 @@ class Ef01:
         Half an image of one model may be a whole one of another, so another size than before must come twice.
         """
         known = MODEL_BY_IMAGE_BYTES.get(image_bytes)
-        expected = self._image or (known and self._options.scaled(known))
+        expected = self._image or (known and self._options.with_ppi(known))
         if expected and image_bytes == expected.image_bytes:
-            self._image, self._odd_bytes = expected, 0
+            self._image, self._unexpected_bytes = expected, 0
             return expected
-        before, self._odd_bytes = self._odd_bytes, image_bytes
+        before, self._unexpected_bytes = self._unexpected_bytes, image_bytes
         if image_bytes != before:
             raise CaptureRetry(Retry.MOVED, f"{image_bytes} bytes are not the image expected")
         if self._configured:
@@ -284,7 +267,7 @@ class Ef01:
             raise ProtocolError(f"{self._name}: sends {size}: correct the options of its size")
         if not known:
             raise ProtocolError(f"{self._name}: sends {image_bytes} bytes, as no known model: set width and height")
-        self._image = self._options.scaled(known)
+        self._image = self._options.with_ppi(known)
         return self._image
 
 

@@ -11,15 +11,25 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from drivers.ef01.framing import OVERHEAD, Damaged, Foreign, Frame, Packet, PacketKind, Unframer
-from drivers.ef01.tables import MODEL_BY_IMAGE_BYTES, PACKET_SIZES, VFY_PWD, Command, Confirmation, Next, confirmation
+from drivers.ef01.tables import (
+    MODEL_BY_IMAGE_BYTES,
+    PACKET_SIZES,
+    VFY_PWD,
+    Command,
+    Confirmation,
+    NextStep,
+    confirmation,
+)
 from drivers.errors import ProtocolError
 from drivers.transport import Transport
 
-ACKNOWLEDGE_S = 2.0  # a module that takes longer to answer counts as silent
-GREETING_S = 0.3  # the same for the first contact: after power-on up to 0.25 s of commands are lost, so ask again soon
-LATE_S = 3.0  # so late may come what an exchange that was cut short still owes
-GAP_S = 0.5  # longest silence inside an image
-SENDINGS = 3  # of one command whose answer was damaged, before the device is called unwell
+ACKNOWLEDGE_TIMEOUT_S = 2.0  # a module that takes longer to answer counts as silent
+HANDSHAKE_TIMEOUT_S = (
+    0.3  # the same for the first contact: after power-on up to 0.25 s of commands are lost, so ask again soon
+)
+LATE_ANSWER_S = 3.0  # so late may come what an exchange that was cut short still owes
+MAX_GAP_S = 0.5  # longest silence inside an image
+MAX_SENDS = 3  # of one command whose answer was damaged, before the device is called unwell
 BITS_PER_BYTE = 10  # 8N1
 DEADLINE_FACTOR, DEADLINE_EXTRA_S = 1.5, 2.0  # an image may take its time on the wire times this, and this
 MAX_IMAGE_BYTES = 1 << 20  # payload kept of one image: a device gone mad must not fill the memory
@@ -33,7 +43,7 @@ class NoAnswer(ProtocolError):
     """A command was sent and nothing whole came back."""
 
 
-class _Debt(Enum):
+class _Outstanding(Enum):
     NOTHING = auto()
     ACKNOWLEDGE = auto()
     IMAGE = auto()  # and perhaps the acknowledge before it
@@ -65,9 +75,9 @@ class Ef01Link:
         self._clock = clock
         self._unframer = Unframer(address)
         self._frames = deque[Frame]()
-        self._debt = _Debt.NOTHING
+        self._outstanding = _Outstanding.NOTHING
         self._image_s = 0.0
-        self.oddity = ""  # what was heard in place of an answer, for messages
+        self.unexpected = ""  # what was heard in place of an answer, for messages
         self.expect_images(max(MODEL_BY_IMAGE_BYTES), min(PACKET_SIZES), baud)
 
     def expect_images(self, image_bytes: int, packet_size: int, baud: int) -> None:
@@ -75,7 +85,7 @@ class Ef01Link:
         wire_bytes = image_bytes + OVERHEAD * math.ceil(image_bytes / packet_size)
         self._image_s = wire_bytes * BITS_PER_BYTE / baud * DEADLINE_FACTOR + DEADLINE_EXTRA_S
 
-    def greet(self, password: int, tries: int) -> Confirmation | None:
+    def handshake(self, password: int, tries: int) -> Confirmation | None:
         """First contact: verify the password. None when nobody answers.
 
         Ask ReadSysPara next: answers to earlier tries may still be on their way, and its answer comes behind them and
@@ -83,23 +93,25 @@ class Ef01Link:
         """
         for _ in range(tries):
             self._send(VFY_PWD, password.to_bytes(4, "big"))
-            answer = self._acknowledge(VFY_PWD, GREETING_S)
+            answer = self._acknowledge(VFY_PWD, HANDSHAKE_TIMEOUT_S)
             # "No finger" and its like answer a poll from before the port was opened again.
-            if isinstance(answer, Reply) and answer.confirmation.then in (Next.GO_ON, Next.REOPEN):
+            if isinstance(answer, Reply) and answer.confirmation.then in (NextStep.GO_ON, NextStep.REOPEN):
                 return answer.confirmation
         return None
 
     def ask(self, command: Command, arguments: bytes = b"") -> Reply:
         """Send a command and wait for its acknowledge; again when the answer was damaged on the way."""
-        for _ in range(SENDINGS):
-            self._pay_debt()
+        for _ in range(MAX_SENDS):
+            self._skip_late_answer()
             self._send(command, arguments)
-            answer = self._acknowledge(command, ACKNOWLEDGE_S)
+            answer = self._acknowledge(command, ACKNOWLEDGE_TIMEOUT_S)
             if answer is None:
-                raise NoAnswer(f"{self._name}: no answer to {command.name} in {ACKNOWLEDGE_S:g} s{self.oddity}")
-            if isinstance(answer, Reply) and answer.confirmation.then is not Next.SEND_AGAIN:
+                raise NoAnswer(
+                    f"{self._name}: no answer to {command.name} in {ACKNOWLEDGE_TIMEOUT_S:g} s{self.unexpected}"
+                )
+            if isinstance(answer, Reply) and answer.confirmation.then is not NextStep.SEND_AGAIN:
                 return answer
-        raise NoAnswer(f"{self._name}: no whole answer to {command.name} in {SENDINGS} tries{self.oddity}")
+        raise NoAnswer(f"{self._name}: no whole answer to {command.name} in {MAX_SENDS} tries{self.unexpected}")
 
     def receive_image(self) -> Upload:
         """The data packets after the acknowledge of UpImage, up to the last one, whatever happens between them.
@@ -108,7 +120,7 @@ class Ef01Link:
         """
         deadline = self._clock() + self._image_s
         parts, size, damage, last = list[bytes](), 0, "", False
-        while not last and (frame := self._next(deadline, GAP_S)) is not None:
+        while not last and (frame := self._next(deadline, MAX_GAP_S)) is not None:
             if not isinstance(frame, Packet) or frame.kind not in _DATA_KINDS:
                 damage = damage or f"after {size} bytes: {_describe(frame)}"
                 continue
@@ -120,7 +132,7 @@ class Ef01Link:
         if not last and self._clock() >= deadline:
             raise ProtocolError(f"{self._name}: the image did not end in {self._image_s:.1f} s")
         if last:  # else the rest may only be late
-            self._debt = _Debt.NOTHING
+            self._outstanding = _Outstanding.NOTHING
         if not parts and not damage:
             raise ProtocolError(f"{self._name}: no image follows the acknowledge")
         return Upload(b"".join(parts), damage or ("" if last else f"silence after {size} bytes"))
@@ -137,43 +149,43 @@ class Ef01Link:
         self._unframer.reset()
         self._frames.clear()
         self._transport.write(packet.to_bytes())
-        self._debt = _Debt.IMAGE if command.sends_data else _Debt.ACKNOWLEDGE
+        self._outstanding = _Outstanding.IMAGE if command.sends_data else _Outstanding.ACKNOWLEDGE
 
     def _acknowledge(self, command: Command, within: float) -> Reply | Damaged | None:
         """The answer; Damaged when it was spoilt; None when nobody answers. ProtocolError: it does not fall silent."""
         started, silence, damage = self._clock(), within, None
         deadline = started + within
-        self.oddity = ""
+        self.unexpected = ""
         while (frame := self._next(deadline, silence)) is not None:
             if isinstance(frame, Packet) and (reply := _reply(command, frame)):
-                if not (command.sends_data and reply.confirmation.then is Next.GO_ON):
-                    self._debt = _Debt.NOTHING
+                if not (command.sends_data and reply.confirmation.then is NextStep.GO_ON):
+                    self._outstanding = _Outstanding.NOTHING
                 return reply
             if isinstance(frame, Packet) and frame.kind in _DATA_KINDS:
                 frame = Damaged("no answer in it: the module was busy sending")
             if isinstance(frame, Damaged):
                 # Perhaps of an image that nobody waits for: the answer, if it heard us, comes behind that.
-                damage, silence, deadline = frame, GAP_S, started + self._image_s
-            self.oddity = f" ({_describe(frame)})"
+                damage, silence, deadline = frame, MAX_GAP_S, started + self._image_s
+            self.unexpected = f" ({_describe(frame)})"
         if damage is not None and self._clock() >= deadline:
-            raise ProtocolError(f"{self._name}: does not stop sending{self.oddity}")
+            raise ProtocolError(f"{self._name}: does not stop sending{self.unexpected}")
         if damage is not None:
-            self._debt = _Debt.NOTHING
+            self._outstanding = _Outstanding.NOTHING
         return damage
 
-    def _pay_debt(self) -> None:
+    def _skip_late_answer(self) -> None:
         """Let by what an exchange that was cut short still has to bring; a module always sends an image to its end."""
-        if self._debt is _Debt.NOTHING:
+        if self._outstanding is _Outstanding.NOTHING:
             return
-        deadline, silence = self._clock() + self._image_s + LATE_S, LATE_S
-        while (frame := self._next(deadline, silence)) is not None and not self._pays(frame):
-            silence = GAP_S
+        deadline, silence = self._clock() + self._image_s + LATE_ANSWER_S, LATE_ANSWER_S
+        while (frame := self._next(deadline, silence)) is not None and not self._is_end_of_answer(frame):
+            silence = MAX_GAP_S
         if frame is None and self._clock() >= deadline:
             raise ProtocolError(f"{self._name}: does not stop sending")
-        self._debt = _Debt.NOTHING
+        self._outstanding = _Outstanding.NOTHING
 
-    def _pays(self, frame: Frame) -> bool:
-        due = PacketKind.ACKNOWLEDGE if self._debt is _Debt.ACKNOWLEDGE else PacketKind.LAST_DATA
+    def _is_end_of_answer(self, frame: Frame) -> bool:
+        due = PacketKind.ACKNOWLEDGE if self._outstanding is _Outstanding.ACKNOWLEDGE else PacketKind.LAST_DATA
         return isinstance(frame, Packet) and frame.kind is due
 
     def _next(self, deadline: float, silence: float) -> Frame | None:
@@ -199,7 +211,7 @@ def _reply(command: Command, packet: Packet) -> Reply | None:
     if packet.kind is not PacketKind.ACKNOWLEDGE or not packet.payload:
         return None
     found = confirmation(packet.payload[0])
-    if found.then is Next.GO_ON and len(packet.payload) != 1 + command.reply_size:
+    if found.then is NextStep.GO_ON and len(packet.payload) != 1 + command.reply_size:
         return None
     return Reply(found, packet.payload[1:])
 

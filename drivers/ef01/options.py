@@ -48,8 +48,8 @@ class Ef01Options(DriverOptions):
             known = MODEL_BY_IMAGE_BYTES.get(self.width * self.height // 2)
             ppi = known.pixels_per_inch if known and known.width == self.width else DEFAULT_PPI
             return Model((), self.width, self.height, self.ppi or ppi)
-        return self.scaled(MODEL_BY_NAME[self.model.upper()]) if self.model else None
+        return self.with_ppi(MODEL_BY_NAME[self.model.upper()]) if self.model else None
 
-    def scaled(self, model: Model) -> Model:
+    def with_ppi(self, model: Model) -> Model:
         """`model` with the resolution that is configured, if any."""
         return replace(model, pixels_per_inch=self.ppi or model.pixels_per_inch)

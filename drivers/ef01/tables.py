@@ -35,7 +35,7 @@ BAUD_PARAMETER = 4  # parameter numbers of SetSysPara
 PACKET_SIZE_PARAMETER = 6
 
 
-class Next(Enum):
+class NextStep(Enum):
     """What follows a confirmation code."""
 
     GO_ON = auto()
@@ -50,34 +50,34 @@ class Confirmation:
 
     code: int
     meaning: str
-    then: Next | Retry
+    then: NextStep | Retry
 
 
 _ROWS = (
-    Confirmation(0x00, "ok", Next.GO_ON),
-    Confirmation(0x01, "error when receiving the packet", Next.SEND_AGAIN),
-    Confirmation(0x02, "no finger", Next.POLL_AGAIN),
+    Confirmation(0x00, "ok", NextStep.GO_ON),
+    Confirmation(0x01, "error when receiving the packet", NextStep.SEND_AGAIN),
+    Confirmation(0x02, "no finger", NextStep.POLL_AGAIN),
     Confirmation(0x03, "image not captured", Retry.TOO_MESSY),
     Confirmation(0x06, "image too messy", Retry.TOO_MESSY),
     Confirmation(0x07, "too few points", Retry.TOO_MESSY),
     Confirmation(0x0E, "cannot take the packets that follow", Retry.MOVED),
     Confirmation(0x0F, "image not sent", Retry.MOVED),
-    Confirmation(0x13, "wrong password: set the option password", Next.REOPEN),
+    Confirmation(0x13, "wrong password: set the option password", NextStep.REOPEN),
     Confirmation(0x15, "no valid image in the buffer", Retry.MOVED),
-    Confirmation(0x18, "flash write error", Next.REOPEN),
-    Confirmation(0x19, "undefined error", Next.REOPEN),
-    Confirmation(0x1A, "no such register", Next.REOPEN),
-    Confirmation(0x1B, "register does not take this value", Next.REOPEN),
-    Confirmation(0x1D, "port operation failed", Next.REOPEN),
-    Confirmation(0x20, "wrong address: set the option address", Next.REOPEN),
-    Confirmation(0x21, "wants the password first", Next.REOPEN),
+    Confirmation(0x18, "flash write error", NextStep.REOPEN),
+    Confirmation(0x19, "undefined error", NextStep.REOPEN),
+    Confirmation(0x1A, "no such register", NextStep.REOPEN),
+    Confirmation(0x1B, "register does not take this value", NextStep.REOPEN),
+    Confirmation(0x1D, "port operation failed", NextStep.REOPEN),
+    Confirmation(0x20, "wrong address: set the option address", NextStep.REOPEN),
+    Confirmation(0x21, "wants the password first", NextStep.REOPEN),
 )
 CONFIRMATIONS = {row.code: row for row in _ROWS}
 
 
 def confirmation(code: int) -> Confirmation:
     """The row of `code`; one that we do not know reopens the device."""
-    return CONFIRMATIONS.get(code, Confirmation(code, "unknown confirmation code", Next.REOPEN))
+    return CONFIRMATIONS.get(code, Confirmation(code, "unknown confirmation code", NextStep.REOPEN))
 
 
 @dataclass(frozen=True, slots=True)

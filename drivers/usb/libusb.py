@@ -20,7 +20,7 @@ Pointer = ctypes.c_void_p
 Callback = ctypes.CFUNCTYPE(None, Pointer)
 
 
-class Fields(ctypes.Structure):
+class LibusbTransfer(ctypes.Structure):
     """Struct libusb_transfer of libusb.h, without the list of isochronous packets at its end."""
 
     _fields_ = (
@@ -39,7 +39,7 @@ class Fields(ctypes.Structure):
     )
 
 
-class Functions:
+class LibusbFunctions:
     """Those functions of the library that pyusb does not call, with types of our own."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
@@ -54,10 +54,10 @@ class Functions:
         self.handle_events = handle_events(("libusb_handle_events_timeout_completed", library))
 
 
-class Events:
+class EventThread:
     """The thread in which libusb ends transfers: one for all links, there while a link is open."""
 
-    def __init__(self, functions: Functions, context: Pointer) -> None:
+    def __init__(self, functions: LibusbFunctions, context: Pointer) -> None:
         self._functions = functions
         self._context = context
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class Events:
         self._thread: threading.Thread | None = None
         self._stop = ctypes.c_int(0)
 
-    def hold(self) -> None:
+    def acquire(self) -> None:
         """Begin, unless it runs."""
         with self._lock:
             self._users += 1
@@ -90,17 +90,19 @@ class Events:
             self._functions.handle_events(self._context, ctypes.addressof(tick), ctypes.addressof(stop))
 
 
-class Owner(Protocol):
+class TransferOwner(Protocol):
     """Who put a transfer in flight."""
 
-    def landed(self, flight: "Flight", outcome: Outcome, data: bytes) -> None:
+    def completed(self, submitted: "SubmittedTransfer", outcome: Outcome, data: bytes) -> None:
         """It has ended, and must be freed; called in the event thread."""
 
 
-class Flight:
-    """One transfer in the hands of libusb, which has its structure and its buffer until it has landed."""
+class SubmittedTransfer:
+    """One transfer in the hands of libusb, which has its structure and its buffer until it has completed."""
 
-    def __init__(self, functions: Functions, handle: Pointer, transfer: Transfer, kind: int, owner: Owner) -> None:
+    def __init__(
+        self, functions: LibusbFunctions, handle: Pointer, transfer: Transfer, kind: int, owner: TransferOwner
+    ) -> None:
         self.transfer = transfer
         self.owner = owner
         self._functions = functions
@@ -108,15 +110,15 @@ class Flight:
         length = self._head + transfer.size
         self._buffer = ctypes.create_string_buffer(transfer.setup + transfer.payload, max(length, 1))
         self._at = int(functions.alloc(0))
-        self._fields = Fields.from_address(self._at)
-        self._fields.handle = handle
-        self._fields.endpoint, self._fields.type, self._fields.timeout = transfer.endpoint, kind, 0
-        self._fields.buffer, self._fields.length = ctypes.addressof(self._buffer), length
-        self._fields.callback = _CALLBACK
+        self._struct = LibusbTransfer.from_address(self._at)
+        self._struct.handle = handle
+        self._struct.endpoint, self._struct.type, self._struct.timeout = transfer.endpoint, kind, 0
+        self._struct.buffer, self._struct.length = ctypes.addressof(self._buffer), length
+        self._struct.callback = _CALLBACK
 
     def submit(self) -> int:
         """Start; 0 or a code of libusb, and then it never was in flight."""
-        _FLYING[self._at] = self
+        _IN_FLIGHT[self._at] = self
         code = int(self._functions.submit(self._at))
         if code:
             self.free()
@@ -128,21 +130,23 @@ class Flight:
 
     def free(self) -> None:
         """Give the structure back."""
-        del _FLYING[self._at]
+        del _IN_FLIGHT[self._at]
         self._functions.free(self._at)
 
     def result(self) -> tuple[Outcome, bytes]:
         """How it ended, and its data. Part of them may have come before it was taken back: they are not lost."""
-        count = self._fields.actual_length
-        data = self._buffer.raw[self._head : self._head + count] if self.transfer.inward else b""
-        outcome = OUTCOMES.get(self._fields.status, Outcome.FAILED)
+        count = self._struct.actual_length
+        data = self._buffer.raw[self._head : self._head + count] if self.transfer.is_in else b""
+        outcome = OUTCOMES.get(self._struct.status, Outcome.FAILED)
         return (Outcome.DONE if data and outcome is Outcome.CANCELLED else outcome), data
 
 
-def _landed(at: int) -> None:
-    flight = _FLYING[at]
-    flight.owner.landed(flight, *flight.result())
+def _completed(at: int) -> None:
+    submitted = _IN_FLIGHT[at]
+    submitted.owner.completed(submitted, *submitted.result())
 
 
-_FLYING: dict[int, Flight] = {}  # by the address of the structure: what libusb holds must not be collected
-_CALLBACK = Callback(_landed)
+_IN_FLIGHT: dict[
+    int, SubmittedTransfer
+] = {}  # by the address of the structure: what libusb holds must not be collected
+_CALLBACK = Callback(_completed)

@@ -17,17 +17,17 @@ from drivers.errors import (
     ProtocolError,
 )
 from drivers.usb.configuration import WantedInterface, endpoint_types, interface_number
-from drivers.usb.libusb import BULK, CONTROL, NO_DEVICE, Events, Flight, Functions
+from drivers.usb.libusb import BULK, CONTROL, NO_DEVICE, EventThread, LibusbFunctions, SubmittedTransfer
 from drivers.usb.link import UsbIdentity, UsbLink
 from drivers.usb.sysfs import PluggedInDevice, plugged_in, raw_configuration
-from drivers.usb.transfers import CANCEL_TIMEOUT_S, Link, Outcome, Signals, Transfer
+from drivers.usb.transfers import CANCEL_TIMEOUT_S, Link, Outcome, ThreadedBackend, Transfer
 from drivers.usb.url import UsbUrl
 
 ACCESS, BUSY = -3, -6  # codes of libusb
-FORBIDDEN = f"no permission; give it to this account: {GRANT_ACCESS_COMMAND}"
-TAKEN = "another program holds the device"
+NO_PERMISSION = f"no permission; give it to this account: {GRANT_ACCESS_COMMAND}"
+IN_USE = "another program holds the device"
 
-Backend = Any  # pyusb has no types
+PyusbBackend = Any  # pyusb has no types
 Handle = Any
 
 
@@ -41,15 +41,15 @@ def open_usb(url: UsbUrl, interface: WantedInterface = 0) -> UsbLink:
 
     ProtocolError: it has no such interface.
     """
-    device = _choose(url, [device for device in plugged_in() if _is_kind(device, url)])
+    device = _choose(url, [device for device in plugged_in() if _has_ids(device, url)])
     backend = _backend()
     try:
-        return Link(_LibusbWire(backend, _handle(backend, device), device, interface))
+        return Link(_LibusbTransfers(backend, _handle(backend, device), device, interface))
     except USBError as error:
         raise _lost(device, error) from error
 
 
-def _is_kind(device: PluggedInDevice, url: UsbUrl) -> bool:
+def _has_ids(device: PluggedInDevice, url: UsbUrl) -> bool:
     return (device.identity.vendor, device.identity.product) == (url.vendor, url.product)
 
 
@@ -68,7 +68,7 @@ def _choose(url: UsbUrl, found: list[PluggedInDevice]) -> PluggedInDevice:
 
 
 @cache
-def _backend() -> Backend:
+def _backend() -> PyusbBackend:
     """The libusb of pyusb, once for the process. LinkLost: there is none."""
     backend = usb.backend.libusb1.get_backend()
     if backend is None:
@@ -77,16 +77,16 @@ def _backend() -> Backend:
 
 
 @cache
-def _functions() -> Functions:
-    return Functions(_backend().lib)
+def _functions() -> LibusbFunctions:
+    return LibusbFunctions(_backend().lib)
 
 
 @cache
-def _events() -> Events:
-    return Events(_functions(), _backend().ctx)
+def _events() -> EventThread:
+    return EventThread(_functions(), _backend().ctx)
 
 
-def _handle(backend: Backend, device: PluggedInDevice) -> Handle:
+def _handle(backend: PyusbBackend, device: PluggedInDevice) -> Handle:
     for candidate in backend.enumerate_devices():
         about = backend.get_device_descriptor(candidate)
         if (about.bus, about.address) == (device.bus, device.address):
@@ -96,16 +96,18 @@ def _handle(backend: Backend, device: PluggedInDevice) -> Handle:
 
 def _lost(device: PluggedInDevice, error: USBError) -> LinkLost:
     if error.backend_error_code == BUSY:
-        return DeviceBusy(f"{device.identity}: {TAKEN}")
+        return DeviceBusy(f"{device.identity}: {IN_USE}")
     if error.backend_error_code == ACCESS:
-        return PermissionDenied(f"{device.identity}: {FORBIDDEN}")
+        return PermissionDenied(f"{device.identity}: {NO_PERMISSION}")
     return LinkLost(f"{device.identity}: {error.strerror}")
 
 
-class _LibusbWire(Signals):
+class _LibusbTransfers(ThreadedBackend):
     """The transfers of the claimed interfaces."""
 
-    def __init__(self, backend: Backend, handle: Handle, device: PluggedInDevice, interface: WantedInterface) -> None:
+    def __init__(
+        self, backend: PyusbBackend, handle: Handle, device: PluggedInDevice, interface: WantedInterface
+    ) -> None:
         super().__init__()
         self._backend = backend
         self._handle = handle
@@ -113,7 +115,7 @@ class _LibusbWire(Signals):
         self._node = device.node
         self._claimed: list[int] = []
         self._detached: list[int] = []  # from a driver of the kernel's
-        self._flying = set[Flight]()
+        self._in_flight = set[SubmittedTransfer]()
         self._lock = threading.Lock()
         self.identity = device.identity
         try:
@@ -123,7 +125,7 @@ class _LibusbWire(Signals):
             self._give_back()
             backend.close_device(handle)
             raise
-        _events().hold()
+        _events().acquire()
         self._types = endpoint_types(self.configuration)
 
     def _configure(self) -> int:
@@ -170,12 +172,12 @@ class _LibusbWire(Signals):
     def submit(self, transfer: Transfer) -> None:
         """Put a transfer in flight."""
         kind = CONTROL if transfer.setup else self._types.get(transfer.endpoint, BULK)
-        flight = Flight(_functions(), self._handle.handle, transfer, kind, self)
+        submitted = SubmittedTransfer(_functions(), self._handle.handle, transfer, kind, self)
         with self._lock:
-            self._flying.add(flight)
-            code = flight.submit()
+            self._in_flight.add(submitted)
+            code = submitted.submit()
             if code:
-                self._flying.discard(flight)
+                self._in_flight.discard(submitted)
         if code == NO_DEVICE or (code and not self.present()):
             raise LinkLost(f"{self.identity}: unplugged")
         if code:
@@ -183,19 +185,19 @@ class _LibusbWire(Signals):
 
     def cancel_transfer(self, transfer: Transfer) -> None:
         """Ask for the end of a transfer."""
-        self._cancel(lambda flight: flight.transfer is transfer)
+        self._cancel(lambda submitted: submitted.transfer is transfer)
 
-    def _cancel(self, chosen: Callable[[Flight], bool]) -> None:
-        with self._lock:  # a flight that has landed is gone for libusb
-            for flight in filter(chosen, self._flying):
-                flight.cancel()
+    def _cancel(self, chosen: Callable[[SubmittedTransfer], bool]) -> None:
+        with self._lock:  # a submitted that has completed is gone for libusb
+            for submitted in filter(chosen, self._in_flight):
+                submitted.cancel()
 
-    def landed(self, flight: Flight, outcome: Outcome, data: bytes) -> None:
+    def completed(self, submitted: SubmittedTransfer, outcome: Outcome, data: bytes) -> None:
         """A transfer has ended; in the event thread."""
         with self._lock:
-            self._flying.discard(flight)
-            flight.free()
-        self.finish(flight.transfer, outcome, data)
+            self._in_flight.discard(submitted)
+            submitted.free()
+        self.finish(submitted.transfer, outcome, data)
 
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on."""
@@ -212,7 +214,7 @@ class _LibusbWire(Signals):
     def close(self) -> None:
         """Take back what is in flight and release the interfaces."""
         self._cancel(lambda _: True)
-        self.wait(lambda: not self._flying, CANCEL_TIMEOUT_S)
+        self.wait(lambda: not self._in_flight, CANCEL_TIMEOUT_S)
         self._give_back()
         self._backend.close_device(self._handle)
         _events().release()

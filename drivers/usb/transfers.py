@@ -1,4 +1,4 @@
-"""A UsbLink over any wire that moves transfers: libusb's (local.py), USB/IP's, a test's with a virtual clock.
+"""A UsbLink over any backend that moves transfers: libusb's (local.py), USB/IP's, a test's with a virtual clock.
 
 Transfers are asynchronous: submitted is in flight, cancel() wakes whoever waits at once, nothing polls.
 """
@@ -32,7 +32,7 @@ class Outcome(Enum):
 
 @dataclass(slots=True, eq=False)
 class Transfer:
-    """One transfer. `setup` only for endpoint 0. The wire sets `data` (of an IN transfer), then `outcome`."""
+    """One transfer. `setup` only for endpoint 0. The backend sets `data` (of an IN transfer), then `outcome`."""
 
     endpoint: int
     size: int  # bytes wanted, or those of `payload`
@@ -43,18 +43,18 @@ class Transfer:
     outcome: Outcome | None = None
 
     @property
-    def inward(self) -> bool:
+    def is_in(self) -> bool:
         """Whether the data come towards us."""
         return bool((self.setup[0] if self.setup else self.endpoint) & IN)
 
     @property
     def ended(self) -> bool:
-        """Whether the wire is done with it."""
+        """Whether the backend is done with it."""
         return self.outcome is not None
 
 
-class Wire(Protocol):
-    """What a link stands on. on_done may be called by any thread, without a lock of the wire held."""
+class TransferBackend(Protocol):
+    """What a link stands on. on_done may be called by any thread, without a lock of the backend held."""
 
     identity: UsbIdentity
     configuration: bytes
@@ -63,9 +63,9 @@ class Wire(Protocol):
         """Seconds, monotonic."""
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Return when ready() holds or the time is over. ready() is looked at after each ended transfer and nudge()."""
+        """Return when ready() holds or the time is over. ready() is looked at after each ended transfer and wake()."""
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Let wait() look again. From any thread."""
 
     def submit(self, transfer: Transfer) -> None:
@@ -87,8 +87,8 @@ class Wire(Protocol):
         """Take back what is in flight, release the interface, join threads. Never raises."""
 
 
-class Signals:
-    """now(), wait() and nudge() of a wire whose transfers end in other threads."""
+class ThreadedBackend:
+    """now(), wait() and wake() of a backend whose transfers end in other threads."""
 
     def __init__(self) -> None:
         self._signal = threading.Condition()
@@ -102,7 +102,7 @@ class Signals:
         with self._signal:
             self._signal.wait_for(ready, max(timeout, 0.0))
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Let wait() look again."""
         with self._signal:
             self._signal.notify_all()
@@ -112,23 +112,23 @@ class Signals:
         transfer.data, transfer.outcome = data, outcome
         if transfer.on_done:
             transfer.on_done(transfer)
-        self.nudge()
+        self.wake()
 
 
-class Engine:
+class TransferEngine:
     """Submitting, waiting and taking back, with one sticky cancel: what a link, its reads and inboxes share."""
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
-        self.name = str(wire.identity)
+    def __init__(self, backend: TransferBackend) -> None:
+        self.backend = backend
+        self.name = str(backend.identity)
         self._cancelled = False
         self._closed = False
-        self._frozen = False  # the last transfer that was taken back did not end: no other is waited for
+        self._unresponsive = False  # the last transfer that was taken back did not end: no other is waited for
 
     def submit(self, transfer: Transfer) -> None:
         """Put a transfer in flight. LinkLost, Cancelled."""
         self.check()
-        self.wire.submit(transfer)
+        self.backend.submit(transfer)
 
     def check(self) -> None:
         """LinkLost after close(); Cancelled, once, after cancel()."""
@@ -140,14 +140,14 @@ class Engine:
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
         """Wait until ready() or the time is over. Cancelled, LinkLost."""
-        self.wire.wait(lambda: self._cancelled or self._closed or ready(), timeout)
+        self.backend.wait(lambda: self._cancelled or self._closed or ready(), timeout)
         self.check()
 
     def result(self, transfer: Transfer, timeout: float) -> bytes:
         """The data of a transfer that is in flight; one that does not end in time is taken back."""
         try:
             self.wait(lambda: transfer.ended, timeout)
-            self._frozen = self._frozen and not transfer.ended
+            self._unresponsive = self._unresponsive and not transfer.ended
         finally:
             self.cancel_transfer(transfer)
         if transfer.outcome is Outcome.DONE:
@@ -157,16 +157,16 @@ class Engine:
     def cancel_transfer(self, transfer: Transfer) -> None:
         """End a transfer that is still in flight. A dead device is waited for once: a cancel must be over in 0.3 s."""
         if not transfer.ended:
-            self.wire.cancel_transfer(transfer)
-            self.wire.wait(lambda: transfer.ended, 0.0 if self._frozen else CANCEL_TIMEOUT_S)
-            self._frozen = not transfer.ended
+            self.backend.cancel_transfer(transfer)
+            self.backend.wait(lambda: transfer.ended, 0.0 if self._unresponsive else CANCEL_TIMEOUT_S)
+            self._unresponsive = not transfer.ended
 
     def error(self, transfer: Transfer, timeout: float) -> Exception:
         """What the end of a transfer means."""
         what = f"{self.name}: {_describe(transfer)}"
         if transfer.outcome is Outcome.STALLED:
             return Stalled(f"{what} was refused")
-        if transfer.outcome is Outcome.GONE or not self.wire.present():
+        if transfer.outcome is Outcome.GONE or not self.backend.present():
             return LinkLost(f"{self.name}: unplugged")
         if transfer.outcome is Outcome.FAILED:
             return ProtocolError(f"{what} failed on the bus; check cable and hub")
@@ -175,34 +175,34 @@ class Engine:
     def cancel(self) -> None:
         """End the running wait or the next one."""
         self._cancelled = True
-        self.wire.nudge()
+        self.backend.wake()
 
     def close(self) -> None:
-        """Close the wire, once."""
+        """Close the backend, once."""
         if not self._closed:
             self._closed = True
-            self.wire.close()
+            self.backend.close()
 
 
 def _describe(transfer: Transfer) -> str:
     if transfer.setup:
         return f"control request 0x{transfer.setup[1]:02x}"
-    verb = "reading" if transfer.inward else "writing"
+    verb = "reading" if transfer.is_in else "writing"
     return f"{verb} endpoint 0x{transfer.endpoint:02x}"
 
 
 class _PendingRead:
     """A read in flight."""
 
-    def __init__(self, engine: Engine, transfer: Transfer, timeout: float) -> None:
+    def __init__(self, engine: TransferEngine, transfer: Transfer, timeout: float) -> None:
         self._engine = engine
         self._transfer = transfer
-        self._deadline = engine.wire.now() + timeout
+        self._deadline = engine.backend.now() + timeout
         engine.submit(transfer)
 
     def result(self, timeout: float) -> bytes:
         """The data."""
-        return self._engine.result(self._transfer, min(timeout, self._deadline - self._engine.wire.now()))
+        return self._engine.result(self._transfer, min(timeout, self._deadline - self._engine.backend.now()))
 
     def abandon(self) -> None:
         """Take the transfer back."""
@@ -212,25 +212,25 @@ class _PendingRead:
 class _Inbox:
     """One pending read, put in flight again by the thread that ended it, and what it brought."""
 
-    def __init__(self, engine: Engine, endpoint: int, size: int) -> None:
+    def __init__(self, engine: TransferEngine, endpoint: int, size: int) -> None:
         self._engine = engine
         self._endpoint, self._size = endpoint, size
         self._messages: deque[bytes] = deque(maxlen=INBOX_LIMIT)
         self._open = True
-        self._told = False  # of the failure that ended the last read
+        self._reported = False  # of the failure that ended the last read
         self._transfer = self._begin()
 
     def next(self, timeout: float) -> bytes | None:
         """The oldest message not yet fetched. After Stalled the reading goes on with the next call."""
-        if self._told:
-            self._told, self._transfer = False, self._begin()
+        if self._reported:
+            self._reported, self._transfer = False, self._begin()
         self._engine.wait(lambda: bool(self._messages) or self._broken(), timeout)
         if self._messages:
             return self._messages.popleft()
         if self._broken():
-            self._told = True
+            self._reported = True
             raise self._engine.error(self._transfer, timeout)
-        if not self._engine.wire.present():
+        if not self._engine.backend.present():
             raise self._engine.error(self._transfer, timeout)
         return None
 
@@ -256,23 +256,23 @@ class _Inbox:
         if self._open:
             again = Transfer(self._endpoint, self._size, on_done=self._arrived)
             try:
-                self._engine.wire.submit(again)
+                self._engine.backend.submit(again)
             except SensorError as error:
                 again.outcome = Outcome.GONE if isinstance(error, LinkLost) else Outcome.FAILED
             self._transfer = again
 
 
 class Link:
-    """A claimed interface, over any wire."""
+    """A claimed interface, over any backend."""
 
-    def __init__(self, wire: Wire) -> None:
-        self.identity = wire.identity
-        self.configuration = wire.configuration
-        self._engine = Engine(wire)
+    def __init__(self, backend: TransferBackend) -> None:
+        self.identity = backend.identity
+        self.configuration = backend.configuration
+        self._engine = TransferEngine(backend)
 
     def now(self) -> float:
         """Seconds, monotonic."""
-        return self._engine.wire.now()
+        return self._engine.backend.now()
 
     def pause(self, seconds: float) -> None:
         """Wait; cancel() ends it with Cancelled."""
@@ -317,12 +317,12 @@ class Link:
     def claim(self, interface: int) -> None:
         """One interface more, until close()."""
         self._engine.check()
-        self._engine.wire.claim(interface)
+        self._engine.backend.claim(interface)
 
     def clear_halt(self, endpoint: int) -> None:
         """Let an endpoint that stalled go on."""
         self._engine.check()
-        self._engine.wire.clear_halt(endpoint)
+        self._engine.backend.clear_halt(endpoint)
 
     def cancel(self) -> None:
         """End the running wait or, when none runs, the next one with Cancelled."""

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 PORT = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
 USBIP_PORT = 3240
-LONGEST_SERIAL = 126  # characters that a string descriptor can hold
+MAX_SERIAL_CHARS = 126  # characters that a string descriptor can hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def parse_usb(url: str) -> UsbUrl:
         raise ValueError(f"{usage}, with either ?port=1-4.2 or ?serial=NUMBER behind it")
     if port and not PORT.fullmatch(port):
         raise ValueError(f"URL {url!r}: a port is written as the kernel does, bus-port.port, as in ?port=1-4.2")
-    if len(serial) > LONGEST_SERIAL:
-        raise ValueError(f"URL {url!r}: a serial number has at most {LONGEST_SERIAL} characters")
+    if len(serial) > MAX_SERIAL_CHARS:
+        raise ValueError(f"URL {url!r}: a serial number has at most {MAX_SERIAL_CHARS} characters")
     return UsbUrl(int(ids[:4], 16), int(ids[5:], 16), port, serial)
 
 

@@ -14,22 +14,22 @@ from dataclasses import replace
 from drivers.errors import LinkLost, ProtocolError
 from drivers.usb.configuration import WantedInterface
 from drivers.usb.link import UsbIdentity, UsbLink
-from drivers.usb.transfers import IN, Link, Outcome, Signals, Transfer
+from drivers.usb.transfers import IN, Link, Outcome, ThreadedBackend, Transfer
 from drivers.usb.url import UsbIpUrl
 from drivers.usb.usbip_import import (
-    HANDSHAKE_S,
+    HANDSHAKE_TIMEOUT_S,
     ExportedDevice,
     await_connection,
-    exactly,
     import_device,
+    receive_exactly,
     start_connecting,
 )
 
 CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
 HEADER = struct.Struct(">5I5i8s")  # command, sequence, device, direction, endpoint; five words by command; set-up
-HANG_UP_S = 0.15  # longest that close() waits for the server to free the device
-CLEAR_HALT_S = 0.2  # longest that an order to go on is waited for: no cancel ends that
-LARGEST = 64 << 20  # bytes of an answer: more is no answer but noise
+CLOSE_TIMEOUT_S = 0.15  # longest that close() waits for the server to free the device
+CLEAR_HALT_TIMEOUT_S = 0.2  # longest that an order to go on is waited for: no cancel ends that
+MAX_TRANSFER_BYTES = 64 << 20  # bytes of an answer: more is no answer but noise
 
 EPIPE, ENOENT, ECONNRESET, ENODEV, ESHUTDOWN = -32, -2, -104, -19, -108  # as Linux numbers them, on any machine
 OUTCOMES = {
@@ -45,8 +45,8 @@ OUTCOMES = {
 GET_DESCRIPTOR = 6
 DESCRIBE_DEVICE, DESCRIBE_CONFIGURATION, DESCRIBE_STRING = 1, 2, 3
 DEVICE_DESCRIPTOR_BYTES, SERIAL_AT = 18, 16
-LONGEST_CONFIGURATION = 0xFFFF
-LONGEST_STRING = 255
+MAX_CONFIGURATION_BYTES = 0xFFFF
+MAX_STRING_BYTES = 255
 
 
 def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
@@ -63,13 +63,13 @@ def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
 def begin_usbip(url: UsbIpUrl, interface: WantedInterface) -> "UsbIpLink":
     """Begin to import the device. What comes of it shows in the first use of the link, which cancel() can end."""
     del interface
-    return UsbIpLink(UsbIpWire(url))
+    return UsbIpLink(UsbIpTransfers(url))
 
 
 class UsbIpLink(Link):
     """A link that is there before its device is: whoever asks who it is waits for that, and comes before all else."""
 
-    def __init__(self, wire: "UsbIpWire") -> None:
+    def __init__(self, wire: "UsbIpTransfers") -> None:
         self._wire = wire
         self._described = False
         super().__init__(wire)
@@ -79,7 +79,7 @@ class UsbIpLink(Link):
         if self._described:
             return
         wire, engine = self._wire, self._engine
-        engine.wait(lambda: wire.imported or wire.lost is not None, HANDSHAKE_S)
+        engine.wait(lambda: wire.imported or wire.lost is not None, HANDSHAKE_TIMEOUT_S)
         if not wire.imported:
             raise wire.lost or LinkLost(f"{wire.url}: a server takes the call and says nothing")
         wire.configuration = self._configuration()
@@ -108,7 +108,7 @@ class UsbIpLink(Link):
         """The wire's, always."""
 
     def _configuration(self) -> bytes:
-        raw = self._descriptor(DESCRIBE_CONFIGURATION, 0, LONGEST_CONFIGURATION)
+        raw = self._descriptor(DESCRIBE_CONFIGURATION, 0, MAX_CONFIGURATION_BYTES)
         if raw is None:
             raise LinkLost(f"{self._wire.url}: does not describe itself; unplug it and plug it in again")
         return raw
@@ -118,17 +118,17 @@ class UsbIpLink(Link):
         about = self._descriptor(DESCRIBE_DEVICE, 0, DEVICE_DESCRIPTOR_BYTES) or b""
         if len(about) != DEVICE_DESCRIPTOR_BYTES or not about[SERIAL_AT]:
             return ""
-        text = self._descriptor(DESCRIBE_STRING, about[SERIAL_AT], LONGEST_STRING, language=0x0409) or b""
+        text = self._descriptor(DESCRIBE_STRING, about[SERIAL_AT], MAX_STRING_BYTES, language=0x0409) or b""
         return text[2:].decode("utf-16-le", "replace")
 
     def _descriptor(self, kind: int, number: int, size: int, language: int = 0) -> bytes | None:
         """None: the device does not tell it. LinkLost, Cancelled."""
         with suppress(ProtocolError):
-            return self.control_in(IN, GET_DESCRIPTOR, kind << 8 | number, language, size, HANDSHAKE_S)
+            return self.control_in(IN, GET_DESCRIPTOR, kind << 8 | number, language, size, HANDSHAKE_TIMEOUT_S)
         return None
 
 
-class UsbIpWire(Signals):
+class UsbIpTransfers(ThreadedBackend):
     """The transfers of one imported device. A thread of its own reads the answers."""
 
     def __init__(self, url: UsbIpUrl) -> None:
@@ -141,7 +141,7 @@ class UsbIpWire(Signals):
         self._device_id = 0
         self._lock = threading.Lock()  # of what follows, and of sending
         self._sequence = 0
-        self._flying: dict[int, Transfer] = {}
+        self._in_flight: dict[int, Transfer] = {}
         self._unlinking: dict[int, int] = {}  # sequence of the order -> that of the transfer
         self._alive = False
         self._connection = start_connecting(url)
@@ -154,16 +154,16 @@ class UsbIpWire(Signals):
             if not self._alive:
                 raise LinkLost(f"{self.url}: unplugged, or its server has stopped")
             self._sequence += 1
-            self._flying[self._sequence] = transfer
+            self._in_flight[self._sequence] = transfer
             head = self._header(CMD_SUBMIT, self._sequence, transfer)
-            self._send(head + (b"" if transfer.inward else transfer.payload))
+            self._send(head + (b"" if transfer.is_in else transfer.payload))
 
     def _header(self, command: int, sequence: int, transfer: Transfer) -> bytes:
         return HEADER.pack(
             command,
             sequence,
             self._device_id,
-            int(transfer.inward),
+            int(transfer.is_in),
             transfer.endpoint & 0x0F,
             0,
             transfer.size,
@@ -181,7 +181,7 @@ class UsbIpWire(Signals):
     def cancel_transfer(self, transfer: Transfer) -> None:
         """Ask for the end of a transfer."""
         with self._lock:
-            numbers = [number for number, flying in self._flying.items() if flying is transfer]
+            numbers = [number for number, flying in self._in_flight.items() if flying is transfer]
             if numbers and self._alive:
                 self._sequence += 1
                 self._unlinking[self._sequence] = numbers[0]
@@ -195,7 +195,7 @@ class UsbIpWire(Signals):
         """Let an endpoint that stalled go on."""
         transfer = Transfer(0, 0, setup=struct.pack("<BBHHH", 0x02, 1, 0, endpoint, 0))
         self.submit(transfer)
-        self.wait(lambda: transfer.ended, CLEAR_HALT_S)
+        self.wait(lambda: transfer.ended, CLEAR_HALT_TIMEOUT_S)
 
     def present(self) -> bool:
         """Whether the server still holds the line."""
@@ -206,7 +206,7 @@ class UsbIpWire(Signals):
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
         if threading.current_thread() is not self._thread and self.imported and not self._unlinking:
-            self._thread.join(HANG_UP_S)  # or the next open() would find the device taken, by us
+            self._thread.join(CLOSE_TIMEOUT_S)  # or the next open() would find the device taken, by us
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() is not self._thread:
@@ -218,35 +218,35 @@ class UsbIpWire(Signals):
     def _run(self) -> None:
         try:
             await_connection(self._connection, self.url)
-            self._take_over(import_device(self._connection, self.url))
+            self._imported(import_device(self._connection, self.url))
         except LinkLost as lost:
             self.lost = lost
         except OSError as error:
             self.lost = LinkLost(f"{self.url}: {error}")
         else:
             self._receive()
-        self.nudge()
+        self.wake()
 
-    def _take_over(self, device: ExportedDevice) -> None:
+    def _imported(self, device: ExportedDevice) -> None:
         self._connection.settimeout(None)
         self._device_id = device.device_id
         self.identity = UsbIdentity(device.vendor, device.product, "", self.url.busid, device.bcd_device, device.speed)
         self._alive = self.imported = True
-        self.nudge()
+        self.wake()
 
     def _receive(self) -> None:
         with suppress(OSError, struct.error):
-            while self._take(HEADER.unpack(exactly(self._connection, HEADER.size))):
+            while self._handle_message(HEADER.unpack(receive_exactly(self._connection, HEADER.size))):
                 pass
         with self._lock:
             self._alive = False
-            lost = list(self._flying.values())
-            self._flying.clear()
+            lost = list(self._in_flight.values())
+            self._in_flight.clear()
         for transfer in lost:
             self.finish(transfer, Outcome.GONE)
-        self.nudge()
+        self.wake()
 
-    def _take(self, header: tuple[int, ...]) -> bool:
+    def _handle_message(self, header: tuple[int, ...]) -> bool:
         """One message of the server. False: it is none."""
         command, sequence, _, _, _, status, count, *_ = header
         if command == RET_UNLINK:
@@ -256,15 +256,15 @@ class UsbIpWire(Signals):
 
     def _completed(self, sequence: int, status: int, count: int) -> bool:
         with self._lock:
-            transfer = self._flying.pop(sequence, None)
-        if transfer is None or not 0 <= count <= min(transfer.size, LARGEST):
+            transfer = self._in_flight.pop(sequence, None)
+        if transfer is None or not 0 <= count <= min(transfer.size, MAX_TRANSFER_BYTES):
             return False
-        data = exactly(self._connection, count) if transfer.inward else b""
+        data = receive_exactly(self._connection, count) if transfer.is_in else b""
         self.finish(transfer, OUTCOMES.get(status, Outcome.FAILED), data)
         return True
 
     def _unlinked(self, sequence: int) -> None:
         with self._lock:
-            transfer = self._flying.pop(self._unlinking.pop(sequence, 0), None)
+            transfer = self._in_flight.pop(self._unlinking.pop(sequence, 0), None)
         if transfer is not None:
             self.finish(transfer, Outcome.CANCELLED)

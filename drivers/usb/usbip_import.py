@@ -15,7 +15,7 @@ REQ_IMPORT, REP_IMPORT = 0x8003, 0x0003
 DEVICE = struct.Struct(">256s32sIIIHHHBBBBBB")  # what the server says of a device
 SPEEDS = {1: "low", 2: "full", 3: "high", 5: "super", 6: "super"}
 BUSY = 2  # ST_DEV_BUSY: imported by another
-HANDSHAKE_S = 2.0  # connecting and importing; descriptors come after it with as much again
+HANDSHAKE_TIMEOUT_S = 2.0  # connecting and importing; descriptors come after it with as much again
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ def start_connecting(url: UsbIpUrl) -> socket.socket:
 
 def await_connection(connection: socket.socket, url: UsbIpUrl) -> None:
     """Until the call is taken. shutdown() in another thread ends this and what follows."""
-    select.select([], [connection], [], HANDSHAKE_S)
+    select.select([], [connection], [], HANDSHAKE_TIMEOUT_S)
     code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     try:
         connection.getpeername()
     except OSError as error:
         why = os.strerror(code) if code else "no answer"
         raise LinkLost(f"{url}: nothing is exported there ({why})") from error
-    connection.settimeout(HANDSHAKE_S)
+    connection.settimeout(HANDSHAKE_TIMEOUT_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
@@ -61,17 +61,17 @@ def await_connection(connection: socket.socket, url: UsbIpUrl) -> None:
 def import_device(connection: socket.socket, url: UsbIpUrl) -> ExportedDevice:
     """Ask for the device. LinkLost (DeviceBusy is one), OSError: it is not ours."""
     connection.sendall(struct.pack(">HHI32s", VERSION, REQ_IMPORT, 0, url.busid.encode()))
-    _, code, status = struct.unpack(">HHI", exactly(connection, 8))
+    _, code, status = struct.unpack(">HHI", receive_exactly(connection, 8))
     if code != REP_IMPORT:
         raise LinkLost(f"{url}: no USB/IP server answers there")
     if status == BUSY:
         raise DeviceBusy(f"{url}: another program has imported the device")
     if status:
         raise LinkLost(f"{url}: not plugged in there (status {status})")
-    return ExportedDevice.from_bytes(exactly(connection, DEVICE.size))
+    return ExportedDevice.from_bytes(receive_exactly(connection, DEVICE.size))
 
 
-def exactly(connection: socket.socket, count: int) -> bytes:
+def receive_exactly(connection: socket.socket, count: int) -> bytes:
     """`count` bytes; ConnectionError when there are no more."""
     data = bytearray()
     while len(data) < count:

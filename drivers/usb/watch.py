@@ -15,10 +15,10 @@ UDEV_RUNS = Path("/run/udev/control")
 POLL_S = 1.0
 
 
-class Watch:
+class UsbWatcher:
     """Calls `changed` from a thread of its own after each change, until close(). Looks every `poll_s` seconds too.
 
-    udev only hastens the look: what counts is what is there, so that no event can be lost or come twice.
+    udev only hastens the scan: what counts is what is there, so that no event can be lost or come twice.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class Watch:
         changed: Callable[[], None],
         *,
         poll_s: float = POLL_S,
-        look: Callable[[], list[PluggedInDevice]] = lambda: list(plugged_in()),
+        scan: Callable[[], list[PluggedInDevice]] = lambda: list(plugged_in()),
         monitor: Any = None,  # noqa: ANN401 - pyudev has no types
     ) -> None:
         self._changed = changed
         self._poll_s = poll_s
-        self._look = look
+        self._scan = scan
         self._monitor = monitor
-        self._seen = look()
+        self._seen = scan()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="usb watch", daemon=True)
         self._thread.start()
@@ -59,20 +59,20 @@ class Watch:
         if self._monitor is not None:
             poll.register(self._monitor, select.POLLIN)
         while self._wake not in [fd for fd, _ in poll.poll(1000 * self._poll_s)]:
-            self._forget_events()
-            now = self._look()
+            self._drain_events()
+            now = self._scan()
             if now != self._seen:
                 self._seen = now
                 self._changed()
 
-    def _forget_events(self) -> None:
+    def _drain_events(self) -> None:
         while self._monitor is not None and self._monitor.poll(timeout=0) is not None:
             pass
 
 
-def watch_usb(changed: Callable[[], None], *, poll_s: float = POLL_S) -> Watch:
+def watch_usb(changed: Callable[[], None], *, poll_s: float = POLL_S) -> UsbWatcher:
     """Call `changed`, in another thread, whenever USB devices have come or gone; close() the result to end it."""
-    return Watch(changed, poll_s=poll_s, monitor=_monitor() if UDEV_RUNS.exists() else None)
+    return UsbWatcher(changed, poll_s=poll_s, monitor=_monitor() if UDEV_RUNS.exists() else None)
 
 
 def _monitor() -> Any:  # noqa: ANN401 - pyudev has no types

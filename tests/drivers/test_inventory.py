@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied, ProtocolError
-from drivers.inventory import AttachedDevice, Availability, HostSystem, attached
+from drivers.inventory import AttachedDevice, Availability, HostSystem, attached_devices
 from drivers.sensor import DeviceInfo
 from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 
@@ -18,12 +18,12 @@ READER = DeviceInfo("uru4000", "U.are.U 4500", "", "0a1a.2110", 384, 290, 512.0,
 
 
 class Sysfs:
-    """A machine made of files."""
+    """A host made of files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.asked: list[tuple[str, str]] = []
-        self.machine = HostSystem(folder / "sys", folder / "dev", self._identify, lambda _: None)
+        self.host = HostSystem(folder / "sys", folder / "dev", self._identify, lambda _: None)
         self.error: Exception | None = None
 
     def _identify(self, driver: str, url: str) -> DeviceInfo:
@@ -62,7 +62,7 @@ class Sysfs:
         path.write_text(text, encoding="ascii")
 
     def look(self, claim: Callable[[Path], None] | None = None) -> list[AttachedDevice]:
-        return attached(self.machine if claim is None else replace(self.machine, claim=claim))
+        return attached_devices(self.host if claim is None else replace(self.host, claim=claim))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a driver and its sensor said, written down and played back to the driver."""
+"""The traffic of a driver and its sensor, recorded and played back to the driver."""
 
 import io
 from contextlib import suppress
@@ -57,7 +57,7 @@ def test_a_recorded_session_plays_back_pixel_by_pixel(driver: str, tmp_path: Pat
         assert (sensor.capture(PERSON_S).image == image).all()
         nobody(sensor)
     sensor.close()
-    assert (player.driver, player.left) == (driver, 0)
+    assert (player.driver, player.remaining) == (driver, 0)
 
 
 def test_the_captured_frame_of_a_camera_is_among_those_that_are_played(tmp_path: Path) -> None:
@@ -81,12 +81,12 @@ def test_the_captured_frame_of_a_camera_is_among_those_that_are_played(tmp_path:
     assert image.tobytes() in frames
 
 
-def test_a_driver_that_does_something_else_is_told_what_the_recording_has(tmp_path: Path) -> None:
+def test_a_driver_that_calls_something_else_gets_an_error_that_names_the_recorded_call(tmp_path: Path) -> None:
     with RIGS["ef01"](tmp_path, False) as rig:
         text, _ = recorded("ef01", rig, range(1))
     sensor = Player(text.replace(" write ef01", " write ee01").splitlines()).sensor()
     with pytest.raises(
-        ProtocolError, match=r"recording: the driver does 'write ef01.*', the recording has 'write ee01"
+        ProtocolError, match=r"recording: the driver calls 'write ef01.*', the recording has 'write ee01"
     ):
         sensor.open()
 
@@ -96,8 +96,8 @@ def test_a_file_that_is_no_recording_is_refused() -> None:
         Player(["some text"])
 
 
-def test_a_recording_without_its_head_is_refused() -> None:
-    with pytest.raises(ValueError, match="does not say which driver was where"):
+def test_a_recording_without_its_header_is_refused() -> None:
+    with pytest.raises(ValueError, match="the line `driver` or `url` is missing"):
         Player([TITLE, "driver ef01"])
 
 
@@ -110,20 +110,20 @@ def test_a_device_that_could_not_be_opened_cannot_be_opened_in_the_recording() -
 def test_a_serial_number_with_anything_in_it_is_played_back() -> None:
     file, serial = io.StringIO(), "A B=1 = ! \n%20"
     recorder = Recorder(file, "nb1010", "usb:298d:1010", {})
-    recorder.note("open")
+    recorder.write_line("open")
     recorder.link(PlayedLink(Player([TITLE, "driver x", "url y"]), UsbIdentity(0x298D, 0x1010, serial), b"\x09\x02"))
     link = Player(file.getvalue().splitlines()).connect()
     assert isinstance(link, PlayedLink)
     assert link.identity.serial == serial
 
 
-def test_a_driver_that_hands_nobody_its_wire_says_so() -> None:
+def test_a_driver_without_connect_cannot_be_recorded() -> None:
     with pytest.raises(ValueError, match="driver 'v4l2' takes no `connect`"):
         open_sensor("v4l2", "v4l2:/dev/video0", connect=lambda *_: None)
 
 
-def test_a_damaged_line_is_refused_by_what_it_says() -> None:
-    with pytest.raises(ValueError, match=r"no line of a recording: '0\.1 nonsense'"):
+def test_a_damaged_line_is_refused_and_shown() -> None:
+    with pytest.raises(ValueError, match=r"not a line of a recording: '0\.1 nonsense'"):
         Player([TITLE, "driver ef01", "url socket://127.0.0.1:1", "0.1 nonsense"])
 
 

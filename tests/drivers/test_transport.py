@@ -247,7 +247,7 @@ def test_everything_after_closing_is_a_lost_link(transport: Transport) -> None:
 
 def test_a_port_that_takes_no_bytes_is_a_lost_link(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport_serial, "WRITE_TIMEOUT_S", 0.05)
-    with pytest.raises(LinkLost, match="takes no bytes"):
+    with pytest.raises(LinkLost, match="does not accept data"):
         transport.write(bytes(1 << 20))
 
 
@@ -271,7 +271,7 @@ def test_a_socket_passes_bytes_both_ways_and_can_be_cancelled(server: socket.soc
         peer.sendall(b"pong")
         assert transport.read(5) == b"pong"
         assert seconds_until_cancelled(transport) < CANCEL_WITHIN_S
-    with pytest.raises(LinkLost, match="hung up"):
+    with pytest.raises(LinkLost, match="closed the connection"):
         transport.read(5)
     transport.close()
 

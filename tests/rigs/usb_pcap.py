@@ -63,7 +63,7 @@ class PcapRecorder:
         self._about = usb.port.model.description
         self._types = endpoints(self._about.configuration)
         self._numbers = count(1)
-        self._flying: dict[int, tuple[int, HostTransfer]] = {}
+        self._in_flight: dict[int, tuple[int, HostTransfer]] = {}
         self.records = list[Record]()
         self._submit, self._unlink = self._port.submit, self._port.unlink
         self._enumerate()
@@ -86,11 +86,11 @@ class PcapRecorder:
 
     def _submitted(self, transfer: HostTransfer) -> None:
         number, ended = next(self._numbers), transfer.complete
-        self._flying[id(transfer)] = number, transfer
+        self._in_flight[id(transfer)] = number, transfer
         self._note("S", number, transfer, IN_PROGRESS, transfer.data)
 
         def complete(end: End, data: bytes) -> None:
-            self._flying.pop(id(transfer))
+            self._in_flight.pop(id(transfer))
             self._note("C", number, transfer, STATUS[end], data, ended=True)
             ended(end, data)
 
@@ -100,7 +100,7 @@ class PcapRecorder:
     def _unlinked(self, transfer: HostTransfer) -> bool:
         taken_back = self._unlink(transfer)
         if taken_back:
-            number, _ = self._flying.pop(id(transfer))
+            number, _ = self._in_flight.pop(id(transfer))
             self._note("C", number, transfer, CANCELLED, b"", ended=True)
         return taken_back
 

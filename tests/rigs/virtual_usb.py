@@ -56,7 +56,7 @@ class VirtualUsb:
         """Claim the device, as the `open` of a URL does."""
         if not self.port.plugged:
             raise LinkLost("virtual: no such device")
-        return Link(_VirtualWire(self))
+        return Link(_VirtualTransfers(self))
 
     def unplug(self) -> None:
         self.port.unplug()
@@ -65,7 +65,7 @@ class VirtualUsb:
         self.port.plug()
 
 
-class _VirtualWire:
+class _VirtualTransfers:
     def __init__(self, usb: VirtualUsb) -> None:
         self._usb = usb
         self._port = usb.port
@@ -73,7 +73,7 @@ class _VirtualWire:
         about = usb.port.model.description
         self.identity = UsbIdentity(about.vendor, about.product, about.serial, "1-1", about.bcd_device, about.speed)
         self.configuration = about.configuration
-        self._flying: dict[Transfer, HostTransfer] = {}
+        self._in_flight: dict[Transfer, HostTransfer] = {}
         self._open = True
         usb.links += 1
 
@@ -83,7 +83,7 @@ class _VirtualWire:
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
         self._usb.time.run(ready, timeout)
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """One thread: whoever waits looks after each action anyway."""
 
     def submit(self, transfer: Transfer) -> None:
@@ -95,17 +95,17 @@ class _VirtualWire:
             self._usb.time.later(0.0, lambda: self._finish(transfer, OUTCOMES[end], data))
 
         host = HostTransfer(transfer.endpoint, transfer.size, complete, transfer.payload, setup)
-        self._flying[transfer] = host
+        self._in_flight[transfer] = host
         self._port.submit(host)
 
     def _finish(self, transfer: Transfer, outcome: Outcome, data: bytes) -> None:
-        del self._flying[transfer]
+        del self._in_flight[transfer]
         transfer.data, transfer.outcome = data, outcome
         if transfer.on_done and self._open:
             transfer.on_done(transfer)
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        if self._port.unlink(self._flying[transfer]):
+        if self._port.unlink(self._in_flight[transfer]):
             self._finish(transfer, Outcome.CANCELLED, b"")
 
     def claim(self, interface: int) -> None:
@@ -119,6 +119,6 @@ class _VirtualWire:
 
     def close(self) -> None:
         self._open = False
-        for transfer in tuple(self._flying):
+        for transfer in tuple(self._in_flight):
             self.cancel_transfer(transfer)
         self._usb.links -= 1

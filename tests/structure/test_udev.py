@@ -9,7 +9,7 @@ import pytest
 
 from drivers import SENSORS
 from drivers.matches import ClassMatch, UsbMatch
-from drivers.udev import hwdb, matches, rules
+from drivers.udev import declared_devices, hwdb, rules
 
 RULES = Path(__file__).parents[2] / "systemd" / "60-kiosk-sensors.rules"
 HWDB = RULES.with_name("61-kiosk-sensors.hwdb")
@@ -23,8 +23,8 @@ def test_the_committed_files_are_fresh(path: Path, flags: list[str]) -> None:
 
 
 def test_every_usb_sensor_is_kept_awake_and_no_serial_adapter_is_touched() -> None:
-    text = hwdb(matches(SENSORS))
-    for match in matches(SENSORS):
+    text = hwdb(declared_devices(SENSORS))
+    for match in declared_devices(SENSORS):
         if isinstance(match, UsbMatch):
             entry = f"usb:v{match.vendor:04X}p{match.product:04X}*\n ID_AUTOSUSPEND=0\n"
             assert (entry in text) is (match.subsystem == "usb")
@@ -38,7 +38,7 @@ def test_every_line_of_the_database_is_a_comment_a_match_or_a_property() -> None
 
 
 def test_every_driver_declares_devices_and_every_device_has_a_rule() -> None:
-    found = matches(SENSORS)
+    found = declared_devices(SENSORS)
     assert {driver for drivers in found.values() for driver in drivers} == set(SENSORS)
     text = rules(found)
     for match in found:
@@ -66,7 +66,7 @@ def test_a_device_shared_by_two_drivers_has_one_rule_and_a_usb_device_no_link() 
 DEVICE_NAMES = {"tty": {"char-ttyUSB", "char-ttyACM"}, "usb": {"char-usb_device"}, "video4linux": {"char-video4linux"}}
 
 
-@pytest.mark.parametrize("subsystem", sorted({match.subsystem for match in matches(SENSORS)}))
+@pytest.mark.parametrize("subsystem", sorted({match.subsystem for match in declared_devices(SENSORS)}))
 def test_the_unit_may_open_the_devices_of_every_subsystem_that_a_rule_is_for(subsystem: str) -> None:
     unit = RULES.with_name("kiosk-agent.service").read_text(encoding="utf-8")
     allowed = re.findall(r"^DeviceAllow=(\S+) rw$", unit, re.MULTILINE)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import drivers
 from drivers.ef01.driver import Ef01, expand
 from drivers.ef01.options import Ef01Options
-from drivers.ef01.tables import CONFIRMATIONS, MODELS, Next
+from drivers.ef01.tables import CONFIRMATIONS, MODELS, NextStep
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
 from drivers.options import OptionValue, parse_options
 from drivers.sample import Position
@@ -263,7 +263,7 @@ def test_an_image_that_stays_messy_is_a_retry(wire: Wire) -> None:
     assert wire.clock.now < 1002.0
 
 
-@pytest.mark.parametrize("code", [row.code for row in CONFIRMATIONS.values() if row.then is Next.REOPEN] + [0xEE])
+@pytest.mark.parametrize("code", [row.code for row in CONFIRMATIONS.values() if row.then is NextStep.REOPEN] + [0xEE])
 def test_a_module_that_refuses_to_work_is_unwell(wire: Wire, code: int) -> None:
     sensor = opened(wire)
     wire.says(GET_IMAGE, acknowledge(code))

@@ -1,4 +1,4 @@
-"""A link over a wire that refuses, or is dead: what its driver hears, and how long it waits."""
+"""A link over a backend that refuses, or is dead: what its driver hears, and how long it waits."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ import pytest
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, TransferTimeout
 from drivers.usb.link import UsbIdentity
-from drivers.usb.transfers import Link, Outcome, Signals, Transfer
+from drivers.usb.transfers import Link, Outcome, ThreadedBackend, Transfer
 
 CANCEL_WITHIN_S = 0.3
 
 
-class FakeWire(Signals):
+class FakeBackend(ThreadedBackend):
     """Ends nothing by itself. `refuse`: what the next submit raises. A cancel comes with the first wait."""
 
     def __init__(self) -> None:
@@ -54,49 +54,51 @@ class FakeWire(Signals):
         """Nothing."""
 
 
-@pytest.fixture(name="wire")
-def _wire() -> FakeWire:
-    return FakeWire()
+@pytest.fixture(name="backend")
+def _wire() -> FakeBackend:
+    return FakeBackend()
 
 
 @pytest.mark.parametrize(
     ("refusal", "heard"), [(ProtocolError("refused"), ProtocolError), (LinkLost("gone"), LinkLost)]
 )
 def test_an_inbox_whose_read_is_refused_says_so_and_goes_on(
-    wire: FakeWire, refusal: SensorError, heard: type[SensorError]
+    backend: FakeBackend, refusal: SensorError, heard: type[SensorError]
 ) -> None:
-    inbox = Link(wire).listen(0x81, 64)
-    wire.refuse = refusal
-    wire.finish(wire.submitted[0], Outcome.DONE, b"ding")  # what the event thread does: nothing may escape into it
+    inbox = Link(backend).listen(0x81, 64)
+    backend.refuse = refusal
+    backend.finish(
+        backend.submitted[0], Outcome.DONE, b"ding"
+    )  # what the event thread does: nothing may escape into it
     assert inbox.next(1.0) == b"ding"
     with pytest.raises(heard):
         inbox.next(1.0)
-    wire.refuse = None
+    backend.refuse = None
     assert inbox.next(0.0) is None
-    wire.finish(wire.submitted[-1], Outcome.DONE, b"dong")
+    backend.finish(backend.submitted[-1], Outcome.DONE, b"dong")
     assert inbox.next(1.0) == b"dong"
 
 
-def test_a_dead_device_is_waited_for_once_after_a_cancel(wire: FakeWire) -> None:
-    link = Link(wire)
+def test_a_dead_device_is_waited_for_once_after_a_cancel(backend: FakeBackend) -> None:
+    link = Link(backend)
     pending = link.begin_read(0x82, 64, 5.0)
-    wire.when_waiting = link.cancel
+    backend.when_waiting = link.cancel
     with pytest.raises(Cancelled):
         pending.result(5.0)
     pending.abandon()
     with pytest.raises(TransferTimeout):
         link.control_out(0x40, 4, 0x4E, 0, b"\x70", 0.1)
-    assert wire.seconds < CANCEL_WITHIN_S - 0.05
+    assert backend.seconds < CANCEL_WITHIN_S - 0.05
 
 
-def test_a_device_that_lives_again_is_waited_for_again(wire: FakeWire) -> None:
-    link = Link(wire)
+def test_a_device_that_lives_again_is_waited_for_again(backend: FakeBackend) -> None:
+    link = Link(backend)
     with pytest.raises(TransferTimeout):
         link.read(0x82, 64, 0.0)
-    before = wire.seconds
-    wire.when_waiting = lambda: wire.finish(wire.submitted[-1], Outcome.DONE, b"x")
+    before = backend.seconds
+    backend.when_waiting = lambda: backend.finish(backend.submitted[-1], Outcome.DONE, b"x")
     assert link.read(0x82, 64, 1.0) == b"x"
-    wire.when_waiting = lambda: None
+    backend.when_waiting = lambda: None
     with pytest.raises(TransferTimeout):
         link.read(0x82, 64, 0.0)
-    assert wire.seconds == pytest.approx(2 * before)
+    assert backend.seconds == pytest.approx(2 * before)

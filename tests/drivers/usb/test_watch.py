@@ -1,4 +1,4 @@
-"""Hot-plug: udev's events hasten a look, and without them looking is enough."""
+"""Hot-plug: udev's events hasten a scan, and without them looking is enough."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ import pytest
 
 from drivers.usb.link import UsbIdentity
 from drivers.usb.sysfs import PluggedInDevice
-from drivers.usb.watch import Watch
+from drivers.usb.watch import UsbWatcher
 
 SOON = 5.0
 NEVER = 3600.0
@@ -49,7 +49,7 @@ class Desk:
         self.looks = threading.Semaphore(0)
         self.changes = threading.Semaphore(0)
 
-    def look(self) -> list[PluggedInDevice]:
+    def scan(self) -> list[PluggedInDevice]:
         self.looks.release()
         return list(self.there)
 
@@ -67,20 +67,20 @@ def _udev() -> Iterator[Udev]:
 
 
 def test_an_event_of_udev_hastens_the_look(desk: Desk, udev: Udev) -> None:
-    with Watch(desk.changes.release, poll_s=NEVER, look=desk.look, monitor=udev):
+    with UsbWatcher(desk.changes.release, poll_s=NEVER, scan=desk.scan, monitor=udev):
         desk.there = []
         udev.tell()
         assert desk.changes.acquire(timeout=SOON)
 
 
 def test_without_udev_looking_is_enough(desk: Desk) -> None:
-    with Watch(desk.changes.release, poll_s=0.01, look=desk.look):
+    with UsbWatcher(desk.changes.release, poll_s=0.01, scan=desk.scan):
         desk.there = [device("1-1", 3)]  # the same socket, another address: it was out and in again
         assert desk.changes.acquire(timeout=SOON)
 
 
 def test_events_that_change_nothing_are_no_change(desk: Desk, udev: Udev) -> None:
-    with Watch(desk.changes.release, poll_s=NEVER, look=desk.look, monitor=udev):
+    with UsbWatcher(desk.changes.release, poll_s=NEVER, scan=desk.scan, monitor=udev):
         assert desk.looks.acquire(timeout=SOON)  # the first, before anything happens
         for _ in range(3):
             udev.tell()
@@ -90,7 +90,7 @@ def test_events_that_change_nothing_are_no_change(desk: Desk, udev: Udev) -> Non
 
 def test_close_ends_the_thread_and_may_come_twice(desk: Desk) -> None:
     before = threading.active_count()
-    watch = Watch(desk.changes.release, poll_s=NEVER, look=desk.look)
+    watch = UsbWatcher(desk.changes.release, poll_s=NEVER, scan=desk.scan)
     watch.close()
     watch.close()
     assert threading.active_count() == before
