@@ -20,7 +20,7 @@ WATCH_S = 0.2  # the interval at which changes are looked for
 Link = Annotated[
     Path | None,
     typer.Option(
-        help=f"The path that names the sensor in every command; for a serial sensor also its port. "
+        help=f"The path of the sensor: the port of a serial sensor, for other sensors only a name. "
         f"Default: ${LINK_VARIABLE}, else {default_link()}",
         metavar="PATH",
     ),
