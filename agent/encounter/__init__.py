@@ -1,1 +1,1 @@
-"""The one path: from a presentation to a decision and its event."""
+"""The path from a presentation to a decision and its event."""

@@ -1,6 +1,6 @@
-"""What the lane's screen and the technician's terminal hear while an encounter runs; streamed over the control socket.
+"""Announcements about a running encounter for the lane's screen and the technician's terminal, over the control socket.
 
-`MessageKey` is for the traveller. The others are for staff: never a template, an image or a candidate.
+`TravellerMessage` is for the traveller. The others are for staff. None contains a template, an image or a candidate.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from drivers.sample import Position
 
 
 class TravellerMessage(Payload):
-    """Words for the traveller, with their message key."""
+    """A text for the traveller, with its message key."""
 
     kind: Literal["told"] = "told"
     key: str
@@ -31,7 +31,7 @@ class Started(Payload):
 
 
 class StepDone(Payload):
-    """One sample was taken and judged."""
+    """One sample was taken and assessed."""
 
     kind: Literal["step"] = "step"
     position: Position
@@ -43,7 +43,7 @@ class StepDone(Payload):
 
 
 class Decided(Payload):
-    """The kiosk's answer. Its event was durable before this was said."""
+    """The kiosk's decision. Its event was durable before this announcement."""
 
     kind: Literal["decided"] = "decided"
     encounter_id: str
@@ -58,5 +58,5 @@ Announce = Callable[[Announcement], None]
 
 
 def tell_traveller(announce: Announce, key: str, position: Position = Position.UNKNOWN) -> None:
-    """Say a message key to the traveller."""
+    """Announce the message with this key."""
     announce(TravellerMessage(key=key, text=message_text(key, position), position=position))

@@ -1,9 +1,10 @@
-"""A camera as a sensor of presentations: the best frame of a look, and words for the traveller meanwhile.
+"""Makes a sensor of presentations from a streaming camera: takes the best frame, and guides the traveller meanwhile.
 
-A camera streams and cannot know whether anybody is there. The viewer glances at each frame, waits until an eye has been
-in view for a few, keeps the best frame of a short window and ends early with one that is good. A look goes on over the
-slices of time in which its station asks; one frame is never compared with those of an eye that has left before. After a
-sample that is done with the eye must leave before another is taken: the next eye, or the next traveller.
+A camera streams and cannot know whether anybody is there. BestFrameSensor checks each frame quickly and waits until an
+eye has been in view for a few frames. Then it keeps the best frame of a capture window, which ends early when a frame
+is good. A capture window continues over the time slices in which the station requests a capture, but never mixes the
+frames of two people: it starts again when the eye has left. After a sample that was accepted or given up, the eye must
+leave before another sample is taken, of the next eye or of the next traveller.
 """
 
 import math
@@ -19,89 +20,91 @@ from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
 from models.encoder import Flaw, Quality
 from models.iris.frame_check import FrameCheck
 
-GOOD_SCORE = 70  # a glance of this score ends the look
-USABLE_SCORE = 40  # after WINDOW_S the best frame is taken if it has this; otherwise the look goes on
+GOOD_SCORE = 70  # a frame with this score ends the capture window
+USABLE_SCORE = 40  # after WINDOW_S the best frame is taken if it has this score; otherwise the window stays open
 WINDOW_S = 1.5
-MIN_EYE_FRAMES = 3  # frames in a row with an eye before somebody is taken to be looking: passers-by do not
-BLINK_S = 0.5  # an eye that was away for longer has left, and its look is forgotten: a blink takes 0.1 to 0.4 s
-NO_FRAME_S = 2.0  # and after so long without any frame nobody knows
-GONE_S = 0.6  # without an eye, until that of the last sample has left: longer than a blink
-GUIDE_S = 1.5  # how long a flaw lasts before it is told, and how long something told stands
-LEAVE_TIMEOUT_S = 1.5  # how long an eye that should leave is waited for before it is told
-FRAME_TIMEOUT_S = 1.0  # a camera that streams has a frame within this time
-IDLE_PAUSE_S = 0.2  # between two glances while nobody is there: glancing at every frame would keep a core busy
-SLOW_AFTER_S = 10.0  # of a look without a usable frame: glances are then as rare as while nobody is there
-DAMAGED_PAUSE_S = 0.05  # after a damaged frame: a camera that has only those must not keep a core busy
-CHECK_PAUSE_S, MAX_CHECK_PAUSE_S = 0.05, 0.5  # between two looks whether an eye has left: doubled while it stays
+MIN_EYE_FRAMES = 3  # frames in a row with an eye before a capture starts: excludes people who walk past
+BLINK_S = 0.5  # an eye that was away for longer has left, and its frames are dropped: a blink takes 0.1 to 0.4 s
+NO_FRAME_S = 2.0  # after this time without any frame the eye counts as gone
+GONE_S = 0.6  # time without an eye until the eye of the last sample has left: longer than a blink
+GUIDE_S = 1.5  # a flaw must last this long before the traveller is told, and again before the next message
+LEAVE_TIMEOUT_S = 1.5  # how long to wait for an eye to leave before the traveller is told
+FRAME_TIMEOUT_S = 1.0  # a streaming camera delivers a frame within this time
+IDLE_PAUSE_S = 0.2  # between two frame checks while nobody is there: checking every frame would keep a core busy
+SLOW_AFTER_S = 10.0  # after this time without a usable frame, frames are checked as rarely as while nobody is there
+DAMAGED_PAUSE_S = 0.05  # after a damaged frame: a camera that delivers only those must not keep a core busy
+CHECK_PAUSE_S, MAX_CHECK_PAUSE_S = 0.05, 0.5  # between two checks whether an eye has left: doubled while it stays
 
 Guide = Callable[[Flaw, Position], None]
 
 
 @dataclass(slots=True)
 class _CaptureWindow:
-    """One presentation: what was seen so far."""
+    """The frames of one presentation so far."""
 
     position: Position
-    began: float = 0.0  # when the eye was first in view
-    seen: float = -math.inf  # and last
-    empty_since: float | None = None  # the frames of late show none
-    in_view: int = 0
+    first_seen: float = 0.0  # when the eye came into view
+    last_seen: float = -math.inf
+    empty_since: float | None = None  # set while the latest frames show no eye
+    eye_frames: int = 0
     best: Sample | None = None
     score: int = -1
-    flaw: Flaw | None = None  # of the frames of late
+    flaw: Flaw | None = None  # of the latest frames
     flaw_since: float = 0.0
-    told: float = -math.inf  # when the traveller was last told something
+    guided_at: float = -math.inf  # when the traveller was last told something
 
-    def see(self, sample: Sample, quality: Quality, now: float) -> None:
-        """Take one frame. A glimpse must last, a blink ends nothing, whoever was away for longer is somebody else."""
+    def add(self, sample: Sample, quality: Quality, now: float) -> None:
+        """Take one frame. A short glimpse does not count, a blink ends nothing, a longer absence starts again."""
         empty = quality.flaw is Flaw.EMPTY
-        if self.stale(now) or (empty and self.in_view < MIN_EYE_FRAMES):
-            self._forget()
+        if self.eye_has_left(now) or (empty and self.eye_frames < MIN_EYE_FRAMES):
+            self._reset()
         if empty:
             self.empty_since = now if self.empty_since is None else self.empty_since
             return
-        self.began, self.seen, self.empty_since = self.began if self.in_view else now, now, None
-        self.in_view += 1
+        self.first_seen = self.first_seen if self.eye_frames else now
+        self.last_seen, self.empty_since = now, None
+        self.eye_frames += 1
         if quality.score > self.score:
             self.best, self.score = sample, quality.score
 
-    def stale(self, now: float) -> bool:
+    def eye_has_left(self, now: float) -> bool:
         """Whether the eye has been away for longer than a blink."""
         blinks = self.empty_since is None or now - self.empty_since <= BLINK_S
-        return not blinks or now - self.seen > NO_FRAME_S
+        return not blinks or now - self.last_seen > NO_FRAME_S
 
-    def done(self, now: float) -> bool:
-        """Whether the best frame is worth taking now."""
-        if self.in_view < MIN_EYE_FRAMES:
+    def complete(self, now: float) -> bool:
+        """Whether the best frame can be taken now."""
+        if self.eye_frames < MIN_EYE_FRAMES:
             return False
-        return self.score >= GOOD_SCORE or (self.score >= USABLE_SCORE and now - self.began >= WINDOW_S)
+        return self.score >= GOOD_SCORE or (self.score >= USABLE_SCORE and now - self.first_seen >= WINDOW_S)
 
-    def _forget(self) -> None:
-        self.in_view, self.best, self.score = 0, None, -1
+    def _reset(self) -> None:
+        self.eye_frames, self.best, self.score = 0, None, -1
 
 
 @dataclass(slots=True)
 class _PreviousEye:
-    """The eye of the last sample: whether it is still there."""
+    """The eye of the last sample: whether it is still in view."""
 
-    there: bool
+    present: bool
     empty_since: float | None = None
-    pause: float = CHECK_PAUSE_S  # until the next look at it
-    told: bool = False  # that it should leave
+    pause: float = CHECK_PAUSE_S  # until the next check
+    asked_to_leave: bool = False
 
-    def see(self, now: float, *, empty: bool) -> None:
-        """Take one frame. What may be leaving is looked at closely, what stays ever more rarely."""
+    def add(self, now: float, *, empty: bool) -> None:
+        """Take one frame. An eye that may be leaving is checked often, one that stays more and more rarely."""
         if not empty:
             self.empty_since, self.pause = None, min(2 * self.pause, MAX_CHECK_PAUSE_S)
             return
         self.empty_since, self.pause = now if self.empty_since is None else self.empty_since, CHECK_PAUSE_S
-        self.there = now - self.empty_since < GONE_S
+        self.present = now - self.empty_since < GONE_S
 
 
 class BestFrameSensor:
-    """Keeps the Sensor contract over one camera. `guide` is called in the capturing thread.
+    """Implements the Sensor contract, and the StreamHooks of a station, over one camera.
 
-    `glance` must be quick: it sees every frame. A frame without an eye has the flaw EMPTY.
+    `guide` is called in the capturing thread. `frame_check` must be quick: it gets every frame. For a frame without an
+    eye it returns the flaw EMPTY.
     """
 
     streams = False
@@ -119,17 +122,17 @@ class BestFrameSensor:
         self._frame_check = frame_check
         self._guide = guide
         self._clock = clock
-        self._left: float | None = None
-        self._look: _CaptureWindow | None = None  # begun in a slice that has ended
-        self._last = _PreviousEye(there=False)
-        self._done_with = threading.Event()
+        self._time_left: float | None = None
+        self._open_window: _CaptureWindow | None = None  # of a slice that has ended
+        self._previous = _PreviousEye(present=False)
+        self._removal_required = threading.Event()
         self._damage: Retry | None = None  # of the last frame
         self._woken = threading.Event()
         self._rest = rest or self._sleep
 
     def open(self) -> DeviceInfo:
         """Open the camera."""
-        self._look = None
+        self._open_window = None
         return self._camera.open()
 
     def cancel(self) -> None:
@@ -138,77 +141,80 @@ class BestFrameSensor:
         self._woken.set()
 
     def close(self) -> None:
-        """Give the camera back."""
+        """Close the camera."""
         self._camera.close()
 
-    def set_time_left(self, left: float) -> None:
-        """The request that the next capture serves ends in so many seconds, math.inf where it never does.
+    def set_time_left(self, seconds: float) -> None:
+        """Set how long the current request still lasts; math.inf if it never ends.
 
-        A capture that ends before is a slice of it. Without this each capture is a whole request.
+        A capture with a shorter timeout is one slice of the request. Without this call each capture is a whole request.
         """
-        self._left = left
+        self._time_left = seconds
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """The best frame of an eye that looks into the camera.
 
-        At the end of the request the best that there was, however poor: the quality measure says what is wrong with it.
-        At the end of a slice NOTHING_PRESENTED, and the next slice goes on with the look.
+        At the end of the request, returns the best frame even if it is poor: the quality measure then names the flaw.
+        At the end of a slice, raises NOTHING_PRESENTED, and the next slice continues the capture window.
         """
-        until, last = self._clock() + timeout, self._left is None or self._left <= timeout
-        look, self._look = self._resumed(position), None
-        self._await_leaving(position, until)
-        while not look.done(self._clock()) and self._clock() < until:
-            self._see(look, until)
-        if not last and not look.done(self._clock()):
-            self._look = look
+        until, last_slice = self._clock() + timeout, self._time_left is None or self._time_left <= timeout
+        window, self._open_window = self._resumed_window(position), None
+        self._await_removal(position, until)
+        while not window.complete(self._clock()) and self._clock() < until:
+            self._take_frame(window, until)
+        if not last_slice and not window.complete(self._clock()):
+            self._open_window = window
             raise CaptureRetry(Retry.NOTHING_PRESENTED)
-        if look.best is None or look.in_view < MIN_EYE_FRAMES or look.stale(self._clock()):
+        if window.best is None or window.eye_frames < MIN_EYE_FRAMES or window.eye_has_left(self._clock()):
             raise CaptureRetry(self._damage or Retry.NOTHING_PRESENTED)
-        self._last = _PreviousEye(there=True)
-        self._done_with.clear()
-        return look.best
+        self._previous = _PreviousEye(present=True)
+        self._removal_required.clear()
+        return window.best
 
     def require_removal(self) -> None:
-        """The eye of the last sample must leave before another sample is taken. From any thread."""
-        self._done_with.set()
+        """Require that the eye of the last sample leaves before another sample is taken. Callable from any thread."""
+        self._removal_required.set()
 
     def idle_check(self) -> float | None:
-        """While no capture runs: look whether the last eye has left. Seconds until the next call; None once it has."""
-        if self._last.there:
-            with suppress(CaptureRetry):
-                self._see_last(self._camera.capture(FRAME_TIMEOUT_S))
-        return self._last.pause if self._last.there else None
+        """While no capture runs: check whether the last eye has left.
 
-    def _resumed(self, position: Position) -> _CaptureWindow:
-        """The look of the slice before, if it is of this position and its eye may still be there; else a new one."""
-        look = self._look
-        if look and look.position is position and not look.stale(self._clock()):
-            return look
+        Returns the seconds until the next check, None if no check is needed.
+        """
+        if self._previous.present:
+            with suppress(CaptureRetry):
+                self._check_previous(self._camera.capture(FRAME_TIMEOUT_S))
+        return self._previous.pause if self._previous.present else None
+
+    def _resumed_window(self, position: Position) -> _CaptureWindow:
+        """The window of the previous slice if it is of this position and its eye may still be there; else a new one."""
+        window = self._open_window
+        if window and window.position is position and not window.eye_has_left(self._clock()):
+            return window
         if isinstance(self._camera, WindowedSensor):
-            self._camera.begin_window()  # no frame from before this moment is of it
+            self._camera.begin_window()  # frames from before this moment do not belong to it
         return _CaptureWindow(position)
 
-    def _await_leaving(self, position: Position, until: float) -> None:
-        # Whoever waits for no end has nobody to hurry: the last traveller still reads where to go.
-        patience = until if self._left == math.inf else min(until, self._clock() + LEAVE_TIMEOUT_S)
-        while self._last.there and self._done_with.is_set():
+    def _await_removal(self, position: Position, until: float) -> None:
+        # A request without an end has no next traveller to hurry for: the last one may still be reading where to go.
+        patience = until if self._time_left == math.inf else min(until, self._clock() + LEAVE_TIMEOUT_S)
+        while self._previous.present and self._removal_required.is_set():
             if self._clock() >= patience:
-                self._last.told = True
+                self._previous.asked_to_leave = True
                 raise CaptureRetry(Retry.LOOK_AWAY)
-            sample = self._frame(position, until)
+            sample = self._next_frame(position, until)
             if sample is not None:
-                self._see_last(sample)
-                self._pause(min(IDLE_PAUSE_S, self._last.pause), until)
-        if self._last.told:
-            self._last.told = False
-            self._guide(Flaw.EMPTY, position)  # it was told to leave: now to come
+                self._check_previous(sample)
+                self._pause(min(IDLE_PAUSE_S, self._previous.pause), until)
+        if self._previous.asked_to_leave:
+            self._previous.asked_to_leave = False
+            self._guide(Flaw.EMPTY, position)  # asks for the eye again
 
-    def _see_last(self, sample: Sample) -> None:
+    def _check_previous(self, sample: Sample) -> None:
         empty = self._frame_check(sample).flaw is Flaw.EMPTY
-        self._last.see(self._clock(), empty=empty)
+        self._previous.add(self._clock(), empty=empty)
 
-    def _frame(self, position: Position, until: float) -> Sample | None:
-        """The next frame; None for one that was damaged on the way."""
+    def _next_frame(self, position: Position, until: float) -> Sample | None:
+        """The next frame; None if it was damaged in transfer."""
         try:
             sample = self._camera.capture(FRAME_TIMEOUT_S, position)
         except CaptureRetry as retry:
@@ -218,30 +224,30 @@ class BestFrameSensor:
         self._damage = None
         return sample
 
-    def _see(self, look: _CaptureWindow, until: float) -> None:
-        sample = self._frame(look.position, until)
+    def _take_frame(self, window: _CaptureWindow, until: float) -> None:
+        sample = self._next_frame(window.position, until)
         if sample is None:
             return
         quality, now = self._frame_check(sample), self._clock()
-        look.see(sample, quality, now)
-        self._advise(look, quality, now)
-        if not look.in_view or now - look.began > SLOW_AFTER_S:
+        window.add(sample, quality, now)
+        self._guide_traveller(window, quality, now)
+        if not window.eye_frames or now - window.first_seen > SLOW_AFTER_S:
             self._pause(IDLE_PAUSE_S, until)
 
     def _pause(self, seconds: float, until: float) -> None:
         self._rest(max(0.0, min(seconds, until - self._clock())))
 
     def _sleep(self, seconds: float) -> None:
-        """A cancel ends this, and then the next frame."""
+        """Sleep until the time is over or cancel() is called; the camera then ends the capture."""
         self._woken.wait(seconds)
         self._woken.clear()
 
-    def _advise(self, look: _CaptureWindow, quality: Quality, now: float) -> None:
-        """Tell the traveller what has been wrong for a while, and not the same again at once."""
+    def _guide_traveller(self, window: _CaptureWindow, quality: Quality, now: float) -> None:
+        """Tell the traveller about a flaw that has lasted a while, and do not repeat it immediately."""
         flaw = None if quality.score >= USABLE_SCORE else quality.flaw
-        if flaw is not look.flaw:
-            look.flaw, look.flaw_since = flaw, now
-        if flaw in (None, Flaw.EMPTY) or now - max(look.flaw_since, look.told) < GUIDE_S:
+        if flaw is not window.flaw:
+            window.flaw, window.flaw_since = flaw, now
+        if flaw in (None, Flaw.EMPTY) or now - max(window.flaw_since, window.guided_at) < GUIDE_S:
             return
-        look.told = now
-        self._guide(flaw, look.position)
+        window.guided_at = now
+        self._guide(flaw, window.position)

@@ -1,4 +1,4 @@
-"""decide(): pure. Candidates, qualities and a policy of error rates in; an outcome with its complete reason out."""
+"""decide(), a pure function: from candidates, qualities and a policy of error rates to an outcome with its reason."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from drivers.sample import Position
 
 @dataclass(frozen=True, slots=True)
 class DecisionInput:
-    """All that a decision reads.
+    """Everything that a decision depends on.
 
     `quality` has the usable probes only; `missing` the positions of the plan without one; `gap` why they are missing;
-    `may_recapture` is False once the traveller has been asked often enough.
+    `may_recapture` is False once the traveller has made all allowed attempts.
     """
 
     candidates: CandidateList
@@ -28,8 +28,8 @@ class DecisionInput:
 class Decision:
     """What the kiosk does next, and why.
 
-    `leads` are the candidates that carry a LEAD, else empty; `rates` their false positive identification rates by
-    reference id, which leave the kiosk with a lead only.
+    `leads` are the candidates that justify a LEAD, else empty; `rates` their false positive identification rates by
+    reference id, which leave the kiosk only in a lead.
     """
 
     outcome: Outcome
@@ -40,9 +40,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """The evidence with the numbers that the rules compare."""
+    """The input with the numbers that the rules compare."""
 
-    evidence: DecisionInput
+    given: DecisionInput
     policy: PolicyConfig
     rates: tuple[float, ...]
 
@@ -52,31 +52,31 @@ class _Case:
 
     @property
     def best_quality(self) -> int | None:
-        return max(self.evidence.quality.values(), default=None)
+        return max(self.given.quality.values(), default=None)
 
     @property
     def nothing_to_search(self) -> bool:
-        """No list, or none any more: clearing against nothing would be a silent failure."""
-        return self.evidence.candidates.age_s is None or not self.evidence.candidates.references
+        """There is no list, or it has become empty: to clear without any search would be a silent failure."""
+        return self.given.candidates.age_s is None or not self.given.candidates.references
 
     @property
     def stale(self) -> bool:
-        age = self.evidence.candidates.age_s
+        age = self.given.candidates.age_s
         return age is None or age > self.policy.stale_after_s
 
     @property
     def uncertain(self) -> bool:
-        """Near the threshold, and a better sample could tell."""
+        """The best candidate is near the threshold, and a better sample could decide."""
         limit = self.policy.max_false_positive_identification_rate * self.policy.uncertain_factor
-        return self.best_rate <= limit and min(self.evidence.quality.values()) < self.policy.good_quality
+        return self.best_rate <= limit and min(self.given.quality.values()) < self.policy.good_quality
 
 
 _Rule = tuple[Callable[[_Case], bool], Outcome, Callable[[_Case], ReasonCode]]
 
-# Read downwards: the first rule that holds decides. A lead comes before any gap, so that a missing second finger never
-# hides one; CLEAR comes last, so that nobody is cleared by default.
+# The first rule that applies decides. A lead comes before any gap, so that a missing second finger never hides a lead.
+# CLEAR comes last: somebody is cleared only when no other rule applies.
 _RULES: tuple[_Rule, ...] = (
-    (lambda c: not c.evidence.quality, Outcome.REFER, lambda c: c.evidence.gap),
+    (lambda c: not c.given.quality, Outcome.REFER, lambda c: c.given.gap),
     (lambda c: c.nothing_to_search, Outcome.REFER, lambda _: ReasonCode.LIST_UNAVAILABLE),
     (
         lambda c: c.best_rate <= c.policy.max_false_positive_identification_rate,
@@ -84,12 +84,12 @@ _RULES: tuple[_Rule, ...] = (
         lambda _: ReasonCode.CANDIDATE_ABOVE_THRESHOLD,
     ),
     (
-        lambda c: c.uncertain and c.evidence.may_recapture,
+        lambda c: c.uncertain and c.given.may_recapture,
         Outcome.RECAPTURE,
         lambda _: ReasonCode.CANDIDATE_UNCERTAIN,
     ),
     (lambda c: c.uncertain, Outcome.REFER, lambda _: ReasonCode.CANDIDATE_UNCERTAIN),
-    (lambda c: bool(c.evidence.missing), Outcome.REFER, lambda c: c.evidence.gap),
+    (lambda c: bool(c.given.missing), Outcome.REFER, lambda c: c.given.gap),
     (
         lambda c: c.stale and c.policy.when_stale == "refer",
         Outcome.REFER,
@@ -99,11 +99,11 @@ _RULES: tuple[_Rule, ...] = (
 )
 
 
-def decide(evidence: DecisionInput, policy: PolicyConfig) -> Decision:
-    """The outcome of an encounter. The same evidence and policy always give the same decision."""
-    listed = evidence.candidates
+def decide(given: DecisionInput, policy: PolicyConfig) -> Decision:
+    """The outcome of an encounter. The same input and policy always give the same decision."""
+    listed = given.candidates
     rates = tuple(listed.false_positive_identification_rate(c) for c in listed.candidates)
-    case = _Case(evidence, policy, rates)
+    case = _Case(given, policy, rates)
     outcome, code = next((outcome, code(case)) for holds, outcome, code in _RULES if holds(case))
     threshold = policy.max_false_positive_identification_rate
     leads = tuple(c for c, rate in zip(listed.candidates, rates, strict=True) if rate <= threshold)
@@ -112,7 +112,7 @@ def decide(evidence: DecisionInput, policy: PolicyConfig) -> Decision:
         threshold=threshold,
         references=listed.references,
         quality=case.best_quality,
-        missing=evidence.missing,
+        missing=given.missing,
         list_is_stale=case.stale,
     )
     if outcome is not Outcome.LEAD:

@@ -1,4 +1,4 @@
-"""THE path, from a sample to an event. One encounter: one traveller, one candidate list, one decision, one event."""
+"""The path from a sample to an event. One encounter: one traveller, one candidate list, one decision, one event."""
 
 import uuid
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from models.encoder import Encoder, models_of
 
 @dataclass(frozen=True, slots=True)
 class EncounterPath:
-    """The parts that an encounter runs through. One thread owns them."""
+    """The parts that an encounter uses. One thread owns them."""
 
     config: Config
     encoders: Mapping[Modality, Encoder]
@@ -33,60 +33,61 @@ class EncounterPath:
     clock: Clock
 
     def run(self, collector: Collector, first: "Future[Sample] | None" = None) -> Decision:
-        """One encounter, begun by the presentation of `first` if given. Its event is durable when this returns."""
+        """Run one encounter, begun by the presentation of `first` if given. Its event is durable when this returns."""
         try:
             return self._run(collector, first)
         finally:
-            self.watchlist.discard_presearches()  # whatever ends it, nothing of the traveller stays
+            self.watchlist.discard_presearches()  # however the encounter ends, no data of the traveller stays
 
     def _run(self, collector: Collector, first: "Future[Sample] | None") -> Decision:
         plan, policy = self.config.plan, self.config.policy
-        encounter_id, began = str(uuid.uuid4()), self._began(first)
-        taken = Collection()
-        watch = Stopwatch(taken.timings_ms)
+        encounter_id, began = str(uuid.uuid4()), self._start_time(first)
+        collection = Collection()
+        watch = Stopwatch(collection.timings_ms)
         self.announce(Started(encounter_id=encounter_id, direction=plan.direction))
 
         # Capture, assess, encode; and search for a probe while the next one is awaited.
-        ahead = self.watchlist.presearch
-        collector.collect(plan.steps, taken, plan.attempts, policy.min_quality, first, meanwhile=ahead)
-        candidates, decision = self._search_and_decide(taken)
+        presearch = self.watchlist.presearch
+        collector.collect(plan.steps, collection, plan.attempts, policy.min_quality, first, meanwhile=presearch)
+        candidates, decision = self._search_and_decide(collection)
         while decision.outcome is Outcome.RECAPTURE:
-            again, before = (taken.weakest.step,), taken.tries
-            collector.collect(again, taken, plan.attempts, policy.min_quality, ask=Retry.MOVED)
-            candidates, decision = self._search_and_decide(taken, left=taken.tries == before)
+            again, before = (collection.weakest.step,), collection.total_attempts
+            collector.collect(again, collection, plan.attempts, policy.min_quality, prompt=Retry.MOVED)
+            candidates, decision = self._search_and_decide(collection, abandoned=collection.total_attempts == before)
 
-        watch.since("total", None, began, self.clock.now())
-        payload = self._payload(encounter_id, decision, candidates, taken)
+        watch.record("total", None, began, self.clock.now())
+        payload = self._payload(encounter_id, decision, candidates, collection)
         with watch.measured("store"):
             key = self.outbox.put(Event.of(payload, encounter_id, self.clock.now()))  # durable before visible
-        self._answer(encounter_id, decision, taken, str(key))
+        self._announce_decision(encounter_id, decision, collection, str(key))
         return decision
 
-    def _search_and_decide(self, taken: Collection, *, left: bool = False) -> tuple[CandidateList, Decision]:
+    def _search_and_decide(self, collection: Collection, *, abandoned: bool = False) -> tuple[CandidateList, Decision]:
         policy = self.config.policy
-        with Stopwatch(taken.timings_ms).measured("search"):
-            candidates = self.watchlist.search(taken.probes, policy.candidates)
-        return candidates, decide(self._evidence(candidates, taken, left=left), policy)
+        with Stopwatch(collection.timings_ms).measured("search"):
+            candidates = self.watchlist.search(collection.probes, policy.candidates)
+        return candidates, decide(self._decision_input(candidates, collection, abandoned=abandoned), policy)
 
-    def _began(self, first: "Future[Sample] | None") -> datetime:
-        """When the traveller's first sample was taken; now, where none came of it."""
+    def _start_time(self, first: "Future[Sample] | None") -> datetime:
+        """When the traveller's first sample was taken; now if there is no sample."""
         if first is None or isinstance(first.exception(), CaptureRetry | SensorError):
             return self.clock.now()
         return first.result().captured_at
 
-    def _evidence(self, candidates: CandidateList, taken: Collection, *, left: bool) -> DecisionInput:
-        """`left`: the traveller was asked again and did not come: decide on what there is."""
-        weakest = taken.weakest.step.position if taken.captured else None
+    def _decision_input(self, candidates: CandidateList, collection: Collection, *, abandoned: bool) -> DecisionInput:
+        """`abandoned`: the traveller was asked again and did not come, so the decision uses the samples there are."""
+        weakest = collection.weakest.step.position if collection.captured else None
+        attempts_left = weakest is not None and collection.attempts[weakest] < self.config.plan.attempts
         return DecisionInput(
             candidates=candidates,
-            quality=taken.quality,
-            missing=tuple(taken.missing),
-            gap=taken.gap,
-            may_recapture=not left and weakest is not None and taken.attempts[weakest] < self.config.plan.attempts,
+            quality=collection.quality,
+            missing=tuple(collection.missing),
+            gap=collection.gap,
+            may_recapture=attempts_left and not abandoned,
         )
 
     def _payload(
-        self, encounter_id: str, decision: Decision, candidates: CandidateList, taken: Collection
+        self, encounter_id: str, decision: Decision, candidates: CandidateList, collection: Collection
     ) -> Encounter | Lead:
         facts = {
             "encounter_id": encounter_id,
@@ -95,35 +96,35 @@ class EncounterPath:
             "reason": decision.reason,
             "watchlist": ListState(revision=candidates.revision, age_s=candidates.age_s),
             "models": models_of(self.encoders.values()),
-            "timings_ms": dict(taken.timings_ms),
-            "attempts": taken.tries,
+            "timings_ms": dict(collection.timings_ms),
+            "attempts": collection.total_attempts,
         }
         if decision.outcome is not Outcome.LEAD:
             return Encounter.model_validate(facts)
-        shown = self.shown(decision)
-        return Lead.model_validate(facts | {"candidates": shown, "withheld": len(decision.leads) - len(shown)})
+        visible = self.visible_candidates(decision)
+        return Lead.model_validate(facts | {"candidates": visible, "withheld": len(decision.leads) - len(visible)})
 
-    def shown(self, decision: Decision) -> tuple[LeadCandidate, ...]:
-        """The candidates that this hub, and whoever works for it at the kiosk, may see under their agreements."""
+    def visible_candidates(self, decision: Decision) -> tuple[LeadCandidate, ...]:
+        """The candidates that this hub, and its staff at the kiosk, may see under their agreements."""
         recipient = self.config.hub.recipient
         allowed = (c for c in decision.leads if recipient in self.watchlist.recipients(c.agreement))
         return tuple(_lead_candidate(rank, c, decision.rates[c.reference_id]) for rank, c in enumerate(allowed, 1))
 
-    def _answer(self, encounter_id: str, decision: Decision, taken: Collection, event: str) -> None:
+    def _announce_decision(self, encounter_id: str, decision: Decision, collection: Collection, event: str) -> None:
         tell_traveller(self.announce, OUTCOME_MESSAGES[decision.outcome])
         self.announce(
             Decided(
                 encounter_id=encounter_id,
                 outcome=decision.outcome,
                 reason=decision.reason,
-                timings_ms=dict(taken.timings_ms),
+                timings_ms=dict(collection.timings_ms),
                 event=event,
             )
         )
 
 
 def _lead_candidate(rank: int, candidate: Candidate, rate: float) -> LeadCandidate:
-    """A candidate as a lead shows it: protective entries go to protection staff."""
+    """A candidate as it appears in a lead: protective entries go to protection staff."""
     return LeadCandidate(
         rank=rank,
         reference_id=candidate.reference_id,

@@ -1,7 +1,7 @@
-"""Several good samples of each finger and eye make a reference, and an enrolment event tells the hub.
+"""Makes a reference from several good samples of each finger and eye, and an enrolment event for the hub.
 
-The reference is searchable here only where the local list is switched on and asked for: what is searched is otherwise
-only what providers have signed.
+The reference is searchable here only if the local list is switched on and requested: otherwise the kiosk searches only
+what providers have signed.
 """
 
 import json
@@ -28,13 +28,13 @@ Seal = Callable[[bytes], str]
 
 LOCAL_TEST = "local-test"
 
-# Two samples of one finger or eye must be this unlikely to come from two people, or one of them was of another.
-SAME_SOURCE_RATE = 0.01
+# A sample whose false match rate with every other sample is above this is of another finger or eye.
+MAX_SAME_SOURCE_RATE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRequest:
-    """What a technician asked for. `agreement` may be empty only for the local list, whose agreement is local-test."""
+    """What a technician requested. `agreement` may be empty only for the local list, whose agreement is local-test."""
 
     positions: tuple[Position, ...]
     samples: int = 3  # of each position
@@ -46,7 +46,7 @@ class EnrolmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Enroller:
-    """The parts that an enrolment runs through. One thread owns them."""
+    """The parts that an enrolment uses. One thread owns them."""
 
     config: Config
     watchlist: Watchlist
@@ -55,7 +55,7 @@ class Enroller:
     seal: Seal | None
 
     def run(self, request: EnrolmentRequest, collector: Collector) -> Enrolment:
-        """Capture, check that the samples agree, store, tell the hub. ControlError says why there is no reference."""
+        """Capture, check that the samples are similar, store, report. ControlError says why there is no reference."""
         agreement_name, agreement = self._agreement(request)
         if request.reference_id in self.watchlist:
             raise ControlError(f"reference {request.reference_id} is already on the list: choose another id")
@@ -73,7 +73,7 @@ class Enroller:
         payload = self._payload(
             reference, agreement, models, _best_quality(samples), searchable=request.into_local_list
         )
-        # The record first: nothing is searched here that the hub will not hear of.
+        # The event comes first: no reference is searched here without an event for the hub.
         self.outbox.put(Event.of(payload, reference.reference_id, self.clock.now()))
         if request.into_local_list:
             self.watchlist.add(reference, agreement)
@@ -103,18 +103,17 @@ class Enroller:
         return request.agreement, agreement
 
     def _capture(
-        self, position: Position, request: EnrolmentRequest, collector: Collector, before: Sequence[CapturedTemplate]
+        self, position: Position, request: EnrolmentRequest, collector: Collector, earlier: Sequence[CapturedTemplate]
     ) -> Sequence[CapturedTemplate]:
         step = self._step(position)
         samples: list[CapturedTemplate] = []
         for _ in range(request.samples):
-            taken = Collection(before=tuple(before))
-            collector.collect((step,), taken, self.config.plan.attempts, self.config.policy.min_enrolment_quality)
-            if position not in taken.captured:
-                raise ControlError(
-                    f"failure to enrol: {taken.gap} after {len(samples)} good samples of {position}; nothing was kept"
-                )
-            samples.append(taken.captured[position])
+            collection = Collection(earlier=tuple(earlier))
+            collector.collect((step,), collection, self.config.plan.attempts, self.config.policy.min_enrolment_quality)
+            if position not in collection.captured:
+                done = f"{collection.gap} after {len(samples)} good samples of {position}"
+                raise ControlError(f"failure to enrol: {done}; nothing was stored")
+            samples.append(collection.captured[position])
         _check_same_source(samples)
         return samples
 
@@ -122,11 +121,11 @@ class Enroller:
         planned = next((s for s in self.config.plan.steps if s.position is position), None)
         if planned is not None:
             return planned
-        # A finger that the plan does not ask for is taken on the sensor that takes the plan's fingers; so are eyes.
-        kin = next((s for s in self.config.plan.steps if s.position.modality is position.modality), None)
-        if kin is None:
-            raise ControlError(f"no sensor of this kiosk's plan takes {position}")
-        return Step(sensor=kin.sensor, position=position)
+        # A finger that is not in the plan is captured on the sensor of the plan's fingers; the same holds for eyes.
+        similar = next((s for s in self.config.plan.steps if s.position.modality is position.modality), None)
+        if similar is None:
+            raise ControlError(f"no sensor in this kiosk's plan captures {position}")
+        return Step(sensor=similar.sensor, position=position)
 
     def _payload(
         self,
@@ -152,12 +151,12 @@ class Enroller:
             models=models,
             quality=quality,
             searchable_here=searchable,
-            sealed=self.seal(_packed(sent)) if self.seal else None,
+            sealed=self.seal(_pack_templates(sent)) if self.seal else None,
         )
 
 
 def local_test_agreement(config: Config) -> AgreementConfig:
-    """The built-in agreement of the local list: for trying the kiosk with staff who consent."""
+    """The built-in agreement of the local list: for tests of the kiosk with staff who consent."""
     return AgreementConfig(
         provider=f"{config.kiosk.site}/{config.kiosk.name}",
         purpose="test of this kiosk",
@@ -175,14 +174,14 @@ def _best_quality(samples: Sequence[CapturedTemplate]) -> dict[Position, int]:
 
 
 def _check_same_source(samples: Sequence[CapturedTemplate]) -> None:
-    """Every sample must be like another one, or a second finger or eye has slipped in."""
+    """ControlError if a sample is not similar to any other one: it is of another finger or eye."""
     for number, sample in enumerate(samples, 1):
         others = [s.template for s in samples if s is not sample]
-        if others and min(false_match_rate(sample.template, other) for other in others) > SAME_SOURCE_RATE:
+        if others and min(false_match_rate(sample.template, other) for other in others) > MAX_SAME_SOURCE_RATE:
             what = "eye" if sample.step.position.modality is Modality.IRIS else "finger"
-            raise ControlError(f"failure to enrol: sample {number} is not of the same {what}; nothing was kept")
+            raise ControlError(f"failure to enrol: sample {number} is not of the same {what}; nothing was stored")
 
 
-def _packed(templates: Sequence[tuple[Position, Template]]) -> bytes:
+def _pack_templates(templates: Sequence[tuple[Position, Template]]) -> bytes:
     rows = [{"position": p, "format": t.format, "data": b64encode(t.data).decode()} for p, t in templates]
     return json.dumps({"templates": rows}).encode()

@@ -1,4 +1,4 @@
-"""One traveller at a time: waits for a presentation to the first step's sensor, or for a job of the command line."""
+"""Serves one traveller at a time: waits for a presentation on the first step's sensor, or for a command-line job."""
 
 import logging
 import queue
@@ -31,12 +31,12 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IDLE_S = 5.0  # how often an idle lane looks for expired references and shows that it is alive
+IDLE_BEAT_S = 5.0  # how often an idle lane removes expired references and reports to the watchdog
 
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """What a job may use, in the lane's own thread."""
+    """What a job may use. Jobs run in the lane's thread."""
 
     enroller: Enroller
     watchlist: Watchlist
@@ -60,7 +60,7 @@ class Stores:
 
 
 class Lane(Worker):
-    """Owns the encounter: stations, encoders, watchlist and the putting side of the outbox."""
+    """Owns the encounter: stations, encoders, watchlist, and the handle that puts events into the outbox."""
 
     def __init__(
         self,
@@ -83,18 +83,18 @@ class Lane(Worker):
         self._announce = announce
         self._clock = clock
         self._inbox: queue.SimpleQueue[_Job | Future[Sample] | None] = queue.SimpleQueue()
-        self._guard = threading.Lock()  # over the next four, which other threads look at
+        self._guard = threading.Lock()  # of the next four, which other threads read
         self._collector: Collector | None = None
-        self._running: Future[object] | None = None  # the job that is being done
-        self._withdrawn = False  # nobody waits for it any more
+        self._running: Future[object] | None = None  # the running job
+        self._withdrawn = False  # whether nobody waits for it any more
         self._ended = False
         self.list_state: ListConfirmed | None = None
         self.references = 0
         self.encounters = 0
-        self.attended = True  # False: no traveller is waited for, only jobs are done
+        self.attended = True  # False: the lane waits for no traveller and runs jobs only
 
     def submit(self, work: Callable[[JobContext], T]) -> "Future[T]":
-        """Do something between two travellers, in the lane's thread."""
+        """Run a job between two travellers, in the lane's thread."""
         job = _Job(work, Future())
         with self._guard:
             if self._ended or self.stopping.is_set():
@@ -104,7 +104,7 @@ class Lane(Worker):
         return job.result  # type: ignore[return-value]  # Future is invariant; the job sets what work returned
 
     def withdraw(self, result: "Future[T]") -> None:
-        """Nobody waits for this job any more: forget it, or end its capturing when it has begun."""
+        """Cancel a job that nobody waits for any more. If it has begun, end its capture."""
         if result.cancel():
             return
         with self._guard:
@@ -114,7 +114,7 @@ class Lane(Worker):
                     self._collector.abort()
 
     def interrupt(self) -> None:
-        """End what run() waits for: a traveller in front of the kiosk is told to go to an officer."""
+        """End what run() waits for. A traveller in front of the kiosk is referred to an officer."""
         with self._guard:
             if self._collector is not None:
                 self._collector.abort()
@@ -124,10 +124,10 @@ class Lane(Worker):
         """Serve travellers and jobs until stopped."""
         try:
             with closing(self._stores.watchlist()) as watchlist, closing(self._stores.outbox()) as outbox:
-                self._drop_local_list(watchlist)
+                self._delete_disabled_local_list(watchlist)
                 self._serve(self._job_context(watchlist, outbox))
         except BaseException:
-            tell_traveller(self._announce, MessageKey.GO_TO_OFFICER)  # whoever stands there must not wait for ever
+            tell_traveller(self._announce, MessageKey.GO_TO_OFFICER)  # a waiting traveller must get an answer
             raise
         finally:
             self._refuse_waiting_jobs()
@@ -135,18 +135,18 @@ class Lane(Worker):
     def _serve(self, context: JobContext) -> None:
         first: Future[Sample] | None = None
         while not self.stopping.is_set():
-            self._note(context.watchlist)
+            self._update_status(context.watchlist)
             first = first or self._await_presentation()
             message = self._next()
-            if isinstance(message, _Job) and self._dismiss(first):
+            if isinstance(message, _Job) and self._stop_waiting(first):
                 first = None
-                self._do(message, context)
+                self._run_job(message, context)
             elif isinstance(message, _Job):
-                self._inbox.put(message)  # the traveller was quicker; first the encounter
+                self._inbox.put(message)  # the traveller came first: run the encounter, then the job
             elif message is not None and message is first:
                 first = None
-                self._meet(message, context)
-        self._dismiss(first)
+                self._handle_presentation(message, context)
+        self._stop_waiting(first)
 
     def _await_presentation(self) -> "Future[Sample] | None":
         if not self.attended:
@@ -159,12 +159,12 @@ class Lane(Worker):
     def _next(self) -> "_Job | Future[Sample] | None":
         self.beat()
         try:
-            return self._inbox.get(timeout=IDLE_S)
+            return self._inbox.get(timeout=IDLE_BEAT_S)
         except queue.Empty:
             return None
 
-    def _dismiss(self, first: "Future[Sample] | None") -> bool:
-        """Stop waiting for a presentation; False when one has come meanwhile."""
+    def _stop_waiting(self, first: "Future[Sample] | None") -> bool:
+        """Stop waiting for a presentation; False if one has come meanwhile."""
         if first is None:
             return True
         if not first.cancel():
@@ -172,8 +172,8 @@ class Lane(Worker):
         self._stations[self._config.plan.steps[0].sensor].interrupt()
         return True
 
-    def _meet(self, first: "Future[Sample]", context: JobContext) -> None:
-        """Somebody presented a finger or an eye, unless that of the last traveller is still there."""
+    def _handle_presentation(self, first: "Future[Sample]", context: JobContext) -> None:
+        """Run an encounter, unless the finger or eye of the last traveller is still there."""
         if first.cancelled():
             return
         error = first.exception()
@@ -182,7 +182,7 @@ class Lane(Worker):
             return
         context.encounter(first)
 
-    def _do(self, job: _Job, context: JobContext) -> None:
+    def _run_job(self, job: _Job, context: JobContext) -> None:
         with self._guard:
             if not job.result.set_running_or_notify_cancel():
                 return
@@ -205,12 +205,12 @@ class Lane(Worker):
         def encounter(first: "Future[Sample] | None") -> tuple[Decision, tuple[LeadCandidate, ...]]:
             decision = path.run(self._new_collector(), first)
             self.encounters += 1
-            return decision, path.shown(decision)
+            return decision, path.visible_candidates(decision)
 
         return JobContext(enroller, watchlist, outbox, encounter, self._new_collector)
 
-    def _drop_local_list(self, watchlist: Watchlist) -> None:
-        """A local list that was switched off is gone, not only hidden."""
+    def _delete_disabled_local_list(self, watchlist: Watchlist) -> None:
+        """Delete the references of a local list that was switched off."""
         if self._config.local_list.enabled:
             return
         gone = watchlist.remove([r.reference_id for r in watchlist.references() if r.agreement == LOCAL_TEST])
@@ -231,8 +231,8 @@ class Lane(Worker):
                 self._collector.abort()
             return self._collector
 
-    def _note(self, watchlist: Watchlist) -> None:
-        """Keep what status shows, so that other threads never touch the store."""
+    def _update_status(self, watchlist: Watchlist) -> None:
+        """Copy what the status shows, so that other threads never use the store."""
         watchlist.expire()
         self.list_state = watchlist.confirmed
         self.references = len(watchlist.references())

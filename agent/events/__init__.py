@@ -1,1 +1,1 @@
-"""What the kiosk says to the hub, and the JSON Schemas of it."""
+"""The events that the kiosk sends to the hub, and their JSON Schemas."""

@@ -1,4 +1,4 @@
-"""An event on the wire: topics, and CloudEvents 1.0 attributes in binary mode as MQTT 5 user properties."""
+"""An event as an MQTT message: topics, and CloudEvents 1.0 attributes in binary mode as MQTT 5 user properties."""
 
 from datetime import UTC
 
@@ -19,20 +19,20 @@ class Topics:
         self._events = f"{base}/evt"
 
     def event(self, event_class: EventClass) -> str:
-        """Where events of a class go."""
+        """The topic of events of a class."""
         return f"{self._events}/{event_class}"
 
 
 def event_type(event_class: EventClass) -> str:
-    """The CloudEvents type; also the name of the schema."""
+    """The CloudEvents type of a class; also the name of its schema."""
     return f"kiosk.{event_class}.v1"
 
 
 def attributes(stored: StoredEvent, source: str, acknowledged: int) -> list[tuple[str, str]]:
-    """CloudEvents attributes of an event; the content type travels as the property of that name.
+    """The CloudEvents attributes of an event; the content type is sent as the MQTT property of that name.
 
-    `acknowledged` is the highest sequence that the kiosk has forgotten because the hub acknowledged it: a hub that has
-    lost its store learns from it that those will not come again.
+    `acknowledged` is the highest sequence that the kiosk has deleted because the hub acknowledged it. It tells a hub
+    that has lost its store that these events will not be sent again.
     """
     key, event = stored.key, stored.event
     pairs = [

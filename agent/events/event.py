@@ -1,7 +1,7 @@
-"""What the kiosk tells the hub. Payload types live here alone; schemas/ is generated from them.
+"""The events that the kiosk sends to the hub. All payload types are defined here; schemas/ is generated from them.
 
-An event is (class, subject, time, body). Its key (kiosk, epoch, class, sequence) is given by the outbox when it becomes
-durable. A payload never holds a name, a document number or an image; a template only inside `Enrolment.sealed`.
+An event is (class, subject, time, body). The outbox gives it its key (kiosk, epoch, class, sequence) when it becomes
+durable. A payload never contains a name, a document number or an image; a template only inside `Enrolment.sealed`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from drivers.sample import Position
 
 
 class EventClass(StrEnum):
-    """Order is kept within a class. Declared from the most to the least urgent: that is the publisher's order."""
+    """Order is kept within a class. Listed from the most to the least urgent: the publisher sends in this order."""
 
     LEAD = "lead"
     ENROLMENT = "enrolment"
@@ -26,7 +26,7 @@ class EventClass(StrEnum):
 
 
 class EventKey(NamedTuple):
-    """Unique for ever: a new outbox file is a new epoch."""
+    """The key of a durable event. It is never used again: a new outbox file is a new epoch."""
 
     kiosk: str
     epoch: str
@@ -39,20 +39,20 @@ class EventKey(NamedTuple):
 
 
 class Payload(BaseModel):
-    """Base of all payloads: frozen, unknown keys are refused, and no error quotes what was given."""
+    """Base class of all payloads: frozen, refuses unknown keys, and no error message quotes the input."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", hide_input_in_errors=True)
 
 
 class Direction(StrEnum):
-    """Which way the traveller goes."""
+    """The traveller's direction."""
 
     ENTRY = "entry"
     EXIT = "exit"
 
 
 class Outcome(StrEnum):
-    """What the kiosk decided. RECAPTURE never leaves the kiosk: it is asked for and then decided again."""
+    """What the kiosk decided. RECAPTURE never leaves the kiosk: it captures again and then decides again."""
 
     CLEAR = "clear"
     LEAD = "lead"
@@ -61,7 +61,7 @@ class Outcome(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why. One code a decision; the numbers behind it are in Reason."""
+    """The reason for a decision, one code each; the numbers behind it are in Reason."""
 
     NO_CANDIDATE = "no_candidate"  # nothing on the list is similar enough
     CANDIDATE_ABOVE_THRESHOLD = "candidate_above_threshold"
@@ -75,13 +75,15 @@ class ReasonCode(StrEnum):
 
 
 class Reason(Payload):
-    """A decision's complete, machine-readable reason. No score: those stand in a Lead alone."""
+    """A decision's complete, machine-readable reason. It contains no score: only a Lead does."""
 
     code: ReasonCode
-    threshold: float | None = Field(default=None, description="the policy's largest rate for a lead")
+    threshold: float | None = Field(
+        default=None, description="the policy's highest false positive identification rate for a lead"
+    )
     references: int | None = Field(default=None, description="how many references were searched")
     quality: int | None = Field(default=None, description="the best sample's quality, 0 to 100")
-    missing: tuple[Position, ...] = Field(default=(), description="positions of the plan without a usable sample")
+    missing: tuple[Position, ...] = Field(default=(), description="planned positions without a usable sample")
     list_is_stale: bool = False
 
 
@@ -89,18 +91,18 @@ class ListState(Payload):
     """Which watchlist was searched, and how old it was."""
 
     revision: int = Field(ge=0)
-    age_s: float | None = Field(description="seconds since a provider last confirmed the list; null: never")
+    age_s: float | None = Field(description="seconds since a provider last confirmed the list; null if never")
 
 
 class ListConfirmed(Payload):
-    """The watchlist in the retained state. A time and not an age: the state is published when something changes."""
+    """The watchlist in the retained state. A time, not an age, because the state is published only on changes."""
 
     revision: int = Field(ge=0)
-    confirmed_at: datetime | None = Field(description="when a provider last confirmed the list; null: never")
+    confirmed_at: datetime | None = Field(description="when a provider last confirmed the list; null if never")
 
 
 class Category(StrEnum):
-    """Why somebody is on a list. PROTECTIVE ones go to protection staff and are never shown as wanted."""
+    """Why somebody is on a list. PROTECTIVE categories go to protection staff and are never shown as wanted."""
 
     WANTED = "wanted"
     REFUSED_ENTRY = "refused_entry"
@@ -133,7 +135,7 @@ class LeadCandidate(Payload):
 
 
 class EncounterFacts(Payload):
-    """What a lead and an encounter event have in common."""
+    """The fields that a lead and an encounter event have in common."""
 
     encounter_id: str
     direction: Direction
@@ -147,13 +149,13 @@ class EncounterFacts(Payload):
 
 
 class Encounter(EncounterFacts):
-    """An encounter that is no lead: never a template, image, score, candidate or reference id."""
+    """An encounter that is not a lead. Contains no template, image, score, candidate or reference id."""
 
     outcome: Literal[Outcome.CLEAR, Outcome.REFER]
 
 
 class Lead(EncounterFacts):
-    """A hit to be judged by people. Never called a match; confirmation is an adjudication, not of this kiosk."""
+    """A hit that people must review. Never called a match: it is confirmed by adjudication, not by this kiosk."""
 
     outcome: Literal[Outcome.LEAD]
     candidates: tuple[LeadCandidate, ...]
@@ -161,26 +163,26 @@ class Lead(EncounterFacts):
 
 
 class Enrolment(Payload):
-    """A reference made at this kiosk. Templates travel only signed by the kiosk and encrypted to the hub."""
+    """A reference made at this kiosk. Templates are sent only signed by the kiosk and encrypted for the hub."""
 
     reference_id: str
     agreement: str
-    provider: str = Field(description="the authority that answers for the reference")
+    provider: str = Field(description="the authority responsible for the reference")
     purpose: str
     legal_basis: str
-    recipients: tuple[str, ...] = Field(description="who may get it, and the leads that it causes")
+    recipients: tuple[str, ...] = Field(description="who may receive the reference and the leads that it causes")
     expires_at: datetime
     category: Category
     positions: tuple[Position, ...]
     template_formats: tuple[str, ...]
-    models: dict[str, str] = Field(description="what made the templates: model name to sha256")
+    models: dict[str, str] = Field(description="models that made the templates: model name to sha256")
     quality: dict[Position, int]
     searchable_here: bool
-    sealed: str | None = Field(description="JWE(JWS(templates)); null when the hub's encryption key is not configured")
+    sealed: str | None = Field(description="JWE(JWS(templates)); null if the hub's encryption key is not configured")
 
 
 class Health(Payload):
-    """Something about the kiosk itself changed."""
+    """A change in the state of the kiosk itself."""
 
     component: str
     state: Literal["ok", "degraded", "lost"]
@@ -197,7 +199,7 @@ PAYLOADS: dict[EventClass, type[Payload]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Ready to become durable. `body` is the payload's JSON, UTF-8; empty in a tombstone."""
+    """An event before it becomes durable. `body` is the payload's JSON in UTF-8; empty in a tombstone."""
 
     event_class: EventClass
     subject: str
@@ -206,7 +208,7 @@ class Event:
 
     @classmethod
     def of(cls, payload: Payload, subject: str, time: datetime) -> "Event":
-        """The event of a payload; its class follows from the payload's type."""
+        """The event of a payload. The payload's type determines the class."""
         event_class = next(c for c, t in PAYLOADS.items() if type(payload) is t)
         return cls(event_class, subject, time, payload.model_dump_json().encode())
 
@@ -216,7 +218,7 @@ class Event:
 
 
 class Tombstone(StrEnum):
-    """Why an event's body is gone although its place in the sequence stays."""
+    """Why an event has lost its body but keeps its place in the sequence."""
 
     EXPIRED = "expired"
     SHED = "shed"  # the disk was full, and this class may be dropped
@@ -240,7 +242,7 @@ class Acknowledgement(NamedTuple):
 
 
 class AcknowledgementMessage(Payload):
-    """An Acknowledgement on the wire (topic …/ack)."""
+    """An Acknowledgement as the hub sends it (topic …/ack)."""
 
     epoch: str
     event_class: EventClass = Field(alias="class")

@@ -1,7 +1,7 @@
-"""Writes the JSON Schemas of all that a kiosk says and hears into schemas/: python -m agent.events.schemagen.
+"""Writes the JSON Schemas of all messages that a kiosk sends or gets to schemas/: python -m agent.events.schemagen.
 
-They are generated from agent.events.event and committed; a test compares. They describe what is written, so every field
-of a payload is required.
+They are generated from agent.events.event and committed; a test compares them. They describe what is written, so every
+field of a payload is required.
 """
 
 import json
@@ -23,12 +23,12 @@ SCHEMAS: dict[str, type[BaseModel]] = {
 
 
 def texts() -> dict[str, str]:
-    """File name to content, for every schema."""
+    """The content of every schema file, by file name."""
     return {f"{name}.json": _text(name, model) for name, model in SCHEMAS.items()}
 
 
 def write(folder: Path = FOLDER) -> None:
-    """Write all schemas, and remove those that are no longer."""
+    """Write all schemas, and remove those that no longer exist."""
     folder.mkdir(exist_ok=True)
     wanted = texts()
     for stale in set(folder.glob("*.json")) - {folder / name for name in wanted}:

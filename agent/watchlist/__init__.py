@@ -1,1 +1,1 @@
-"""The references that are searched."""
+"""The watchlist: the references that are searched."""

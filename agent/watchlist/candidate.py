@@ -1,4 +1,4 @@
-"""The candidate list: what a search yields and a decision reads."""
+"""The candidate list: the result of a search and the input of a decision."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Candidate:
     """One reference that is similar to the probes.
 
     `scores` holds the comparison score of each position of the probe; `false_match_rate` is the calibrated rate at
-    which a person who is not on the list would come out at least as similar to this reference, all positions together.
+    which a person who is not on the list is at least as similar to this reference, all positions together.
     """
 
     reference_id: str
@@ -27,7 +27,7 @@ class Candidate:
 class CandidateList:
     """Candidates, the least likely false match first, and the list that was searched.
 
-    `references` is how many persons were searched; `age_s` the seconds since the list was last confirmed, None: never.
+    `references` is how many persons were searched; `age_s` the seconds since it was last confirmed, None if never.
     """
 
     candidates: tuple[Candidate, ...]
@@ -36,5 +36,5 @@ class CandidateList:
     age_s: float | None
 
     def false_positive_identification_rate(self, candidate: Candidate) -> float:
-        """The rate at which somebody not on a list of this size gets a candidate like this one."""
+        """The rate at which somebody who is not on a list of this size gets a candidate as similar as this one."""
         return any_of(candidate.false_match_rate, self.references)

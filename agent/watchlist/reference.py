@@ -1,4 +1,4 @@
-"""One person on a list: templates by position, what may be shown of them, and what a probe is compared with."""
+"""One person on the list: the templates by position, what may be shown, and what a probe is compared with."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -38,29 +38,28 @@ TemplateCounts = Counter[tuple[Position, str]]  # how many templates a reference
 
 
 def template_counts(reference: Reference) -> TemplateCounts:
-    """What a probe can be compared with."""
+    """The templates that a probe can be compared with, counted."""
     return Counter((position, template.format) for position, template in reference.templates)
 
 
-def count_comparable(position: Position, template_format: str, kinds: TemplateCounts) -> int:
-    """With how many of these a search compares such a probe, as the galleries do."""
-    fitting = (
-        n
-        for (p, f), n in kinds.items()
-        if f == template_format and (p is position or Position.UNKNOWN in (p, position))
+def count_comparable(position: Position, template_format: str, counts: TemplateCounts) -> int:
+    """How many of a reference's templates a search compares with a probe. Follows the rule of the galleries."""
+    return sum(
+        count
+        for (stored, stored_format), count in counts.items()
+        if stored_format == template_format and (stored is position or Position.UNKNOWN in (stored, position))
     )
-    return sum(fitting)
 
 
 def gallery_entries(references: Iterable[Reference]) -> Iterator[Entry]:
-    """All their templates, for galleries."""
+    """All templates of the references, as gallery entries."""
     for reference in references:
         for position, template in reference.templates:
             yield Entry(reference.reference_id, position, template)
 
 
 def entries_by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each gallery."""
+    """The entries of each template format: each format has its own gallery."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         found.setdefault(entry.template.format, []).append(entry)
@@ -68,7 +67,7 @@ def entries_by_format(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 
 
 def reference_info(reference: Reference) -> ReferenceInfo:
-    """What may be shown."""
+    """What may be shown of a reference."""
     positions = tuple(position for position, _ in reference.templates)
     return ReferenceInfo(
         reference.reference_id, reference.agreement, reference.category, reference.expires_at, positions
@@ -76,7 +75,7 @@ def reference_info(reference: Reference) -> ReferenceInfo:
 
 
 def import_template(reference_id: str, template: Template) -> Template:
-    """As the list keeps it. TemplateError names the reference."""
+    """The template in the format that the list stores. TemplateError names the reference."""
     try:
         return imported(template)
     except TemplateError as error:
@@ -84,7 +83,7 @@ def import_template(reference_id: str, template: Template) -> Template:
 
 
 def with_imported_templates(reference: Reference) -> Reference:
-    """The same with its templates as the list keeps them. TemplateError names the reference."""
+    """The reference with its templates in the format that the list stores. TemplateError names the reference."""
     kept = tuple(
         (position, import_template(reference.reference_id, template)) for position, template in reference.templates
     )

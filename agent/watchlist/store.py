@@ -1,4 +1,4 @@
-"""The tables of the watchlist's store: how they are made and brought up to date, and what stands in a row."""
+"""The tables of the watchlist's store: how they are created and upgraded, and the contents of their rows."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ def _create(db: Database) -> None:
 
 
 def _upgrade_fingerprints(db: Database) -> None:
-    """Templates that a list keeps since "finger-minutiae/2" have what a search needs, so that opening only copies."""
+    """Convert templates to "finger-minutiae/2", which contains what a search needs, so that opening only copies."""
     query = "SELECT rowid, reference, format, data FROM template WHERE format = 'finger-minutiae/1'"
     for row, reference, name, data in db.execute(query).fetchall():
         made = import_template(reference, Template(name, data))
@@ -43,14 +43,14 @@ MIGRATIONS = (_create, _upgrade_fingerprints)
 
 
 def reference_info_from_row(row: Mapping[str, str], kinds: Sequence[tuple[Position, str]]) -> ReferenceInfo:
-    """What may be shown of a stored reference, whose templates are of these positions and formats."""
+    """What may be shown of a stored reference. `kinds` are the positions and formats of its templates."""
     expires_at = datetime.fromisoformat(row["expires_at"])
     positions, _ = zip(*kinds, strict=True) if kinds else ((), ())
     return ReferenceInfo(row["id"], row["agreement"], Category(row["category"]), expires_at, positions)
 
 
 def agreement_row(name: str, agreement: AgreementConfig) -> dict[str, str]:
-    """Of the table "agreement"."""
+    """The row of an agreement in the table "agreement"."""
     return {
         "id": name,
         "provider": agreement.provider,
@@ -61,7 +61,7 @@ def agreement_row(name: str, agreement: AgreementConfig) -> dict[str, str]:
 
 
 def reference_row(reference: Reference, revision: int) -> dict[str, str | int]:
-    """Of the table "reference"."""
+    """The row of a reference in the table "reference"."""
     return {
         "id": reference.reference_id,
         "agreement": reference.agreement,
@@ -72,7 +72,7 @@ def reference_row(reference: Reference, revision: int) -> dict[str, str | int]:
 
 
 def template_rows(reference: Reference) -> Iterable[dict[str, str | bytes]]:
-    """Of the table "template"."""
+    """The rows of a reference's templates in the table "template"."""
     for position, template in reference.templates:
         yield {
             "reference": reference.reference_id,

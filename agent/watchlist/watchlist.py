@@ -1,8 +1,8 @@
-"""References on disk and in memory: search, add, remove, expire. What stands in the store: agent/watchlist/store.py.
+"""The references on disk and in memory: search, add, remove, expire. The tables are in agent/watchlist/store.py.
 
 One thread owns a Watchlist. Deleted references are overwritten on disk (the stores' secure_delete) and the write-ahead
-log is emptied, so that an expired reference is gone and not only unlisted. Galleries are immutable views of the store,
-which is not encrypted yet.
+log is emptied, so that an expired reference is really erased. Galleries are immutable views of the store, which is not
+encrypted yet.
 """
 
 import itertools
@@ -42,13 +42,13 @@ log = logging.getLogger(__name__)
 
 # How many candidates each probe proposes before they are fused per reference.
 CANDIDATES_PER_PROBE = 50
-# How many templates are read from disk at a time, so that a long list is in memory once.
+# How many templates are read from disk at a time, so that a long list is in memory only once.
 LOAD_BATCH = 4096
 POSITIONS = {str(position): position for position in Position}
 
 
 class Watchlist:
-    """The list of this kiosk. Open it in the thread that uses it."""
+    """The watchlist of this kiosk. Open it in the thread that uses it."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._clock = clock
@@ -63,15 +63,15 @@ class Watchlist:
         self.expire()
 
     def presearch(self, position: Position, probe: Template) -> None:
-        """Search for one probe while another is awaited: the next search() of it has its candidates already.
+        """Search for one probe while another is awaited, so that the next search() already has its candidates.
 
-        Does nothing where that is done already. What it keeps is forgotten with the next search() and
-        with every change of the list.
+        Does nothing if that is already done. The result is discarded after the next search() and with every change of
+        the list.
         """
         self._presearches[position] = self._search_gallery(position, probe)
 
     def discard_presearches(self) -> None:
-        """Keep nothing of what presearch() was told and found."""
+        """Discard the probes and results of presearch()."""
         self._presearches.clear()
 
     def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
@@ -92,11 +92,11 @@ class Watchlist:
         return CandidateList(found, len(self._references), state.revision, state.age_s)
 
     def add(self, reference: Reference, agreement: AgreementConfig) -> None:
-        """Store a reference under its agreement and make it searchable. StoreError when its id is already there."""
+        """Store a reference under its agreement and make it searchable. StoreError if its id is already on the list."""
         self.add_all([reference], agreement)
 
     def add_all(self, references: Sequence[Reference], agreement: AgreementConfig) -> None:
-        """The same of several, under one agreement: all of them, or none."""
+        """Store several references under one agreement: all of them, or none."""
         ids = [reference.reference_id for reference in references]
         known = next((one for one in ids if one in self._references), None)
         if known is not None or len(set(ids)) < len(ids):
@@ -121,7 +121,7 @@ class Watchlist:
         self._galleries = galleries
 
     def remove(self, reference_ids: Iterable[str]) -> tuple[str, ...]:
-        """Delete these from disk and memory; returns those that were there."""
+        """Delete references from disk and memory; returns the ids that were on the list."""
         gone = tuple(r for r in dict.fromkeys(reference_ids) if r in self._references)
         if not gone:
             return ()
@@ -139,7 +139,7 @@ class Watchlist:
         return gone
 
     def expire(self) -> tuple[str, ...]:
-        """Remove what is past its expiry; returns the ids."""
+        """Remove expired references; returns their ids."""
         now = self._clock.now()
         due = [r.reference_id for r in self._references.values() if r.expires_at <= now]
         gone = self.remove(due)
@@ -148,7 +148,7 @@ class Watchlist:
         return gone
 
     def recipients(self, agreement: str) -> frozenset[str]:
-        """Who may be told of a candidate under this agreement; nobody, when the agreement is unknown."""
+        """Who may receive a candidate under this agreement; empty if the agreement is unknown."""
         known = self._agreements.get(agreement)
         return known.recipients if known else frozenset()
 
@@ -157,22 +157,22 @@ class Watchlist:
         return reference_id in self._references
 
     def references(self) -> Sequence[ReferenceInfo]:
-        """Everything on the list that may be shown."""
+        """All references of the list, as far as they may be shown."""
         return tuple(self._references.values())
 
     @property
     def state(self) -> ListState:
-        """Revision, and seconds since whoever provides the list last added to it or confirmed it."""
+        """The revision, and the seconds since a provider last added to the list or confirmed it."""
         known = self.confirmed
         if known.confirmed_at is None:
             return ListState(revision=known.revision, age_s=None)
-        # A clock that jumped back must not make a list look younger than new.
+        # If the clock was set back, the age must not become negative.
         age = max(0.0, (self._clock.now() - known.confirmed_at).total_seconds())
         return ListState(revision=known.revision, age_s=age)
 
     @property
     def confirmed(self) -> ListConfirmed:
-        """Revision, and when the list was last added to or confirmed."""
+        """The revision, and when a provider last added to the list or confirmed it."""
         with reading(self._db) as db:
             row = db.table("list").get(1)
         time = row["confirmed_at"]
@@ -181,17 +181,17 @@ class Watchlist:
         )
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._db.close()
 
     def _fused_rate(self, key: str, probes: Mapping[Position, Template], rates: Mapping[Position, float]) -> float:
-        """One rate of the probes that the reference has something to compare with.
+        """The false match rate of all probes that the reference can be compared with.
 
-        Of these, one that did not propose the reference speaks against it with rate 1; a finger or eye that the
-        reference does not have says nothing. A probe that is compared with several templates has as many chances.
+        A probe that did not find the reference counts against it, with rate 1. A finger or eye that the reference does
+        not have is not counted. A probe that is compared with several templates has that many chances of a false match.
         """
-        kinds = self._template_counts[key]
-        counts = {p: count_comparable(p, probe.format, kinds) for p, probe in probes.items()}
+        stored = self._template_counts[key]
+        counts = {p: count_comparable(p, probe.format, stored) for p, probe in probes.items()}
         return fuse([any_of(rates.get(position, 1.0), count) for position, count in counts.items() if count])
 
     def _search_gallery(self, position: Position, probe: Template) -> "Presearch":
@@ -217,21 +217,20 @@ class Watchlist:
         return Candidate(key, info.agreement, info.category, scores, rate)
 
     def _next_revision(self, *, confirmed: bool) -> int:
-        """The next revision. Who takes references away, or time that does, has not confirmed the others."""
+        """Store and return the next revision. Removal or expiry of references does not confirm the others."""
         revision = int(self._db.table("list").get(1)["revision"]) + 1
         now = {"confirmed_at": self._clock.now().isoformat()} if confirmed else {}
         self._db.table("list").update(1, {"revision": revision, **now})
         return revision
 
     def _store_agreement(self, row: dict[str, str]) -> None:
-        """Store the agreement; terms that differ would change those of references that are there already."""
+        """Store the agreement. StoreError if its terms differ: they would change for references already on the list."""
         known = list(self._db.table("agreement").rows_where("id = ?", [row["id"]]))
         if not known:
             self._db.table("agreement").insert(row)
         elif known[0] != row:
-            raise StoreError(
-                f"agreement {row['id']} is on this list with other terms: remove its references first, or name it anew"
-            )
+            remedy = "remove its references first, or use another name"
+            raise StoreError(f"agreement {row['id']} is on this list with other terms: {remedy}")
 
     def _load(self) -> None:
         for row in self._db.table("agreement").rows:
@@ -251,7 +250,7 @@ class Watchlist:
 
 @dataclass(frozen=True, slots=True)
 class Presearch:
-    """What a gallery found for a probe."""
+    """The candidates that a gallery found for a probe."""
 
     probe: Template
     gallery: Gallery | None

@@ -393,7 +393,7 @@ def test_one_finger_shown_as_two_is_asked_for_again(make: Make) -> None:
     steps = [(a.position, a.usable, a.reason) for a in said if isinstance(a, StepDone)]
     assert [usable for _, usable, _ in steps] == [True, False, True]
     assert steps[1][2] == "same_again"
-    assert "That was the same finger. Please show your right thumb." in [
+    assert "That finger has already been read. Please use your right thumb now." in [
         a.text for a in said if isinstance(a, TravellerMessage)
     ]
 

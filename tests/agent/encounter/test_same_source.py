@@ -100,7 +100,7 @@ def test_one_eye_shown_as_both_is_asked_for_again(booth: Booth) -> None:
     taken = booth.collect(Collection(), RIGHT, LEFT)
     assert set(taken.captured) == {Position.RIGHT_EYE, Position.LEFT_EYE}
     assert taken.attempts == {Position.RIGHT_EYE: 1, Position.LEFT_EYE: 2}
-    assert "That was the same eye. Please show your left eye." in booth.said
+    assert "That eye has already been read. Please use your left eye now." in booth.said
 
 
 def test_one_eye_shown_as_both_at_every_attempt_is_a_failure_to_capture(booth: Booth) -> None:
@@ -112,14 +112,14 @@ def test_one_eye_shown_as_both_at_every_attempt_is_a_failure_to_capture(booth: B
 def test_an_eye_of_an_earlier_collection_is_known_too(booth: Booth) -> None:
     booth.camera.play(look(Position.RIGHT_EYE, 1), look(Position.LEFT_EYE, 0))
     before = CapturedTemplate(RIGHT, 90, eye(Position.RIGHT_EYE, 0))
-    taken = booth.collect(Collection(before=(before,)), LEFT)
+    taken = booth.collect(Collection(earlier=(before,)), LEFT)
     assert taken.attempts == {Position.LEFT_EYE: 2}
 
 
 def test_the_same_position_again_is_welcome(booth: Booth) -> None:
     booth.camera.play(look(Position.RIGHT_EYE, 1))
     before = CapturedTemplate(RIGHT, 90, eye(Position.RIGHT_EYE, 0))
-    assert booth.collect(Collection(before=(before,)), RIGHT).attempts == {Position.RIGHT_EYE: 1}
+    assert booth.collect(Collection(earlier=(before,)), RIGHT).attempts == {Position.RIGHT_EYE: 1}
 
 
 def test_an_eye_that_was_poor_may_stay_and_one_that_was_taken_must_leave(booth: Booth) -> None:

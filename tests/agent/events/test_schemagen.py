@@ -1,4 +1,4 @@
-"""The published JSON Schemas: fresh, valid, and true of what the agent writes."""
+"""The published JSON Schemas are current, valid, and describe what the agent writes."""
 
 import json
 from importlib import resources
