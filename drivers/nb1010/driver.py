@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import CaptureRetry, LinkLost, ProtocolError, Retry, Stalled, TransferTimeout
+from drivers.errors import CaptureRetry, ProtocolError, Retry, Stalled, TransferTimeout
 from drivers.matches import UsbMatch
 from drivers.nb1010.options import Nb1010Options
 from drivers.nb1010.tables import (
@@ -33,7 +33,8 @@ from drivers.nb1010.tables import (
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
-from drivers.transport import Attachment, parse_usb_url
+from drivers.session import SensorSession
+from drivers.transport import parse_usb_url
 from drivers.usb.connect import begin_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl, UsbUrl
@@ -52,7 +53,7 @@ IMAGE_TRIES = 3
 DRAIN_S = 5.0  # a sensor that sends unrequested data for longer is not an NB-1010-U
 
 
-class Nb1010:
+class Nb1010(SensorSession):
     """One sensor."""
 
     modality = Modality.FINGER
@@ -63,9 +64,8 @@ class Nb1010:
         self._url = parse_usb_url(url)
         if isinstance(self._url, UsbUrl):
             _check_ids(self._url.vendor, self._url.product, ValueError)
-        self._name = f"nb1010 at {self._url}"
+        super().__init__(f"nb1010 at {self._url}")
         self._connect = connect
-        self._attachment = Attachment()
         self._link: UsbLink | None = None
         self._unread = False  # the sensor may still send data of an earlier transfer
         self._pending_answers = 0  # answers to commands that have not arrived
@@ -74,8 +74,7 @@ class Nb1010:
 
     def open(self) -> DeviceInfo:
         """Claims the sensor and checks that it answers."""
-        self.close()
-        with self._attachment.attempt(), self._closed_on_failure():
+        with self._opening():
             link = self._connect(self._url)
             self._attachment.attach(link)
             _check_ids(link.identity.vendor, link.identity.product, ProtocolError)
@@ -87,33 +86,18 @@ class Nb1010:
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Waits for a finger and return its image."""
         with self._attachment.attempt():
-            if self._link is None:
-                raise LinkLost(f"{self._name}: not open")
-            self._drain(self._link)
-            deadline = self._link.now() + timeout
-            self._await_lift(self._link, deadline)
-            image, captured_at = self._capture_image(self._link, deadline)
+            link = self._require_open(self._link)
+            self._drain(link)
+            deadline = link.now() + timeout
+            self._await_lift(link, deadline)
+            image, captured_at = self._capture_image(link, deadline)
             self._lift_first = True
             return Sample(self.modality, position, image, DEPTH_BITS, self._options.ppi, captured_at, device=self._name)
 
-    def cancel(self) -> None:
-        """Ends the running capture or open, or the next one, with Cancelled."""
-        self._attachment.cancel()
-
-    def close(self) -> None:
-        """Releases the sensor."""
+    def _release(self) -> None:
         # A duplicate message would be read as the next answer, and so on for ever.
         self._unread, self._pending_answers = self._unread or self._link is not None, 0
         self._link = None
-        self._attachment.detach()
-
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
 
     def _info(self, link: UsbLink) -> DeviceInfo:
         return DeviceInfo(

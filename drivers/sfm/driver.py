@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError
+from drivers.errors import Cancelled, ProtocolError, SensorError
 from drivers.matches import SERIAL_ADAPTERS
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
+from drivers.session import SensorSession
 from drivers.sfm.image import DEPTH_BITS, PARAMETER_VALUE, record_bytes
 from drivers.sfm.link import Clock, NoAnswer, SfmLink
 from drivers.sfm.options import SfmOptions
 from drivers.sfm.scan import Scanner
 from drivers.sfm.tables import DEFAULT_BAUD, RATE_CODES, SLOWEST_BAUD, Next, Parameter, Result
-from drivers.transport import Attachment, SerialUrl, Transport, Url, open_transport, parse_url
+from drivers.transport import SerialUrl, Transport, Url, open_transport, parse_url
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate? (op
 ADVICE_REFUSAL = "if no other host uses it, switch it off and on"
 
 
-class Sfm:
+class Sfm(SensorSession):
     """One module."""
 
     modality = Modality.FINGER
@@ -55,11 +56,10 @@ class Sfm:
         self._url = self._configured_url  # at the rate of the last contact
         if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
             raise ValueError(f"driver sfm: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
-        self._name = f"sfm at {self._url.path if isinstance(self._url, SerialUrl) else self._url}"
+        super().__init__(f"sfm at {self._url.path if isinstance(self._url, SerialUrl) else self._url}")
         self._scanner = Scanner(self._name, self._options, clock)
         self._clock = clock
         self._connect = connect
-        self._attachment = Attachment()
         self._contact: SfmLink | None = None  # the link to restore the settings by, also before open() has ended
         self._link: SfmLink | None = None  # set while open
         self._size = (self._options.height, self._options.width)
@@ -67,8 +67,7 @@ class Sfm:
 
     def open(self) -> DeviceInfo:
         """Claims the port, identifies the module and requests grey images. Tries each rate of the options."""
-        self.close()
-        with self._attachment.attempt(), self._closed_on_failure():
+        with self._opening():
             link = self._set_rate(self._find(self._rates_to_try()))
             self._learn_rate(link)
             self._set_format(link)
@@ -79,36 +78,24 @@ class Sfm:
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Waits for a finger and return its image."""
         with self._attachment.attempt():
-            if self._link is None:
-                raise LinkLost(f"{self._name}: not open")
-            with self._stopped_when_cancelled(self._link):
-                captured_at, image = self._scanner.scan(self._link, timeout)
+            link = self._require_open(self._link)
+            with self._stopped_when_cancelled(link):
+                captured_at, image = self._scanner.scan(link, timeout)
             self._size = image.pixels.shape[0], image.pixels.shape[1]
             ppi, depth = self._options.ppi, image.depth_bits
             return Sample(self.modality, position, image.pixels, depth, ppi, captured_at, device=self._name)
 
-    def cancel(self) -> None:
-        """Ends the running capture or open, or the next one, with Cancelled."""
-        self._attachment.cancel()
-
-    def close(self) -> None:
-        """Restores what was changed in the module, if it answers, and releases the port."""
+    def _release(self) -> None:
         link, self._contact, self._link = self._contact, None, None
         if link is not None:
             with suppress(SensorError):
                 self._restore_despite_cancel(link)
         self._original.clear()
-        self._attachment.detach()
 
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except Cancelled:
-            raise  # immediately: the next close() or open() restores what was changed so far
-        except BaseException:
+    def _open_failed(self, error: BaseException) -> None:
+        # After a cancel open() ends immediately: the next close() or open() restores what was changed so far.
+        if not isinstance(error, Cancelled):
             self.close()
-            raise
 
     @contextmanager
     def _stopped_when_cancelled(self, link: SfmLink) -> Iterator[None]:

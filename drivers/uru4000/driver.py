@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError
+from drivers.errors import Cancelled, CaptureRetry, ProtocolError
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
-from drivers.transport import Attachment, parse_usb_url
+from drivers.session import SensorSession
+from drivers.transport import parse_usb_url
 from drivers.uru4000.image import HEIGHT, WIDTH, FingerImage, Header, decode, read_header
 from drivers.uru4000.link import Uru4000Link
 from drivers.uru4000.options import Uru4000Options
@@ -39,7 +40,7 @@ DEPTH_BITS = 8
 MIN_TRIES, MAX_TRIES = 3, 20  # at an image; the timeout decides how many
 
 
-class Uru4000:
+class Uru4000(SensorSession):
     """One reader."""
 
     modality = Modality.FINGER
@@ -56,17 +57,15 @@ class Uru4000:
         self._url = parse_usb_url(url)
         if isinstance(self._url, UsbUrl) and (self._url.vendor, self._url.product) not in MODEL_OF_IDS:
             raise ValueError(f"driver uru4000: {url!r} is not one of its readers; they are: {_known_ids()}")
-        self._name = f"uru4000 at {self._url}"
+        super().__init__(f"uru4000 at {self._url}")
         self._connect = connect
-        self._attachment = Attachment()
         self._link: Uru4000Link | None = None
         self._presence: FingerPresence | None = None
         self._upside_down = False
 
     def open(self) -> DeviceInfo:
         """Claims the reader and powers it up."""
-        self.close()
-        with self._attachment.attempt(), self._closed_on_failure():
+        with self._opening():
             usb = self._connect(self._url, READER_INTERFACE)
             self._attachment.attach(usb)
             model = self._model_of(usb)
@@ -78,15 +77,14 @@ class Uru4000:
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Waits for a finger and return its image."""
         with self._attachment.attempt():
-            if self._link is None or self._presence is None:
-                raise LinkLost(f"{self._name}: not open")
-            with _ended_without_sample(self._presence):
-                deadline = self._link.now() + timeout
-                self._presence.await_lift(deadline)
-                self._presence.await_finger(deadline)
+            link, presence = self._require_open(self._link), self._require_open(self._presence)
+            with _ended_without_sample(presence):
+                deadline = link.now() + timeout
+                presence.await_lift(deadline)
+                presence.await_finger(deadline)
                 captured_at = datetime.now(UTC)
-                image = self._take_image(self._link, deadline)
-            self._presence.sample_taken()
+                image = self._take_image(link, deadline)
+            presence.sample_taken()
             return Sample(
                 self.modality,
                 position,
@@ -97,26 +95,15 @@ class Uru4000:
                 device=self._name,
             )
 
-    def cancel(self) -> None:
-        """Ends the running capture or open, or the next one, with Cancelled."""
-        self._attachment.cancel()
-
-    def close(self) -> None:
-        """Switches the reader off and releases it."""
+    def _release(self) -> None:
         link, self._link = self._link, None
         if link is not None:
             link.switch_off()
             link.close()
-        self._attachment.detach()
 
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._link = None  # there is no mode to end
-            self._attachment.detach()
-            raise
+    def _open_failed(self, _error: BaseException) -> None:
+        self._link = None  # there is no mode to end
+        self._attachment.detach()
 
     # Opening
 

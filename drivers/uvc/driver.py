@@ -9,16 +9,15 @@ negotiates it with the camera, descriptors.py, payload.py and formats.py parse t
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 
-from drivers.errors import LinkLost, SensorError
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
-from drivers.transport import Attachment, parse_usb_url
+from drivers.session import SensorSession
+from drivers.transport import parse_usb_url
 from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl
@@ -38,7 +37,7 @@ DEFAULT_INTERFACE = 1  # of nearly every camera; the descriptors name it if it i
 OpenLink = Callable[[AnyUsbUrl, int], UsbLink]
 
 
-class Uvc:
+class Uvc(SensorSession):
     """One camera."""
 
     modality = Modality.IRIS
@@ -49,22 +48,19 @@ class Uvc:
     ) -> None:
         self._options = parse_options(UvcOptions, "uvc", options)
         self._url = parse_usb_url(url)
-        self._name = f"uvc at {self._url}"
+        super().__init__(f"uvc at {self._url}")
         self._connect = connect
         self._on_frame = on_frame  # receives every whole frame, in the reader thread
-        self._attachment = Attachment()
         self._window = CaptureWindow()
-        self._reader: FrameReader | None = None
-        self._choice: StreamChoice | None = None
+        self._streaming: tuple[FrameReader, StreamChoice] | None = None
         self._interface = DEFAULT_INTERFACE if self._options.interface is None else self._options.interface
 
     def open(self) -> DeviceInfo:
         """Claims the camera and starts its stream. Returns after the negotiation, before the first frame."""
-        self.close()
-        with self._attachment.attempt(), self._closed_on_failure(), self._named():
+        with self._opening(), self._named_errors():
             reader, choice = self._find()
             reader.start(Stream(reader.link, choice, self._options.led))
-            self._reader, self._choice = reader, choice
+            self._streaming = reader, choice
             self._window.begin()
             return self._info(reader.link, choice)
 
@@ -74,15 +70,15 @@ class Uvc:
         `timeout` has no effect, because a camera does not wait for a person. A frame has its own deadline, at most
         seven seconds.
         """
-        with self._attachment.attempt(), self._named():
-            if self._reader is None or self._choice is None:
-                raise LinkLost("not open")
-            image = self._next_image(self._reader, self._choice, position)
+        with self._attachment.attempt():
+            reader, choice = self._require_open(self._streaming)
+            with self._named_errors():
+                image = self._next_image(reader, choice, position)
             return Sample(
                 self.modality,
                 position,
                 image,
-                self._choice.pixels.depth_bits,
+                choice.pixels.depth_bits,
                 self._options.ppi,
                 datetime.now(UTC),
                 device=self._name,
@@ -92,30 +88,8 @@ class Uvc:
         """The next capture() begins a capture window."""
         self._window.begin()
 
-    def cancel(self) -> None:
-        """Ends the running capture or open, or the next one, with Cancelled."""
-        self._attachment.cancel()
-
-    def close(self) -> None:
-        """Stops the stream and releases the camera."""
-        self._reader = self._choice = None
-        self._attachment.detach()
-
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Adds the name of the camera to errors."""
-        try:
-            yield
-        except SensorError as error:
-            raise type(error)(f"{self._name}: {error}") from error
+    def _release(self) -> None:
+        self._streaming = None
 
     def _find(self) -> tuple[FrameReader, StreamChoice]:
         """Opens the streaming interface. Its number is in the descriptors, which can be read once a device is open."""

@@ -8,17 +8,15 @@ they are skipped.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from drivers.errors import LinkLost, SensorError
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
-from drivers.transport import Attachment, parse_video_url
+from drivers.session import SensorSession
+from drivers.transport import parse_video_url
 from drivers.uvc.descriptors import STREAMING, VIDEO
 from drivers.uvc.formats import BadFrame, Grey, PixelFormat
 from drivers.uvc.frame_age import CaptureWindow
@@ -47,7 +45,7 @@ class _OpenStream:
         return self.pixels.luma(frame.data, self.layout.width, self.layout.height)
 
 
-class V4l2:
+class V4l2(SensorSession):
     """One camera."""
 
     modality = Modality.IRIS
@@ -56,16 +54,14 @@ class V4l2:
     def __init__(self, url: str, options: Options, *, kernel: Kernel | None = None) -> None:
         self._options = parse_options(CameraOptions, "v4l2", options)
         self._url = parse_video_url(url)
-        self._name = f"v4l2 at {self._url.path}"
+        super().__init__(f"v4l2 at {self._url.path}")
         self._kernel = LinuxKernel() if kernel is None else kernel
-        self._attachment = Attachment()
         self._window = CaptureWindow()
         self._stream: _OpenStream | None = None
 
     def open(self) -> DeviceInfo:
         """Claims the camera, starts its stream and waits for the first frame."""
-        self.close()
-        with self._attachment.attempt(), self._closed_on_failure(), self._named():
+        with self._opening(), self._named_errors():
             device = VideoDevice(self._kernel, self._url.path)
             self._attachment.attach(device)
             capability = device.identify()
@@ -82,11 +78,11 @@ class V4l2:
         `timeout` has no effect, because a camera does not wait for a person. A frame has its own deadline, at most six
         seconds.
         """
-        with self._attachment.attempt(), self._named():
-            if self._stream is None:
-                raise LinkLost("not open")
-            image = self._next_image(self._stream, position)
-            depth = self._stream.pixels.depth_bits
+        with self._attachment.attempt():
+            stream = self._require_open(self._stream)
+            with self._named_errors():
+                image = self._next_image(stream, position)
+            depth = stream.pixels.depth_bits
             return Sample(
                 self.modality, position, image, depth, self._options.ppi, datetime.now(UTC), device=self._name
             )
@@ -95,30 +91,8 @@ class V4l2:
         """The next capture() begins a capture window."""
         self._window.begin()
 
-    def cancel(self) -> None:
-        """Ends the running capture or open, or the next one, with Cancelled."""
-        self._attachment.cancel()
-
-    def close(self) -> None:
-        """Stops the stream and releases the camera."""
+    def _release(self) -> None:
         self._stream = None
-        self._attachment.detach()
-
-    @contextmanager
-    def _closed_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Adds the name of the camera to errors."""
-        try:
-            yield
-        except SensorError as error:
-            raise type(error)(f"{self._name}: {error}") from error
 
     def _next_image(self, stream: _OpenStream, position: Position) -> Grey:
         called = self._kernel.now()

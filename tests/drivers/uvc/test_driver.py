@@ -418,8 +418,8 @@ def test_a_bug_in_the_thread_that_reads_comes_out_of_capture() -> None:
 def test_a_cancel_that_came_too_late_for_the_start_ends_the_next_wait() -> None:
     with attached() as (_, sensor):
         sensor.open()
-        reader = sensor._reader
-        assert isinstance(reader, FrameReader)
+        assert sensor._streaming is not None
+        reader, _ = sensor._streaming
         reader.link.cancel()  # what cancel() does while open() has not got so far as to stream
         with pytest.raises(Cancelled):
             capture_on(sensor)
