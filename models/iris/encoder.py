@@ -15,7 +15,7 @@ from models.encoder import Encoder, Quality
 from models.iris.quality import sample_quality
 from models.iris.segmentation.geometry import Segmentation, even_angles
 from models.iris.segmentation.segmentation import segment, warm_up
-from models.iris.template import FORMAT, IrisCode, nothing_known, pack
+from models.iris.template import FORMAT, IrisCode, empty_code, pack
 from models.manifest import ModelCard, load_card
 from models.sample_cache import SampleCache
 from models.session import Session
@@ -83,7 +83,7 @@ class IrisEncoder:
         """The code of the sample before packing."""
         extraction = self._extractions.take(sample)
         if extraction.segmentation is None:
-            return nothing_known()
+            return empty_code()
         return self._graph.code(sample.image, extraction.segmentation, extraction.quality.score)
 
 

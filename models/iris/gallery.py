@@ -1,8 +1,8 @@
-"""A gallery of irises: many codes in contiguous memory, each compared with the probe at all turns, by several threads.
+"""A gallery of irises: many codes in contiguous memory, each compared with the probe at all shifts, by several threads.
 
-The search is exhaustive, with the early way out of models/iris/kernel.py; what is returned is scored by
-models/iris/score.py over all bits. Each entry is treated by itself and ties fall in the order of the gallery: the
-result is the same for any number of threads, any division into blocks, and with or without machine code.
+The search is exhaustive, with the early exit of models/iris/kernel.py; the results get their scores over all bits from
+models/iris/score.py. Each entry is compared on its own, and ties keep the order of the gallery, so the result is the
+same for any number of threads, any division into blocks, and with or without compiled code.
 """
 
 import functools
@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 from drivers.sample import Position
 from models.encoder import Entry, Gallery, Scored
 from models.gallery import BlockGallery, best_of_each_key, comparable, numbers_of, read_entry
-from models.iris.kernel import HEAD, STOPPED, TAIL, Likenesses, Turned, search, split, together
+from models.iris.kernel import search
 from models.iris.score import scores
-from models.iris.template import FORMAT, WORDS, Words, nothing_known, unpack
+from models.iris.search_layout import HEAD, STOPPED, TAIL, ShiftedProbe, Similarities, join, split
+from models.iris.template import FORMAT, WORDS, Words, empty_code, unpack
 from models.template import Template
 
-_SPARE = 2  # times as many entries are looked at as keys are wanted: the eyes of one key
+_SPARE = 2  # entries considered for each key wanted: a key has two eyes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IrisBlock:
-    """Up to BLOCK entries in arrays that nobody changes: codes and masks, the first part of each by itself."""
+    """Up to BLOCK entries in arrays that are never changed: codes and masks, split into heads and tails."""
 
     keys: tuple[str, ...]
     positions: NDArray[np.uint8]
@@ -36,18 +37,18 @@ class IrisBlock:
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> Self:
-        """Of entries. TemplateError names the key of one that cannot be read."""
+        """A block of these entries. TemplateError names the key of one that cannot be read."""
         codes = [read_entry(entry, unpack) for entry in entries]
         words = np.array([(one.code, one.mask) for one in codes], np.uint64).reshape(-1, 2, WORDS)
         return cls(tuple(entry.key for entry in entries), numbers_of(entries), *split(words[:, 0], words[:, 1]))
 
     def __len__(self) -> int:
-        """How many entries."""
+        """The number of entries."""
         return len(self.keys)
 
     @property
     def nbytes(self) -> int:
-        """Of all arrays; the keys are not counted."""
+        """The size of all arrays, without the keys."""
         return self.positions.nbytes + self.heads.nbytes + self.tails.nbytes
 
     def take(self, kept: NDArray[np.bool_]) -> Self:
@@ -61,13 +62,13 @@ class IrisBlock:
         arrays = (np.concatenate([getattr(self, name), getattr(other, name)]) for name in names)
         return type(self)(self.keys + other.keys, *arrays)
 
-    def search(self, probe: Turned, position: Position) -> Likenesses:
-        """Of each entry with a probe of a position, as models/iris/kernel.py has it."""
+    def search(self, probe: ShiftedProbe, position: Position) -> Similarities:
+        """The similarity of each entry to a probe of a position, as in models/iris/kernel.py."""
         return search(probe, self.heads, self.tails, comparable(self.positions, position))
 
     def words(self, entry: int) -> tuple[Words, Words]:
         """Code and mask of an entry."""
-        return together(self.heads[entry], self.tails[entry])
+        return join(self.heads[entry], self.tails[entry])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +80,9 @@ class IrisGallery(BlockGallery[IrisBlock]):
     @staticmethod
     @functools.cache
     def warm_up() -> None:
-        """Compile, or read from disk, what a search needs, so that no traveller waits for it."""
+        """Compile the code of a search, or read it from disk, so that no traveller waits for it."""
         heads, tails = np.zeros((1, 2, HEAD), np.uint64), np.zeros((1, 2, TAIL), np.uint64)
-        search(Turned.of(nothing_known()), heads, tails, np.ones(1, bool))
+        search(ShiftedProbe.of(empty_code()), heads, tails, np.ones(1, bool))
 
     @classmethod
     def block_of(cls, entries: Sequence[Entry]) -> IrisBlock:
@@ -91,19 +92,19 @@ class IrisGallery(BlockGallery[IrisBlock]):
     def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
         """The best `limit` keys, best first, each with its best score, ties in the order of the gallery.
 
-        Entries of another known position than a known `position` are passed over, and those that the early way out
-        gives up are not returned: they are like nobody. TemplateError: the probe.
+        If `position` is known, entries of another known position are skipped. Entries stopped by the early exit are not
+        returned: their similarity is that of different eyes. TemplateError if the probe cannot be read.
         """
-        turned = Turned.of(unpack(probe))
-        return best_of_each_key(self._scored(turned, self._best(self.likenesses(turned, position), limit)), limit)
+        shifted = ShiftedProbe.of(unpack(probe))
+        return best_of_each_key(self._scored(shifted, self._best(self.similarities(shifted, position), limit)), limit)
 
-    def likenesses(self, probe: Turned, position: Position) -> Likenesses:
-        """Of every entry, as models/iris/kernel.py has it."""
+    def similarities(self, probe: ShiftedProbe, position: Position) -> Similarities:
+        """The similarity of every entry, as in models/iris/kernel.py."""
         parts = self.each(lambda block: block.search(probe, position), self.blocks)
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def _best(self, found: Likenesses, limit: int) -> list[int]:
-        """Entries of the best keys, in the order of the gallery: of at least `limit` keys, where so many are left."""
+    def _best(self, found: Similarities, limit: int) -> list[int]:
+        """Entries of the best keys, in the order of the gallery: of at least `limit` keys if so many are left."""
         wanted = _SPARE * limit
         while True:
             listed = best_entries(found, wanted)
@@ -111,7 +112,7 @@ class IrisGallery(BlockGallery[IrisBlock]):
                 return listed
             wanted *= 2  # some keys have several entries among the best
 
-    def _scored(self, probe: Turned, entries: Sequence[int]) -> list[Scored]:
+    def _scored(self, probe: ShiftedProbe, entries: Sequence[int]) -> list[Scored]:
         """These entries with the scores of models/iris/score.py."""
         if not entries:
             return []
@@ -124,8 +125,8 @@ class IrisGallery(BlockGallery[IrisBlock]):
 _: type[Gallery] = IrisGallery
 
 
-def best_entries(found: Likenesses, wanted: int) -> list[int]:
-    """The `wanted` most alike that were not given up, of equals the first ones, in the order of the gallery."""
+def best_entries(found: Similarities, wanted: int) -> list[int]:
+    """The `wanted` most similar entries without those stopped, in the order of the gallery; of equal ones the first."""
     left = np.flatnonzero(found > STOPPED)
     if wanted >= len(left):
         return [int(entry) for entry in left]

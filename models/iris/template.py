@@ -1,9 +1,9 @@
-"""The iris as bits: what each bit is, turning it, and the stored form "iris-code/1".
+"""The iris code: what each bit is, shifting it, and the stored form "iris-code/1".
 
-The iris is sampled at COLUMNS angles; each gives PLANES bits: two scales at four radii each, and of each filter
-response the sign of both parts (models/training/build_iris_encoder.py). A mask of the same size says which bits are
-known; a bit that is not known is 0. Columns are stored in the order ORDER, so that any first part of a code samples the
-turn evenly.
+The iris is sampled at COLUMNS angles. Each angle gives PLANES bits: two scales at four radii, and for each filter
+response the signs of its two parts (models/training/build_iris_encoder.py). A mask of the same size marks the known
+bits; a bit that is not known is 0. Columns are stored in the order ORDER, so that any first part of a code samples all
+angles evenly.
 
 Layout, little-endian: magic "KIC", version u8, quality u8 (0..100), reserved u8 (0), then BITS bits of code and BITS of
 mask, the first bit of each byte the lowest. 1030 bytes.
@@ -22,9 +22,9 @@ COLUMNS, PLANES = 256, 16
 BITS = COLUMNS * PLANES
 WORDS = BITS // 64
 MAX_QUALITY = 100
-# By which a probe is turned, in columns of 1.4 degrees. 94 % of the genuine comparisons of CASIA-Interval agree best
-# within three columns; beyond, each second one costs little, and heads are held at up to 25 degrees.
-TURNS = (*range(-17, -3, 2), *range(-3, 4), *range(5, 18, 2))
+# The shifts of a probe, in columns of 1.4 degrees. 94 % of the genuine comparisons of CASIA-Interval are most similar
+# within three columns. Beyond, every second column costs little accuracy, and heads are tilted by up to 25 degrees.
+SHIFTS = (*range(-17, -3, 2), *range(-3, 4), *range(5, 18, 2))
 
 _MAGIC = b"KIC"
 _VERSION = 1
@@ -37,49 +37,49 @@ Bits = NDArray[np.bool_]
 
 
 def _order() -> NDArray[np.intp]:
-    """0, 128, 64, 192, 32...: the numbers of the columns with their eight binary digits reversed."""
+    """0, 128, 64, 192, 32...: the column numbers with their eight binary digits reversed."""
     digits = np.arange(COLUMNS)[:, np.newaxis] >> np.arange(8) & 1
     reversed_numbers: NDArray[np.intp] = (digits << np.arange(8)[::-1]).sum(1)
     return reversed_numbers
 
 
-ORDER = _order()  # the column of each PLANES bits of a code; its own inverse
+ORDER = _order()  # the column of each PLANES bits of a code; the permutation is its own inverse
 
 
-def _turned() -> NDArray[np.intp]:
-    """[turns, BITS]: of which bit of the code each bit of the turned code is."""
-    columns = np.array([ORDER[(ORDER - turn) % COLUMNS] for turn in TURNS])
+def _shifted_sources() -> NDArray[np.intp]:
+    """[shifts, BITS]: the bit of the code that each bit of the shifted code comes from."""
+    columns = np.array([ORDER[(ORDER - shift) % COLUMNS] for shift in SHIFTS])
     source: NDArray[np.intp] = columns[:, :, np.newaxis] * PLANES + np.arange(PLANES)
-    return source.reshape(len(TURNS), BITS)
+    return source.reshape(len(SHIFTS), BITS)
 
 
-_TURNED = _turned()
+_SHIFTED_SOURCES = _shifted_sources()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IrisCode:
-    """One iris: u64 [WORDS] of bits and of what is known of them, first bit lowest; `quality` of the sample, 0..100."""
+    """One iris: the bits and their mask, u64 [WORDS], first bit lowest; and the `quality` of the sample, 0..100."""
 
     quality: int
     code: Words
     mask: Words
 
     def __len__(self) -> int:
-        """How many bits are known."""
+        """The number of known bits."""
         return int(np.bitwise_count(self.mask).sum())
 
     def __repr__(self) -> str:
-        """How much is known, never a bit."""
+        """The number of known bits; never a bit itself."""
         return f"<IrisCode {len(self)} of {BITS} bits>"
 
     @classmethod
     def of(cls, quality: int, code: Bits, mask: Bits) -> "IrisCode":
-        """Of bits [BITS] in the order of the stored form; bits that are not known become 0."""
+        """A code of bits [BITS] in the order of the stored form. Bits that are not known become 0."""
         return cls(quality, words_of(code & mask), words_of(mask))
 
-    def turned(self) -> tuple[Words, Words]:
-        """Code and mask at all TURNS, u64 [turns, WORDS] each."""
-        return words_of(bits_of(self.code)[_TURNED]), words_of(bits_of(self.mask)[_TURNED])
+    def shifted(self) -> tuple[Words, Words]:
+        """The code and the mask at all SHIFTS, u64 [shifts, WORDS] each."""
+        return words_of(bits_of(self.code)[_SHIFTED_SOURCES]), words_of(bits_of(self.mask)[_SHIFTED_SOURCES])
 
 
 def words_of(bits: Bits) -> Words:
@@ -94,20 +94,20 @@ def bits_of(words: Words) -> Bits:
     return np.unpackbits(octets, axis=-1, bitorder="little").astype(np.bool_)
 
 
-def nothing_known() -> IrisCode:
-    """Of an image in which no iris was found: it is like nobody's."""
+def empty_code() -> IrisCode:
+    """The code of an image without an iris: no bit is known, and it is similar to no other code."""
     return IrisCode(0, np.zeros(WORDS, np.uint64), np.zeros(WORDS, np.uint64))
 
 
 def pack(iris: IrisCode) -> Template:
-    """The stored form. TemplateError when a value does not fit."""
+    """The stored form. TemplateError if a value does not fit."""
     _check(iris)
     octets = (np.ascontiguousarray(words, "<u8").tobytes() for words in (iris.code, iris.mask))
     return Template(FORMAT, _HEADER.pack(_MAGIC, _VERSION, iris.quality, 0) + b"".join(octets))
 
 
 def unpack(template: Template) -> IrisCode:
-    """The code of a stored form. TemplateError: another format or version, cut short, too long, or inconsistent."""
+    """The code of a stored form. TemplateError if format, version or size is wrong, or the content is inconsistent."""
     if template.format != FORMAT:
         raise TemplateError(f"template format is {template.format!r}, expected {FORMAT!r}")
     if len(template.data) != SIZE:

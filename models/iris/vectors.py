@@ -1,7 +1,8 @@
-"""The machine code of models/iris/kernel.py. Only where numba is there.
+"""The compiled search of models/iris/kernel.py. Needs numba.
 
-Numba does not put the turns of a probe side by side by itself, so two steps are written as the compiler's own
-operations on vectors of eight words; it makes of them what the processor has.
+Numba does not place the shifts of a probe side by side on its own. Two steps are therefore written as LLVM operations
+on vectors of eight words. The compiler translates them to what the processor has, with its instruction for counting
+bits if there is one (AVX-512 VPOPCNTDQ).
 """
 
 from collections.abc import Callable, Sequence
@@ -15,21 +16,30 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from models.compiled import compiled, count_bits
-from models.iris.kernel import GROUPS, HEAD, LANES, NOT_ALLOWED, STOP, STOP_OF, STOPPED, TAIL
+from models.iris.search_layout import (
+    GROUPS,
+    HEAD,
+    LANES,
+    LIMIT_DENOMINATOR,
+    LIMIT_NUMERATOR,
+    NOT_ALLOWED,
+    STOPPED,
+    TAIL,
+)
 from models.iris.template import WORDS
 
 Values = NDArray[Any]
-Code = Any  # of the compiler: a value, a type or what collects them
+Code = Any  # of the compiler: a value, a type or a builder
 cgutils: Any = numba.core.cgutils
 intrinsic: Any = numba.extending.intrinsic
 make_array: Any = numba.np.arrayobj.make_array
 
 _WORD = ir.IntType(64)
 _VECTOR = ir.VectorType(_WORD, LANES)
-_DIFFERING_BITS = 32  # of a result: the number of bits that differ; above them, of those compared
+_DIFFERING_BITS = 32  # of a result: they hold the number of differing bits; the bits above, of compared bits
 
 
-def _same(value: int) -> Code:
+def _constant(value: int) -> Code:
     return ir.Constant(_VECTOR, [value] * LANES)
 
 
@@ -38,22 +48,22 @@ class _Vectors:
 
     def __init__(self, builder: Code) -> None:
         self.builder = builder
-        self.differing = self.compared = _same(0)
+        self.differing = self.compared = _constant(0)
 
     def load(self, start: Code, word: int) -> Code:
-        """LANES words, from a word of an array on."""
+        """LANES words of an array, from one word on."""
         at = cgutils.gep(self.builder, start, word)
         return self.builder.load(self.builder.bitcast(at, _VECTOR.as_pointer()), align=8)
 
     def repeat(self, start: Code, word: int) -> Code:
-        """One word LANES times."""
+        """One word, repeated LANES times."""
         one = self.builder.load(cgutils.gep(self.builder, start, word))
         first = self.builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), one, ir.Constant(ir.IntType(32), 0))
         spread = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return self.builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), spread)
 
     def count(self, vector: Code) -> Code:
-        """How many bits of each word are set."""
+        """The number of set bits of each word."""
         return self._call("llvm.ctpop.v8i64", _VECTOR, vector)
 
     def total(self, vector: Code) -> Code:
@@ -61,7 +71,7 @@ class _Vectors:
         return self._call("llvm.vector.reduce.add.v8i64", _WORD, vector)
 
     def compare(self, codes: Sequence[Code], masks: Sequence[Code]) -> None:
-        """Add to what differs and to what is compared."""
+        """Add to the numbers of differing and of compared bits."""
         known = self.builder.and_(*masks)
         differing = self.builder.and_(self.builder.xor(*codes), known)
         self.compared = self.builder.add(self.compared, self.count(known))
@@ -72,35 +82,35 @@ class _Vectors:
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [vector])
 
 
-def _emit_alive(builder: Code, probe: Code, head: Code) -> Code:
-    """One bit for each turn that is not given up."""
-    alive = ir.Constant(_WORD, 0)
+def _emit_remaining(builder: Code, probe: Code, head: Code) -> Code:
+    """One bit for each shift that is not abandoned."""
+    remaining = ir.Constant(_WORD, 0)
     for group in range(GROUPS):
         vectors = _Vectors(builder)
         for word in range(HEAD):
             at = (group * HEAD + word) * 2 * LANES
             codes = vectors.load(probe, at), vectors.repeat(head, word)
             vectors.compare(codes, (vectors.load(probe, at + LANES), vectors.repeat(head, HEAD + word)))
-        differing = builder.mul(vectors.differing, _same(STOP_OF))
-        compared = builder.mul(vectors.compared, _same(STOP))
+        differing = builder.mul(vectors.differing, _constant(LIMIT_DENOMINATOR))
+        compared = builder.mul(vectors.compared, _constant(LIMIT_NUMERATOR))
         bits = builder.bitcast(builder.icmp_unsigned("<", differing, compared), ir.IntType(LANES))
-        alive = builder.or_(alive, builder.shl(builder.zext(bits, _WORD), ir.Constant(_WORD, LANES * group)))
-    return alive
+        remaining = builder.or_(remaining, builder.shl(builder.zext(bits, _WORD), ir.Constant(_WORD, LANES * group)))
+    return remaining
 
 
-def _emit_whole(builder: Code, turn: Code, head: Code, tail: Code) -> Code:
-    """How many bits differ between a turn and an entry, and in the upper half how many are compared."""
+def _emit_whole(builder: Code, shift: Code, head: Code, tail: Code) -> Code:
+    """The number of bits that differ between a shift and an entry; in the upper half, of those compared."""
     vectors = _Vectors(builder)
     for word in range(0, WORDS, LANES):
         start, at, length = (head, word, HEAD) if word < HEAD else (tail, word - HEAD, TAIL)
-        codes = vectors.load(turn, word), vectors.load(start, at)
-        vectors.compare(codes, (vectors.load(turn, WORDS + word), vectors.load(start, length + at)))
-    upper = builder.shl(vectors.compared, _same(_DIFFERING_BITS))
+        codes = vectors.load(shift, word), vectors.load(start, at)
+        vectors.compare(codes, (vectors.load(shift, WORDS + word), vectors.load(start, length + at)))
+    upper = builder.shl(vectors.compared, _constant(_DIFFERING_BITS))
     return vectors.total(builder.or_(upper, vectors.differing))
 
 
 def _code(emit: Callable[..., Any]) -> Callable[..., Any]:
-    """What numba calls for arguments array, number, array, number...: each the array from that word on."""
+    """The code for arguments array, number, array, number...: passes each array, from that word on, to `emit`."""
 
     def code(context: Code, builder: Code, signature: Code, arguments: Code) -> Code:
         arrays = zip(signature.args[::2], arguments[::2], arguments[1::2], strict=True)
@@ -110,36 +120,36 @@ def _code(emit: Callable[..., Any]) -> Callable[..., Any]:
     return code
 
 
-def _alive_turns(_context: Code, probe: Code, at: Code, heads: Code, entry: Code) -> Code:
-    """_emit_alive of two arrays, each from a word on."""
-    return types.int64(probe, at, heads, entry), _code(_emit_alive)
+def _remaining_shifts(_context: Code, probe: Code, at: Code, heads: Code, entry: Code) -> Code:
+    """_emit_remaining for two arrays, each from a word on."""
+    return types.int64(probe, at, heads, entry), _code(_emit_remaining)
 
 
-def _whole_turn(_context: Code, probe: Code, at: Code, heads: Code, head: Code, tails: Code, tail: Code) -> Code:
-    """_emit_whole of three arrays, each from a word on."""
+def _whole_shift(_context: Code, probe: Code, at: Code, heads: Code, head: Code, tails: Code, tail: Code) -> Code:
+    """_emit_whole for three arrays, each from a word on."""
     return types.int64(probe, at, heads, head, tails, tail), _code(_emit_whole)
 
 
-alive_turns: Any = intrinsic(_alive_turns)
-whole_turn: Any = intrinsic(_whole_turn)
+remaining_shifts: Any = intrinsic(_remaining_shifts)
+whole_shift: Any = intrinsic(_whole_shift)
 
 
 @compiled
 def search_compiled(
-    probe_heads: Values, probe_turns: Values, heads: Values, tails: Values, allowed: Values, gain: Values, out: Values
+    probe_heads: Values, probe_shifts: Values, heads: Values, tails: Values, allowed: Values, gain: Values, out: Values
 ) -> None:
-    """models.iris.kernel.search_plain in machine code."""
+    """The compiled form of models.iris.kernel.search_plain."""
     for entry in range(len(heads)):
         if not allowed[entry]:
             out[entry] = NOT_ALLOWED
             continue
         best = STOPPED
         head, tail = entry * 2 * HEAD, entry * 2 * TAIL
-        alive = alive_turns(probe_heads, 0, heads, head)
-        while alive:
-            turn = count_bits((alive & -alive) - 1)
-            alive &= alive - 1
-            both = whole_turn(probe_turns, turn * 2 * WORDS, heads, head, tails, tail)
+        remaining = remaining_shifts(probe_heads, 0, heads, head)
+        while remaining:
+            shift = count_bits((remaining & -remaining) - 1)
+            remaining &= remaining - 1
+            both = whole_shift(probe_shifts, shift * 2 * WORDS, heads, head, tails, tail)
             compared, differing = both >> _DIFFERING_BITS, both & ((1 << _DIFFERING_BITS) - 1)
             best = max(best, gain[compared] * (compared - 2 * differing))
         out[entry] = best

@@ -19,7 +19,8 @@ import numpy as np
 
 from drivers.sample import Modality, Position, Sample
 from models.iris.encoder import IrisEncoder
-from models.iris.kernel import Turned, search_whole, split
+from models.iris.kernel import search_whole
+from models.iris.search_layout import ShiftedProbe, split
 from models.iris.template import FORMAT, IrisCode
 from models.training.fit_finger import fit, table
 from models.training.golden_scores import iris_golden_scores
@@ -92,8 +93,8 @@ def _of_one(found: Sequence[Picture], number: int) -> tuple[np.ndarray, np.ndarr
     if not len(others):
         return others, others, np.zeros(0)
     codes, masks = (np.stack([getattr(found[n].code, part) for n in others]) for part in ("code", "mask"))
-    likeness = search_whole(Turned.of(found[number].code), *split(codes, masks))
-    return np.full(len(others), number), others, likeness + 0.5
+    similarity = search_whole(ShiftedProbe.of(found[number].code), *split(codes, masks))
+    return np.full(len(others), number), others, similarity + 0.5
 
 
 _encoders: list[IrisEncoder] = []  # one in each process

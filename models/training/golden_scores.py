@@ -17,7 +17,8 @@ from models.finger.cylinders import cylinders
 from models.finger.encoder import FingerEncoder
 from models.finger.minutiae import PIXELS_PER_INCH
 from models.iris.encoder import IrisEncoder
-from models.iris.kernel import Turned, search_whole, split
+from models.iris.kernel import search_whole
+from models.iris.search_layout import ShiftedProbe, split
 from simulators.people.person import Person
 
 PEOPLE = range(900, 906)
@@ -52,7 +53,7 @@ def iris_golden_scores() -> GoldenScores:
     encoder = IrisEncoder()
     first, second = ([encoder.code(_eye(seed, n)) for seed in PEOPLE] for n in range(2))
     entries = split(np.stack([one.code for one in second]), np.stack([one.mask for one in second]))
-    return GoldenScores.of(np.array([search_whole(Turned.of(one), *entries) + 0.5 for one in first]))
+    return GoldenScores.of(np.array([search_whole(ShiftedProbe.of(one), *entries) + 0.5 for one in first]))
 
 
 GOLDEN_SCORES: dict[Modality, Callable[[], GoldenScores]] = {

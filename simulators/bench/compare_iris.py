@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 
 from drivers.sample import Modality, Position, Sample
 from models.iris.encoder import IrisEncoder, extract
-from models.iris.kernel import Turned
 from models.iris.score import scores
+from models.iris.search_layout import ShiftedProbe
 from models.iris.segmentation.geometry import Boundary, Segmentation
 from models.iris.template import IrisCode, unpack
 from models.template import Template
@@ -80,7 +80,7 @@ def compare_eyes(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
     """models.iris.score.compare of each pair, the references of one probe that stand together at once."""
     found: list[float] = []
     for probe, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
-        turned, codes = Turned.of(_code(probe)), [_code(reference) for _, reference in group]
+        turned, codes = ShiftedProbe.of(_code(probe)), [_code(reference) for _, reference in group]
         words = (np.stack([getattr(code, part) for code in codes]) for part in ("code", "mask"))
         found += scores(turned.codes, turned.masks, *words).tolist()
     return found

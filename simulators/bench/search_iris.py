@@ -28,8 +28,9 @@ from models.calibration import fuse, load_calibration
 from models.gallery import BLOCK
 from models.iris.encoder import IrisEncoder
 from models.iris.gallery import IrisBlock, IrisGallery
-from models.iris.kernel import HEAD, STOPPED, TAIL, Turned, search_whole, split
 from models.iris.kernel import search as search_kernel
+from models.iris.kernel import search_whole
+from models.iris.search_layout import HEAD, STOPPED, TAIL, ShiftedProbe, split
 from models.iris.template import FORMAT, IrisCode, Words, pack
 from simulators.bench.compare_iris import sample_of
 from simulators.bench.files import writable
@@ -48,7 +49,7 @@ PLAIN_ENTRIES = 1024  # for the yardstick
 READ_BYTES = 1 << 28  # for the bandwidth of the memory
 READ_TIMES = 5
 SOMEBODY = (
-    0.09  # likeness that one in a hundred comparisons of different eyes reaches: below, nobody is told from nobody
+    0.09  # similarity that one in a hundred comparisons of different eyes reaches: below, nobody is told from nobody
 )
 
 T = TypeVar("T")
@@ -273,7 +274,7 @@ def mates_changed(probes: Sequence[tuple[Traveller, tuple[IrisCode, ...]]]) -> t
     compared = changed = 0
     for person, probe in probes:
         for code, reference in zip(probe, person.references, strict=True):
-            turned, entry = Turned.of(code), split(reference.code[np.newaxis], reference.mask[np.newaxis])
+            turned, entry = ShiftedProbe.of(code), split(reference.code[np.newaxis], reference.mask[np.newaxis])
             whole = search_whole(turned, *entry)
             compared += int(whole[0] >= SOMEBODY)
             changed += int(whole[0] >= SOMEBODY and search_kernel(turned, *entry, np.ones(1, bool))[0] != whole[0])
@@ -291,8 +292,8 @@ def _speed(alone: IrisGallery, probes: Sequence[IrisCode]) -> tuple[float, float
     ours, plain, given_up = [], [], []
     heads, tails = alone.blocks[0].heads[:PLAIN_ENTRIES], alone.blocks[0].tails[:PLAIN_ENTRIES]
     for code in probes:
-        turned = Turned.of(code)
-        seconds, found = worked(functools.partial(alone.likenesses, turned, Position.UNKNOWN))
+        turned = ShiftedProbe.of(code)
+        seconds, found = worked(functools.partial(alone.similarities, turned, Position.UNKNOWN))
         ours.append(len(alone) / seconds)
         given_up.append(float((found == STOPPED).mean()))
         seconds, _ = worked(functools.partial(search_whole, turned, heads, tails))

@@ -16,18 +16,10 @@ from models.compiled import NUMBA, PLAIN
 from models.encoder import Entry
 from models.gallery import BLOCK, merged
 from models.iris.gallery import IrisBlock, IrisGallery, best_entries
-from models.iris.kernel import (
-    NOT_ALLOWED,
-    STOPPED,
-    Turned,
-    search,
-    search_plain,
-    search_whole,
-    split,
-    together,
-)
+from models.iris.kernel import search, search_plain, search_whole
 from models.iris.score import compare, score
-from models.iris.template import BITS, IrisCode, nothing_known, pack
+from models.iris.search_layout import NOT_ALLOWED, STOPPED, ShiftedProbe, join, split
+from models.iris.template import BITS, IrisCode, empty_code, pack
 from models.template import Template, TemplateError
 from tests.models.iris.test_score import noisy
 from tests.models.iris.test_template import some_code
@@ -37,7 +29,7 @@ EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 
 needs_numba = pytest.mark.skipif(NUMBA is None, reason="numba is not there")
 ODD = {
-    "nothing known": nothing_known(),
+    "nothing known": empty_code(),
     "one bit known": IrisCode.of(0, np.arange(BITS) == 5, np.arange(BITS) == 5),
     "all bits set": IrisCode.of(0, np.ones(BITS, bool), np.ones(BITS, bool)),
     "no bit set": IrisCode.of(0, np.zeros(BITS, bool), np.ones(BITS, bool)),
@@ -68,7 +60,7 @@ def _gallery() -> IrisGallery:
 def test_machine_code_gives_exactly_what_numpy_gives(seed: int, known: float, share: float, turn: int) -> None:
     rng = np.random.default_rng(seed)
     codes = [*CODES[:20], *ODD.values(), *(noisy(CODES[n], seed + n, share, turn, known) for n in range(20))]
-    probe = Turned.of(noisy(CODES[seed % 20], seed, share / 2, turn // 2, known))
+    probe = ShiftedProbe.of(noisy(CODES[seed % 20], seed, share / 2, turn // 2, known))
     allowed = rng.random(len(codes)) < 0.8
     heads, tails = _words(codes)
     assert (search(probe, heads, tails, allowed) == search_plain(probe, heads, tails, allowed)).all()
@@ -78,8 +70,8 @@ def test_machine_code_gives_exactly_what_numpy_gives(seed: int, known: float, sh
 def test_strange_probes_are_answered_and_never_like_anybody_by_chance(probe: IrisCode) -> None:
     heads, tails = _words([*CODES[:30], *ODD.values()])
     allowed = np.ones(len(heads), bool)
-    found = search(Turned.of(probe), heads, tails, allowed)
-    assert (found == search_plain(Turned.of(probe), heads, tails, allowed)).all()
+    found = search(ShiftedProbe.of(probe), heads, tails, allowed)
+    assert (found == search_plain(ShiftedProbe.of(probe), heads, tails, allowed)).all()
     assert (found[:30] < 0.05).all()
 
 
@@ -89,24 +81,24 @@ def test_the_early_way_out_never_changes_a_mate(seed: int, share: float, known: 
     reference = some_code(seed)
     probe = noisy(reference, seed + 1, share, turn, known)
     heads, tails = _words([reference])
-    found = search(Turned.of(probe), heads, tails, np.ones(1, bool))
-    assert found == search_whole(Turned.of(probe), heads, tails)
+    found = search(ShiftedProbe.of(probe), heads, tails, np.ones(1, bool))
+    assert found == search_whole(ShiftedProbe.of(probe), heads, tails)
     assert found + 0.5 == score(probe, reference)
 
 
 def test_what_is_given_up_is_like_nobody_and_what_is_not_allowed_is_not_looked_at() -> None:
     heads, tails = _words(CODES[:100])
     allowed = np.arange(100) % 3 != 1
-    found = search(Turned.of(some_code(999)), heads, tails, allowed)
+    found = search(ShiftedProbe.of(some_code(999)), heads, tails, allowed)
     assert ((found == NOT_ALLOWED) == ~allowed).all()
     assert (found == STOPPED).sum() > 30
-    whole = search_whole(Turned.of(some_code(999)), heads, tails)
+    whole = search_whole(ShiftedProbe.of(some_code(999)), heads, tails)
     assert whole.max() < 0.1
 
 
 def test_a_code_is_split_and_put_together() -> None:
     heads, tails = _words(CODES[:3])
-    code, mask = together(heads[1], tails[1])
+    code, mask = join(heads[1], tails[1])
     assert (code == CODES[1].code).all()
     assert (mask == CODES[1].mask).all()
 
@@ -164,7 +156,7 @@ def test_a_search_takes_no_more_threads_than_the_configuration_allows(
 
     monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Pool)
     monkeypatch.setattr(search_threads, "_granted", 3)
-    IrisGallery(pieces).likenesses(Turned.of(CODES[0]), Position.UNKNOWN)
+    IrisGallery(pieces).similarities(ShiftedProbe.of(CODES[0]), Position.UNKNOWN)
     assert made == [3]
 
 

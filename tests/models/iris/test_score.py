@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.iris.score import GAIN, POWER, compare, counts, likeness, score, scores
-from models.iris.template import BITS, COLUMNS, ORDER, PLANES, TURNS, IrisCode, bits_of, nothing_known, pack
+from models.iris.score import GAIN, POWER, compare, counts, score, scores, similarity
+from models.iris.template import BITS, COLUMNS, ORDER, PLANES, SHIFTS, IrisCode, bits_of, empty_code, pack
 from models.template import Template, TemplateError
 from tests.models.iris.test_template import columns, some_code
 
 seeds = st.integers(0, 2**32)
 
 
-def noisy(iris: IrisCode, seed: int, share: float, turn: int = 0, known: float = 1.0) -> IrisCode:
-    """The same iris with a share of its bits wrong, turned by columns, with a part of it hidden."""
+def noisy(iris: IrisCode, seed: int, share: float, shift: int = 0, known: float = 1.0) -> IrisCode:
+    """The same iris with a share of its bits wrong, shifted by columns, with a part of it hidden."""
     rng = np.random.default_rng(seed)
-    code, mask = (np.roll(columns(words), turn, axis=0)[ORDER].ravel() for words in (iris.code, iris.mask))
+    code, mask = (np.roll(columns(words), shift, axis=0)[ORDER].ravel() for words in (iris.code, iris.mask))
     return IrisCode.of(iris.quality, code ^ (rng.random(BITS) < share), mask & (rng.random(BITS) < known))
 
 
@@ -24,10 +24,10 @@ def by_the_book(probe: IrisCode, reference: IrisCode) -> float:
     """The definition, bit by bit, without any packing."""
     best = 0.0
     code, mask = columns(reference.code), columns(reference.mask)
-    for turn in TURNS:
-        known = np.roll(columns(probe.mask), turn, axis=0) & mask
+    for shift in SHIFTS:
+        known = np.roll(columns(probe.mask), shift, axis=0) & mask
         if known.any():
-            differing = float((np.roll(columns(probe.code), turn, axis=0) ^ code)[known].mean())
+            differing = float((np.roll(columns(probe.code), shift, axis=0) ^ code)[known].mean())
             best = max(best, 0.5 + (0.5 - differing) * (known.sum() / BITS) ** POWER)
     return best or 0.5
 
@@ -36,7 +36,7 @@ def by_the_book(probe: IrisCode, reference: IrisCode) -> float:
 @settings(max_examples=30, deadline=None)
 def test_the_score_is_that_of_the_definition(seed: int, known: float, share: float) -> None:
     one = some_code(seed, 0.7)
-    other = noisy(one, seed + 1, share, turn=3, known=known)
+    other = noisy(one, seed + 1, share, shift=3, known=known)
     assert score(other, one) == pytest.approx(by_the_book(other, one), abs=1e-12)
 
 
@@ -45,10 +45,10 @@ def test_an_iris_that_is_known_everywhere_is_wholly_like_itself() -> None:
     assert score(iris, iris) == 1.0
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_a_turned_head_is_found_again_at_every_turn(turn: int) -> None:
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_turned_head_is_found_again_at_every_turn(shift: int) -> None:
     iris = some_code(3, 1.1)
-    assert score(noisy(iris, 0, 0.0, turn), iris) == 1.0
+    assert score(noisy(iris, 0, 0.0, shift), iris) == 1.0
 
 
 def test_the_score_rises_with_likeness() -> None:
@@ -66,8 +66,8 @@ def test_little_iris_cannot_look_like_a_good_comparison() -> None:
 
 
 def test_nothing_known_is_like_nobody() -> None:
-    assert score(nothing_known(), some_code(1)) == 0.5
-    assert score(some_code(1), nothing_known()) == 0.5
+    assert score(empty_code(), some_code(1)) == 0.5
+    assert score(some_code(1), empty_code()) == 0.5
 
 
 def test_templates_are_compared_as_their_codes() -> None:
@@ -81,13 +81,13 @@ def test_the_gain_of_every_number_of_bits_is_finite_and_none_of_no_bits() -> Non
     assert len(GAIN) == BITS + 1
     assert np.isfinite(GAIN).all()
     assert GAIN[0] == 0
-    assert likeness(np.zeros(1, np.int64), np.full(1, BITS)) == 0.5
+    assert similarity(np.zeros(1, np.int64), np.full(1, BITS)) == 0.5
 
 
 def test_several_references_are_scored_as_each_by_itself() -> None:
-    probe, others = some_code(1), [noisy(some_code(1), 2, 0.2), some_code(3), nothing_known()]
+    probe, others = some_code(1), [noisy(some_code(1), 2, 0.2), some_code(3), empty_code()]
     words = (np.stack([getattr(one, part) for one in others]) for part in ("code", "mask"))
-    assert scores(*probe.turned(), *words).tolist() == [score(probe, one) for one in others]
+    assert scores(*probe.shifted(), *words).tolist() == [score(probe, one) for one in others]
 
 
 @given(seeds)

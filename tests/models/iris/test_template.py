@@ -16,12 +16,12 @@ from models.iris.template import (
     FORMAT,
     ORDER,
     PLANES,
+    SHIFTS,
     SIZE,
-    TURNS,
     WORDS,
     IrisCode,
     bits_of,
-    nothing_known,
+    empty_code,
     pack,
     unpack,
     words_of,
@@ -104,21 +104,21 @@ def test_nothing_shows_a_bit() -> None:
     iris = some_code(1)
     assert repr(iris) == f"<IrisCode {len(iris)} of 4096 bits>"
     assert repr(pack(iris)) == "<Template iris-code/1 1030 bytes>"
-    assert len(nothing_known()) == 0
+    assert len(empty_code()) == 0
 
 
 def test_turning_moves_whole_columns_around() -> None:
     iris = some_code(7)
-    codes, masks = iris.turned()
-    for number, turn in enumerate(TURNS):
-        assert (columns(codes[number]) == np.roll(columns(iris.code), turn, axis=0)).all()
-        assert (columns(masks[number]) == np.roll(columns(iris.mask), turn, axis=0)).all()
-    assert (codes[TURNS.index(0)] == iris.code).all()
+    codes, masks = iris.shifted()
+    for number, shift in enumerate(SHIFTS):
+        assert (columns(codes[number]) == np.roll(columns(iris.code), shift, axis=0)).all()
+        assert (columns(masks[number]) == np.roll(columns(iris.mask), shift, axis=0)).all()
+    assert (codes[SHIFTS.index(0)] == iris.code).all()
 
 
 def test_there_are_21_turns_alike_on_both_sides() -> None:
-    assert len(set(TURNS)) == 21
-    assert sorted(-turn for turn in TURNS) == sorted(TURNS)
+    assert len(set(SHIFTS)) == 21
+    assert sorted(-shift for shift in SHIFTS) == sorted(SHIFTS)
 
 
 def test_any_first_part_of_a_code_samples_the_turn_evenly() -> None:

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from drivers.sample import Position
 from models.iris.encoder import IrisEncoder
-from models.iris.kernel import STOPPED, Turned, search, search_whole, split
+from models.iris.kernel import search, search_whole
 from models.iris.score import compare, score
+from models.iris.search_layout import STOPPED, ShiftedProbe, split
 from models.iris.template import BITS, IrisCode
 from simulators.bench import search_iris as bench_iris_search
 from simulators.bench.command import app
@@ -139,14 +140,14 @@ def test_made_up_codes_are_nobodys_and_their_own_again() -> None:
     made = iris_codes.code_columns(rng, 30).variant(numbers // iris_codes.VARIANTS, numbers % iris_codes.VARIANTS)
     heads, tails = split(*made.words(iris_codes.visible_columns(rng, len(numbers))))
     fields = iris_codes.responses(rng, 1)
-    probe = Turned.of(iris_codes.codes_of(rng, iris_codes.another_image(rng, fields), 3)[0])
+    probe = ShiftedProbe.of(iris_codes.codes_of(rng, iris_codes.another_image(rng, fields), 3)[0])
     own = iris_codes.codes_of(rng, fields, 3)[0]
     assert search_whole(probe, *split(own.code[np.newaxis], own.mask[np.newaxis]))[0] > 0.15
     assert search_whole(probe, heads, tails).max() < 0.13
     given_up = (search(probe, heads, tails, np.ones(len(heads), bool)) == STOPPED).mean()
     assert 0.5 < given_up < 0.95  # as of real codes: neither all nor none
     for number in range(iris_codes.VARIANTS):  # variants of one iris are other irises
-        one = Turned.of(
+        one = ShiftedProbe.of(
             IrisCode(0, *(np.concatenate([h, t]) for h, t in zip(heads[number], tails[number], strict=True)))
         )
         assert np.delete(search_whole(one, heads, tails), number).max() < 0.14
