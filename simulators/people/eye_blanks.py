@@ -1,4 +1,4 @@
-"""What a camera sees when no living eye looks into it: an honest pipeline says so and makes no template."""
+"""Images without a live eye. A correct pipeline reports this and makes no template."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,12 +10,12 @@ from scipy import ndimage
 
 from simulators.people.eye import EyeScene
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 DOT = 5  # pixels between the dots of a print
 
 
 class Blank(StrEnum):
-    """Kinds of nothing."""
+    """Kinds of images without an eye."""
 
     EMPTY = "empty"  # a room, out of focus
     BLACK = "black"
@@ -26,26 +26,26 @@ class Blank(StrEnum):
 
 
 def blank(rng: Generator, width: int, height: int, kind: Blank | None = None) -> EyeScene:
-    """A scene without an eye; of any kind unless told."""
+    """A scene without an eye; of a random kind if `kind` is None."""
     kind = kind or Blank(rng.choice(list(Blank)))
     image = np.clip(_DRAWN[kind](rng, width, height), 0, 255).astype(np.uint8)
     nowhere = np.zeros((0, 2), np.float32)
     return EyeScene(image, nowhere, nowhere, np.zeros((height, width), np.bool_), {})
 
 
-def printed(picture: Picture) -> Picture:
-    """The picture as dots of a printer, held before the camera."""
-    y, x = np.mgrid[0 : picture.shape[0], 0 : picture.shape[1]]
+def printed(image: Image) -> Image:
+    """The image as a print of dots in front of the camera."""
+    y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]]
     screen = np.cos(2 * np.pi * (x + y) / DOT) + np.cos(2 * np.pi * (x - y) / DOT)
-    ink = 255 - ndimage.gaussian_filter(picture.astype(np.float32), 1.0)
+    ink = 255 - ndimage.gaussian_filter(image.astype(np.float32), 1.0)
     dots = np.where(ink > 127 + 60 * screen, 40.0, 215.0)
     return np.asarray(ndimage.gaussian_filter(dots, 0.6), np.float32).astype(np.uint8)
 
 
-def two_eyes(left: Picture, right: Picture) -> Picture:
-    """A face that stands too far away: both eyes in one picture of the same size."""
+def two_eyes(left: Image, right: Image) -> Image:
+    """A face that is too far away: both eyes in one image of the same size."""
     height, width = left.shape
-    halves = [ndimage.zoom(picture, 0.5, order=1)[: height // 2, : width // 2] for picture in (left, right)]
+    halves = [ndimage.zoom(image, 0.5, order=1)[: height // 2, : width // 2] for image in (left, right)]
     face = np.full((height, width), int(np.median(left)), np.uint8)
     top = height // 4
     for number, half in enumerate(halves):

@@ -1,6 +1,6 @@
-"""What a camera has in front of it when a synthetic person looks: the eye's build, and one moment of it, in numbers.
+"""The parameters of a synthetic eye image: the anatomy of the eye, and one presentation of it to the camera.
 
-Lengths are in millimetres on the eye, x towards the right of the picture, y down, from the middle of the iris.
+Lengths are in millimetres on the eye, x to the right of the image, y down, from the middle of the iris.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ IRIS_MM = 5.9  # radius of an adult's iris
 
 
 class EyeCondition(StrEnum):
-    """What may be the matter with a look."""
+    """Conditions of a presentation. The values are words of the command line."""
 
     NORMAL = "normal"
     HALF_CLOSED = "half_closed"
     CLOSED = "closed"
     DILATED = "dilated"
     CONSTRICTED = "constricted"
-    AWAY = "away"  # looks elsewhere
+    AWAY = "away"  # gaze away from the camera
     BLURRED = "blurred"
     MOVING = "moving"
     GLASSES = "glasses"
@@ -30,8 +30,8 @@ class EyeCondition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
-    """What an eye is like whenever it looks."""
+class Anatomy:
+    """The properties of an eye that are the same in every presentation."""
 
     radius: float  # of the iris
     pupil_offset: tuple[float, float]
@@ -51,35 +51,35 @@ class Build:
     lash_light: float
     brow: float  # height of the eyebrow
     brow_hairs: int
-    brow_shade: float  # how much darker the skin beneath them is
-    nose: int  # 1 where the nose is on the right of the picture, -1 on the left
-    peak: float  # where along the eye the lids are widest apart, a share of its half width
-    roots: float  # how dark the lashes' roots make the edges of the lids
-    mottle: float  # how uneven the skin is lit
+    brow_shade: float  # how much darker the skin below it is
+    nose: int  # 1 if the nose is on the right of the image, -1 if on the left
+    peak: float  # where the opening between the lids is widest, a share of its half width
+    roots: float  # how much the lash roots darken the edges of the lids
+    mottle: float  # unevenness of the skin
     shine: float  # of its pores
     iris_fall: float  # how much darker the iris is at the limbus
     glasses: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """One look of it."""
+class Presentation:
+    """The properties of one presentation of an eye."""
 
     pupil: float  # radius as a share of the iris
     iris_px: float  # radius in pixels of a frame 480 high
-    x: float  # where the iris is in the frame: shares of its size from the middle
+    x: float  # position of the iris in the frame: shares of the frame's size from its middle
     y: float
     roll: float  # radians
     gaze: tuple[float, float]  # radians, right and down
     opening: float  # 0 closed, 1 as wide as it goes
     highlights: tuple[tuple[float, float, float, float], ...]  # x, y, radius, light 0..1
     tears: int  # wet spots that shine
-    pupil_light: float  # against the iris
-    shadow: float  # how dark the side of the face is that turns away
+    pupil_light: float  # relative to the iris
+    shadow: float  # darkness of the side of the face that is turned away
     lid_shadow: float
-    ball_fall: float  # how much darker the corners of the eye are than its middle
-    ball_side: float  # where that middle is, a share of the eye's half width
-    glare: int  # spots of a pair of glasses
+    ball_fall: float  # how much darker the corners of the eye are than its brightest point
+    ball_side: float  # where that brightest point is, a share of the eye's half width
+    glare: int  # number of reflections in glasses
     light: float
     gradient: tuple[float, float]
     focus_px: float  # blur
@@ -87,14 +87,14 @@ class Moment:
     noise: float  # grey levels
 
 
-def draw_build(rng: Generator, nose: int) -> Build:
-    """Another eye; `nose` says on which side of the picture the nose is, 1 right, -1 left."""
+def draw_anatomy(rng: Generator, nose: int) -> Anatomy:
+    """Draw an eye at random; `nose` is 1 if the nose is on the right of the image, -1 if on the left."""
     iris_light = float(rng.uniform(0.22, 0.60))
     sclera_light = min(iris_light / float(0.97 - 0.55 * rng.uniform() ** 0.6), 0.85)
     radius = float(IRIS_MM * rng.normal(1, 0.03))
     offset = (float(rng.normal(0, 0.02) * radius), float(rng.normal(0, 0.02) * radius))
     waves = tuple(complex(*rng.normal(0, 0.010 / k, 2)) for k in range(2, 6))
-    return Build(
+    return Anatomy(
         radius=radius,
         pupil_offset=offset,
         pupil_waves=waves,
@@ -124,13 +124,13 @@ def draw_build(rng: Generator, nose: int) -> Build:
     )
 
 
-def draw_moment(rng: Generator, build: Build, condition: EyeCondition | None) -> Moment:
-    """Another look. Without a condition it is what people do: mostly well, at times each of the rest."""
+def draw_presentation(rng: Generator, anatomy: Anatomy, condition: EyeCondition | None) -> Presentation:
+    """Draw a presentation at random. Without a condition it is mostly normal, sometimes each of the others."""
     if condition is None:
         condition = EyeCondition(rng.choice(list(EyeCondition), p=_HABITS))
     traits = _TRAITS[condition]
     gaze_spread = 0.34 if condition is EyeCondition.AWAY else 0.06
-    return Moment(
+    return Presentation(
         pupil=float(np.clip(rng.normal(*traits.pupil), 0.16, 0.72)),
         iris_px=float(rng.uniform(*traits.iris_px)),
         x=float(rng.normal(0, 0.07)),
@@ -138,8 +138,8 @@ def draw_moment(rng: Generator, build: Build, condition: EyeCondition | None) ->
         roll=float(rng.normal(0, 0.09)),
         gaze=(float(rng.normal(0, gaze_spread)), float(rng.normal(0, gaze_spread))),
         opening=float(np.clip(rng.normal(*traits.opening), 0, 1.1)) if traits.opening[0] else 0.0,
-        highlights=_highlights(rng, build),
-        glare=int(rng.integers(1, 4)) if traits.glasses or (build.glasses and rng.random() < 0.3) else 0,
+        highlights=_highlights(rng, anatomy),
+        glare=int(rng.integers(1, 4)) if traits.glasses or (anatomy.glasses and rng.random() < 0.3) else 0,
         tears=int(rng.poisson(rng.choice([0.0, 1.0, 6.0]))),
         pupil_light=float(rng.uniform(0.08, 0.36)),
         shadow=float(rng.uniform(0.0, 0.8) * (rng.random() < 0.4)),
@@ -156,7 +156,7 @@ def draw_moment(rng: Generator, build: Build, condition: EyeCondition | None) ->
 
 @dataclass(frozen=True, slots=True)
 class _Traits:
-    """Ranges of a condition; (mean, spread) for pupil and opening."""
+    """The ranges of a condition; (mean, standard deviation) for pupil and opening."""
 
     pupil: tuple[float, float] = (0.38, 0.07)
     iris_px: tuple[float, float] = (75, 190)
@@ -190,30 +190,30 @@ def _motion(rng: Generator, size: float) -> tuple[float, float]:
     return float(length * np.cos(angle)), float(length * np.sin(angle))
 
 
-def _highlights(rng: Generator, build: Build) -> tuple[tuple[float, float, float, float], ...]:
-    """The light sources, mirrored by the cornea: a ring, a pair or a single one, near the pupil."""
+def _highlights(rng: Generator, anatomy: Anatomy) -> tuple[tuple[float, float, float, float], ...]:
+    """Reflections of the light sources in the cornea: a ring, a pair or a single one, near the pupil."""
     count, spread, size = ((8, 0.75, 0.15), (4, 0.9, 0.18), (2, 1.2, 0.24), (1, 1.1, 0.36))[
         int(rng.choice(4, p=_LAMPS))
     ]
-    x, y = rng.normal(0, 0.10 * build.radius, 2)
+    x, y = rng.normal(0, 0.10 * anatomy.radius, 2)
     if count == 1:
         return _single(rng, x + rng.normal(0, spread), y + rng.normal(0, spread), rng.uniform(0.4, 1.3) * size)
-    ring, radius, turn = spread * rng.uniform(0.7, 1.3), size * rng.uniform(0.6, 1.4), rng.uniform(0, 2 * np.pi)
-    lamps = _ring((x, y), ring, radius, count, turn, 1.0)
-    faint = float(rng.uniform(0.03, 0.3)) * (rng.random() < 0.5)  # the lens mirrors them once more
-    return lamps + _ring((x, y), ring * rng.uniform(1.3, 1.9), radius * 0.6, count, turn, faint) if faint else lamps
+    ring, radius, rotation = spread * rng.uniform(0.7, 1.3), size * rng.uniform(0.6, 1.4), rng.uniform(0, 2 * np.pi)
+    lamps = _ring((x, y), ring, radius, count, rotation, 1.0)
+    faint = float(rng.uniform(0.03, 0.3)) * (rng.random() < 0.5)  # the second reflection, in the lens
+    return lamps + _ring((x, y), ring * rng.uniform(1.3, 1.9), radius * 0.6, count, rotation, faint) if faint else lamps
 
 
 def _ring(
-    middle: tuple[float, float], ring: float, radius: float, count: int, turn: float, light: float
+    middle: tuple[float, float], ring: float, radius: float, count: int, rotation: float, light: float
 ) -> tuple[tuple[float, float, float, float], ...]:
-    angles = turn + np.arange(count) * 2 * np.pi / count
+    angles = rotation + np.arange(count) * 2 * np.pi / count
     x, y = middle
     return tuple((float(x + ring * np.cos(a)), float(y + ring * np.sin(a)), float(radius), light) for a in angles)
 
 
 def _single(rng: Generator, x: float, y: float, radius: float) -> tuple[tuple[float, float, float, float], ...]:
-    """A lamp that is not round: a few discs that overlap."""
+    """A lamp that is not round: a few overlapping discs."""
     offsets = rng.normal(0, 0.7 * radius, (int(rng.integers(0, 3)), 2))
     lamps = [(float(x + dx), float(y + dy), float(radius * rng.uniform(0.4, 0.9)), 1.0) for dx, dy in offsets]
     return ((float(x), float(y), float(radius), 1.0), *lamps)

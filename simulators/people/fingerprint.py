@@ -1,7 +1,7 @@
-"""The friction skin of one finger: ridges grown along a flow, their pores, ragged edges and creases.
+"""Generates the friction skin of one finger: ridges along a flow, their pores, ragged edges and creases.
 
-Ridges grow out of noise: it is filtered again and again by a bank of short waves, each place taking the wave of its own
-orientation and period. Where the flow diverges the waves cannot keep step, and ridges end or fork: the minutiae.
+Ridges grow from noise, which is filtered repeatedly by a bank of short waves; each place uses the wave of its own
+orientation and period. Where the flow diverges, ridges end or fork: these are the minutiae.
 """
 
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
 from simulators.people.ridge_flow import Field, Flow, Grid, Pattern, draw_flow, smooth_noise
 
-GROWTH_PPI = 300.0  # ridges are at least 4 pixels apart here; 2.8 times fewer pixels than at 500
+GROWTH_PPI = 300.0  # ridges are at least 4 pixels apart at this resolution; 2.8 times fewer pixels than at 500
 SKIN_PPI = 500.0
 _ORIENTATIONS = 16
 _PERIODS = 4
-_ROUNDS = (6, 9)  # of filtering, at least and at most; more rounds heal more faults and leave fewer minutiae
+_ROUNDS = (6, 9)  # minimum and maximum number of filter rounds; more rounds leave fewer minutiae
 _PERIOD_WIDTH = 0.25  # standard deviation of a filter, natural logarithm of the period
 _ANGLE_WIDTH = 0.30  # and of its direction, radians
-_ENVELOPE = 0.3  # grain of the local amplitude, mm
-_PORE_SPACING = 0.7  # mm, both ways: some 9 pores a centimetre of ridge, as Nagesh et al. (2011) counted
+_ENVELOPE = 0.3  # smoothing of the local amplitude, mm
+_PORE_SPACING = 0.7  # mm, in both directions: about 9 pores per centimetre of ridge, as Nagesh et al. (2011) counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Skin:
-    """One finger's pad at SKIN_PPI, row 0 at the tip, every layer f32[h, w]; never pressed, so never distorted.
+    """The pad of one finger at SKIN_PPI, undistorted; row 0 at the tip, every layer f32[h, w].
 
     `ridges` is -1 in the middle of a valley and 1 on a crest; `pores` and `creases` are 0 to 1 (1: no skin there).
     `half_axes` (mm) is the contact of a normal touch.
@@ -41,8 +41,8 @@ class Skin:
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
-    """What a finger has of its digit and its person: half axes of the contact and ridge period in mm, creases."""
+class FingerAnatomy:
+    """Parameters of a finger: half axes of the contact and ridge period in mm, number of creases."""
 
     half_axes: tuple[float, float]
     period: float
@@ -55,76 +55,76 @@ def _periods(flow: Flow) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waves:
-    """Short waves of every orientation and period, and how much each counts at each place of the grid."""
+    """Short waves of every orientation and period, and the weight of each at every point of the grid."""
 
     transfers: Field  # f32[orientation, period, h, w // 2 + 1]
     ahead: NDArray[np.complex64]  # [orientation, h, w // 2 + 1]: a quarter of a wave further along its direction
-    shares: Field  # f32[orientation, period, h, w]
-    wrapped: Field  # f32[h, w]: -1 where orientation 0 stands for a half turn
+    weights: Field  # f32[orientation, period, h, w]
+    wrapped: Field  # f32[h, w]: -1 where orientation 0 represents pi
 
 
 def _spectrum_plane(grid: Grid) -> tuple[Field, Field]:
-    """Frequency (1 / mm) and direction (radians) of each term of the real transform."""
+    """The frequency (1 / mm) and direction (radians) of each term of the real Fourier transform."""
     rows = fft.fftfreq(grid.shape[0], grid.pitch)[:, None]
     columns = fft.rfftfreq(grid.shape[1], grid.pitch)[None, :]
     return np.hypot(columns, rows) + 1e-9, np.arctan2(-rows, columns)
 
 
 def _waves(grid: Grid, flow: Flow) -> Waves:
-    """Linear between the two nearest orientations and the two nearest periods."""
+    """The filter bank, with linear interpolation between the two nearest orientations and the two nearest periods."""
     periods = _periods(flow)
     radius, angle = _spectrum_plane(grid)
     index = np.arange(_ORIENTATIONS)[:, None, None]
-    turn = angle - np.pi * index / _ORIENTATIONS  # a wave runs across its ridge
+    relative = angle - np.pi * index / _ORIENTATIONS  # a wave runs across its ridge
     across = np.exp(-0.5 * (np.log(radius * periods[:, None, None]) / _PERIOD_WIDTH) ** 2)
-    along = np.exp(-0.5 * ((turn % np.pi - np.pi / 2) / _ANGLE_WIDTH) ** 2)
+    along = np.exp(-0.5 * ((relative % np.pi - np.pi / 2) / _ANGLE_WIDTH) ** 2)
     slot = (flow.orientation / np.pi * _ORIENTATIONS) % _ORIENTATIONS
     distance = np.abs((slot - index + _ORIENTATIONS / 2) % _ORIENTATIONS - _ORIENTATIONS / 2)
     rank = np.log(flow.period / periods[0]) / np.log(periods[1] / periods[0])
     stretch = np.abs(rank - np.arange(_PERIODS)[:, None, None])
     return Waves(
         (along[:, None] * across[None]).astype(np.float32),
-        (1j * np.sign(np.sin(turn))).astype(np.complex64),
+        (1j * np.sign(np.sin(relative))).astype(np.complex64),
         (np.maximum(0, 1 - distance)[:, None] * np.maximum(0, 1 - stretch)[None]).astype(np.float32),
         np.where(slot > _ORIENTATIONS - 1, -1.0, 1.0).astype(np.float32),
     )
 
 
 def _filtered(image: Field, waves: Waves) -> Field:
-    """Each place filtered by its own wave."""
+    """The image filtered at each point by the wave of that point."""
     spectrum = fft.rfft2(image)
     out = np.zeros_like(image)
-    for transfers, shares in zip(waves.transfers, waves.shares, strict=True):
-        for transfer, share in zip(transfers, shares, strict=True):
-            out += share * fft.irfft2(spectrum * transfer, s=image.shape)
+    for transfers, weights in zip(waves.transfers, waves.weights, strict=True):
+        for transfer, weight in zip(transfers, weights, strict=True):
+            out += weight * fft.irfft2(spectrum * transfer, s=image.shape)
     return out
 
 
 def _quadrature(image: Field, waves: Waves) -> Field:
-    """What _filtered gives, a quarter of a wave ahead; its sign means nothing."""
+    """The result of _filtered, a quarter of a wave ahead; its sign is arbitrary."""
     spectrum = fft.rfft2(image)
     out = np.zeros_like(image)
-    for index, (transfers, shares) in enumerate(zip(waves.transfers, waves.shares, strict=True)):
+    for index, (transfers, weights) in enumerate(zip(waves.transfers, waves.weights, strict=True)):
         sign = waves.wrapped if index == 0 else 1.0
-        for transfer, share in zip(transfers, shares, strict=True):
-            out += sign * share * fft.irfft2(spectrum * transfer * waves.ahead[index], s=image.shape)
+        for transfer, weight in zip(transfers, weights, strict=True):
+            out += sign * weight * fft.irfft2(spectrum * transfer * waves.ahead[index], s=image.shape)
     return out
 
 
 def _levelled(wave: Field, pitch: float) -> Field:
-    """The wave with an amplitude of about one; where ridges end it stays weak."""
+    """The wave with an amplitude of about one; it stays weak where ridges end."""
     power = gaussian_filter(wave * wave, _ENVELOPE / pitch)
     return np.asarray(wave / (np.sqrt(2 * power) + 1e-3 * float(wave.std())), dtype=np.float32)
 
 
 def _cosine(wave: Field, ahead: Field) -> Field:
-    """The wave with an amplitude of one up to the very points where ridges end."""
+    """The wave with an amplitude of one everywhere except at the points where ridges end."""
     amplitude = np.hypot(wave, ahead)
     return np.asarray(wave / (amplitude + 0.05 * float(amplitude.mean())), dtype=np.float32)
 
 
 def grow_ridges(rng: Generator, grid: Grid, flow: Flow) -> Field:
-    """Ridges and valleys along the flow: the cosine of a phase, -1 to 1."""
+    """Ridges and valleys along the flow, as the cosine of a phase, -1 to 1."""
     waves = _waves(grid, flow)
     image = rng.standard_normal(grid.shape).astype(np.float32)
     for _ in range(int(rng.integers(*_ROUNDS, endpoint=True))):
@@ -133,7 +133,7 @@ def grow_ridges(rng: Generator, grid: Grid, flow: Flow) -> Field:
 
 
 def _uphill(heights: Field, rows: Field, columns: Field, steps: int = 6) -> tuple[Field, Field]:
-    """Points moved to the nearest crest of the ridges."""
+    """Move points to the nearest ridge crest."""
     slope_y, slope_x = np.gradient(heights)
     for _ in range(steps):
         at = np.stack((rows, columns))
@@ -147,7 +147,7 @@ def _cell(at: Field, size: int) -> NDArray[np.intp]:
 
 
 def _pores(rng: Generator, ridges: Field) -> Field:
-    """Sweat pores in a row along each crest, of various sizes."""
+    """Sweat pores of various sizes along each ridge crest."""
     step = _PORE_SPACING * SKIN_PPI / 25.4
     rows, columns = np.mgrid[0 : ridges.shape[0] : step, 0 : ridges.shape[1] : step].astype(np.float32)
     jitter = rng.normal(0.0, 0.3 * step, (2, *rows.shape)).astype(np.float32)
@@ -162,7 +162,7 @@ def _pores(rng: Generator, ridges: Field) -> Field:
 
 
 def _crease(rng: Generator, grid: Grid) -> Field:
-    """One white line across the ridges: bent and uneven, mostly level, tapering at its ends; few are wide."""
+    """One white line across the ridges: curved and uneven, mostly horizontal, tapered at its ends; few are wide."""
     x0, y0 = rng.normal(0.0, 4.5), rng.normal(-2.5, 4.5)
     tilt, bend = rng.normal(0.0, 0.4), rng.normal(0.0, 0.03)
     length, width = rng.uniform(0.8, 4.0), 0.05 + rng.gamma(1.2, 0.03)
@@ -181,12 +181,12 @@ def _creases(rng: Generator, grid: Grid, count: int) -> Field:
     return np.asarray(np.clip(layer * deep, 0.0, 1.0), dtype=np.float32)
 
 
-def grow_skin(rng: Generator, pattern: Pattern, build: Build) -> Skin:
-    """The skin of one finger; about half a second."""
-    reach = build.half_axes[0] + 2.5, build.half_axes[1] + 3.0
+def grow_skin(rng: Generator, pattern: Pattern, anatomy: FingerAnatomy) -> Skin:
+    """The skin of one finger. Takes about half a second."""
+    reach = anatomy.half_axes[0] + 2.5, anatomy.half_axes[1] + 3.0
     coarse = Grid.of(*reach, 25.4 / GROWTH_PPI, multiple=12)
-    wave = grow_ridges(rng, coarse, draw_flow(rng, coarse, pattern, build.period))
+    wave = grow_ridges(rng, coarse, draw_flow(rng, coarse, pattern, anatomy.period))
     ridges = zoom(wave, SKIN_PPI / GROWTH_PPI, order=3, mode="grid-mirror", grid_mode=True)
     edges = 0.10 * smooth_noise(rng, ridges.shape, 2.2) + 0.12 * smooth_noise(rng, ridges.shape, 9.0)
     fine = Grid.of(ridges.shape[1] / 2 * 25.4 / SKIN_PPI, ridges.shape[0] / 2 * 25.4 / SKIN_PPI, 25.4 / SKIN_PPI, 2)
-    return Skin(pattern, ridges + edges, _pores(rng, ridges), _creases(rng, fine, build.creases), build.half_axes)
+    return Skin(pattern, ridges + edges, _pores(rng, ridges), _creases(rng, fine, anatomy.creases), anatomy.half_axes)

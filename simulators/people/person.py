@@ -1,10 +1,10 @@
-"""Synthetic people: fingers and eyes from a seed. No real person's data went into them.
+"""Synthetic people: fingers and eyes from a seed. They contain no data of real people.
 
     Person(7).finger(Position.RIGHT_INDEX).impression(0)
     Person(7).eye(Position.LEFT_EYE).frame(0)
 
-is the same picture wherever and whenever it is asked for (on one version of numpy and scipy); another `n` is another
-touch of the same finger, another look of the same eye, another seed another person.
+always give the same image (with the same versions of numpy and scipy). Another `n` is another impression of the same
+finger or another frame of the same eye; another seed is another person.
 """
 
 import zlib
@@ -16,12 +16,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from drivers.sample import Modality, Position
-from simulators.people.eye import EyeScene, look
+from simulators.people.eye import EyeScene, render_eye
 from simulators.people.eye_blanks import Blank, blank
-from simulators.people.eye_scene import Build as EyeBuild
-from simulators.people.eye_scene import EyeCondition, draw_build, draw_moment
-from simulators.people.eye_texture import Texture, grow
-from simulators.people.fingerprint import Build, Skin, grow_skin
+from simulators.people.eye_scene import Anatomy as EyeAnatomy
+from simulators.people.eye_scene import EyeCondition, draw_anatomy, draw_presentation
+from simulators.people.eye_texture import Texture, grow_iris
+from simulators.people.fingerprint import FingerAnatomy, Skin, grow_skin
 from simulators.people.ridge_flow import Pattern, digit, draw_pattern
 from simulators.people.skin import Condition, Window, draw_touch, press, traits_of
 
@@ -31,7 +31,7 @@ FINGERS = tuple(position for position in Position if position.modality is Modali
 EYES = tuple(position for position in Position if position.modality is Modality.IRIS)
 _SKINS_KEPT = 24  # 2.5 MB each
 
-# Half axes of a normal contact, mm, of an adult.
+# Half axes of the normal contact area of an adult, mm.
 _HALF_AXES = {
     "thumb": (8.4, 11.0),
     "index": (7.0, 9.6),
@@ -42,18 +42,18 @@ _HALF_AXES = {
 
 
 def _stream(*names: object) -> Generator:
-    """A random stream of its own for each purpose: a change to one does not change the others."""
+    """A separate random stream for each purpose, so that a change to one does not change the others."""
     return np.random.default_rng([zlib.crc32(repr(name).encode()) for name in names])
 
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """What the ten fingers of a person share."""
+    """The properties that the ten fingers of a person share."""
 
-    size: float  # against the average adult
+    size: float  # relative to the average adult
     period: float  # ridge period, mm
     leaning: float  # more whorls (+) or fewer (-)
-    wrinkled: float  # creases to expect on a finger
+    wrinkled: float  # expected number of creases on a finger
 
 
 def _body(seed: int) -> _Body:
@@ -63,12 +63,12 @@ def _body(seed: int) -> _Body:
     return _Body(size, period, float(rng.normal(0.0, 0.6)), float(rng.gamma(1.2, 1.6)))
 
 
-def _build(rng: Generator, seed: int, position: Position) -> Build:
+def _anatomy(rng: Generator, seed: int, position: Position) -> FingerAnatomy:
     body = _body(seed)
     across, along = _HALF_AXES[digit(position)]
     scale = body.size * float(np.clip(rng.normal(1.0, 0.03), 0.92, 1.08))
     period = body.period * (across / 7.0) ** 0.35 * float(rng.normal(1.0, 0.02))
-    return Build((across * scale, along * scale), period, min(9, int(rng.poisson(body.wrinkled))))
+    return FingerAnatomy((across * scale, along * scale), period, min(9, int(rng.poisson(body.wrinkled))))
 
 
 @lru_cache(maxsize=4096)
@@ -79,28 +79,28 @@ def _pattern(seed: int, position: Position) -> Pattern:
 @lru_cache(maxsize=_SKINS_KEPT)
 def _skin(seed: int, position: Position) -> Skin:
     rng = _stream(seed, position.value, "skin")
-    return grow_skin(rng, _pattern(seed, position), _build(rng, seed, position))
+    return grow_skin(rng, _pattern(seed, position), _anatomy(rng, seed, position))
 
 
 @dataclass(frozen=True, slots=True)
 class Finger:
-    """One finger of a synthetic person. Its skin is grown at the first impression, in about half a second, and kept."""
+    """One finger of a synthetic person. The first impression takes half a second longer: it generates the skin."""
 
     seed: int
     position: Position
 
     @property
     def pattern(self) -> Pattern:
-        """Its class of ridge flow."""
+        """The pattern class."""
         return _pattern(self.seed, self.position)
 
     def impression(
         self, n: int, width: int = 256, height: int = 288, ppi: float = 500, condition: Condition | None = None
     ) -> NDArray[np.uint8]:
-        """The `n`-th touch as u8[height, width], ridges dark.
+        """Impression `n` as u8[height, width], ridges dark.
 
-        The placement depends on the finger, `n` and the condition alone, so that sensors of other sizes see the same
-        touch. Without a condition it is drawn from what people do: mostly normal, at times dry, wet, light or heavy.
+        The placement depends only on the finger, `n` and the condition, so that sensors of different sizes see the same
+        touch. Without a condition it is drawn at random: mostly normal, sometimes dry, wet, light or heavy.
         """
         touch_rng = _stream(self.seed, self.position.value, n, condition and condition.value)
         touch = draw_touch(touch_rng, traits_of(condition, touch_rng, n))
@@ -108,9 +108,9 @@ class Finger:
 
 
 @lru_cache(maxsize=256)
-def _iris(seed: int, position: Position) -> tuple[EyeBuild, Texture]:
+def _iris(seed: int, position: Position) -> tuple[EyeAnatomy, Texture]:
     nose = 1 if position is Position.RIGHT_EYE else -1  # the camera faces the person
-    return draw_build(_stream(seed, position.value, "eye"), nose), grow(_stream(seed, position.value, "iris"))
+    return draw_anatomy(_stream(seed, position.value, "eye"), nose), grow_iris(_stream(seed, position.value, "iris"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +123,19 @@ class Eye:
     def frame(
         self, n: int, width: int = 640, height: int = 480, condition: EyeCondition | None = None
     ) -> NDArray[np.uint8]:
-        """The `n`-th look as a near-infrared camera sees it, u8[height, width]."""
+        """Frame `n` as a near-infrared camera sees it, u8[height, width]."""
         return self.scene(n, width, height, condition).image
 
     def scene(self, n: int, width: int = 640, height: int = 480, condition: EyeCondition | None = None) -> EyeScene:
-        """The same with its true outlines. Without a condition it is what people do: mostly well, at times not."""
+        """Frame `n` with its true outlines. Without a condition it is drawn at random: mostly normal, sometimes not."""
         rng = _stream(self.seed, self.position.value, n, condition and condition.value)
-        build, texture = _iris(self.seed, self.position)
-        return look(rng, texture, build, draw_moment(rng, build, condition), width, height)
+        anatomy, texture = _iris(self.seed, self.position)
+        return render_eye(rng, texture, anatomy, draw_presentation(rng, anatomy, condition), width, height)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A synthetic person: everything follows from the seed."""
+    """A synthetic person, determined by the seed."""
 
     seed: int
 
@@ -153,5 +153,5 @@ class Person:
 
     @property
     def fingers(self) -> tuple[Finger, ...]:
-        """All ten, right thumb first."""
+        """All ten fingers, right thumb first."""
         return tuple(self.finger(position) for position in FINGERS)

@@ -1,8 +1,9 @@
-"""Where the ridges of a finger run: pattern class, orientation and spacing over the pad of a finger.
+"""The ridge flow of a finger: pattern class, and orientation and spacing of the ridges over the pad.
 
 Orientation is a sum of half angles around cores and deltas (the zero-pole model of Sherlock and Monro, with a smooth
-correction of each angle after Vizcaya and Gerhardt), a dome that bends the ridges over the fingertip, and slow noise of
-the individual. Coordinates are millimetres from the middle of the pad, x to the right of the print, y to the fingertip.
+correction of each angle after Vizcaya and Gerhardt), a dome that bends the ridges over the fingertip, and low-frequency
+noise of the individual. Coordinates are millimetres from the middle of the pad, x to the right of the print, y to the
+fingertip.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ Point = tuple[float, float]
 
 
 class Pattern(StrEnum):
-    """The classes of Henry's system as a print shows them: a right loop opens to the right of the picture."""
+    """The classes of Henry's system, as seen in the print: a right loop opens to the right of the image."""
 
     ARCH = "arch"
     TENTED_ARCH = "tented_arch"
@@ -63,18 +64,18 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The singular points of one finger and how strongly the fingertip bends its ridges."""
+    """The singular points of one finger, and how strongly its ridges bend at the fingertip."""
 
     cores: tuple[Point, ...]
     deltas: tuple[Point, ...]
     dome: float  # radians at the sides of the fingertip
     arch: float = 0.0  # height of the bump of a plain arch, mm
-    axes: tuple[float, ...] = ()  # which way the ridges of each core bulge, radians counter-clockwise from up
+    axes: tuple[float, ...] = ()  # direction in which the ridges of each core bulge, radians counter-clockwise from up
 
 
-# Share of each pattern by digit, in the order of _CLASSES: our estimates, not a table of anybody's. Over all ten they
-# come to the 60 to 70 % loops, 25 to 35 % whorls and 5 % arches that textbooks give; whorls are commonest on thumb and
-# ring finger, radial loops and arches on the index.
+# Share of each pattern by digit, in the order of _CLASSES: our estimates, not a published table. Over all ten fingers
+# they give the 60 to 70 % loops, 25 to 35 % whorls and 5 % arches of textbooks; whorls are most common on thumb and
+# ring finger, radial loops and arches on the index finger.
 _CLASSES = ("arch", "tented_arch", "ulnar", "radial", "whorl", "double_loop")
 _SHARES = {
     "thumb": (0.020, 0.005, 0.580, 0.005, 0.290, 0.100),
@@ -86,12 +87,12 @@ _SHARES = {
 
 
 def digit(position: Position) -> str:
-    """thumb, index, middle, ring or little."""
+    """The name of the digit: thumb, index, middle, ring or little."""
     return position.value.partition("_")[2]
 
 
 def _side(name: str, position: Position) -> str:
-    """Ulnar loops open towards the little finger: to the right in a print of the right hand."""
+    """Convert ulnar and radial to left and right. Ulnar loops open to the little finger: right in a right hand."""
     if name not in ("ulnar", "radial"):
         return name
     right = (name == "ulnar") == position.value.startswith("right")
@@ -99,7 +100,7 @@ def _side(name: str, position: Position) -> str:
 
 
 def draw_pattern(rng: Generator, position: Position, leaning: float) -> Pattern:
-    """The class of one finger. `leaning` (about -1 to 1) is what a person's fingers share: more whorls or fewer."""
+    """Draw the class of one finger. `leaning` (about -1 to 1): more or fewer whorls on all fingers of a person."""
     shares = np.array(_SHARES[digit(position)]) * np.exp(leaning * np.array((-1.5, -1.5, 0.0, 0.0, 1.5, 1.5)))
     name = _CLASSES[int(rng.choice(len(_CLASSES), p=shares / shares.sum()))]
     return Pattern(_side(name, position))
@@ -162,7 +163,7 @@ _LAYOUTS: dict[Pattern, Callable[[Generator], Layout]] = {
 
 
 def smooth_noise(rng: Generator, shape: tuple[int, int], sigma: float) -> Field:
-    """Gaussian noise of unit variance whose grain is `sigma` samples wide."""
+    """Gaussian noise of unit variance, smoothed with `sigma` samples."""
     noise = gaussian_filter(rng.standard_normal(shape).astype(np.float32), sigma, mode="reflect")
     return np.asarray(noise / max(float(noise.std()), 1e-6), dtype=np.float32)
 
@@ -173,7 +174,7 @@ def _rise(values: Field, centre: float, width: float) -> Field:
 
 
 def _half_angle(rng: Generator, grid: Grid, point: Point) -> Field:
-    """Half the angle around a singular point from straight up, gently warped: no two turn alike."""
+    """Half the angle around a singular point, measured from straight up, with a small random distortion."""
     angle = np.arctan2(point[0] - grid.x, grid.y - point[1])
     first, second = 0.10 * rng.standard_normal(2), 0.05 * rng.standard_normal(2)
     warp = first[0] * np.sin(angle) + first[1] * np.cos(angle)
@@ -182,14 +183,14 @@ def _half_angle(rng: Generator, grid: Grid, point: Point) -> Field:
 
 
 def _recurve(rng: Generator, grid: Grid, core: Point, axis: float) -> Field:
-    """Ridges turn about a core in half circles and leave it side by side; half angles alone would give parabolas."""
+    """Correction at a core: ridges go around it in half circles and leave it in parallel, not as parabolas."""
     x, y = grid.x - core[0], grid.y - core[1]
     near = np.exp(-(x * x + y * y) / (2 * 4.5**2))
     return np.asarray(0.5 * rng.uniform(0.7, 1.0) * near * np.sin(np.arctan2(-x, y) - axis), dtype=np.float32)
 
 
 def _dome(grid: Grid, layout: Layout) -> Field:
-    """Ridges run over the fingertip and down its sides; level at the crease of the joint."""
+    """Bend of the ridges over the fingertip and down its sides; none at the crease of the joint."""
     return np.asarray(-layout.dome * np.tanh(grid.x / 5.0) * _rise(grid.y, -3.0, 2.0), dtype=np.float32)
 
 
@@ -210,14 +211,14 @@ def _orientation(rng: Generator, grid: Grid, layout: Layout) -> Field:
     return np.asarray(field + wander, dtype=np.float32)
 
 
-_FARTHEST = 4.0  # standard deviations: no ridge of a finger is narrower or wider still
+_PERIOD_LIMIT = 4.0  # standard deviations: limit of the ridge period
 
 
 def _period(rng: Generator, grid: Grid, layout: Layout, mean: float) -> Field:
-    """Ridges are wider apart towards the joint than at the fingertip, and vary from place to place."""
+    """The ridge period: larger towards the joint than at the fingertip, with random variation."""
     foot = min((y for _, y in layout.deltas), default=-3.0)
     below = 1.0 - _rise(grid.y, foot, 1.5)
-    wander = np.clip(smooth_noise(rng, grid.shape, 1.8 / grid.pitch), -_FARTHEST, _FARTHEST)
+    wander = np.clip(smooth_noise(rng, grid.shape, 1.8 / grid.pitch), -_PERIOD_LIMIT, _PERIOD_LIMIT)
     return np.asarray(mean * (0.97 + 0.16 * below + 0.05 * wander), np.float32)
 
 

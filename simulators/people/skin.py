@@ -1,7 +1,8 @@
-"""How a finger leaves an impression: where and how it is put down, how the skin gives, what the sensor sees.
+"""Renders the impression of a finger: placement on the sensor, distortion of the skin, image of the sensor.
 
-The skin sticks where it is pressed hardest and slides with the finger around that (after Cappelli, Maio and Maltoni,
-"Modelling plastic distortion in fingerprint images", 2001). Lengths are millimetres on the sensor unless said.
+The skin sticks where the pressure is highest and slides with the finger around that area (after Cappelli, Maio and
+Maltoni, "Modelling plastic distortion in fingerprint images", 2001). Lengths are millimetres on the sensor unless
+another unit is given.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from simulators.people.ridge_flow import Field, smooth_noise
 
 
 class Condition(StrEnum):
-    """How a finger meets the sensor. The values are the words of the command line."""
+    """How a finger touches the sensor. The values are words of the command line."""
 
     NORMAL = "normal"
     DRY = "dry"
@@ -34,20 +35,20 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """Ranges that one touch is drawn from."""
+    """The ranges from which one touch is drawn."""
 
     width: Range = (-0.10, 0.12)  # ridges thinner (-) or thicker (+) than valleys, in units of the ridge wave
-    relief: Range = (0.9, 1.0)  # height of the ridges; worn skin has little
-    grain: Range = (0.12, 0.25)  # fine unevenness of contact, which breaks ridges into beads
-    blotch: Range = (0.10, 0.22)  # patches that touch better or worse
+    relief: Range = (0.9, 1.0)  # height of the ridges; low for worn skin
+    grain: Range = (0.12, 0.25)  # fine unevenness of contact, which breaks ridges into dots
+    blotch: Range = (0.10, 0.22)  # areas with better or worse contact
     pores: Range = (0.3, 0.9)
     creases: Range = (0.8, 1.3)
-    blur: Range = (0.16, 0.20)  # how gradually a ridge goes from no contact to full, in units of the ridge wave
+    blur: Range = (0.16, 0.20)  # width of the transition from no contact to full contact, in units of the ridge wave
     ink: Range = (0.80, 0.95)  # darkness of a ridge in full contact
-    reach: Range = (0.92, 1.06)  # size of the contact against a normal one
-    shift: Range = (0.0, 1.8)  # how far off the middle, mm
-    turn: float = 7.0  # standard deviation, degrees
-    slide: float = 0.55  # push of the finger against the sticking skin, mm
+    reach: Range = (0.92, 1.06)  # size of the contact relative to a normal one
+    shift: Range = (0.0, 1.8)  # distance from the middle of the sensor, mm
+    rotation: float = 7.0  # standard deviation, degrees
+    slide: float = 0.55  # displacement of the finger relative to the sticking skin, standard deviation, mm
 
 
 TRAITS: dict[Condition, Traits] = {
@@ -58,7 +59,7 @@ TRAITS: dict[Condition, Traits] = {
     Condition.LIGHT: Traits(width=(-0.35, -0.15), reach=(0.72, 0.84), ink=(0.6, 0.75), slide=0.25),
     Condition.HEAVY: Traits(width=(0.2, 0.4), reach=(1.08, 1.2), ink=(0.9, 0.98), pores=(0.1, 0.4), slide=0.9),
 }
-# A finger that nobody can read: worn flat and dry; hardly touching; dripping wet.
+# Fingers that cannot be read: worn and dry; hardly touching; very wet.
 UNREADABLE: tuple[Traits, ...] = (
     Traits(
         width=(-0.4, -0.2),
@@ -78,17 +79,17 @@ UNREADABLE: tuple[Traits, ...] = (
         blur=(0.25, 0.35),
     ),
 )
-# What people do when nobody tells them how.
+# The mixture for touches without a given condition.
 _USUAL = {Condition.NORMAL: 0.6, Condition.DRY: 0.12, Condition.WET: 0.1, Condition.LIGHT: 0.09, Condition.HEAVY: 0.09}
 
-_COARSE = 0.5  # grid of the slow fields of a touch, mm
-_FIELD = (80, 72)  # its size: 40 by 36 mm, more than any sensor here
-_FINE_ENOUGH = 400.0  # pixels per inch; a coarser sensor's pixel is the mean of several finer ones
+_COARSE = 0.5  # grid of the low-resolution fields of a touch, mm
+_FIELD = (80, 72)  # its size: 40 by 36 mm, larger than any sensor here
+_FINE_ENOUGH = 400.0  # pixels per inch; for a lower resolution, a pixel is the mean of several finer ones
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One placement of a finger, drawn from Traits: numbers first, slow fields f32 on the coarse grid after."""
+    """One placement of a finger, drawn from Traits: numbers, then fields f32 on the coarse grid."""
 
     width: float
     relief: float
@@ -99,7 +100,7 @@ class Touch:
     ink: float
     reach: float
     shift: tuple[float, float]
-    turn: float
+    rotation: float
     push: tuple[float, float]
     twist: float
     patches: Field
@@ -108,7 +109,7 @@ class Touch:
 
 
 def traits_of(condition: Condition | None, rng: Generator, n: int) -> Traits:
-    """The ranges of a condition; None is what people do by themselves."""
+    """The ranges of a condition; None draws a usual condition at random."""
     if condition is Condition.UNREADABLE:
         return UNREADABLE[n % len(UNREADABLE)]
     if condition is None:
@@ -117,7 +118,7 @@ def traits_of(condition: Condition | None, rng: Generator, n: int) -> Traits:
 
 
 def draw_touch(rng: Generator, traits: Traits) -> Touch:
-    """One placement. Everything slow is drawn here, in millimetres, so that every sensor sees the same touch."""
+    """Draw one placement. The coarse fields are drawn here, in millimetres, so every sensor sees the same touch."""
     distance, bearing = rng.uniform(*traits.shift), rng.uniform(0, 2 * np.pi)
     push = traits.slide * rng.standard_normal(2)
     ranges = (
@@ -136,7 +137,7 @@ def draw_touch(rng: Generator, traits: Traits) -> Touch:
     return Touch(
         *(width, relief, grain, pores, creases, blur, ink, reach),
         shift=(distance * np.cos(bearing), distance * np.sin(bearing)),
-        turn=float(np.clip(rng.normal(0.0, np.radians(traits.turn)), -0.45, 0.45)),
+        rotation=float(np.clip(rng.normal(0.0, np.radians(traits.rotation)), -0.45, 0.45)),
         push=(float(push[0]), float(push[1])),
         twist=float(np.clip(rng.normal(0.0, 0.05), -0.12, 0.12)),
         patches=patches,
@@ -146,33 +147,33 @@ def draw_touch(rng: Generator, traits: Traits) -> Touch:
 
 
 def _sensor_points(width: int, height: int, pitch: float) -> tuple[Field, Field]:
-    """Millimetres from the middle of the sensor of each pixel: x [1, w] to the right, y [h, 1] up."""
+    """The position of each pixel in millimetres from the middle of the sensor: x [1, w] to the right, y [h, 1] up."""
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) * pitch
     y = ((height - 1) / 2 - np.arange(height, dtype=np.float32)) * pitch
     return x[None, :].astype(np.float32), y[:, None].astype(np.float32)
 
 
-def _slow(field: Field, x: Field, y: Field) -> Field:
-    """A slow field at the given points (mm)."""
+def _at(field: Field, x: Field, y: Field) -> Field:
+    """A coarse field at the given points (mm)."""
     rows = field.shape[0] / 2 - y / _COARSE
     columns = field.shape[1] / 2 + x / _COARSE
-    at = np.stack(np.broadcast_arrays(rows, columns))
-    return np.asarray(map_coordinates(field, at, order=1, mode="nearest"), dtype=np.float32)
+    points = np.stack(np.broadcast_arrays(rows, columns))
+    return np.asarray(map_coordinates(field, points, order=1, mode="nearest"), dtype=np.float32)
 
 
 def _edge(x: Field, y: Field, half_axes: tuple[float, float]) -> Field:
-    """0 in the middle of the contact, 1 on its outline: an ellipse, squarer towards the joint."""
+    """0 in the middle of the contact, 1 on its outline: an ellipse, more rectangular towards the joint."""
     u, v = np.abs(x) / half_axes[0], y / half_axes[1]
     power = np.where(v > 0, 2.3, 3.0)
     return np.asarray((u**power + np.abs(v) ** power) ** (1 / power), dtype=np.float32)
 
 
-def _yielding(touch: Touch, x: Field, y: Field, edge: Field) -> tuple[Field, Field]:
-    """Where the skin seen at each point lies when nothing pulls at it."""
+def _undistorted(touch: Touch, x: Field, y: Field, edge: Field) -> tuple[Field, Field]:
+    """The coordinates, on undistorted skin, of the skin that is at each point."""
     brake = 0.5 - 0.5 * np.cos(np.pi * np.clip((edge - 0.25) / 0.9, 0.0, 1.0))
     pull_x = touch.push[0] - touch.twist * y
     pull_y = touch.push[1] + touch.twist * x
-    return x + brake * pull_x + _slow(touch.give[0], x, y), y + brake * pull_y + _slow(touch.give[1], x, y)
+    return x + brake * pull_x + _at(touch.give[0], x, y), y + brake * pull_y + _at(touch.give[1], x, y)
 
 
 def _layer(layer: Field, x: Field, y: Field) -> Field:
@@ -182,32 +183,32 @@ def _layer(layer: Field, x: Field, y: Field) -> Field:
 
 
 def _contact(rng: Generator, skin: Skin, touch: Touch, x: Field, y: Field) -> Field:
-    """How much skin touches at each point of the sensor, 0 to 1. `x` and `y` are on the finger, not yet yielding."""
+    """The contact of the skin at each point of the sensor, 0 to 1. `x` and `y` are on the finger, before distortion."""
     axes = skin.half_axes[0] * touch.reach, skin.half_axes[1] * touch.reach
     pitch = float(np.hypot(x[0, 1] - x[0, 0], y[0, 1] - y[0, 0]))
     edge = _edge(x, y, axes)
-    skin_x, skin_y = _yielding(touch, x, y, edge)
-    ragged = edge + _slow(touch.outline, x, y)
-    press = touch.width + _slow(touch.patches, x, y) - 0.10 - 2.2 * np.clip(ragged - 0.86, 0.0, 2.0) / 0.14
+    skin_x, skin_y = _undistorted(touch, x, y, edge)
+    ragged = edge + _at(touch.outline, x, y)
+    press = touch.width + _at(touch.patches, x, y) - 0.10 - 2.2 * np.clip(ragged - 0.86, 0.0, 2.0) / 0.14
     press = press + 0.25 * (1 - np.clip(ragged, 0.0, 1.0) ** 2)
     height = touch.relief * _layer(skin.ridges, skin_x, skin_y) + press
     height = height + touch.grain * smooth_noise(rng, x.shape, 0.075 / pitch)
     holes = 1.1 * touch.pores * np.clip(_layer(skin.pores, skin_x, skin_y), 0, 1)
     holes = holes + 2.4 * touch.creases * np.clip(_layer(skin.creases, skin_x, skin_y), 0, 1)
     depth = height - holes
-    firm = 0.72 + 0.28 * np.clip(depth, 0.0, 1.0)  # a crest pressed harder is darker
+    firm = 0.72 + 0.28 * np.clip(depth, 0.0, 1.0)  # more pressure makes a crest darker
     return np.asarray(expit(depth / touch.blur) * firm, dtype=np.float32)
 
 
 def _background(rng: Generator, x: Field, y: Field) -> Field:
-    """An empty sensor: light, brighter in the middle, faintly stained by earlier fingers."""
-    stain = 5.0 * _slow(smooth_noise(rng, _FIELD, 5.0), x, y) + 1.5 * _slow(smooth_noise(rng, _FIELD, 0.8), x, y)
+    """The image of an empty sensor: light, brighter in the middle, with faint stains of earlier fingers."""
+    stain = 5.0 * _at(smooth_noise(rng, _FIELD, 5.0), x, y) + 1.5 * _at(smooth_noise(rng, _FIELD, 0.8), x, y)
     fall = rng.uniform(0.0, 0.10) * (x * x + y * y)
     return np.asarray(rng.uniform(218, 238) - fall + stain, dtype=np.float32)
 
 
 def _seen(rng: Generator, contact: Field, paper: Field, ink: float, pitch: float) -> NDArray[np.float32]:
-    """Grey levels: the optics blur, the halo of moist skin greys the valleys, the sensor adds noise."""
+    """Grey levels: the optics blur, moist skin makes the valleys grey, the sensor adds noise."""
     blurred = gaussian_filter(contact, 0.035 / pitch)
     halo = gaussian_filter(contact, 0.45 / pitch)
     uneven = 1.0 + 0.05 * smooth_noise(rng, contact.shape, 0.09 / pitch)
@@ -217,7 +218,7 @@ def _seen(rng: Generator, contact: Field, paper: Field, ink: float, pitch: float
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a sensor sees: pixels across and down, and their density."""
+    """The image area of a sensor: width and height in pixels, and pixels per inch."""
 
     width: int
     height: int
@@ -225,19 +226,19 @@ class Window:
 
 
 def press(rng: Generator, skin: Skin, touch: Touch, window: Window) -> NDArray[np.uint8]:
-    """The picture u8[height, width] that a sensor takes of one touch."""
+    """The image u8[height, width] that a sensor takes of one touch."""
     finer = int(np.ceil(_FINE_ENOUGH / window.ppi))
-    grey = _picture(rng, skin, touch, Window(window.width * finer, window.height * finer, window.ppi * finer))
+    grey = _image(rng, skin, touch, Window(window.width * finer, window.height * finer, window.ppi * finer))
     blocks = grey.reshape(window.height, finer, window.width, finer)
     return np.asarray(np.clip(np.rint(blocks.mean(axis=(1, 3))), 0, 255), dtype=np.uint8)
 
 
-def _picture(rng: Generator, skin: Skin, touch: Touch, window: Window) -> Field:
+def _image(rng: Generator, skin: Skin, touch: Touch, window: Window) -> Field:
     """Grey levels f32[height, width]."""
     pitch = 25.4 / window.ppi
     x, y = _sensor_points(window.width, window.height, pitch)
     across, up = x - touch.shift[0], y - touch.shift[1]
-    cos, sin = np.cos(touch.turn), np.sin(touch.turn)
+    cos, sin = np.cos(touch.rotation), np.sin(touch.rotation)
     finger_x, finger_y = (cos * across + sin * up).astype(np.float32), (cos * up - sin * across).astype(np.float32)
     contact = _contact(rng, skin, touch, finger_x, finger_y)
     return _seen(rng, contact, _background(rng, x, y), touch.ink, pitch)

@@ -1,4 +1,4 @@
-"""Synthetic eyes: the same from the same seed, unlike each other, and the truth about them is the truth."""
+"""Synthetic eyes: the same seed gives the same image, different eyes differ, and the ground truth is correct."""
 
 import hashlib
 import subprocess
@@ -19,7 +19,7 @@ from simulators.sensors.uvc.scene import EYES as CAMERA_EYES
 
 EYE = Person(1).eye(Position.LEFT_EYE)
 WIDTH, HEIGHT = 320, 240
-LOOKS = 6
+FRAMES = 6
 IN_ANOTHER_PROCESS = """
 import hashlib
 from drivers.sample import Position
@@ -28,12 +28,12 @@ print(hashlib.sha256(Person(1).eye(Position.LEFT_EYE).frame(3, 320, 240).tobytes
 """
 
 
-def look(eye: Eye, n: int, condition: EyeCondition | None = EyeCondition.NORMAL) -> EyeScene:
+def scene_of(eye: Eye, n: int, condition: EyeCondition | None = EyeCondition.NORMAL) -> EyeScene:
     return eye.scene(n, WIDTH, HEIGHT, condition)
 
 
 def ring(scene: EyeScene, values: NDArray[np.generic], depths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[depth, angle]: `values` between the true outlines, 0 the pupil's and 1 the limbus'."""
+    """`values` as [depth, angle] between the true outlines: depth 0 at the pupil, 1 at the limbus."""
     share = depths[:, None, None]
     points = scene.pupil[None] * (1 - share) + scene.limbus[None] * share
     found = map_coordinates(values.astype(np.float64), [points[..., 1], points[..., 0]], order=1, mode="nearest")
@@ -41,15 +41,15 @@ def ring(scene: EyeScene, values: NDArray[np.generic], depths: NDArray[np.float6
 
 
 def pattern(scene: EyeScene) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The iris unrolled, what changes slowly around it taken out, and where nothing is near that covers it."""
+    """The unrolled iris without its low frequencies, and a mask of the parts away from anything that covers it."""
     depths = np.linspace(0.1, 0.8, 24)
     grey = ring(scene, gaussian_filter(scene.image.astype(np.float64), 0.7), depths)
     clear = ring(scene, gaussian_filter(scene.usable.astype(np.float64), 1.0), depths) > 0.97
     return grey - gaussian_filter1d(grey, 8, axis=1, mode="wrap"), clear
 
 
-def likeness(one: EyeScene, other: EyeScene) -> float:
-    """Correlation of what both show of the iris."""
+def similarity(one: EyeScene, other: EyeScene) -> float:
+    """Correlation of the parts of the iris that both show."""
     (first, seen), (second, also) = pattern(one), pattern(other)
     both = seen & also
     assert both.mean() > 0.05, "too little to compare"
@@ -61,12 +61,12 @@ def middle(outline: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def facts(condition: EyeCondition, name: str) -> float:
-    """Mean of a fact over a few persons."""
-    return float(np.mean([look(Person(40 + n).eye(EYES[n % 2]), n, condition).facts[name] for n in range(LOOKS)]))
+    """The mean of a fact over a few persons."""
+    return float(np.mean([scene_of(Person(40 + n).eye(EYES[n % 2]), n, condition).facts[name] for n in range(FRAMES)]))
 
 
 def edge_steepness(scene: EyeScene) -> float:
-    """How much of the step from pupil to iris a twentieth of the iris' width takes, where the edge is least sharp."""
+    """The share of the step from pupil to iris within a twentieth of the iris width, where the edge is least sharp."""
     profiles = gaussian_filter1d(ring(scene, scene.image, np.linspace(-0.3, 0.3, 25)), 5, axis=1, mode="wrap")
     steps = (profiles[2:] - profiles[:-2]).max(axis=0) / (profiles.max(axis=0) - profiles.min(axis=0))
     return float(np.percentile(steps, 15))
@@ -74,23 +74,23 @@ def edge_steepness(scene: EyeScene) -> float:
 
 @pytest.fixture(scope="module")
 def scenes() -> dict[tuple[int, Position], list[EyeScene]]:
-    """Two good looks of both eyes of three persons."""
+    """Two normal frames of both eyes of three persons."""
     people = [(seed, position) for seed in range(60, 63) for position in EYES]
-    return {each: [look(Person(each[0]).eye(each[1]), n) for n in (0, 1)] for each in people}
+    return {each: [scene_of(Person(each[0]).eye(each[1]), n) for n in (0, 1)] for each in people}
 
 
-def test_a_look_is_the_same_in_another_process() -> None:
+def test_a_frame_is_the_same_in_another_process() -> None:
     other = subprocess.run([sys.executable, "-c", IN_ANOTHER_PROCESS], capture_output=True, text=True, check=True)
     assert hashlib.sha256(EYE.frame(3, 320, 240).tobytes()).hexdigest() == other.stdout.strip()
 
 
-def test_every_look_is_another() -> None:
-    pictures = {EYE.frame(n, WIDTH, HEIGHT).tobytes() for n in range(LOOKS)}
-    assert len(pictures) == LOOKS
+def test_every_frame_is_different() -> None:
+    images = {EYE.frame(n, WIDTH, HEIGHT).tobytes() for n in range(FRAMES)}
+    assert len(images) == FRAMES
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (320, 280), (320, 238), (240, 240), (1280, 720)])
-def test_a_camera_of_any_size_can_look(width: int, height: int) -> None:
+def test_frames_have_any_size(width: int, height: int) -> None:
     scene = EYE.scene(0, width, height, EyeCondition.NORMAL)
     assert scene.image.shape == scene.usable.shape == (height, width)
     assert [str(each.dtype) for each in (scene.image, scene.usable)] == ["uint8", "bool"]
@@ -106,25 +106,25 @@ def test_the_eyes_of_a_camera_are_those_of_a_person() -> None:
             Person(1).eye(position)
 
 
-def test_an_eye_is_like_itself_and_like_no_other(scenes: dict[tuple[int, Position], list[EyeScene]]) -> None:
-    mates = [likeness(first, second) for first, second in scenes.values()]
+def test_an_eye_is_similar_to_itself_and_to_no_other(scenes: dict[tuple[int, Position], list[EyeScene]]) -> None:
+    mated = [similarity(first, second) for first, second in scenes.values()]
     firsts = [pair[0] for pair in scenes.values()]
-    strangers = [likeness(a, b) for k, a in enumerate(firsts) for b in firsts[:k]]
-    assert min(mates) > 0.5
-    assert max(strangers) < 0.25
-    assert abs(np.mean(strangers)) < 0.05
+    non_mated = [similarity(a, b) for k, a in enumerate(firsts) for b in firsts[:k]]
+    assert min(mated) > 0.5
+    assert max(non_mated) < 0.25
+    assert abs(np.mean(non_mated)) < 0.05
 
 
 def test_the_iris_stretches_with_its_pupil() -> None:
-    wide, narrow = (look(EYE, 2, condition) for condition in (EyeCondition.DILATED, EyeCondition.CONSTRICTED))
+    wide, narrow = (scene_of(EYE, 2, condition) for condition in (EyeCondition.DILATED, EyeCondition.CONSTRICTED))
     assert wide.facts["pupil_ratio"] > 1.5 * narrow.facts["pupil_ratio"]
-    assert likeness(wide, narrow) > 0.3
+    assert similarity(wide, narrow) > 0.3
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from(EYES), st.integers(0, 10_000), st.sampled_from(EyeCondition))
-def test_the_truth_is_consistent(seed: int, position: Position, n: int, condition: EyeCondition) -> None:
-    scene = look(Person(seed).eye(position), n, condition)
+def test_the_ground_truth_is_consistent(seed: int, position: Position, n: int, condition: EyeCondition) -> None:
+    scene = scene_of(Person(seed).eye(position), n, condition)
     centre, radius = middle(scene.limbus), scene.facts["iris_diameter_px"] / 2
     assert np.hypot(*(scene.pupil - centre).T).max() < radius
     assert np.hypot(*(scene.limbus - centre).T).max() < radius * 1.001
@@ -143,7 +143,7 @@ def test_outlines_lie_where_grey_changes(scenes: dict[tuple[int, Position], list
         assert np.median(sclera[beside] - iris[beside]) > 2, "the sclera is lighter than the iris"
 
 
-def test_what_is_usable_shows_iris_and_no_lamp(scenes: dict[tuple[int, Position], list[EyeScene]]) -> None:
+def test_the_usable_part_shows_the_iris_and_no_reflection(scenes: dict[tuple[int, Position], list[EyeScene]]) -> None:
     for first, _ in scenes.values():
         greys = first.image[first.usable].astype(float)
         assert np.mean(greys > np.median(greys) + 70) < 0.01
@@ -154,7 +154,7 @@ def test_a_closed_eye_shows_nothing_and_a_half_closed_one_less() -> None:
     assert facts(EyeCondition.HALF_CLOSED, "usable_share") < 0.75 * facts(EyeCondition.NORMAL, "usable_share")
 
 
-def test_conditions_are_what_they_say() -> None:
+def test_conditions_have_their_effect() -> None:
     assert facts(EyeCondition.FAR, "iris_diameter_px") < 0.75 * facts(EyeCondition.NORMAL, "iris_diameter_px")
     assert facts(EyeCondition.NEAR, "iris_diameter_px") > 1.15 * facts(EyeCondition.NORMAL, "iris_diameter_px")
     assert facts(EyeCondition.AWAY, "gaze") > 3 * facts(EyeCondition.NORMAL, "gaze")
@@ -162,20 +162,20 @@ def test_conditions_are_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("condition", [EyeCondition.BLURRED, EyeCondition.MOVING])
-def test_a_bad_look_is_less_sharp(condition: EyeCondition) -> None:
+def test_a_blurred_frame_is_less_sharp(condition: EyeCondition) -> None:
     eyes = [Person(80 + n).eye(Position.RIGHT_EYE) for n in range(3)]
-    bad, good = (sum(edge_steepness(look(eye, 1, how)) for eye in eyes) for how in (condition, EyeCondition.NORMAL))
+    bad, good = (sum(edge_steepness(scene_of(eye, 1, how)) for eye in eyes) for how in (condition, EyeCondition.NORMAL))
     assert bad < 0.8 * good
 
 
-def test_little_light_makes_a_dark_picture() -> None:
-    eyes = [Person(40 + n).eye(EYES[n % 2]) for n in range(LOOKS)]
-    dark, normal = (np.mean([look(e, 0, how).image.mean() for e in eyes]) for how in (EyeCondition.DARK, None))
+def test_little_light_makes_a_dark_image() -> None:
+    eyes = [Person(40 + n).eye(EYES[n % 2]) for n in range(FRAMES)]
+    dark, normal = (np.mean([scene_of(e, 0, how).image.mean() for e in eyes]) for how in (EyeCondition.DARK, None))
     assert dark < 0.6 * normal
 
 
 @pytest.mark.parametrize("kind", Blank)
-def test_a_scene_without_an_eye_says_so(kind: Blank) -> None:
+def test_a_scene_without_an_eye_has_no_outlines(kind: Blank) -> None:
     scene = blank(np.random.default_rng(3), WIDTH, HEIGHT, kind)
     assert scene.image.shape == (HEIGHT, WIDTH)
     assert scene.pupil.shape == scene.limbus.shape == (0, 2)
@@ -183,10 +183,10 @@ def test_a_scene_without_an_eye_says_so(kind: Blank) -> None:
 
 
 def test_a_print_is_dots_and_a_face_has_two_eyes() -> None:
-    picture = EYE.frame(0, WIDTH, HEIGHT)
-    dots = printed(picture).astype(float)
+    image = EYE.frame(0, WIDTH, HEIGHT)
+    dots = printed(image).astype(float)
     spectrum = np.abs(np.fft.rfft2(dots - gaussian_filter(dots, 4)))
     row, column = np.unravel_index(int(spectrum.argmax()), spectrum.shape)
     assert max(min(row, HEIGHT - row) / HEIGHT, column / WIDTH) > 0.15, "the screen of the printer is the strongest"
-    face = two_eyes(picture, Person(1).eye(Position.RIGHT_EYE).frame(0, WIDTH, HEIGHT))
-    assert face.shape == picture.shape
+    face = two_eyes(image, Person(1).eye(Position.RIGHT_EYE).frame(0, WIDTH, HEIGHT))
+    assert face.shape == image.shape

@@ -1,4 +1,4 @@
-"""Synthetic fingers: the same from the same seed, unlike each other, and read by the real encoder like real ones."""
+"""Synthetic fingers: the same seed gives the same image, different fingers differ, and the encoder reads them."""
 
 import hashlib
 import subprocess
@@ -39,8 +39,8 @@ print(hashlib.sha256(Person(1).finger(Position.RIGHT_INDEX).impression(3).tobyte
 """
 
 
-def likeness(one: Pixels, other: Pixels) -> float:
-    """Correlation of two pictures of one size."""
+def similarity(one: Pixels, other: Pixels) -> float:
+    """Correlation of two images of the same size."""
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
@@ -63,7 +63,7 @@ def ridge_period(image: Pixels) -> float:
 
 
 def four_bit(image: Pixels) -> Pixels:
-    """What a sensor of sixteen grey levels makes of a picture."""
+    """The image as a sensor with sixteen grey levels gives it."""
     return np.asarray((image >> 4) * 17, dtype=np.uint8)
 
 
@@ -89,20 +89,20 @@ def test_another_process_sees_the_same_finger() -> None:
     assert there.stdout.strip() == here
 
 
-def test_what_was_pressed_before_changes_nothing() -> None:
+def test_earlier_impressions_change_nothing() -> None:
     before = FINGER.impression(0)
     Person(2).finger(Position.LEFT_RING).impression(5)
     FINGER.impression(1, condition=Condition.WET)
     assert np.array_equal(FINGER.impression(0), before)
 
 
-def test_a_picture_belongs_to_its_caller() -> None:
+def test_an_image_may_be_changed_by_its_caller() -> None:
     FINGER.impression(0)[:] = 0
     assert FINGER.impression(0).any()
 
 
 @pytest.mark.parametrize(("width", "height", "ppi"), SENSORS)
-def test_every_sensor_gets_a_picture_of_its_size(width: int, height: int, ppi: float) -> None:
+def test_every_sensor_gets_an_image_of_its_size(width: int, height: int, ppi: float) -> None:
     image = FINGER.impression(0, width, height, ppi)
     assert image.shape == (height, width)
     assert image.dtype == np.uint8
@@ -113,12 +113,12 @@ def test_sensors_of_other_resolutions_see_the_same_touch() -> None:
     image = FINGER.impression(4, 256, 288, 500)
     for scale in (0.5, 2):
         other = FINGER.impression(4, int(256 * scale), int(288 * scale), 500 * scale)
-        assert likeness(zoom(other.astype(float), 1 / scale, order=1, grid_mode=True, mode="nearest"), image) > 0.8
+        assert similarity(zoom(other.astype(float), 1 / scale, order=1, grid_mode=True, mode="nearest"), image) > 0.8
 
 
 def test_a_larger_sensor_sees_more_of_the_same_touch() -> None:
     small, large = FINGER.impression(4, 192, 192), FINGER.impression(4, 320, 416)
-    assert likeness(small, large[112:304, 64:256]) > 0.8
+    assert similarity(small, large[112:304, 64:256]) > 0.8
 
 
 @settings(max_examples=4, deadline=None)
@@ -132,12 +132,12 @@ def test_every_finger_is_dark_ridges_on_a_light_sensor(seed: int, position: Posi
 
 
 def test_two_touches_of_one_finger_differ() -> None:
-    assert likeness(FINGER.impression(0), FINGER.impression(1)) < 0.7
+    assert similarity(FINGER.impression(0), FINGER.impression(1)) < 0.7
 
 
 def test_ten_fingers_are_ten_prints() -> None:
     images = [finger.impression(0, condition=Condition.NORMAL) for finger in Person(20).fingers]
-    assert max(likeness(a, b) for i, a in enumerate(images) for b in images[:i]) < 0.6
+    assert max(similarity(a, b) for i, a in enumerate(images) for b in images[:i]) < 0.6
 
 
 def test_a_thumb_touches_more_than_a_little_finger() -> None:
@@ -170,7 +170,7 @@ def test_the_encoder_finds_as_many_minutiae_as_in_real_prints(readings: list[lis
     assert 30 <= np.median(counts) <= 60
 
 
-def test_mates_compare_far_above_non_mates(readings: list[list[Read]]) -> None:
+def test_mated_scores_are_far_above_non_mated_scores(readings: list[list[Read]]) -> None:
     mates, others = mate_scores(readings), non_mate_scores(readings)
     rate = load_calibration(FORMAT).false_match_rate
     assert mates.min() > 1.3 * others.max()
@@ -187,7 +187,7 @@ def test_sixteen_grey_levels_are_enough(
         assert mate_scores([[first, coarse]])[0] > 1.3 * non_mate_scores(readings).max()
 
 
-def test_nobody_can_read_an_unreadable_finger(encoder: FingerEncoder, fingers: list[Finger]) -> None:
+def test_an_unreadable_finger_gives_few_minutiae(encoder: FingerEncoder, fingers: list[Finger]) -> None:
     counts = [
         read(encoder, f.impression(n, condition=Condition.UNREADABLE)).minutiae for f in fingers[:3] for n in range(3)
     ]

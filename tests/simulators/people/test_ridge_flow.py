@@ -1,4 +1,4 @@
-"""The flow of the ridges: singular points of each class, classes as common as in people."""
+"""The ridge flow: singular points of each class, and frequencies of the classes as in real people."""
 
 from collections import Counter
 
@@ -29,7 +29,7 @@ def flow_of(pattern: Pattern, seed: int) -> Flow:
 
 
 def half_turns(orientation: NDArray[np.float32]) -> NDArray[np.int_]:
-    """How many half turns the ridges make around each mesh of the grid: 1 about a core, -1 about a delta."""
+    """The number of half turns of the ridges around each cell of the grid: 1 at a core, -1 at a delta."""
     around = (orientation[:-1, :-1], orientation[1:, :-1], orientation[1:, 1:], orientation[:-1, 1:])
     steps = (after - before for before, after in zip(around, around[1:] + around[:1], strict=True))
     return np.rint(sum((step + np.pi / 2) % np.pi - np.pi / 2 for step in steps) / np.pi).astype(int)
@@ -90,13 +90,13 @@ def test_loops_mostly_open_towards_the_little_finger() -> None:
         assert found[ulnar] > 8 * found[radial] > 0
 
 
-def test_fingers_of_one_person_are_more_alike_than_those_of_many() -> None:
+def test_fingers_of_one_person_are_more_similar_than_those_of_many() -> None:
     whorls = [sum(finger.pattern is Pattern.WHORL for finger in Person(seed).fingers) for seed in range(PEOPLE)]
     share = np.mean(whorls) / 10
     assert np.var(whorls) > 1.3 * 10 * share * (1 - share)
 
 
 @pytest.mark.parametrize("position", [Position.LEFT_EYE, Position.RIGHT_EYE, Position.UNKNOWN])
-def test_what_is_no_finger_has_no_print(position: Position) -> None:
+def test_a_position_that_is_no_finger_is_refused(position: Position) -> None:
     with pytest.raises(ValueError, match="not a finger"):
         Person(1).finger(position)
