@@ -1,4 +1,4 @@
-"""Sample to template, template to score."""
+"""Makes templates of samples, and compares and searches templates."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -11,37 +11,38 @@ if TYPE_CHECKING:
     from models.encoder import Encoder, Gallery
     from models.template import Template
 
-# Where the encoder of a modality is; imported when first asked for, because onnxruntime takes its time.
+# The encoder of each modality. Imported when it is first needed, because onnxruntime loads slowly.
 ENCODERS = {
     Modality.FINGER: "models.finger.encoder:FingerEncoder",
     Modality.IRIS: "models.iris.encoder:IrisEncoder",
 }
 
-# Where the gallery of a template format is.
+# The gallery of each template format.
 GALLERIES = {
     "finger-minutiae/2": "models.finger.search.gallery:FingerGallery",
     "iris-code/1": "models.iris.gallery:IrisGallery",
 }
 
-# What makes the current version of a template from elsewhere, where there is one: also of versions that are not written
-# any more. Everything that follows from something else in it is made anew.
+# The function that makes the current version of a template from elsewhere, also of versions that are no longer written.
+# Everything in a template that can be computed from the rest of it is computed again.
 IMPORTS = {
-    "finger-minutiae/1": "models.finger.template:current",
-    "finger-minutiae/2": "models.finger.template:current",
+    "finger-minutiae/1": "models.finger.template:to_current_version",
+    "finger-minutiae/2": "models.finger.template:to_current_version",
 }
 
 
-# What makes of a template what is sent to others, where that is not the same: without what follows from the rest.
-EXPORTS = {"finger-minutiae/2": "models.finger.template:bare"}
+# The function that makes the version of a template that is sent to others, if it is another one: without the parts that
+# can be computed from the rest.
+EXPORTS = {"finger-minutiae/2": "models.finger.template:to_exchange_version"}
 
 
 def imported(template: "Template") -> "Template":
-    """What is kept of a template from elsewhere, for its gallery. TemplateError when it cannot be read."""
+    """The current version of a template from elsewhere, for its gallery. TemplateError when it cannot be read."""
     return _made_by(IMPORTS, template)
 
 
 def exported(template: "Template") -> "Template":
-    """What is sent to others of a template of ours. TemplateError when it cannot be read."""
+    """The version of one of our templates that is sent to others. TemplateError when it cannot be read."""
     return _made_by(EXPORTS, template)
 
 
@@ -51,20 +52,20 @@ def _made_by(makers: Mapping[str, str], template: "Template") -> "Template":
 
 
 def load_encoder(modality: Modality, threads: int = 1, model: str | None = None) -> "Encoder":
-    """The encoder of a modality, warmed up, and the search of its templates with it; `model` names another card.
+    """The encoder of a modality; the search of its templates is warmed up too. `model` names another model card.
 
-    ModelError when there is none or its model file is not the one we mean.
+    ModelError if there is no encoder, or if its model file is not that of the manifest.
     """
     if modality not in ENCODERS:
         raise ModelError(f"no encoder for {modality}; there are: {', '.join(ENCODERS)}")
     card = encoder_card(model, modality) if model is not None else None
     encoder: Encoder = _resolve(ENCODERS[modality])(threads, card)  # type: ignore[operator]
-    gallery_class(encoder.template_format).build(())  # compiles the search now: no traveller waits for that
+    gallery_class(encoder.template_format).build(())  # compiles the search now, so that no traveller waits for it
     return encoder
 
 
 def gallery_class(template_format: str) -> "type[Gallery]":
-    """The gallery that compares templates of this format. ModelError when there is none."""
+    """The gallery for templates of this format. ModelError if there is none."""
     if template_format not in GALLERIES:
         raise ModelError(f"no gallery for {template_format}; there are: {', '.join(GALLERIES)}")
     found: type[Gallery] = _resolve(GALLERIES[template_format])  # type: ignore[assignment]

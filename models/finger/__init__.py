@@ -1,1 +1,1 @@
-"""Fingerprint image to minutiae to template."""
+"""Fingerprints: images to minutiae, minutiae to templates; comparison and search."""

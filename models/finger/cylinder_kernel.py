@@ -1,7 +1,7 @@
-"""The cylinders of models/finger/cylinders.py in machine code: the same bits, some hundred times as fast.
+"""The cylinders of models/finger/cylinders.py in compiled code: the same bits, about a hundred times as fast.
 
-The sums are made in single precision over the cells within reach; a sum too near SET_ABOVE to be trusted is made again
-in double precision, so that no bit differs.
+The sums are computed in single precision over the cells within reach. A sum too near to SET_ABOVE is computed again in
+double precision, so that no bit differs.
 """
 
 import itertools
@@ -28,9 +28,9 @@ from models.finger.cylinders import (
     SIDE,
     Cylinders,
     Rows,
+    cylinders_plain,
     direction_share,
     from_words,
-    of_rows,
     wrapped,
 )
 from models.finger.minutiae import MAX_MINUTIAE, TURN
@@ -39,30 +39,33 @@ from models.finger.packed_cylinders import LANES, PLACE_OF, WORDS, Words, packed
 Values = NDArray[Any]
 _PITCH = float(OFFSETS[1] - OFFSETS[0])
 _FIRST = float(OFFSETS[0])
-_NORM = 1 / (PLACE_SIGMA * math.sqrt(2 * math.pi))  # of both axes together
-_DOUBT = 4e-6  # what single precision may be wrong by, with room
+_NORM = 1 / (PLACE_SIGMA * math.sqrt(2 * math.pi))  # of both axes
+_DOUBT = 4e-6  # upper bound of the error of single precision, with some margin
 _LOW, _HIGH = float(np.float32(SET_ABOVE - _DOUBT)), float(np.float32(SET_ABOVE + _DOUBT))
 _REACH_SQUARED = int(REACH * REACH)
 _MIN_PLACES = math.ceil(MIN_VALID_PLACES * DISC.sum())
 _DISC_WORD = np.uint64(sum(1 << place for place in np.flatnonzero(DISC).tolist()))
-_TURNS = wrapped(np.arange(TURN) * (2 * np.pi / TURN))
-# Of each difference of directions, the share of each of the six.
-_SHARES: Values = direction_share(wrapped(CENTRES - _TURNS[:, np.newaxis]))
+_DIRECTIONS_OF = wrapped(np.arange(TURN) * (2 * np.pi / TURN))
+# For each difference of directions, the share of each of the six directions.
+_SHARES: Values = direction_share(wrapped(CENTRES - _DIRECTIONS_OF[:, np.newaxis]))
 _SHARES32 = _SHARES.astype(np.float32)
 _COS, _SIN = np.cos(np.arange(TURN) * (2 * np.pi / TURN)), np.sin(np.arange(TURN) * (2 * np.pi / TURN))
 
 
 @compiled
 def hull(x: Values, y: Values, edges: Values) -> int:
-    """The edges of the convex hull: rows (normal x, normal y, offset), negative inside. 0 when all lie on one line."""
+    """Fill the edges of the convex hull: rows (normal x, normal y, offset), negative inside; return how many.
+
+    0 if all points lie on one line.
+    """
     n = len(x)
     order = np.argsort(x * 65536 + y)
     corner = np.empty(2 * n + 2, np.int64)
     k = 0
-    for turn in range(2):
+    for side in range(2):
         start = k
         for step in range(n):
-            i = order[step] if turn == 0 else order[n - 1 - step]
+            i = order[step] if side == 0 else order[n - 1 - step]
             while k - start >= 2:
                 a, b = corner[k - 2], corner[k - 1]
                 if (x[b] - x[a]) * (y[i] - y[a]) - (y[b] - y[a]) * (x[i] - x[a]) > 0:
@@ -84,12 +87,12 @@ def hull(x: Values, y: Values, edges: Values) -> int:
 
 @compiled
 def seen_places(x: float, y: float, cos: float, sin: float, edges: Values, count: int) -> np.uint64:
-    """Which places of the disc about one minutia lie within the widened hull, as a word."""
+    """The places of the disc around a minutia that lie within the widened hull, as a word."""
     word = _DISC_WORD
     for e in range(count):
         nx, ny, offset = edges[e, 0], edges[e, 1], edges[e, 2]
         if nx * x + ny * y + offset + RADIUS + 0.01 <= HULL_MARGIN:
-            continue  # the whole disc is inside of this edge
+            continue  # the whole disc is inside this edge
         for place in range(PLACES):
             along, across = _FIRST + (place // SIDE) * _PITCH, _FIRST + (place % SIDE) * _PITCH
             px = x + cos * along - sin * across
@@ -101,12 +104,12 @@ def seen_places(x: float, y: float, cos: float, sin: float, edges: Values, count
 
 @compiled
 def gaussian(distance: Values, number: int, out: Values, exponent: Values) -> None:
-    """exp(-d^2 / 2 sigma^2) of SIDE cells about each of `number` distances, in single precision."""
+    """Fill exp(-d^2 / 2 sigma^2) of SIDE cells around each of `number` distances, in single precision."""
     scale = np.float32(-0.5 / (PLACE_SIGMA * PLACE_SIGMA) / math.log(2))
     for j in range(number):
         for k in range(SIDE):
             away = distance[j] - np.float32(_FIRST) - np.float32(k) * np.float32(_PITCH)
-            power = max(scale * away * away, np.float32(-40))  # no smaller: denormal numbers are slow
+            power = max(scale * away * away, np.float32(-40))  # not smaller, because denormal numbers are slow
             whole = np.floor(power)
             part = power - whole
             value = np.float32(0.0018775767) * part + np.float32(0.0089893397)
@@ -123,21 +126,23 @@ def gaussian(distance: Values, number: int, out: Values, exponent: Values) -> No
 
 
 @compiled
-def exact_cell(d: int, place: int, number: int, along: Values, across: Values, turn: Values, shares: Values) -> float:
-    """One sum again, in double precision."""
+def exact_cell(
+    d: int, place: int, number: int, along: Values, across: Values, difference: Values, shares: Values
+) -> float:
+    """The sum of one cell, in double precision."""
     total = 0.0
     row, column = _FIRST + (place // SIDE) * _PITCH, _FIRST + (place % SIDE) * _PITCH
     for j in range(number):
         a, b = (along[j] - row) / PLACE_SIGMA, (across[j] - column) / PLACE_SIGMA
-        total += shares[turn[j], d] * math.exp(-0.5 * a * a) * math.exp(-0.5 * b * b) * _NORM
+        total += shares[difference[j], d] * math.exp(-0.5 * a * a) * math.exp(-0.5 * b * b) * _NORM
     return total
 
 
 @compiled
 def accumulate(
-    number: int, rows: Values, columns: Values, turn: Values, shares: Values, spread: Values, total: Values
+    number: int, rows: Values, columns: Values, difference: Values, shares: Values, spread: Values, total: Values
 ) -> None:
-    """The sums of all cells of one minutia over its neighbours."""
+    """Fill the sums of all cells of one minutia over its neighbours."""
     total[:] = 0
     for j in range(number):
         for r in range(SIDE):
@@ -145,7 +150,7 @@ def accumulate(
             for c in range(SIDE):
                 spread[r * SIDE + c] = row * columns[j, c]
         for d in range(DIRECTIONS):
-            share = shares[turn[j], d]
+            share = shares[difference[j], d]
             into = total[d]
             for place in range(PLACES):
                 into[place] += share * spread[place]
@@ -153,7 +158,7 @@ def accumulate(
 
 @compiled
 def above(sums: Values, level: float) -> np.uint64:
-    """Which of the sums exceed a level, as a word."""
+    """The places whose sum exceeds a level, as a word."""
     word = np.uint64(0)
     for place in range(PLACES):
         word |= np.uint64(sums[place] > level) << np.uint64(place)
@@ -173,13 +178,13 @@ def fill(
     valid: Values,
     which: Values,
 ) -> int:
-    """The cylinders of minutiae in the order of quality. Returns how many say enough; `which` are their minutiae."""
+    """Fill the cylinders of minutiae, best quality first; return how many. `which` receives their minutiae."""
     n = len(x)
     edges = np.empty((2 * n + 2, 3))
     count = hull(x, y, edges) if n >= 3 else 0
     along, across = np.empty(n), np.empty(n)
     along32, across32 = np.empty(n, np.float32), np.empty(n, np.float32)
-    turn = np.empty(n, np.int64)
+    difference = np.empty(n, np.int64)
     rows, columns = np.empty((n, SIDE), np.float32), np.empty((n, SIDE), np.float32)
     exponent = np.empty((n, SIDE), np.int32)
     total, spread = np.empty((DIRECTIONS, PLACES), np.float32), np.empty(PLACES, np.float32)
@@ -193,7 +198,7 @@ def fill(
                 along[number] = dx * cos + dy * sin
                 across[number] = dy * cos - dx * sin
                 along32[number], across32[number] = along[number], across[number]
-                turn[number] = (direction[i] - direction[j]) & (TURN - 1)
+                difference[number] = (direction[i] - direction[j]) & (TURN - 1)
                 number += 1
         if number < MIN_NEIGHBOURS:
             continue
@@ -202,14 +207,14 @@ def fill(
             continue
         gaussian(along32, number, rows, exponent)
         gaussian(across32, number, columns, exponent)
-        accumulate(number, rows, columns, turn, shares32, spread, total)
+        accumulate(number, rows, columns, difference, shares32, spread, total)
         valid[kept] = places
         for d in range(DIRECTIONS):
             word, doubtful = above(total[d], _HIGH), above(total[d], _LOW)
             if word != doubtful:
                 for place in range(PLACES):
                     if ((word ^ doubtful) >> np.uint64(place)) & np.uint64(1):
-                        on = exact_cell(d, place, number, along, across, turn, shares) > SET_ABOVE
+                        on = exact_cell(d, place, number, along, across, difference, shares) > SET_ABOVE
                         word |= np.uint64(on) << np.uint64(place)
             bits[kept, d] = word & places
         which[kept] = i
@@ -219,7 +224,7 @@ def fill(
 
 @compiled
 def pack_lanes(bits: Values, valid: Values, direction: Values, count: int, place_of: Values, words: Values) -> None:
-    """packed() of models/finger/packed_cylinders.py for the first `count` cylinders."""
+    """Fill the packed form of the first `count` cylinders, as packed() of models/finger/packed_cylinders.py."""
     words[:] = 0
     for k in range(count):
         at0, at1 = 0, 192
@@ -251,24 +256,24 @@ def fill_block(
     words: Values,
     which: Values,
 ) -> None:
-    """The packed cylinders of several entries, whose rows lie one after another."""
+    """Fill the packed cylinders of several entries, whose rows lie one after another."""
     bits, valid = np.empty((MAX_MINUTIAE, DIRECTIONS), np.uint64), np.empty(MAX_MINUTIAE, np.uint64)
     of, direction = np.empty(MAX_MINUTIAE, np.int64), np.empty(LANES, np.int64)
     for e in range(len(starts) - 1):
         own = rows[starts[e] : starts[e + 1]].astype(np.int64)
-        x, y, turns = own[:, 0].copy(), own[:, 1].copy(), own[:, 2].copy()
-        count = min(LANES, fill(x, y, turns, shares, shares32, cos_of, sin_of, bits, valid, of))
+        x, y, directions = own[:, 0].copy(), own[:, 1].copy(), own[:, 2].copy()
+        count = min(LANES, fill(x, y, directions, shares, shares32, cos_of, sin_of, bits, valid, of))
         which[e] = 0
         for k in range(count):
             which[e, k] = of[k]
-            direction[k] = turns[of[k]]
+            direction[k] = directions[of[k]]
         pack_lanes(bits, valid, direction, count, place_of, words[e])
 
 
-def described(rows: Rows) -> Cylinders:
-    """The cylinders of rows: what models.finger.cylinders.of_rows gives."""
+def cylinders_of(rows: Rows) -> Cylinders:
+    """The cylinders of rows, the same as models.finger.cylinders.cylinders_plain()."""
     if NUMBA is None:
-        return of_rows(rows)[0]
+        return cylinders_plain(rows)
     bits, valid = np.empty((len(rows), DIRECTIONS), np.uint64), np.empty(len(rows), np.uint64)
     which = np.empty(len(rows), np.int64)
     x, y, direction = np.ascontiguousarray(rows[:, :3].T.astype(np.int64))
@@ -276,8 +281,8 @@ def described(rows: Rows) -> Cylinders:
     return from_words(rows, which[:count], bits[:count].copy(), valid[:count].copy())
 
 
-def described_block(rows: Rows, starts: NDArray[np.int64]) -> tuple[Words, NDArray[np.uint8]]:
-    """Of entries whose rows lie one after another, the packed cylinders and of which row of the entry each is."""
+def packed_cylinders_of(rows: Rows, starts: NDArray[np.int64]) -> tuple[Words, NDArray[np.uint8]]:
+    """The packed cylinders of entries whose rows lie one after another, and the row of its entry for each cylinder."""
     words = np.empty((len(starts) - 1, WORDS, LANES), np.uint32)
     which = np.zeros((len(starts) - 1, LANES), np.uint8)
     if NUMBA is not None:
@@ -285,7 +290,7 @@ def described_block(rows: Rows, starts: NDArray[np.int64]) -> tuple[Words, NDArr
         return words, which
     for e, (start, end) in enumerate(itertools.pairwise(starts.tolist())):
         own = rows[start:end]
-        found, of = of_rows(own)
-        words[e] = packed(found.bits, found.valid, own[of, 2])
-        which[e, : min(len(of), LANES)] = of[:LANES]
+        found = cylinders_plain(own)
+        words[e] = packed(found.bits, found.valid, own[found.which, 2])
+        which[e, : min(len(found), LANES)] = found.which[:LANES]
     return words, which

@@ -1,11 +1,12 @@
-"""Minutia Cylinder-Code in bits: what the neighbourhood of each minutia looks like, independent of shift and rotation.
+"""Minutia Cylinder-Code in bits: describes the neighbourhood of each minutia, independent of shift and rotation.
 
-Cappelli, Ferrara, Maltoni: Minutia Cylinder-Code (TPAMI 2010), bit-based, 8x8 cells, 6 directions. About a minutia and
-along its direction lies a disc of cells; cell (place, direction) is set where other minutiae are near that place and
-point, relative to this one, near that direction. A place counts only where minutiae could have been seen.
+Cappelli, Ferrara, Maltoni: Minutia Cylinder-Code (TPAMI 2010), bit-based, 8x8 cells, 6 directions. A disc of cells lies
+around each minutia, aligned with its direction. Cell (place, direction) is set if other minutiae are near that place
+and if their direction, relative to this minutia, is near that direction. A place is valid only where minutiae could
+have been seen.
 
-One cylinder is 6 words of 64 bits, a word for each direction, a bit for each place, and one word that says which places
-count, so that the word of valid places masks each of the six.
+A cylinder is 6 words of 64 bits, one word for each direction and one bit for each place, and a word of the valid
+places, which masks each of the six.
 """
 
 from dataclasses import dataclass
@@ -20,12 +21,12 @@ from models.finger.minutiae import TURN, Minutiae
 RADIUS = 75.0  # pixels at 500 ppi
 SIDE = 8  # cells across the disc
 DIRECTIONS = 6
-PLACE_SIGMA = 28 / 3  # pixels: how far a minutia reaches
+PLACE_SIGMA = 28 / 3  # pixels: the standard deviation of the contribution of a minutia
 DIRECTION_SIGMA = 2 * np.pi / 9
-SET_ABOVE = 0.01  # contribution from which on a bit is set
-HULL_MARGIN = 60.0  # pixels beyond the outermost minutiae in which one could have been seen
+SET_ABOVE = 0.01  # a bit is set if the contributions sum up to more
+HULL_MARGIN = 60.0  # pixels beyond the hull of the minutiae within which a minutia could have been seen
 REACH = RADIUS + 3 * PLACE_SIGMA  # pixels, within which another minutia is a neighbour
-MIN_VALID_PLACES = 0.75  # of the disc, or the cylinder says too little
+MIN_VALID_PLACES = 0.75  # share of the disc; a cylinder with fewer is left out
 MIN_NEIGHBOURS = 2
 
 PLACES = SIDE * SIDE
@@ -35,9 +36,10 @@ Rows = NDArray[np.uint16]  # [n, 4]: x, y, direction, quality (1 to 100, 0 = not
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cylinders:
-    """Of one template, only the minutiae whose cylinder says enough. `x`, `y` in pixels, y down; `angle` in radians.
+    """The cylinders of a template. `x`, `y` in pixels, y down; `angle` in radians.
 
-    `rows` are all minutiae, `which` says of which of them each cylinder is.
+    `rows` are all minutiae; `which` is the row of each cylinder. Minutiae with too few neighbours or valid places have
+    no cylinder.
     """
 
     bits: NDArray[np.uint64]  # [n, DIRECTIONS]
@@ -49,56 +51,56 @@ class Cylinders:
     which: NDArray[np.intp]
 
     def __len__(self) -> int:
-        """How many cylinders."""
+        """The number of cylinders."""
         return len(self.x)
 
     def first(self, limit: int) -> "Cylinders":
-        """The first `limit`, that is of the minutiae of highest quality."""
+        """The first `limit` cylinders, those of the minutiae of highest quality."""
         cut = slice(limit)
         place = self.x[cut], self.y[cut], self.angle[cut]
         return Cylinders(self.bits[cut], self.valid[cut], *place, self.rows, self.which[cut])
 
 
 def wrapped(angle: Floats) -> Floats:
-    """Into -pi..pi."""
-    turned: Floats = (angle + np.pi) % (2 * np.pi) - np.pi
-    return turned
+    """The same angle in -pi..pi."""
+    within: Floats = (angle + np.pi) % (2 * np.pi) - np.pi
+    return within
 
 
 def cylinders(minutiae: Minutiae) -> Cylinders:
-    """The cylinders of a template's minutiae, best quality first."""
-    return of_rows(rows_of(minutiae))[0]
+    """The cylinders of minutiae, best quality first, in numpy."""
+    return cylinders_plain(rows_of(minutiae))
 
 
 def rows_of(minutiae: Minutiae) -> Rows:
-    """All that a comparison looks at: x, y, direction and quality of each minutia, best quality first."""
+    """What a comparison uses: x, y, direction and quality of each minutia, best quality first."""
     best = minutiae.best(len(minutiae))
     return np.stack([best.x, best.y, best.direction, best.qualities.astype(np.uint16)], axis=1)
 
 
-def of_rows(rows: Rows) -> tuple[Cylinders, NDArray[np.intp]]:
-    """The cylinders of such rows, and of which row each is."""
+def cylinders_plain(rows: Rows) -> Cylinders:
+    """The cylinders of rows, in numpy."""
     position, angle = rows[:, :2].astype(float), angles(rows)
     valid = DISC & _could_be_seen(_places(position, angle), position)
     cells, neighbours = _cells(position, angle)
     kept = (valid.sum(1) >= MIN_VALID_PLACES * DISC.sum()) & (neighbours >= MIN_NEIGHBOURS)
     bits = cells[kept] & valid[kept, np.newaxis, :]
     which = np.flatnonzero(kept)
-    return from_words(rows, which, _words(bits), _words(valid[kept])), which
+    return from_words(rows, which, _words(bits), _words(valid[kept]))
 
 
 def from_words(
     rows: Rows, which: NDArray[np.integer], bits: NDArray[np.uint64], valid: NDArray[np.uint64]
 ) -> Cylinders:
-    """The same from bits that are known."""
+    """The cylinders of rows whose bits are already known."""
     x, y = rows[which, :2].astype(np.float32).T
     return Cylinders(bits, valid, x, y, angles(rows[which]).astype(np.float32), rows, which.astype(np.intp))
 
 
 def angles(rows: Rows) -> Floats:
-    """Directions in radians."""
-    turned: Floats = rows[:, 2] * (2 * np.pi / TURN)
-    return turned
+    """The directions of rows in radians."""
+    radians: Floats = rows[:, 2] * (2 * np.pi / TURN)
+    return radians
 
 
 OFFSETS: Floats = (np.arange(SIDE) - (SIDE - 1) / 2) * (2 * RADIUS / SIDE)  # of the cells, along or across
@@ -107,7 +109,7 @@ DISC = np.hypot(_ALONG, _ACROSS) <= RADIUS
 
 
 def _places(position: Floats, angle: Floats) -> Floats:
-    """Where the cells of each minutia lie, [n, PLACES, 2]. Directions have y up, positions have y down."""
+    """The positions of the cells of each minutia, [n, PLACES, 2]. Directions have y up, positions have y down."""
     cos, sin = np.cos(angle)[:, np.newaxis], np.sin(angle)[:, np.newaxis]
     x = position[:, 0:1] + cos * _ALONG - sin * _ACROSS
     y = position[:, 1:2] - sin * _ALONG - cos * _ACROSS
@@ -115,7 +117,7 @@ def _places(position: Floats, angle: Floats) -> Floats:
 
 
 def _could_be_seen(places: Floats, position: Floats) -> NDArray[np.bool_]:
-    """Whether a place lies within the hull of all minutiae, widened by a margin."""
+    """Whether a place lies within the hull of all minutiae, widened by HULL_MARGIN."""
     try:
         edges = ConvexHull(position).equations  # normal and offset of each edge, negative inside
     except (QhullError, ValueError):  # fewer than three minutiae, or all on one line
@@ -126,15 +128,15 @@ def _could_be_seen(places: Floats, position: Floats) -> NDArray[np.bool_]:
 
 
 def _cells(position: Floats, angle: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Which cells are set, [n, DIRECTIONS, PLACES], and how many neighbours each minutia has in reach."""
+    """Which cells are set, [n, DIRECTIONS, PLACES], and the number of neighbours within REACH of each minutia."""
     along, across = _seen_from_each(position, angle)
     near = (np.hypot(*_apart(position)) <= REACH) & ~np.eye(len(position), dtype=bool)
     rows = _place_share(along[..., np.newaxis] - OFFSETS)  # [n, neighbour, SIDE]
     columns = _place_share(across[..., np.newaxis] - OFFSETS) * near[..., np.newaxis]
-    turn = wrapped(angle[:, np.newaxis] - angle)
-    directions = direction_share(wrapped(CENTRES - turn[..., np.newaxis]))  # [n, neighbour, DIRECTIONS]
+    difference = wrapped(angle[:, np.newaxis] - angle)
+    directions = direction_share(wrapped(CENTRES - difference[..., np.newaxis]))  # [n, neighbour, DIRECTIONS]
     weighed = directions[..., :, np.newaxis] * rows[..., np.newaxis, :]  # [n, neighbour, DIRECTIONS, SIDE]
-    flat = weighed.reshape(*turn.shape, DIRECTIONS * SIDE).swapaxes(1, 2)
+    flat = weighed.reshape(*difference.shape, DIRECTIONS * SIDE).swapaxes(1, 2)
     total = (flat @ columns).reshape(len(position), DIRECTIONS, PLACES)
     return total > SET_ABOVE, near.sum(1)
 
@@ -143,25 +145,25 @@ CENTRES: Floats = -np.pi + (np.arange(DIRECTIONS) + 0.5) * (2 * np.pi / DIRECTIO
 
 
 def _seen_from_each(position: Floats, angle: Floats) -> tuple[Floats, Floats]:
-    """How far each minutia (second axis) lies along and across the direction of each (first axis)."""
+    """The distance of each minutia (second axis) along and across the direction of each (first axis)."""
     dx, dy = _apart(position)
     cos, sin = np.cos(angle)[:, np.newaxis], np.sin(angle)[:, np.newaxis]
     return dx * cos + dy * sin, dy * cos - dx * sin
 
 
 def _apart(position: Floats) -> tuple[Floats, Floats]:
-    """How far each (second axis) lies right of and above each (first axis)."""
+    """The distance of each minutia (second axis) to the right of and above each (first axis)."""
     return position[:, 0] - position[:, 0:1], position[:, 1:2] - position[:, 1]
 
 
 def _place_share(distance: Floats) -> Floats:
-    """One axis of the Gaussian about a minutia."""
+    """One axis of the Gaussian around a minutia."""
     share: Floats = np.exp(-0.5 * (distance / PLACE_SIGMA) ** 2) / np.sqrt(PLACE_SIGMA * np.sqrt(2 * np.pi))
     return share
 
 
 def direction_share(difference: Floats) -> Floats:
-    """The share of a Gaussian about a direction that falls into the cell whose middle lies `difference` away."""
+    """The share of a Gaussian around a direction that falls into the cell whose middle is `difference` away."""
     scale, half = DIRECTION_SIGMA * np.sqrt(2), np.pi / DIRECTIONS
     share: Floats = (erf((difference + half) / scale) - erf((difference - half) / scale)) / 2
     return share

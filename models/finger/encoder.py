@@ -1,10 +1,10 @@
-"""Fingerprint images to minutiae: prepare, run the network, keep the peaks on skin.
+"""Finds the minutiae in a fingerprint image.
 
-1. resample to 500 ppi, find the skin, cut to it          models/finger/image.py
-2. no ridges worth a pass of the network: no minutiae     models/finger/quality.py
-3. pad to multiples of 32, run the graph                  models/session.py
-4. minutiae where the quality peaks, on skin only
-5. quality of the sample from its looks and minutiae
+1. resample to 500 ppi, find the skin, crop to it               models/finger/image.py
+2. measure area and texture; stop if there are no clear ridges  models/finger/quality.py
+3. pad to multiples of 32, run the network                      models/session.py
+4. take the peaks of its output that lie on skin as minutiae
+5. compute the quality of the sample                            models/finger/quality.py
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from drivers.sample import Modality, Sample
 from models.encoder import Encoder, Quality
 from models.finger.image import Image, Mask, Prepared, possible, prepare
 from models.finger.minutiae import MAX_MINUTIAE, TURN, Kind, Minutiae, no_minutiae
-from models.finger.quality import judge, look
+from models.finger.quality import measure, quality_of
 from models.finger.template import FORMAT, pack
 from models.manifest import ModelCard, load_card
 from models.sample_cache import SampleCache
@@ -26,25 +26,25 @@ from models.template import Template
 
 MODEL = "leader"  # unless the configuration names another
 
-# Lower finds more minutiae, also false ones: pooled EER 0.85 % at 0.6, the authors' default, 0.46 % at 0.3, and with
-# our comparison of prints that overlap little it still falls down to 0.2 (models/README.md).
+# A lower threshold finds more minutiae, also false ones. Pooled EER: 0.85 % at 0.6 (the authors' default), 0.46 % at
+# 0.3. With our comparison, the EER of prints that overlap little still falls down to 0.2 (models/README.md).
 QUALITY_THRESHOLD = 0.2
 ENDING_THRESHOLD = 0.5
 
 _SIZE_MULTIPLE = 32  # the network halves the image five times
-_SKIN_MARGIN = 5  # pixels about the skin in which a minutia still counts
+_SKIN_MARGIN = 5  # pixels around the skin within which a minutia still counts
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """All that is known of one sample."""
+    """The minutiae and quality of a sample."""
 
     minutiae: Minutiae
     quality: Quality
 
 
 class FingerEncoder:
-    """The encoder of fingerprints. assess() runs the network and remembers: encode() of the same sample is free."""
+    """The encoder of fingerprints. assess() runs the network and keeps the result for encode() of the same sample."""
 
     modality = Modality.FINGER
     template_format = FORMAT
@@ -57,23 +57,23 @@ class FingerEncoder:
         self._extractions = SampleCache(self._extract)
 
     def assess(self, sample: Sample) -> Quality:
-        """How useful the sample is, and its main flaw. Any u8 image is answered."""
+        """The quality of the sample and its main flaw. Accepts any u8 image."""
         return self._extractions.keep(sample).quality
 
     def encode(self, sample: Sample) -> Template:
-        """The minutiae of the sample. Forgets what assess() remembered of it."""
+        """The template of the sample. Removes what assess() kept of it."""
         return pack(self.minutiae(sample))
 
     def minutiae(self, sample: Sample) -> Minutiae:
-        """The same before packing."""
+        """The minutiae of the sample, before packing."""
         return self._extractions.take(sample).minutiae
 
     def _extract(self, sample: Sample) -> Extraction:
         prepared = prepare(sample.image, sample.pixels_per_inch)
-        looks = look(prepared)
-        readable = looks.worth_reading and possible(sample.pixels_per_inch)
+        measures = measure(prepared)
+        readable = measures.worth_reading and possible(sample.pixels_per_inch)
         found = self._detect(prepared) if readable else no_minutiae(prepared.width, prepared.height)
-        quality = judge(looks, found)
+        quality = quality_of(measures, found)
         return Extraction(found.with_quality(quality.score), quality)
 
     def _detect(self, prepared: Prepared) -> Minutiae:
@@ -87,7 +87,7 @@ _: type[Encoder] = FingerEncoder
 
 
 def pad(image: Image) -> tuple[Image, int, int]:
-    """The image in the middle of one with sides of multiples of 32, and where it begins there (row, column)."""
+    """The image centred in one whose sides are multiples of 32, and where it begins there (row, column)."""
     sides = [-(-side // _SIZE_MULTIPLE) * _SIZE_MULTIPLE for side in image.shape]
     before = [(large - side) // 2 for large, side in zip(sides, image.shape, strict=True)]
     after = [large - side - first for large, side, first in zip(sides, image.shape, before, strict=True)]
@@ -96,7 +96,7 @@ def pad(image: Image) -> tuple[Image, int, int]:
 
 
 def read_peaks(planes: NDArray[np.float32], prepared: Prepared) -> Minutiae:
-    """The minutiae in the network's output for the prepared image: at most 255, the best first."""
+    """The minutiae in the output of the network for a prepared image: at most 255, best quality first."""
     quality = np.where(_near(prepared.skin), planes[..., 3], 0)
     y, x = np.nonzero(quality >= QUALITY_THRESHOLD)
     order = np.argsort(-quality[y, x], kind="stable")[:MAX_MINUTIAE]

@@ -1,7 +1,8 @@
-"""A fingerprint image made ready: 500 ppi, where the skin is, and how the skin looks.
+"""Prepares a fingerprint image: resamples it to 500 ppi, finds the skin, and crops the image to it.
 
-Greys differ between sensors (paper-white or grey ground, 4 bits or 8, faint or dark ridges), so nothing here trusts an
-absolute grey. Skin is where the grey swings at the spacing of ridges, against the strongest swing of the same image.
+Grey levels differ between sensors (white or grey background, 4 bits or 8, faint or dark ridges), so nothing here relies
+on an absolute grey level. Skin is where the grey varies at the spacing of ridges, compared with the strongest variation
+in the same image.
 """
 
 from dataclasses import dataclass
@@ -12,18 +13,18 @@ from scipy import ndimage
 
 from models.finger.minutiae import PIXELS_PER_INCH
 
-MAX_SIDE = 800  # pixels at 500 ppi that are looked at: 1.6 inches, a rolled thumb
-MAX_FRAME = 2048  # pixels at 500 ppi a side of the frame; of a larger one only the middle is looked at
-PPI_RANGE = (100.0, 4000.0)  # outside of it the stated resolution is taken for an error
+MAX_SIDE = 800  # pixels at 500 ppi that are used, along each side: 1.6 inches, a rolled thumb
+MAX_FRAME = 2048  # pixels at 500 ppi of each side of the image; of a larger one only the middle is used
+PPI_RANGE = (100.0, 4000.0)  # a stated resolution outside of it is taken for an error
 
 _COARSE = 2  # the foreground is found at half the resolution
-_RIDGE_SIGMAS = (1.0, 3.0)  # coarse pixels: the band in which ridges of 6 to 14 pixels at 500 ppi live
-_SWING_SIGMA = 5.0  # coarse pixels over which the swing is averaged: about two ridges
-_MIN_SWING = 3.0  # grey levels: less is a blank or uniform image
-_STRONG_AREA = 900  # coarse pixels, 0.014 square inches, that swing strongest
-_SKIN_SHARE = 0.35  # of the strong swing of the image that skin has at least
-_SMOOTHING = 4  # coarse pixels by which gaps are closed and specks are opened
-_MIN_ISLAND = 0.2  # of the largest piece of skin that another must have to count
+_RIDGE_SIGMAS = (1.0, 3.0)  # coarse pixels: the band of ridges that are 6 to 14 pixels apart at 500 ppi
+_AVERAGE_SIGMA = 5.0  # coarse pixels over which the variation is averaged: about two ridges
+_MIN_VARIATION = 3.0  # grey levels; less is a blank or uniform image
+_STRONG_AREA = 900  # coarse pixels, 0.014 square inches, that vary most
+_SKIN_SHARE = 0.35  # of the strong variation of the image: the least that skin has
+_SMOOTHING = 4  # coarse pixels: gaps up to about this size are closed, and specks removed
+_MIN_ISLAND = 0.2  # of the largest piece of skin: smaller pieces do not count
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -31,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """`image` at 500 ppi, its `skin`, where its corner lies in the whole sample, and how large that is at 500 ppi."""
+    """A cropped `image` at 500 ppi, its `skin`, its corner in the whole sample, and the size of that at 500 ppi."""
 
     image: Image
     skin: Mask
@@ -42,12 +43,12 @@ class Prepared:
 
 
 def possible(pixels_per_inch: float) -> bool:
-    """Whether a fingerprint sensor can have this resolution; a sample that says another has no features."""
+    """Whether a fingerprint sensor can have this resolution. Samples of an impossible one have no features."""
     return PPI_RANGE[0] <= pixels_per_inch <= PPI_RANGE[1]
 
 
 def at_500_ppi(image: NDArray[np.uint8], pixels_per_inch: float) -> Image:
-    """The image at 500 ppi, its middle if it is larger than MAX_FRAME; an impossible resolution is taken for 500."""
+    """The image at 500 ppi; its middle if larger than MAX_FRAME. An impossible resolution is taken for 500 ppi."""
     factor = PIXELS_PER_INCH / pixels_per_inch if possible(pixels_per_inch) else 1.0
     limit = int(MAX_FRAME / factor)
     grey = image[_middle(image.shape[0], limit), _middle(image.shape[1], limit)].astype(np.float32)
@@ -62,40 +63,40 @@ def _middle(size: int, limit: int) -> slice:
 
 
 def _resized(grey: Image, factor: float) -> Image:
-    """Smaller: smoothed first, so that ridges do not alias. Cubic interpolation."""
+    """Resized by cubic interpolation. Smoothed first if it becomes smaller, so that ridges do not alias."""
     if factor < 1:
         grey = ndimage.gaussian_filter(grey, 0.5 * (1 / factor**2 - 1) ** 0.5)
     resized: Image = ndimage.zoom(grey, factor, order=3, mode="nearest", grid_mode=True)
     return np.clip(resized, 0, 255)
 
 
-def swing(grey: Image) -> Image:
-    """How much the grey swings at the spacing of ridges, about the standard deviation; half the size."""
+def ridge_variation(grey: Image) -> Image:
+    """How much the grey varies at the spacing of ridges, roughly the standard deviation, at half the size."""
     coarse = _halved(grey)
     band = ndimage.gaussian_filter(coarse, _RIDGE_SIGMAS[0]) - ndimage.gaussian_filter(coarse, _RIDGE_SIGMAS[1])
-    deviation: Image = np.sqrt(ndimage.gaussian_filter(band * band, _SWING_SIGMA))
+    deviation: Image = np.sqrt(ndimage.gaussian_filter(band * band, _AVERAGE_SIGMA))
     return deviation
 
 
 def foreground(grey: Image) -> Mask:
-    """Where the skin is; all false for an image without any."""
+    """The mask of the skin; all false if there is none."""
     if min(grey.shape) < 2 * _COARSE:
         return np.zeros(grey.shape, bool)
-    strength = swing(grey)
+    strength = ridge_variation(grey)
     strong = _strong(strength)
-    if strong < _MIN_SWING:
+    if strong < _MIN_VARIATION:
         return np.zeros(grey.shape, bool)
-    return _doubled(_tidied(strength > max(_MIN_SWING, _SKIN_SHARE * strong)), grey.shape)
+    return _doubled(_tidied(strength > max(_MIN_VARIATION, _SKIN_SHARE * strong)), grey.shape)
 
 
 def _strong(strength: Image) -> float:
-    """The swing that the best part of the skin reaches, however large the ground around it."""
+    """The variation of the best part of the skin, independent of the size of the background."""
     rank = min(strength.size // 20, _STRONG_AREA) + 1
     return float(np.partition(strength, -rank, axis=None)[-rank])
 
 
 def prepare(image: NDArray[np.uint8], pixels_per_inch: float) -> Prepared:
-    """Resample, find the skin, and keep the rectangle around it."""
+    """Resample to 500 ppi, find the skin, and keep the rectangle around it."""
     grey = at_500_ppi(image, pixels_per_inch)
     height, width = grey.shape
     skin = foreground(grey)
@@ -116,7 +117,7 @@ def _doubled(mask: Mask, shape: tuple[int, ...]) -> Mask:
 
 
 def _tidied(mask: Mask) -> Mask:
-    """Closed, filled, and without islands that are small beside the largest."""
+    """Closed, filled, and without pieces that are small compared with the largest."""
     padded = np.pad(mask, _SMOOTHING)
     disc = np.hypot(*np.mgrid[-_SMOOTHING : _SMOOTHING + 1, -_SMOOTHING : _SMOOTHING + 1]) <= _SMOOTHING
     smooth = ndimage.binary_opening(ndimage.binary_fill_holes(ndimage.binary_closing(padded, disc)), disc)
@@ -129,7 +130,7 @@ def _tidied(mask: Mask) -> Mask:
 
 
 def _bounds(mask: Mask, axis: int) -> slice:
-    """The rows (axis 1) or columns (axis 0) that hold the mask, cut to MAX_SIDE about its middle; empty for none."""
+    """The rows (axis 1) or columns (axis 0) of the mask, cut to MAX_SIDE around the middle; empty if the mask is."""
     found = np.flatnonzero(mask.any(axis=axis))
     if not found.size:
         return slice(0, 0)

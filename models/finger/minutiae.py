@@ -1,4 +1,4 @@
-"""Minutiae as arrays. Their stored form is that of models/finger/template.py."""
+"""Minutiae as arrays. models/finger/template.py defines how they are stored."""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 PIXELS_PER_INCH = 500.0  # of all coordinates
 MAX_MINUTIAE = 255
 MAX_QUALITY = 100
-TURN = 65_536  # units of `direction`
+TURN = 65_536  # units of `direction` in a full turn
 
 
 class Kind(IntEnum):
-    """Of a minutia. The values are those of ISO/IEC 19794-2."""
+    """The kind of a minutia. The values are those of ISO/IEC 19794-2."""
 
     OTHER = 0
     ENDING = 1
@@ -34,23 +34,23 @@ class Minutiae:
     qualities: NDArray[np.uint8]
 
     def __len__(self) -> int:
-        """How many minutiae."""
+        """The number of minutiae."""
         return len(self.x)
 
     def __repr__(self) -> str:
-        """Size, never positions."""
+        """The number of minutiae and the image size, never positions."""
         return f"<Minutiae {len(self)} in {self.width}x{self.height}>"
 
     def best(self, limit: int) -> "Minutiae":
-        """The `limit` minutiae of highest quality, in the order of quality; of equals, those first in the list."""
+        """The `limit` minutiae of highest quality, best first; equal ones stay in their order."""
         return self.take(np.argsort(-self.qualities.astype(int), kind="stable")[:limit])
 
     def with_quality(self, quality: int) -> "Minutiae":
-        """The same minutiae of a sample judged so (0..100)."""
+        """The same minutiae with another quality of the sample (0..100)."""
         return replace(self, quality=quality)
 
     def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> "Minutiae":
-        """Those chosen by an index or a mask."""
+        """The minutiae chosen by an index or a mask."""
         return replace(
             self,
             x=self.x[index],
@@ -62,6 +62,6 @@ class Minutiae:
 
 
 def no_minutiae(width: int, height: int) -> Minutiae:
-    """Of an image in which nothing was found."""
+    """The minutiae of an image in which none was found."""
     u16, u8 = np.zeros(0, np.uint16), np.zeros(0, np.uint8)
     return Minutiae(width, height, 0, u16, u16, u16, u8, u8)

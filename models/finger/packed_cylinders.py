@@ -1,13 +1,14 @@
-"""The best cylinders of an entry as the search keeps them: a block of words, 12 for each of LANES cylinders.
+"""The packed form of the best cylinders of an entry, for the search: 12 words for each of LANES cylinders.
 
-A word lies beside the same word of the other cylinders, [WORDS, LANES], so that one instruction works on many of them:
+A word is stored next to the same word of the other cylinders, [WORDS, LANES], so that one instruction can work on
+several cylinders:
 
-    0-4   the bits that the prefilter looks at: every second cell, as on a chess board of three dimensions
-    5     direction (16 bits); 16 bits of which places count
-    6-10  the other cells; in the 4 bits that are over at the end of word 10, more of which places count
-    11    32 bits of which places count
+    0-4   the bits that the prefilter uses: every second cell, as on a chess board of three dimensions
+    5     direction (16 bits); 16 bits of the valid places
+    6-10  the other cells; in the 4 bits that are left at the end of word 10, more bits of the valid places
+    11    32 bits of the valid places
 
-1536 bytes an entry. A lane without a cylinder is zero, and so is an entry without any.
+1536 bytes per entry. A lane without a cylinder is zero, and so is an entry without any.
 """
 
 import numpy as np
@@ -25,13 +26,13 @@ Words = NDArray[np.uint32]
 _ROW, _COLUMN = np.divmod(np.flatnonzero(DISC), SIDE)
 _ODD = (_ROW + _COLUMN) % 2
 _ORDER = np.argsort(_ODD, kind="stable")  # of the 52 places of the disc: the 26 even ones, then the 26 odd ones
-PLACE_OF = np.flatnonzero(DISC)[_ORDER]  # where each of them lies in a word of models/finger/cylinders.py
+PLACE_OF = np.flatnonzero(DISC)[_ORDER]  # the bit of each of them in a word of models/finger/cylinders.py
 _CHESS = (np.arange(DIRECTIONS)[:, np.newaxis] + _ODD[_ORDER]) % 2 == 0  # [DIRECTIONS, 52]
 _HALF = int(_CHESS.sum())  # 156
 
 
 def packed(bits: NDArray[np.uint64], valid: NDArray[np.uint64], direction: NDArray[np.uint16]) -> Words:
-    """[WORDS, LANES] of the first LANES cylinders; `direction` in 1/65536 turn."""
+    """The first LANES cylinders as [WORDS, LANES]; `direction` in 1/65536 turn."""
     cells = _unpacked(bits[:LANES])[..., PLACE_OF]  # [n, DIRECTIONS, 52]
     places = _unpacked(valid[:LANES])[..., PLACE_OF]
     stream = np.zeros((len(cells), WORDS * 32), np.uint8)
@@ -49,7 +50,7 @@ def packed(bits: NDArray[np.uint64], valid: NDArray[np.uint64], direction: NDArr
 
 
 def unpacked(words: Words) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The bits and the valid places of the cylinders in [WORDS, LANES], as models/finger/cylinders.py has them."""
+    """The bits and the valid places of the cylinders in [WORDS, LANES], as in models/finger/cylinders.py."""
     count = int((words[-1] != 0).sum())
     stream = np.unpackbits(
         np.ascontiguousarray(words.T[:count].astype("<u4")).view(np.uint8), axis=1, bitorder="little"

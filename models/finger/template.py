@@ -1,19 +1,19 @@
-"""The template "finger-minutiae/2": the minutiae of a finger, and the binary descriptors with which they are searched.
+"""The template "finger-minutiae/2": the minutiae of a finger, and binary descriptors for the search.
 
-One piece of little-endian bytes:
+Little-endian bytes:
 
     0     magic "KFM", version u8, width u16, height u16 (pixels at 500 ppi), quality u8 (0..100), count u8
-    10    of which minutia each descriptor is, u8 [LANES]
-    42    the descriptors, u32 [WORDS, LANES], as models/finger/packed_cylinders.py has them
+    10    the minutia of each descriptor, u8 [LANES]
+    42    the descriptors, u32 [WORDS, LANES], as in models/finger/packed_cylinders.py
     1578  the minutiae, best quality first: x u16, y u16, direction u16 (1/65536 turn, counter-clockwise from the
           x axis, y up), kind u8, quality u8 (1..100, 0 = not reported)
 
-1578 + 8 n bytes. The descriptors follow from the minutiae: pack() makes them, so that whatever becomes a template can
-be searched, and a gallery only copies them. They decide who is looked at, never a score. A change of cylinders.py or
-packed_cylinders.py that gives other descriptors is another version of this format.
+1578 + 8 n bytes. The descriptors are computed from the minutiae by pack(), so that every template can be searched; a
+gallery only copies them. They decide which entries are compared, never a score. A change of cylinders.py or
+packed_cylinders.py that gives other descriptors needs a new version of this format.
 
-Version 1 has the minutiae alone, in any order, from byte 10 on: 10 + 8 n bytes, for exchange. current() makes version
-2 of it and bare() the other way round; nothing else reads it.
+Version 1 contains only the minutiae, in any order, from byte 10 on: 10 + 8 n bytes. It is used for exchange.
+to_current_version() makes version 2 of it and to_exchange_version() the reverse; nothing else reads it.
 """
 
 import struct
@@ -25,22 +25,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from models.finger.cylinder_kernel import described_block
+from models.finger.cylinder_kernel import packed_cylinders_of
 from models.finger.cylinders import Rows, rows_of
 from models.finger.minutiae import MAX_MINUTIAE, MAX_QUALITY, Kind, Minutiae
 from models.finger.packed_cylinders import DIRECTION_WORD, LANES, WORDS, Words
 from models.template import Template, TemplateError
 
 FORMAT = "finger-minutiae/2"
-BARE = "finger-minutiae/1"
+EXCHANGE_FORMAT = "finger-minutiae/1"
 
-RIDGE_APART = 8.0  # pixels: ridges are about 9 apart
-CROWD = 0.4  # of the minutiae nearer than that to another: of 80 real prints none had more than 0.07
+RIDGE_DISTANCE = 8.0  # pixels: ridges are about 9 apart
+MAX_CLOSE_SHARE = 0.4  # of the minutiae nearer than that to another one: of 80 real prints none had more than 0.07
 
 _MAGIC = b"KFM"
 _HEADER = struct.Struct("<3sBHHBB")
 _ROW = np.dtype([("x", "<u2"), ("y", "<u2"), ("direction", "<u2"), ("kind", "u1"), ("quality", "u1")])
-_COLUMNS = ("x", "y", "direction", "quality")  # those that a comparison looks at
+_COLUMNS = ("x", "y", "direction", "quality")  # those that a comparison uses
 _WHICH = _HEADER.size
 _WORDS = _WHICH + LANES
 _END_OF_WORDS = _WORDS + 4 * WORDS * LANES
@@ -48,7 +48,7 @@ _END_OF_WORDS = _WORDS + 4 * WORDS * LANES
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Of one version."""
+    """The layout of a version."""
 
     format: str
     version: int
@@ -56,14 +56,14 @@ class _Layout:
 
 
 _CURRENT = _Layout(FORMAT, 2, _END_OF_WORDS)
-_BARE = _Layout(BARE, 1, _HEADER.size)
+_EXCHANGE = _Layout(EXCHANGE_FORMAT, 1, _HEADER.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Described:
-    """Several templates as a gallery has them: rows x, y, direction, quality one after another, and the descriptors."""
+class TemplateArrays:
+    """Several templates as the arrays of a gallery: rows of x, y, direction, quality, and the descriptors."""
 
-    starts: NDArray[np.int64]  # [n + 1], of each template in `rows`
+    starts: NDArray[np.int64]  # [n + 1]: where each template begins in `rows`
     rows: Rows
     words: Words  # [n, WORDS, LANES]
     which: NDArray[np.uint8]  # [n, LANES]
@@ -82,68 +82,68 @@ class _Read:
 
 
 def pack(minutiae: Minutiae) -> Template:
-    """The template: the best 255 minutiae, of a crowd those apart. TemplateError when a value does not fit."""
-    kept = _uncrowded(minutiae.best(len(minutiae))).best(MAX_MINUTIAE)
+    """The template of the best 255 minutiae; too dense ones are thinned. TemplateError if a value is out of range."""
+    kept = _thinned(minutiae.best(len(minutiae))).best(MAX_MINUTIAE)
     rows = np.empty(len(kept), _ROW)
     columns = (kept.x, kept.y, kept.direction, kept.kind, kept.qualities)
     for name, values in zip(_ROW.names or (), columns, strict=True):
         rows[name] = values
     header = (kept.width, kept.height, kept.quality, len(kept))
     _check_values(_CURRENT, _Read(np.array([header]), rows))
-    words, which = described_block(rows_of(kept), np.array([0, len(kept)]))
+    words, which = packed_cylinders_of(rows_of(kept), np.array([0, len(kept)]))
     parts = (which, words.astype("<u4"), rows)
     start = _HEADER.pack(_MAGIC, _CURRENT.version, *header)
     return Template(FORMAT, start + b"".join(part.tobytes() for part in parts))
 
 
 def unpack(template: Template) -> Minutiae:
-    """The minutiae, best quality first. TemplateError: another format, cut short, too long, or inconsistent."""
-    described([template])
+    """The minutiae, best quality first. TemplateError if of another format, cut short, too long, or inconsistent."""
+    arrays_of([template])
     found = _minutiae(template, _CURRENT)
-    if _crowded(found):
+    if _too_dense(found):
         raise TemplateError(f"{FORMAT}: the minutiae lie closer together than ridges do")
     return found
 
 
-def current(template: Template) -> Template:
-    """What is kept of a template from elsewhere: this version, its descriptors made anew. TemplateError as unpack()."""
-    return pack(_minutiae(template, _BARE if template.format == BARE else _CURRENT))
+def to_current_version(template: Template) -> Template:
+    """This version of a template from elsewhere; its descriptors are computed again. TemplateError as unpack()."""
+    return pack(_minutiae(template, _EXCHANGE if template.format == EXCHANGE_FORMAT else _CURRENT))
 
 
-def bare(template: Template) -> Template:
-    """What leaves the kiosk: version 1, a quarter of the bytes; its reader makes the descriptors. TemplateError."""
-    data = template.data
+def to_exchange_version(template: Template) -> Template:
+    """Version 1, which leaves the kiosk: a quarter of the bytes, without the descriptors. TemplateError as unpack()."""
     unpack(template)
-    return Template(BARE, _MAGIC + bytes([_BARE.version]) + data[len(_MAGIC) + 1 : _HEADER.size] + data[_END_OF_WORDS:])
+    header = _MAGIC + bytes([_EXCHANGE.version]) + template.data[len(_MAGIC) + 1 : _HEADER.size]
+    return Template(EXCHANGE_FORMAT, header + template.data[_END_OF_WORDS:])
 
 
-def described(templates: Sequence[Template]) -> Described:
-    """Several templates at once, copied. TemplateError as unpack(), without saying which."""
+def arrays_of(templates: Sequence[Template]) -> TemplateArrays:
+    """Several templates as arrays, copied. TemplateError as unpack(); it does not say which template."""
     read = _read(templates, _CURRENT)
-    # Copies, which can be written to: machine code is compiled for such arrays.
+    # Copies, which are writable: the search is compiled for writable arrays.
     rows = np.empty((len(read.rows), len(_COLUMNS)), np.uint16)
     for column, name in enumerate(_COLUMNS):
         rows[:, column] = read.rows[name]
     which = _joined(templates, _WHICH, _WORDS, np.dtype(np.uint8)).reshape(-1, LANES)
     words = _joined(templates, _WORDS, _END_OF_WORDS, np.dtype("<u4")).astype(np.uint32).reshape(-1, WORDS, LANES)
-    made = Described(read.starts, rows, words, which)
+    made = TemplateArrays(read.starts, rows, words, which)
     if not _consistent(made):
-        raise TemplateError(f"{FORMAT}: the descriptors are not those of the minutiae")
+        raise TemplateError(f"{FORMAT}: the descriptors do not belong to the minutiae")
     return made
 
 
-def _crowded(minutiae: Minutiae) -> bool:
-    """Whether these can be of no finger: two crowds are alike wherever they come from."""
-    return len(minutiae) > 1 and bool((_to_nearest(_points(minutiae)) < RIDGE_APART).mean() > CROWD)
+def _too_dense(minutiae: Minutiae) -> bool:
+    """Whether the minutiae are too dense for a finger: any two such templates would get a high score."""
+    return len(minutiae) > 1 and bool((_to_nearest(_points(minutiae)) < RIDGE_DISTANCE).mean() > MAX_CLOSE_SHARE)
 
 
-def _uncrowded(minutiae: Minutiae) -> Minutiae:
-    """All minutiae; of a crowd only those that lie a ridge apart from each better one."""
-    if not _crowded(minutiae):
+def _thinned(minutiae: Minutiae) -> Minutiae:
+    """All minutiae; if they are too dense, only those at least RIDGE_DISTANCE away from each better one."""
+    if not _too_dense(minutiae):
         return minutiae
     points, kept = _points(minutiae), list[int]()
     for number, point in enumerate(points):
-        if not kept or np.hypot(*(points[kept] - point).T).min() >= RIDGE_APART:
+        if not kept or np.hypot(*(points[kept] - point).T).min() >= RIDGE_DISTANCE:
             kept.append(number)
     return minutiae.take(np.array(kept, np.intp))
 
@@ -192,7 +192,7 @@ def _header(template: Template, layout: _Layout) -> tuple[int, int, int, int]:
 
 
 def _check_values(layout: _Layout, read: _Read) -> None:
-    """TemplateError names the first value that is out of range, without saying where the minutia is."""
+    """TemplateError names the first value that is out of range; it does not say where the minutia is."""
     rows, (width, height, quality, count) = read.rows, read.headers.T
     limits = (
         ("width", width, 65_536), ("height", height, 65_536), ("quality", quality, MAX_QUALITY + 1),
@@ -207,15 +207,15 @@ def _check_values(layout: _Layout, read: _Read) -> None:
 
 
 def _falling(quality: NDArray[np.uint8], starts: NDArray[np.int64]) -> bool:
-    """Whether no minutia is better than the one before it in its template."""
+    """Whether the qualities fall, or stay the same, within each template."""
     rises = np.zeros(len(quality) + 1, bool)
     rises[1:-1] = quality[1:] > quality[:-1]
     rises[starts] = False
     return not rises.any()
 
 
-def _consistent(one: Described) -> bool:
-    """Whether descriptors have no gaps, each is of a later minutia than the one before it, and points as it does."""
+def _consistent(one: TemplateArrays) -> bool:
+    """Whether the descriptors have no gaps, their minutiae rise, and each has the direction of its minutia."""
     used = one.words[:, -1] != 0  # [n, LANES]
     ordered = np.all(used[:, :-1] >= used[:, 1:]) and not np.any(one.words.any(axis=1) & ~used)
     rising = np.all((np.diff(one.which.astype(np.int16), axis=1) > 0) | ~used[:, 1:])

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from drivers.sample import Modality, Position, Sample
-from models.finger.compare.score import ready, score
+from models.finger.compare.score import score, template_cylinders
 from models.finger.encoder import MODEL, FingerEncoder
 from models.finger.image import PPI_RANGE
 from models.finger.minutiae import PIXELS_PER_INCH
@@ -133,12 +133,12 @@ def encode_finger(root: Path, picture: Picture, model: str = MODEL) -> Template 
     return template if len(unpack(template)) else None
 
 
-_ready = functools.lru_cache(TEMPLATES_KEPT)(ready)
+_cylinders_of = functools.lru_cache(TEMPLATES_KEPT)(template_cylinders)
 
 
 def compare_fingers(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
     """models.finger.compare.score.compare of each pair, without making the cylinders of a template each time."""
-    return [score(_ready(one), _ready(other)) for one, other in pairs]
+    return [score(_cylinders_of(one), _cylinders_of(other)) for one, other in pairs]
 
 
 def finger_kind(model: str) -> Kind:

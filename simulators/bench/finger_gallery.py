@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from models.finger.cylinder_kernel import described_block
+from models.finger.cylinder_kernel import packed_cylinders_of
 from models.finger.cylinders import Rows
 from models.finger.packed_cylinders import LANES, WORDS, Words
 from models.finger.search.block import Block
@@ -61,7 +61,7 @@ class Crowd:
 
 
 def _described(made: Fingers) -> Part:
-    return Part(made, *described_block(made.rows, made.starts))
+    return Part(made, *packed_cylinders_of(made.rows, made.starts))
 
 
 def _posed(rng: np.random.Generator, part: Part, count: int) -> Part:

@@ -1,1 +1,1 @@
-"""The comparison score of two fingerprints: numpy, and the same in machine code."""
+"""The comparison score of two fingerprints: in numpy, and the same in compiled code."""

@@ -1,7 +1,7 @@
-"""Laying fingers on each other in machine code: models/finger/compare/alignment.py, equal to it within rounding.
+"""The alignment of two fingers in compiled code: models/finger/compare/alignment.py, equal to it within rounding.
 
-Minutiae are rows of POINT numbers: x, y, direction, quality. Layings are rows of LAYING numbers: by how much the second
-finger is turned, how far it is then shifted to the right and down, and where the two are joined.
+Minutiae are rows of POINT numbers: x, y, direction, quality. Transforms are rows of TRANSFORM numbers: the rotation of
+the second finger, its shift to the right and down after that, and the middle of the pairs.
 """
 
 import math
@@ -12,141 +12,141 @@ from numpy.typing import NDArray
 
 from models.compiled import compiled, exactly
 from models.finger.compare.alignment import (
-    AGREEING,
     ARM,
-    LAYINGS,
-    MISSING,
     OVERLAP_MARGIN,
+    PAIRED_WEIGHT,
     PLACE_SIGMA,
     REFINED,
+    ROTATION_SIGMA,
     ROUNDS,
     STRETCH,
     TOLERANCE,
-    TURN_SIGMA,
+    TRIED,
     UNKNOWN_QUALITY,
+    UNPAIRED_WEIGHT,
 )
 from models.finger.compare.local_similarity import DIGITS
 from models.finger.cylinder_kernel import hull
 from models.finger.minutiae import TURN
 
-POINT, LAYING = 4, 5
+POINT, TRANSFORM = 4, 5
 Values = NDArray[Any]
 _RADIANS = 2 * np.pi / TURN
-_ROOM = 1.000001  # of a limit that only spares work
+_ROOM = 1.000001  # added to a limit that only saves work
 
 
 @exactly
 def fill_points(rows: Values, out: Values) -> None:
-    """The points of the rows of a template."""
+    """Fill `out` with the points of the rows of a template."""
     for i in range(len(rows)):
         out[i, 0], out[i, 1], out[i, 2] = rows[i, 0], rows[i, 1], rows[i, 2] * _RADIANS
         out[i, 3] = rows[i, 3] / 100 if rows[i, 3] > 0 else UNKNOWN_QUALITY
 
 
 @exactly
-def partners(a: Values, b: Values, laying: Values, of: Values, off: Values) -> int:
-    """Of each of a its partner in b, -1 without one, and how far off that is, 0..1; returns how many have one.
+def pair_minutiae(a: Values, b: Values, transform: Values, which: Values, deviation: Values) -> int:
+    """Fill, for each minutia of a, which of b is its pair (-1: none) and their deviation, 0..1; return how many pairs.
 
-    What is too far apart is nobody's nearest within TOLERANCE, so it is passed over.
+    Two that are too far apart cannot be nearest within TOLERANCE, so they are skipped.
     """
-    turn, cos, sin = laying[0], math.cos(laying[0]), math.sin(laying[0])
-    bx, by = cos * b[:, 0] + sin * b[:, 1] + laying[1], cos * b[:, 1] - sin * b[:, 0] + laying[2]
-    back, back_off = np.full(len(b), -1), np.full(len(b), np.inf)
+    rotation, cos, sin = transform[0], math.cos(transform[0]), math.sin(transform[0])
+    bx, by = cos * b[:, 0] + sin * b[:, 1] + transform[1], cos * b[:, 1] - sin * b[:, 0] + transform[2]
+    back, back_deviation = np.full(len(b), -1), np.full(len(b), np.inf)
     for i in range(len(a)):
-        away = math.hypot(a[i, 0] - laying[3], a[i, 1] - laying[4])
+        away = math.hypot(a[i, 0] - transform[3], a[i, 1] - transform[4])
         spread = (PLACE_SIGMA + STRETCH * away) ** 2
-        far, of[i], off[i] = TOLERANCE * spread * _ROOM, -1, TOLERANCE
+        far, which[i], deviation[i] = TOLERANCE * spread * _ROOM, -1, TOLERANCE
         for j in range(len(b)):
             dx, dy = a[i, 0] - bx[j], a[i, 1] - by[j]
             apart = dx * dx + dy * dy
             if apart > far:
                 continue
-            turned = a[i, 2] - b[j, 2] - turn
-            turned = (turned - 2 * np.pi * np.rint(turned / (2 * np.pi))) / TURN_SIGMA
-            here = apart / spread + turned * turned
-            if here < off[i] or (here == off[i] and of[i] < 0):
-                off[i], of[i] = here, j
-            if here < back_off[j]:
-                back_off[j], back[j] = here, i
+            rotated = a[i, 2] - b[j, 2] - rotation
+            rotated = (rotated - 2 * np.pi * np.rint(rotated / (2 * np.pi))) / ROTATION_SIGMA
+            here = apart / spread + rotated * rotated
+            if here < deviation[i] or (here == deviation[i] and which[i] < 0):
+                deviation[i], which[i] = here, j
+            if here < back_deviation[j]:
+                back_deviation[j], back[j] = here, i
     found = 0
     for i in range(len(a)):
-        if of[i] >= 0 and back[of[i]] != i:
-            of[i] = -1
-        off[i] = off[i] / TOLERANCE if of[i] >= 0 else 1.0
-        found += of[i] >= 0
+        if which[i] >= 0 and back[which[i]] != i:
+            which[i] = -1
+        deviation[i] = deviation[i] / TOLERANCE if which[i] >= 0 else 1.0
+        found += which[i] >= 0
     return found
 
 
 @compiled
-def gain_of(a: Values, b: Values, of: Values, off: Values) -> float:
-    """What partners count, the more the less they are off."""
+def gain_of(a: Values, b: Values, which: Values, deviation: Values) -> float:
+    """The sum of the weights of the pairs, each the higher the smaller its deviation."""
     gain = 0.0
     for i in range(len(a)):
-        if of[i] >= 0:
-            gain += (1 - off[i]) * math.sqrt(a[i, 3] * b[of[i], 3])
+        if which[i] >= 0:
+            gain += (1 - deviation[i]) * math.sqrt(a[i, 3] * b[which[i], 3])
     return gain
 
 
 @compiled
-def join(a: Values, b: Values, laying: Values) -> None:
-    """The laying that puts one minutia of b on one of a."""
-    turn = a[2] - b[2]
-    cos, sin = math.cos(turn), math.sin(turn)
-    laying[0], laying[3], laying[4] = turn, a[0], a[1]
-    laying[1], laying[2] = a[0] - (cos * b[0] + sin * b[1]), a[1] - (cos * b[1] - sin * b[0])
+def fill_transform(a: Values, b: Values, transform: Values) -> None:
+    """Fill the transform that puts one minutia of b exactly on one of a."""
+    rotation = a[2] - b[2]
+    cos, sin = math.cos(rotation), math.sin(rotation)
+    transform[0], transform[3], transform[4] = rotation, a[0], a[1]
+    transform[1], transform[2] = a[0] - (cos * b[0] + sin * b[1]), a[1] - (cos * b[1] - sin * b[0])
 
 
 @compiled
-def make_exact(a: Values, b: Values, of: Values, off: Values, laying: Values) -> None:
-    """The laying of least squares of at least two partners, places and directions together."""
+def refine(a: Values, b: Values, which: Values, deviation: Values, transform: Values) -> None:
+    """Fill the least-squares transform of at least two pairs, places and directions together."""
     weight = np.zeros(len(a))
     total = ax = ay = ux = uy = 0.0
     for i in range(len(a)):
-        if of[i] >= 0:
-            w, j = math.exp(-TOLERANCE / 2 * off[i]), of[i]
+        if which[i] >= 0:
+            w, j = math.exp(-TOLERANCE / 2 * deviation[i]), which[i]
             weight[i] = w
             total, ax, ay, ux, uy = total + w, ax + w * a[i, 0], ay + w * a[i, 1], ux + w * b[j, 0], uy + w * b[j, 1]
     ax, ay, ux, uy = ax / total, ay / total, ux / total, uy / total
     along = across = 0.0
     for i in range(len(a)):
-        if of[i] >= 0:
-            j = of[i]
+        if which[i] >= 0:
+            j = which[i]
             from_ax, from_ay, from_bx, from_by = a[i, 0] - ax, a[i, 1] - ay, b[j, 0] - ux, b[j, 1] - uy
-            turned = a[i, 2] - b[j, 2]
-            along += weight[i] * (from_ax * from_bx + from_ay * from_by + ARM * ARM * math.cos(turned))
-            across += weight[i] * (from_ax * from_by - from_ay * from_bx + ARM * ARM * math.sin(turned))
-    laying[0] = math.atan2(across, along)
-    cos, sin = math.cos(laying[0]), math.sin(laying[0])
-    laying[1], laying[2] = ax - (cos * ux + sin * uy), ay - (cos * uy - sin * ux)
-    laying[3], laying[4] = ax, ay
+            rotated = a[i, 2] - b[j, 2]
+            along += weight[i] * (from_ax * from_bx + from_ay * from_by + ARM * ARM * math.cos(rotated))
+            across += weight[i] * (from_ax * from_by - from_ay * from_bx + ARM * ARM * math.sin(rotated))
+    transform[0] = math.atan2(across, along)
+    cos, sin = math.cos(transform[0]), math.sin(transform[0])
+    transform[1], transform[2] = ax - (cos * ux + sin * uy), ay - (cos * uy - sin * ux)
+    transform[3], transform[4] = ax, ay
 
 
 @compiled
-def fit_layings(a: Values, b: Values, first: Values, second: Values) -> Values:
-    """The REFINED best layings of those that the pairs of minutiae `first` and `second` say, made exact."""
-    tried = min(LAYINGS, len(first))
-    layings, gains = np.empty((tried, LAYING)), np.empty(tried)
-    of, off = np.empty(len(a), np.int64), np.empty(len(a))
+def fit_transforms(a: Values, b: Values, first: Values, second: Values) -> Values:
+    """The REFINED best transforms, refined, of those given by the pairs of minutiae `first` and `second`."""
+    tried = min(TRIED, len(first))
+    transforms, gains = np.empty((tried, TRANSFORM)), np.empty(tried)
+    which, deviation = np.empty(len(a), np.int64), np.empty(len(a))
     for h in range(tried):
-        join(a[first[h]], b[second[h]], layings[h])
-        partners(a, b, layings[h], of, off)
-        gains[h] = np.round(gain_of(a, b, of, off), DIGITS)
-    kept = np.empty((min(REFINED, tried), LAYING))
+        fill_transform(a[first[h]], b[second[h]], transforms[h])
+        pair_minutiae(a, b, transforms[h], which, deviation)
+        gains[h] = np.round(gain_of(a, b, which, deviation), DIGITS)
+    kept = np.empty((min(REFINED, tried), TRANSFORM))
     for k in range(len(kept)):
         best = 0
         for h in range(1, tried):
             if gains[h] > gains[best]:
                 best = h
-        kept[k], gains[best] = layings[best], -1.0
+        kept[k], gains[best] = transforms[best], -1.0
         for _ in range(ROUNDS):
-            if partners(a, b, kept[k], of, off) >= 2:
-                make_exact(a, b, of, off, kept[k])
+            if pair_minutiae(a, b, kept[k], which, deviation) >= 2:
+                refine(a, b, which, deviation, kept[k])
     return kept
 
 
 @compiled
 def inside(edges: Values, count: int, x: float, y: float) -> bool:
-    """Whether a place lies within a hull, widened by a margin; without a hull all do."""
+    """Whether a place lies within a hull widened by OVERLAP_MARGIN; true if there is no hull."""
     beyond = -np.inf
     for e in range(count):
         beyond = max(beyond, x * edges[e, 0] + y * edges[e, 1] + edges[e, 2])
@@ -154,40 +154,40 @@ def inside(edges: Values, count: int, x: float, y: float) -> bool:
 
 
 @compiled
-def edges_of(points: Values, edges: Values) -> int:
-    """Of the hull of a finger's minutiae; how many."""
+def fill_edges(points: Values, edges: Values) -> int:
+    """Fill the edges of the hull of a finger's minutiae; return their number."""
     if len(points) < 3:
         return 0
     return int(hull(points[:, 0].astype(np.int64), points[:, 1].astype(np.int64), edges))
 
 
 @compiled
-def best_laying(a: Values, b: Values, layings: Values, out: Values) -> None:
-    """The numbers of the Agreement of the laying of most evidence."""
+def fill_best_alignment(a: Values, b: Values, transforms: Values, out: Values) -> None:
+    """Fill the numbers of the Alignment with the most evidence."""
     a_edges, b_edges = np.empty((2 * len(a) + 2, 3)), np.empty((2 * len(b) + 2, 3))
-    a_count, b_count = edges_of(a, a_edges), edges_of(b, b_edges)
-    of, off, taken = np.empty(len(a), np.int64), np.empty(len(a)), np.empty(len(b), np.bool_)
+    a_count, b_count = fill_edges(a, a_edges), fill_edges(b, b_edges)
+    which, deviation, taken = np.empty(len(a), np.int64), np.empty(len(a)), np.empty(len(b), np.bool_)
     best = -np.inf
-    for h in range(len(layings)):
-        turn, right, down = layings[h, 0], layings[h, 1], layings[h, 2]
-        cos, sin = math.cos(turn), math.sin(turn)
-        partners(a, b, layings[h], of, off)
+    for h in range(len(transforms)):
+        rotation, right, down = transforms[h, 0], transforms[h, 1], transforms[h, 2]
+        cos, sin = math.cos(rotation), math.sin(rotation)
+        pair_minutiae(a, b, transforms[h], which, deviation)
         taken[:] = False
         in_a = in_b = shared = 0.0
         for i in range(len(a)):
             x, y = a[i, 0] - right, a[i, 1] - down
-            if of[i] >= 0:
-                taken[of[i]] = True
-                shared += math.sqrt(a[i, 3] * b[of[i], 3])
-            if of[i] >= 0 or inside(b_edges, b_count, cos * x - sin * y, sin * x + cos * y):
+            if which[i] >= 0:
+                taken[which[i]] = True
+                shared += math.sqrt(a[i, 3] * b[which[i], 3])
+            if which[i] >= 0 or inside(b_edges, b_count, cos * x - sin * y, sin * x + cos * y):
                 in_a += a[i, 3]
         for j in range(len(b)):
             x, y = cos * b[j, 0] + sin * b[j, 1] + right, cos * b[j, 1] - sin * b[j, 0] + down
             if taken[j] or inside(a_edges, a_count, x, y):
                 in_b += b[j, 3]
         overlap = math.sqrt(max(in_a * in_b, 0.1))
-        agreeing = gain_of(a, b, of, off) * shared / overlap
-        missing = in_a + in_b - 2 * shared
-        if AGREEING * agreeing - MISSING * missing > best:
-            best = AGREEING * agreeing - MISSING * missing
-            out[0], out[1], out[2] = agreeing, missing, overlap
+        paired = gain_of(a, b, which, deviation) * shared / overlap
+        unpaired = in_a + in_b - 2 * shared
+        if PAIRED_WEIGHT * paired - UNPAIRED_WEIGHT * unpaired > best:
+            best = PAIRED_WEIGHT * paired - UNPAIRED_WEIGHT * unpaired
+            out[0], out[1], out[2] = paired, unpaired, overlap

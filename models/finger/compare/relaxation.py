@@ -1,4 +1,4 @@
-"""The second half of local likeness (local_similarity.py) in machine code: the best pairs, and their support.
+"""The second half of local_similarity.py in compiled code: the best pairs, their support, and the relaxation.
 
 The same arithmetic; equal to it within rounding. Used by models/finger/search/rerank.py and
 models/finger/compare/score_kernel.py.
@@ -23,12 +23,12 @@ from models.finger.compare.local_similarity import (
 
 Values = NDArray[Any]
 _BINS = 512
-_FAR = 45.0  # nats beyond the middle of a curve from which on support is nothing
+_FAR = 45.0  # nats beyond the middle of a logistic curve: there and beyond, support counts as 0
 
 
 @compiled
 def top_pairs(value: Values, rows: int, columns: int, wanted: int, chosen: Values) -> None:
-    """The `wanted` largest of value[:rows, :columns], of equals the first ones first, as places in the flat `value`."""
+    """Fill where in the flat `value` the `wanted` largest of value[:rows, :columns] are; the first of equals first."""
     pitch = value.shape[1]
     bins = np.zeros(_BINS + 1, np.int64)
     for i in range(rows):
@@ -56,7 +56,7 @@ def top_pairs(value: Values, rows: int, columns: int, wanted: int, chosen: Value
 
 @compiled
 def wrapped(angle: float) -> float:
-    """Into -pi..pi."""
+    """The same angle in -pi..pi."""
     return angle - 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi))
 
 
@@ -67,8 +67,8 @@ def nats(difference: float, curve: tuple[float, float]) -> float:
 
 
 @compiled
-def turning(ax: float, ay: float, bx: float, by: float) -> float:
-    """From the bearing of b to that of a; both seen from the first minutia of their pairs."""
+def bearing_between(ax: float, ay: float, bx: float, by: float) -> float:
+    """The angle from the bearing of b to that of a, both as seen from the first minutia of their pair."""
     if (ax == 0 and ay == 0) or (bx == 0 and by == 0):
         return math.atan2(ay, ax) - math.atan2(by, bx)
     return math.atan2(ay * bx - ax * by, ax * bx + ay * by)
@@ -76,7 +76,7 @@ def turning(ax: float, ay: float, bx: float, by: float) -> float:
 
 @compiled
 def fill_support(pa: Values, pb: Values, n: int, support: Values) -> None:
-    """How well each two pairs agree, [n, n]; pa and pb are rows of x, y, angle. Less than e^-_FAR is none."""
+    """Fill how well each two pairs support each other, [n, n]; `pa` and `pb` are rows of x, y, angle."""
     for t in range(n):
         for k in range(t):
             ax, ay, bx, by = pa[k, 0] - pa[t, 0], pa[t, 1] - pa[k, 1], pb[k, 0] - pb[t, 0], pb[t, 1] - pb[k, 1]
@@ -86,12 +86,12 @@ def fill_support(pa: Values, pb: Values, n: int, support: Values) -> None:
             off = nats(abs(wrapped(wrapped(pa[t, 2] - pa[k, 2]) - wrapped(pb[t, 2] - pb[k, 2]))), DIRECTION_CURVE)
             if off + max(far, 0.0) > _FAR:
                 continue
-            there = turning(ax, ay, bx, by)
+            there = bearing_between(ax, ay, bx, by)
             back = (
                 there
                 if ax * ax + ay * ay > 0 and bx * bx + by * by > 0
-                else turning(0.0 - ax, 0.0 - ay, 0.0 - bx, 0.0 - by)
-            )  # no -0.0: atan2 minds
+                else bearing_between(0.0 - ax, 0.0 - ay, 0.0 - bx, 0.0 - by)
+            )  # not -0.0, for which atan2 gives another angle
             both = (1 + math.exp(far)) * (1 + math.exp(off))
             for here, bearing, seen in ((t, there, k), (k, back, t)):
                 aside = nats(abs(wrapped(pa[here, 2] - pb[here, 2] - bearing)), BEARING_CURVE)
@@ -101,7 +101,7 @@ def fill_support(pa: Values, pb: Values, n: int, support: Values) -> None:
 
 @compiled
 def relax(start: Values, support: Values, n: int, value: Values) -> None:
-    """What the others' support makes of the similarity of each of n pairs."""
+    """Fill the similarity of each of n pairs after relaxation with the support of the others."""
     following = np.empty(n)
     value[:n] = start[:n]
     supporters = max(n - 1, MIN_SUPPORTERS)
@@ -116,7 +116,7 @@ def relax(start: Values, support: Values, n: int, value: Values) -> None:
 
 @compiled
 def mean_of_kept(start: Values, value: Values, n: int) -> float:
-    """The local likeness: the mean of the pairs that kept most of their similarity."""
+    """The local similarity: the mean of the pairs that kept most of their similarity."""
     kept = np.empty(n)
     for t in range(n):
         kept[t] = -value[t] / start[t] if start[t] > 0 else 0.0

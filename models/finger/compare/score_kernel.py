@@ -1,4 +1,4 @@
-"""A comparison in machine code: the evidence of score.py from the minutiae and cylinders of two fingers.
+"""The comparison of two fingers in compiled code: local similarity and alignment, for models/finger/compare/score.py.
 
 The same arithmetic as models/finger/compare/local_similarity.py and models/finger/compare/alignment.py; equal to them
 within rounding.
@@ -10,36 +10,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.compiled import compiled, count_bits, exactly
-from models.finger.compare.alignment import Agreement
-from models.finger.compare.alignment_kernel import POINT, best_laying, fill_points, fit_layings
+from models.finger.compare.alignment import Alignment
+from models.finger.compare.alignment_kernel import POINT, fill_best_alignment, fill_points, fit_transforms
 from models.finger.compare.local_similarity import DIGITS, FINAL_PAIRS, MAX_ROTATION, MIN_COMMON_PLACES, TOP_PAIRS
 from models.finger.compare.relaxation import fill_support, mean_of_kept, relax, top_pairs
 from models.finger.cylinders import DIRECTIONS, Cylinders
 from models.finger.minutiae import TURN
 
 Values = NDArray[Any]
-_MAX_TURN = int(MAX_ROTATION / (2 * np.pi) * TURN)
-_LIKENESS, _LAID, _RESULTS = 0, 1, 4  # of what comes back: likeness, then the numbers of an Agreement
+_MAX_ROTATION = int(MAX_ROTATION / (2 * np.pi) * TURN)
+_SIMILARITY, _ALIGNMENT, _RESULTS = 0, 1, 4  # of the results: local similarity, then the numbers of an Alignment
 
 
-def compared(a: Cylinders, b: Cylinders) -> tuple[float, Agreement] | None:
-    """Local likeness and agreement of two fingers, the first of local_similarity.in_order first; None: of no use."""
+def compared(a: Cylinders, b: Cylinders) -> tuple[float, Alignment] | None:
+    """The local similarity and best alignment of two fingers; None if nothing can be compared.
+
+    Of the two, `a` must be the first by local_similarity.in_order().
+    """
     out = np.zeros(_RESULTS)
-    a_rows, b_rows = np.array(a.rows, order="C"), np.array(b.rows, order="C")  # never a read-only map: another type
-    if not evidence(a.bits, a.valid, a.which, a_rows, b.bits, b.valid, b.which, b_rows, out):
+    # Copies: a read-only map would be another type, and compiled again.
+    a_rows, b_rows = np.array(a.rows, order="C"), np.array(b.rows, order="C")
+    if not compare_compiled(a.bits, a.valid, a.which, a_rows, b.bits, b.valid, b.which, b_rows, out):
         return None
-    return float(out[_LIKENESS]), Agreement(*out[_LAID:].tolist())
+    return float(out[_SIMILARITY]), Alignment(*out[_ALIGNMENT:].tolist())
 
 
 @compiled
 def all_similarities(
-    a_bits: Values, a_valid: Values, a_turn: Values, b_bits: Values, b_valid: Values, b_turn: Values, out: Values
+    a_bits: Values,
+    a_valid: Values,
+    a_direction: Values,
+    b_bits: Values,
+    b_valid: Values,
+    b_direction: Values,
+    out: Values,
 ) -> None:
-    """Of each two cylinders: models.finger.compare.local_similarity.pair_similarity()."""
+    """Fill the similarity of each two cylinders, as models.finger.compare.local_similarity.pair_similarity()."""
     for i in range(len(a_valid)):
         for j in range(len(b_valid)):
             valid = a_valid[i] & b_valid[j]
-            apart = (np.int64(a_turn[i]) - np.int64(b_turn[j])) & (TURN - 1)
+            apart = (np.int64(a_direction[i]) - np.int64(b_direction[j])) & (TURN - 1)
             left = right = differing = np.uint64(0)
             for d in range(DIRECTIONS):
                 x, y = a_bits[i, d] & valid, b_bits[j, d] & valid
@@ -49,14 +59,14 @@ def all_similarities(
             length = np.sqrt(np.float32(left)) + np.sqrt(np.float32(right))
             value = np.float32(1) - np.sqrt(np.float32(differing)) / max(length, np.float32(1))
             comparable = (
-                (count_bits(valid) >= MIN_COMMON_PLACES) & (min(apart, TURN - apart) <= _MAX_TURN) & (length > 0)
+                (count_bits(valid) >= MIN_COMMON_PLACES) & (min(apart, TURN - apart) <= _MAX_ROTATION) & (length > 0)
             )
             out[i, j] = max(value, np.float32(0)) if comparable else np.float32(0)
 
 
 @exactly
 def most_supported(value: Values, start: Values, n: int, order: Values) -> int:
-    """The numbers of those pairs that have any similarity, most supported first, of equals the first ones first."""
+    """Fill the numbers of the pairs that have any similarity, most supported first; return how many."""
     found = 0
     for t in range(n):
         if start[t] <= 0:
@@ -72,13 +82,13 @@ def most_supported(value: Values, start: Values, n: int, order: Values) -> int:
 
 @compiled
 def fill_places(points: Values, which: Values, out: Values) -> None:
-    """The x, y and single-precision direction of these points."""
+    """Fill the x, y and single-precision direction of these points."""
     for t in range(len(which)):
         out[t, 0], out[t, 1], out[t, 2] = points[which[t], 0], points[which[t], 1], np.float32(points[which[t], 2])
 
 
 @compiled
-def evidence(
+def compare_compiled(
     a_bits: Values,
     a_valid: Values,
     a_which: Values,
@@ -89,7 +99,7 @@ def evidence(
     b_rows: Values,
     out: Values,
 ) -> bool:
-    """Fills `out`: local likeness, and what alignment.Agreement has. False where nothing can be compared."""
+    """Fill `out` with local similarity and the numbers of an Alignment. False if nothing can be compared."""
     rows, columns = len(a_valid), len(b_valid)
     a, b = np.empty((len(a_rows), POINT)), np.empty((len(b_rows), POINT))
     fill_points(a_rows, a)
@@ -112,7 +122,7 @@ def evidence(
     support, relaxed, order = np.zeros((n, n)), np.empty(n), np.empty(n, np.int64)
     fill_support(pa, pb, n, support)
     relax(start, support, n, relaxed)
-    out[_LIKENESS] = mean_of_kept(start, relaxed, n)
+    out[_SIMILARITY] = mean_of_kept(start, relaxed, n)
     promising = order[: most_supported(relaxed, start, n, order)]
-    best_laying(a, b, fit_layings(a, b, first[promising], second[promising]), out[_LAID:])
+    fill_best_alignment(a, b, fit_transforms(a, b, first[promising], second[promising]), out[_ALIGNMENT:])
     return True

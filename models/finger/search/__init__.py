@@ -1,1 +1,1 @@
-"""The search of one fingerprint in a gallery of many."""
+"""Searches a gallery of many fingerprints for one probe."""

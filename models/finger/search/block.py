@@ -1,4 +1,4 @@
-"""A block of a gallery: up to BLOCK entries in contiguous arrays that nobody changes."""
+"""A block of a gallery: up to BLOCK entries (models/gallery.py) in contiguous arrays that are never changed."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from drivers.sample import Position
 from models.compiled import NUMBA
-from models.finger.compare.local_similarity import local_likeness
-from models.finger.cylinder_kernel import described, described_block
+from models.finger.compare.local_similarity import local_similarity
+from models.finger.cylinder_kernel import cylinders_of, packed_cylinders_of
 from models.finger.cylinders import Cylinders, Rows, from_words
 from models.finger.packed_cylinders import LANES, Words, unpacked
 from models.finger.search.prefilter import Ranks, rank
@@ -21,7 +21,7 @@ from models.gallery import comparable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """What a probe is searched with."""
+    """A probe as the three steps of a search use it."""
 
     rows: Rows
     cylinders: Cylinders  # all of them
@@ -30,36 +30,36 @@ class Probe:
 
     @classmethod
     def of(cls, rows: Rows) -> Self:
-        """Of the rows of a template."""
-        words, which = described_block(rows, np.array([0, len(rows)]))
-        return cls(rows, described(rows), words[0], which[0])
+        """A probe of the rows of a template."""
+        words, which = packed_cylinders_of(rows, np.array([0, len(rows)]))
+        return cls(rows, cylinders_of(rows), words[0], which[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Of each entry the key, the position, the minutiae, and its best cylinders as packed_cylinders.py has them."""
+    """The key, the position, the minutiae and the best cylinders of each entry; the last as in packed_cylinders.py."""
 
     keys: tuple[str, ...]
     positions: NDArray[np.uint8]
-    starts: NDArray[np.int64]  # [n + 1], of each entry in `rows`
+    starts: NDArray[np.int64]  # [n + 1]: where each entry begins in `rows`
     rows: Rows
     words: Words  # [n, WORDS, LANES]
-    which: NDArray[np.uint8]  # [n, LANES]: of which row of the entry each cylinder is
+    which: NDArray[np.uint8]  # [n, LANES]: the row of its entry for each cylinder
 
     @classmethod
     def of(cls, keys: tuple[str, ...], positions: NDArray[np.uint8], entries: Sequence[Rows]) -> Self:
-        """Of the rows of each entry."""
+        """A block of the rows of each entry."""
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(rows) for rows in entries], dtype=np.int64)])
         rows = np.concatenate([np.zeros((0, 4), np.uint16), *entries])
-        return cls(keys, positions, starts, rows, *described_block(rows, starts))
+        return cls(keys, positions, starts, rows, *packed_cylinders_of(rows, starts))
 
     def __len__(self) -> int:
-        """How many entries."""
+        """The number of entries."""
         return len(self.keys)
 
     @property
     def nbytes(self) -> int:
-        """Of all arrays; the keys are not counted."""
+        """The bytes of all arrays; the keys are not counted."""
         return sum(a.nbytes for a in (self.positions, self.starts, self.rows, self.words, self.which))
 
     def take(self, kept: NDArray[np.bool_]) -> Self:
@@ -86,10 +86,10 @@ class Block:
         return rank(probe, self.words, comparable(self.positions, position))
 
     def rerank(self, probe: Probe, entries: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The local likeness over LANES cylinders of the probe with each of these entries."""
+        """The local similarity of the probe to each of these entries, over LANES cylinders."""
         if NUMBA is None:
             own = probe.cylinders.first(LANES)
-            return np.array([local_likeness(own, self.best_cylinders(entry)) for entry in entries])
+            return np.array([local_similarity(own, self.best_cylinders(entry)) for entry in entries])
         out = np.empty(len(entries))
         rerank_compiled(
             probe.words, probe.which, probe.rows, self.words, self.which, self.starts, self.rows, entries, out
@@ -98,10 +98,10 @@ class Block:
 
     def cylinders(self, entry: int) -> Cylinders:
         """All cylinders of an entry."""
-        return described(self._rows(entry))
+        return cylinders_of(self._rows(entry))
 
     def best_cylinders(self, entry: int) -> Cylinders:
-        """The cylinders that the block keeps, the best LANES."""
+        """The best LANES cylinders of an entry, which the block keeps."""
         bits, valid = unpacked(self.words[entry])
         return from_words(self._rows(entry), self.which[entry, : len(valid)], bits, valid)
 

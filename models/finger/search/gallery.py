@@ -1,13 +1,12 @@
 """A gallery of fingerprints: many references in contiguous memory, searched in three steps by several threads.
 
-1. models/finger/search/prefilter.py ranks every entry of a fitting position, in whole numbers. The short list are the
-best of them
-   in that order: SHORT_SHARE of the fitting entries, and more where those are entries of too few keys.
-2. models/finger/search/rerank.py puts the short list in order by local likeness over LANES cylinders.
-3. models/finger/compare/score.py scores what is returned, over all cylinders and with its geometry.
+1. models/finger/search/prefilter.py ranks every entry of a comparable position, in whole numbers. The short list is the
+   best SHORT_SHARE of these entries, or more if they have too few different keys.
+2. models/finger/search/rerank.py orders the short list by local similarity over LANES cylinders.
+3. models/finger/compare/score.py computes the scores of what is returned, over all cylinders and with alignment.
 
-Each step treats an entry by itself and ties fall in the order of the gallery: the result is the same for any number of
-threads, any division into blocks, and with or without machine code.
+Each step treats an entry on its own, and ties are resolved in the order of the gallery. So the result is the same for
+any number of threads, any division into blocks, and with or without compiled code.
 """
 
 import functools
@@ -25,14 +24,14 @@ from models.finger.cylinders import Cylinders, rows_of
 from models.finger.packed_cylinders import Words
 from models.finger.search.block import Block, Probe
 from models.finger.search.prefilter import Ranks
-from models.finger.template import FORMAT, Described, described, unpack
+from models.finger.template import FORMAT, TemplateArrays, arrays_of, unpack
 from models.gallery import BlockGallery, best_of_each_key, numbers_of, read_entry
 from models.template import Template, TemplateError
 
-SHORT_SHARE = 0.01  # of the entries of a fitting position that are re-ranked: where 99.5 % of the mates are
-SHORT_KEYS = 64  # of which the entries that are re-ranked are, at the least, if there are as many
-MOST_OF_A_KEY = 3  # entries of one key that are scored
-_DIGITS = 9  # to which scores of step 2 count, so that rounding does not order them
+SHORT_SHARE = 0.01  # of the entries of a comparable position that are re-ranked: 99.5 % of the mated ones are there
+SHORT_KEYS = 64  # different keys among the entries that are re-ranked, at least, if the gallery has as many
+MAX_ENTRIES_PER_KEY = 3  # that are scored
+_DIGITS = 9  # digits of a score of step 2 that count, so that rounding does not decide the order
 _PIECE = 128  # entries that a thread re-ranks at a time
 _SCORED_PIECE = 8  # entries that a thread scores at a time
 
@@ -63,7 +62,8 @@ class FingerGallery(BlockGallery[Block]):
     def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
         """The best `limit` keys, best first, each with its best score, ties in the order of the gallery.
 
-        Entries of another known position than a known `position` are passed over. TemplateError: the probe.
+        If `position` is known, entries of another known position are skipped. TemplateError if the probe cannot be
+        read.
         """
         own = Probe.of(rows_of(unpack(probe)))
         return self.best_of(own, self.short_list(own, position, limit), limit)
@@ -71,14 +71,14 @@ class FingerGallery(BlockGallery[Block]):
     def short_list(self, probe: Probe, position: Position, limit: int) -> list[int]:
         """Step 1: the entries that may be among the best `limit` keys, in the order of the gallery.
 
-        The shortest beginning of the entries in the order of their ranks that has SHORT_SHARE of those of a fitting
-        position, and entries of SHORT_KEYS and of twice `limit` keys: a person of many fingers is one key.
+        These are the entries of highest rank: at least SHORT_SHARE of those of a comparable position, and enough to
+        have SHORT_KEYS and twice `limit` different keys. A person with many fingers is one key.
         """
         ranks = self.ranks(probe.words, position)
         fitting = int((ranks >= 0).sum())
         share, keys = int(np.ceil(SHORT_SHARE * fitting)), max(SHORT_KEYS, 2 * limit)
         taken = max(share, keys)
-        while (length := self._reaching(keys, listed := best_ranked(ranks, taken))) is None and taken < fitting:
+        while (length := self._count_until(keys, listed := best_ranked(ranks, taken))) is None and taken < fitting:
             taken *= 2
         return sorted(listed[: max(share, length or taken)])
 
@@ -94,12 +94,12 @@ class FingerGallery(BlockGallery[Block]):
         return [Scored(self.key(entry), score(probe.cylinders, self._cylinders(entry))) for entry in entries]
 
     def ranks(self, words: Words, position: Position) -> Ranks:
-        """Step 1: the rank of every entry, -1 of those of another position."""
+        """Step 1: the rank of every entry, -1 for one of another known position."""
         parts = self.each(lambda block: block.ranks(words, position), self.blocks)
         return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
-    def _reaching(self, keys: int, listed: Sequence[int]) -> int | None:
-        """How many of the first entries it takes for so many keys; None when they are not that many."""
+    def _count_until(self, keys: int, listed: Sequence[int]) -> int | None:
+        """The number of first entries that have this many different keys; None if all of them have fewer."""
         seen: set[str] = set()
         for count, entry in enumerate(listed, 1):
             seen.add(self.key(entry))
@@ -108,7 +108,7 @@ class FingerGallery(BlockGallery[Block]):
         return None
 
     def _reranked(self, probe: Probe, listed: Sequence[int]) -> list[int]:
-        """Step 2: the same entries, best first."""
+        """Step 2: the same entries, the best first."""
         pieces = [(number, part) for number, part in self._by_block(listed)]
         parts = self.each(lambda piece: self.blocks[piece[0]].rerank(probe, piece[1]), pieces)
         scores = np.round(np.concatenate(parts), _DIGITS) if parts else np.zeros(0)
@@ -121,7 +121,7 @@ class FingerGallery(BlockGallery[Block]):
         for entry in ordered:
             key = self.key(entry)
             count = taken.get(key, 0)
-            if count < MOST_OF_A_KEY and (count or len(taken) < limit):
+            if count < MAX_ENTRIES_PER_KEY and (count or len(taken) < limit):
                 taken[key] = count + 1
                 chosen.append(entry)
         return chosen
@@ -143,7 +143,7 @@ _: type[Gallery] = FingerGallery
 
 
 def best_ranked(ranks: Ranks, wanted: int) -> list[int]:
-    """The `wanted` entries of highest rank, best first, of equals the first ones; none below 0."""
+    """The `wanted` entries of highest rank, best first, the first of equals first; none whose rank is below 0."""
     fitting = np.flatnonzero(ranks >= 0)
     if wanted < len(fitting):
         level = np.partition(ranks[fitting], len(fitting) - wanted)[len(fitting) - wanted]
@@ -153,10 +153,10 @@ def best_ranked(ranks: Ranks, wanted: int) -> list[int]:
     return best
 
 
-def _read(entries: Sequence[Entry]) -> Described:
+def _read(entries: Sequence[Entry]) -> TemplateArrays:
     try:
-        return described([entry.template for entry in entries])
+        return arrays_of([entry.template for entry in entries])
     except TemplateError:
         for entry in entries:
-            read_entry(entry, lambda template: described([template]))
+            read_entry(entry, lambda template: arrays_of([template]))
         raise

@@ -1,7 +1,7 @@
-"""The second step of a search: local_similarity.local_likeness() over the LANES best cylinders of each entry.
+"""The second step of a search: local_similarity.local_similarity() over the best LANES cylinders of each entry.
 
-The same arithmetic in machine code, so that a short list of thousands can be put in order; equal to it within rounding.
-What a search returns is then scored by models/finger/compare/score.py, over all cylinders and with its geometry.
+The same arithmetic in compiled code, fast enough to order a short list of thousands; equal to it within rounding. The
+scores that a search returns are then computed by models/finger/compare/score.py, over all cylinders and with alignment.
 """
 
 import math
@@ -16,17 +16,17 @@ from models.finger.compare.relaxation import fill_support, mean_of_kept, relax, 
 from models.finger.minutiae import TURN
 from models.finger.packed_cylinders import LANES
 
-FIELDS = 8  # of an unpacked cylinder: six words of 52 bits, and the places that count for the first and last three
+FIELDS = 8  # of an unpacked cylinder: six words of 52 bits, and the valid places of the first three and the last three
 Values = NDArray[Any]
 _HALF_MASK, _MASK = np.uint64((1 << 26) - 1), np.uint64((1 << 52) - 1)
-_MAX_TURN = int(MAX_ROTATION / (2 * math.pi) * TURN)
+_MAX_ROTATION = int(MAX_ROTATION / (2 * math.pi) * TURN)
 _MIN_PLACES = math.ceil(MIN_COMMON_PLACES)
 _ANGLES = (np.arange(TURN) * (2 * np.pi / TURN)).astype(np.float32).astype(np.float64)
 
 
 @compiled
 def unpack_lanes(words: Values, fields: Values) -> int:
-    """[WORDS, LANES] to [FIELDS, LANES]; returns how many cylinders there are."""
+    """Unpack [WORDS, LANES] to [FIELDS, LANES]; return the number of cylinders."""
     count = 0
     for k in range(LANES):
         for half in range(2):
@@ -46,8 +46,8 @@ def unpack_lanes(words: Values, fields: Values) -> int:
 
 
 @compiled
-def similarities(a: Values, b: Values, i: int, turned: Values, out: Values) -> None:
-    """Of cylinder i of `a` with each of `b`: local_similarity.pair_similarity(). `turned`: how far apart they point."""
+def similarities(a: Values, b: Values, i: int, rotation: Values, out: Values) -> None:
+    """Fill local_similarity.pair_similarity() of cylinder i of `a` with each of `b`; `rotation` is between them."""
     for k in range(LANES):
         even, odd = a[6, i] & b[6, k], a[7, i] & b[7, k]
         left = count_bits(a[0, i] & even) + count_bits(a[1, i] & even) + count_bits(a[2, i] & even)
@@ -59,13 +59,13 @@ def similarities(a: Values, b: Values, i: int, turned: Values, out: Values) -> N
         d += count_bits((a[4, i] ^ b[4, k]) & odd) + count_bits((a[5, i] ^ b[5, k]) & odd)
         length = np.sqrt(np.float32(left)) + np.sqrt(np.float32(right))
         value = np.float32(1) - np.sqrt(np.float32(d)) / max(length, np.float32(1))
-        comparable = (count_bits(even) >= _MIN_PLACES) & (turned[k] <= _MAX_TURN) & (left + right > 0)
+        comparable = (count_bits(even) >= _MIN_PLACES) & (rotation[k] <= _MAX_ROTATION) & (left + right > 0)
         out[k] = max(value, np.float32(0)) if comparable else np.float32(0)
 
 
 @compiled
-def first_of(a_count: int, a_places: Values, b_count: int, b_places: Values) -> bool:
-    """Whether a comes first: models.finger.compare.local_similarity.in_order()."""
+def comes_first(a_count: int, a_places: Values, b_count: int, b_places: Values) -> bool:
+    """Whether a comes first, as models.finger.compare.local_similarity.in_order() decides."""
     if a_count != b_count:
         return a_count < b_count
     for column in (2, 0, 1):
@@ -77,14 +77,14 @@ def first_of(a_count: int, a_places: Values, b_count: int, b_places: Values) -> 
 
 @compiled
 def score_lanes(a: Values, a_count: int, a_places: Values, b: Values, b_count: int, b_places: Values) -> float:
-    """The local likeness of two entries of which a comes first; places are rows of x, y, direction."""
+    """The local similarity of two entries, of which a comes first; places are rows of x, y, direction."""
     value = np.empty((LANES, LANES), np.float32)
-    turned = np.empty(LANES, np.int32)
+    rotation = np.empty(LANES, np.int32)
     for i in range(a_count):
         for k in range(LANES):
             apart = (a_places[i, 2] - b_places[k, 2]) & (TURN - 1)
-            turned[k] = min(apart, TURN - apart)
-        similarities(a, b, i, turned, value[i])
+            rotation[k] = min(apart, TURN - apart)
+        similarities(a, b, i, rotation, value[i])
     n = min(TOP_PAIRS, a_count, b_count)
     chosen = np.empty(TOP_PAIRS, np.int64)
     top_pairs(value, a_count, b_count, n, chosen)
@@ -103,7 +103,7 @@ def score_lanes(a: Values, a_count: int, a_places: Values, b: Values, b_count: i
 
 @compiled
 def read_entry(words: Values, which: Values, start: int, rows: Values, fields: Values, places: Values) -> int:
-    """Unpack one entry: its words to `fields`, the x, y and direction of its cylinders to `places`."""
+    """Unpack an entry: its words to `fields`, the x, y and direction of its cylinders to `places`."""
     count = unpack_lanes(words, fields)
     for k in range(count):
         for column in range(3):
@@ -123,7 +123,7 @@ def rerank_compiled(
     indices: Values,
     out: Values,
 ) -> None:
-    """The local likeness of a probe (words, which, rows of its own) with the chosen entries of a block."""
+    """Fill the local similarity of a probe (words, which, rows) to the chosen entries of a block."""
     probe, own = np.empty((FIELDS, LANES), np.uint64), np.zeros((LANES, 3), np.int64)
     count = read_entry(words, which, 0, rows, probe, own)
     other, places = np.empty((FIELDS, LANES), np.uint64), np.zeros((LANES, 3), np.int64)
@@ -132,7 +132,7 @@ def rerank_compiled(
         there = read_entry(blocks[e], blocks_which[e], starts[e], blocks_rows, other, places)
         if min(count, there) < FINAL_PAIRS // 2:
             out[n] = 0.0
-        elif first_of(count, own, there, places):
+        elif comes_first(count, own, there, places):
             out[n] = score_lanes(probe, count, own, other, there, places)
         else:
             out[n] = score_lanes(other, there, places, probe, count, own)

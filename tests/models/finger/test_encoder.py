@@ -21,7 +21,7 @@ from models.finger.compare.score import compare
 from models.finger.encoder import FingerEncoder, pad
 from models.finger.image import MAX_SIDE, at_500_ppi, foreground, prepare
 from models.finger.minutiae import MAX_MINUTIAE, Kind, Minutiae, no_minutiae
-from models.finger.template import FORMAT, RIDGE_APART, pack, unpack
+from models.finger.template import FORMAT, RIDGE_DISTANCE, pack, unpack
 from models.session import Session
 from models.template import Template, TemplateError
 from simulators.people.person import Condition
@@ -363,7 +363,7 @@ def test_of_a_crowd_those_come_back_that_lie_a_ridge_apart(minutiae: Minutiae) -
     assert after <= before
     assert len(found) or not len(minutiae)
     apart = [math.dist(one, other) for one, other in itertools.combinations(after, 2)]
-    assert len(found) == len(minutiae) or min(apart, default=RIDGE_APART) >= RIDGE_APART
+    assert len(found) == len(minutiae) or min(apart, default=RIDGE_DISTANCE) >= RIDGE_DISTANCE
 
 
 def test_of_more_than_255_minutiae_the_best_are_kept() -> None:

@@ -16,7 +16,7 @@ from drivers.sample import Modality, Position, Sample
 from models.calibration import load_calibration
 from models.encoder import Entry
 from models.exchange.iso19794_2 import FingerView, from_record, to_record
-from models.finger.compare.score import compare, ready, score
+from models.finger.compare.score import compare, score, template_cylinders
 from models.finger.minutiae import Minutiae, no_minutiae
 from models.finger.search.gallery import FingerGallery
 from models.finger.template import FORMAT, pack, unpack
@@ -89,7 +89,7 @@ def test_a_hostile_template_is_like_no_finger(name: str) -> None:
 @pytest.mark.parametrize("side", [1, 4, 32, 48, 64, 128])
 def test_crowds_of_minutiae_are_not_like_each_other(side: int, count: int) -> None:
     """Random ones, in places too small for so many ridges."""
-    crowds = [ready(pack(_minutiae(100 + n, count, side, side))) for n in range(20)]
+    crowds = [template_cylinders(pack(_minutiae(100 + n, count, side, side))) for n in range(20)]
     best = max(score(one, other) for n, one in enumerate(crowds) for other in crowds[:n])
     assert load_calibration(FORMAT).false_match_rate(best) > 1e-4
 

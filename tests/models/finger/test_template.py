@@ -13,11 +13,11 @@ from drivers.sample import Position
 from models import exported, imported
 from models.encoder import Entry
 from models.exchange.iso19794_2 import FingerView, from_record, to_record
-from models.finger.cylinder_kernel import described_block
+from models.finger.cylinder_kernel import packed_cylinders_of
 from models.finger.minutiae import Minutiae, no_minutiae
 from models.finger.search.block import Block
 from models.finger.search.gallery import FingerGallery
-from models.finger.template import BARE, FORMAT, Described, current, described, pack, unpack
+from models.finger.template import EXCHANGE_FORMAT, FORMAT, TemplateArrays, arrays_of, pack, to_current_version, unpack
 from models.template import Template, TemplateError
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_minutiae import another_impression, fingers
@@ -33,7 +33,7 @@ def _of_version_1(minutiae: Minutiae) -> Template:
     columns = (minutiae.x, minutiae.y, minutiae.direction, minutiae.kind, minutiae.qualities)
     rows = b"".join(struct.pack("<HHHBB", *row) for row in zip(*columns, strict=True))
     size = (minutiae.width, minutiae.height, minutiae.quality, len(minutiae))
-    return Template(BARE, struct.pack("<3sBHHBB", b"KFM", 1, *size) + rows)
+    return Template(EXCHANGE_FORMAT, struct.pack("<3sBHHBB", b"KFM", 1, *size) + rows)
 
 
 def _shuffled(template: Template, seed: int = 0) -> Minutiae:
@@ -41,7 +41,7 @@ def _shuffled(template: Template, seed: int = 0) -> Minutiae:
     return minutiae.take(np.random.default_rng(seed).permutation(len(minutiae)))
 
 
-def _same(one: Described, other: Described) -> bool:
+def _same(one: TemplateArrays, other: TemplateArrays) -> bool:
     return all(np.array_equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
 
 
@@ -53,17 +53,17 @@ def test_the_bytes_are_those_that_the_version_stands_for() -> None:
 
 def test_a_template_has_the_descriptors_of_its_minutiae() -> None:
     starts = np.cumsum([0, *(len(rows) for rows in ROWS)])
-    made = Described(starts, np.concatenate(ROWS), *described_block(np.concatenate(ROWS), starts))
-    assert _same(described(TEMPLATES), made)
+    made = TemplateArrays(starts, np.concatenate(ROWS), *packed_cylinders_of(np.concatenate(ROWS), starts))
+    assert _same(arrays_of(TEMPLATES), made)
 
 
 def test_several_templates_are_read_as_each_by_itself() -> None:
     some = [TEMPLATES[0], pack(no_minutiae(256, 288)), TEMPLATES[1]]
-    together, alone = described(some), [described([one]) for one in some]
+    together, alone = arrays_of(some), [arrays_of([one]) for one in some]
     assert together.starts.tolist() == [0, len(ROWS[0]), len(ROWS[0]), len(ROWS[0]) + len(ROWS[1])]
     for name in ("rows", "words", "which"):
         assert np.array_equal(getattr(together, name), np.concatenate([getattr(one, name) for one in alone]))
-    assert len(described([]).words) == 0
+    assert len(arrays_of([]).words) == 0
 
 
 def test_a_gallery_of_templates_finds_what_one_of_minutiae_finds() -> None:
@@ -84,7 +84,7 @@ def test_version_1_is_brought_up_to_date_and_found_like_any_other(number: int) -
     shuffled = imported(_of_version_1(_shuffled(TEMPLATES[number])))
     assert shuffled.format == FORMAT
     assert sorted(unpack(shuffled).x) == sorted(ROWS[number][:, 0])
-    with pytest.raises(TemplateError, match=f"'{BARE}', expected '{FORMAT}'"):
+    with pytest.raises(TemplateError, match=f"'{EXCHANGE_FORMAT}', expected '{FORMAT}'"):
         unpack(old)
 
 
@@ -107,7 +107,7 @@ def test_descriptors_from_elsewhere_are_not_believed() -> None:
     data = bytearray(TEMPLATES[0].data)
     data[42] ^= 0xFF
     forged = Template(FORMAT, bytes(data))
-    assert np.array_equal(described([forged]).rows, ROWS[0])  # nothing is wrong with it but that
+    assert np.array_equal(arrays_of([forged]).rows, ROWS[0])  # nothing is wrong with it but that
     assert imported(forged) == TEMPLATES[0]
 
 
@@ -116,18 +116,18 @@ def test_what_no_format_knows_is_left_to_the_gallery() -> None:
     assert imported(unknown) is unknown
 
 
-@given(st.binary(max_size=60), st.integers(0, 2200), st.sampled_from([FORMAT, BARE]))
+@given(st.binary(max_size=60), st.integers(0, 2200), st.sampled_from([FORMAT, EXCHANGE_FORMAT]))
 @settings(max_examples=60, deadline=None)
 def test_bytes_written_over_a_template_are_refused_or_harmless(changed: bytes, at: int, template_format: str) -> None:
     whole = TEMPLATES[5] if template_format == FORMAT else _of_version_1(unpack(TEMPLATES[5]))
     at %= len(whole.data)
     broken = Template(template_format, whole.data[:at] + changed + whole.data[at + len(changed) :])
     try:
-        made = current(broken)
+        made = to_current_version(broken)
     except TemplateError as error:
         assert template_format in str(error)  # noqa: PT017 - either outcome is right
         return
-    assert current(made) == made
+    assert to_current_version(made) == made
     gallery = FingerGallery.build([Entry("broken", Position.UNKNOWN, made)])
     assert 0 <= gallery.search(TEMPLATES[5], Position.UNKNOWN, 1)[0].score <= 1
 

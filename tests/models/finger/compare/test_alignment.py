@@ -12,11 +12,11 @@ from drivers.sample import Position
 from models import search_threads
 from models.calibration import load_calibration
 from models.encoder import Entry
-from models.finger.compare.alignment import agreement
-from models.finger.compare.local_similarity import in_order, local_likeness
+from models.finger.compare.alignment import best_alignment
+from models.finger.compare.local_similarity import in_order, local_similarity
 from models.finger.compare.score import compare, compared_plain, score
 from models.finger.compare.score_kernel import compared
-from models.finger.cylinder_kernel import described
+from models.finger.cylinder_kernel import cylinders_of
 from models.finger.cylinders import Rows
 from models.finger.minutiae import TURN
 from models.finger.search.gallery import FingerGallery
@@ -51,33 +51,33 @@ def test_two_halves_of_a_finger_are_told_from_halves_of_strangers() -> None:
 
 
 def test_a_finger_on_itself_agrees_wholly_and_lacks_nothing() -> None:
-    one = described(FULL)
-    found = agreement(one, one, (np.arange(6), np.arange(6)))
-    assert found.missing == pytest.approx(0, abs=1e-6)
-    assert found.agreeing == pytest.approx((FULL[:, 3] / 100).sum(), rel=1e-3)
+    one = cylinders_of(FULL)
+    found = best_alignment(one, one, (np.arange(6), np.arange(6)))
+    assert found.unpaired == pytest.approx(0, abs=1e-6)
+    assert found.paired == pytest.approx((FULL[:, 3] / 100).sum(), rel=1e-3)
 
 
 def test_what_only_one_finger_shows_within_the_overlap_speaks_against() -> None:
-    one, fewer = described(FULL), described(FULL[:-8])
-    found = agreement(one, fewer, (np.arange(6), np.arange(6)))
-    assert 0 < found.missing <= (FULL[-8:, 3] / 100).sum() + 1e-6
+    one, fewer = cylinders_of(FULL), cylinders_of(FULL[:-8])
+    found = best_alignment(one, fewer, (np.arange(6), np.arange(6)))
+    assert 0 < found.unpaired <= (FULL[-8:, 3] / 100).sum() + 1e-6
 
 
 def test_what_lies_beyond_the_other_finger_does_not() -> None:
     half = _half(FULL, upper=True, shared=0)
-    seen = described(half)
+    seen = cylinders_of(half)
     pairs = seen.which[:6], np.arange(6)
     rows_of_half = np.flatnonzero((FULL[:, np.newaxis] == half).all(2).any(1))
     whole = dataclasses.replace(seen, rows=FULL, which=rows_of_half[seen.which])
-    found = agreement(whole, seen, (np.arange(6), pairs[1]))
-    assert found.missing < 0.15 * (FULL[:, 3] / 100).sum()
+    found = best_alignment(whole, seen, (np.arange(6), pairs[1]))
+    assert found.unpaired < 0.15 * (FULL[:, 3] / 100).sum()
 
 
 def test_minutiae_whose_quality_was_not_reported_count() -> None:
     unknown = FULL.copy()
     unknown[:, 3] = 0
-    one = described(unknown)
-    assert agreement(one, one, (np.arange(6), np.arange(6))).agreeing > 0.5 * len(FULL)
+    one = cylinders_of(unknown)
+    assert best_alignment(one, one, (np.arange(6), np.arange(6))).paired > 0.5 * len(FULL)
 
 
 def _of_anything(rng: np.random.Generator, count: int, side: int) -> Rows:
@@ -92,7 +92,7 @@ def test_a_comparison_in_machine_code_is_that_of_numpy(seed: int, count: int, ot
     rng = np.random.default_rng(seed)
     one = _of_anything(rng, count, side)
     for other in (_of_anything(rng, others, side), another_impression(rng, one), one[: others // 2 + 1]):
-        a, b = in_order(described(one), described(other))
+        a, b = in_order(cylinders_of(one), cylinders_of(other))
         fast, plain = compared(a, b), compared_plain(a, b)
         assert (fast is None) == (plain is None)
         if fast and plain:
@@ -103,9 +103,9 @@ def test_a_comparison_in_machine_code_is_that_of_numpy(seed: int, count: int, ot
 @given(st.integers(0, 59), st.integers(0, 59), st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
 def test_a_score_is_symmetric_whatever_is_compared(a: int, b: int, seed: int) -> None:
-    one, other = described(another_impression(np.random.default_rng(seed), ROWS[a])), described(ROWS[b])
+    one, other = cylinders_of(another_impression(np.random.default_rng(seed), ROWS[a])), cylinders_of(ROWS[b])
     assert score(one, other) == score(other, one)
-    assert local_likeness(one, other) == local_likeness(other, one)
+    assert local_similarity(one, other) == local_similarity(other, one)
 
 
 def test_ten_fingers_of_a_person_are_searched_by_probes_of_unknown_position() -> None:

@@ -18,7 +18,7 @@ from models.finger.compare.score import compare
 from models.finger.encoder import FingerEncoder
 from models.finger.image import prepare
 from models.finger.minutiae import TURN, Minutiae
-from models.finger.quality import look
+from models.finger.quality import measure
 from models.manifest import ModelError, encoder_card, load_card
 from models.session import Session
 from simulators.people.person import Person
@@ -104,7 +104,7 @@ def test_noise_that_is_drawn_out_in_one_direction_is_hardly_more_of_a_finger_to_
     """As cloth or faulty rows are: the network has to see it, because its looks are those of ridges."""
     noise = ndimage.gaussian_filter(np.random.default_rng(3).standard_normal((288, 256)), drawn_out)
     grey = np.clip(128 + 50 * noise / noise.std(), 0, 255).astype(np.uint8)
-    assert look(prepare(grey, 500.0)).worth_reading
+    assert measure(prepare(grey, 500.0)).worth_reading
     assert student.assess(_sample(grey)).score < leader.assess(_sample(grey)).score + 10
 
 
