@@ -1,1 +1,1 @@
-"""Records of the ISO/IEC 19794 series, read and written."""
+"""Reads and writes records of the ISO/IEC 19794 series."""

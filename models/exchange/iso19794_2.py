@@ -1,11 +1,12 @@
-"""ISO/IEC 19794-2:2005 finger minutiae records (record format, "FMR 2.0"), out and in.
+"""Writes and reads ISO/IEC 19794-2:2005 finger minutiae records (record format, "FMR 2.0").
 
-Big-endian. A record has a header of 24 bytes; for each finger view a header of 4 bytes, 6 bytes a minutia, and a block
-of extended data, which we write empty and pass over. What the format cannot hold is lost on the way out: directions
-finer than 1/256 turn, coordinates beyond 16383, the size of each view (the record has one size for all).
+Big-endian. A record has a header of 24 bytes and, for each finger view, a header of 4 bytes, 6 bytes for each minutia,
+and a block of extended data, which is written empty and skipped when read. Writing loses what the format cannot hold:
+directions finer than 1/256 of a full circle, minutiae with coordinates above 16383, the size of each view (a record has
+one size for all views).
 
-A quality is 0 to 100; of a minutia 0 says that none is reported. Writers that know later editions put 254 (not
-reported) or 255 (could not be computed) in its place, which is read as 0.
+A quality is 0 to 100; the quality 0 of a minutia means "not reported". Writers of later editions use 254 (not reported)
+or 255 (could not be computed) instead; both are read as 0.
 """
 
 import struct
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
-from models.exchange.record_reader import Reader
+from models.exchange.record_reader import RecordReader
 from models.finger.minutiae import MAX_QUALITY, PIXELS_PER_INCH, TURN, Kind, Minutiae
 from models.finger.template import pack, unpack
 from models.template import Template, TemplateError
@@ -29,14 +30,14 @@ _MINUTIA = np.dtype([("kind_x", ">u2"), ("y", ">u2"), ("angle", "u1"), ("quality
 _FORMAT = b"FMR\0"
 _VERSION = b" 20\0"
 _CM_PER_INCH = 2.54
-_RESOLUTION = round(PIXELS_PER_INCH / _CM_PER_INCH)  # 197 pixels per cm, which is 500.4 ppi, stands for 500
-LEAST_PER_CM, MOST_PER_CM = 39, 1575  # 100 to 4000 ppi: no sensor of fingers has less or more
+_RESOLUTION = round(PIXELS_PER_INCH / _CM_PER_INCH)  # 197 pixels per cm are 500.4 ppi and mean 500 ppi
+MIN_PIXELS_PER_CM, MAX_PIXELS_PER_CM = 39, 1575  # 100 to 4000 ppi: all fingerprint sensors are within
 _COORDINATE_MASK = 0x3FFF  # 14 bits; above them two bits of kind
 _ANGLE_STEP = TURN // 256
 _MAX_VIEWS = 255
 _UNKNOWN_QUALITIES = (254, 255)
 _IMPRESSION_LIVE_PLAIN = 0
-# Table 2 of the standard; the order of Position is that of the table.
+# Table 2 of the standard, which has the same order as Position.
 _POSITIONS = [p for p in Position if p.modality is None or p.modality.value == "finger"]
 
 
@@ -49,7 +50,7 @@ class FingerView:
 
 
 def to_record(views: Sequence[FingerView]) -> bytes:
-    """The record of these fingers, in their order. TemplateError: none, too many, or one that cannot be read."""
+    """The record of these fingers, in their order. TemplateError if there are none, too many, or an unreadable one."""
     if not 0 < len(views) <= _MAX_VIEWS:
         raise TemplateError(f"{_NAME}: {len(views)} views; a record holds 1 to {_MAX_VIEWS}")
     fingers = [unpack(view.template) for view in views]
@@ -63,28 +64,26 @@ def to_record(views: Sequence[FingerView]) -> bytes:
 
 def from_record(data: bytes) -> list[FingerView]:
     """The fingers of a record, at 500 ppi. TemplateError says what is wrong and at which byte."""
-    reader = Reader(data, _NAME)
+    reader = RecordReader(data, _NAME)
     if not data.startswith(_FORMAT + _VERSION):
         raise TemplateError(f"{_NAME}: does not begin with the identifier and version of the 2005 record format")
     _, _, length, _, width, height, x_resolution, y_resolution, views = reader.take(_HEADER, "header")
-    if length != len(data):
-        raise TemplateError(f"{_NAME}: the header says {length} bytes, there are {len(data)}")
+    reader.expect_length(length)
     if not views:
         raise TemplateError(f"{_NAME}: the header has no finger view")
     for resolution in (x_resolution, y_resolution):
-        if not LEAST_PER_CM <= resolution <= MOST_PER_CM:
-            raise TemplateError(
-                f"{_NAME}: a resolution of {resolution} pixels per cm; {LEAST_PER_CM} to {MOST_PER_CM} can be"
-            )
-    frame = _Frame(width, height, _factor(x_resolution), _factor(y_resolution))
-    found = [_read_view(reader, frame) for _ in range(views)]
+        if not MIN_PIXELS_PER_CM <= resolution <= MAX_PIXELS_PER_CM:
+            valid = f"{MIN_PIXELS_PER_CM} to {MAX_PIXELS_PER_CM} are valid"
+            raise TemplateError(f"{_NAME}: a resolution of {resolution} pixels per cm; {valid}")
+    size = _ImageSize(width, height, _factor(x_resolution), _factor(y_resolution))
+    found = [_read_view(reader, size) for _ in range(views)]
     reader.expect_end()
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """Size of the images of a record, and what takes its pixels to 500 ppi."""
+class _ImageSize:
+    """The size of the images of a record, and the factors that scale its pixels to 500 ppi."""
 
     width: int
     height: int
@@ -93,13 +92,13 @@ class _Frame:
 
 
 def _factor(resolution: int) -> float:
-    """To 500 ppi from pixels per cm; 196 and 197 are what 500 ppi rounds to."""
+    """The factor from pixels per cm to 500 ppi: 1 for 196 and 197, to which 500 ppi is rounded."""
     exact = PIXELS_PER_INCH / _CM_PER_INCH
     return 1.0 if abs(resolution - exact) < 1 else exact / resolution
 
 
 def _view_numbers(positions: Iterable[Position]) -> list[int]:
-    """0 for the first view of a finger, 1 for the second..."""
+    """The view numbers: 0 for the first view of a finger, 1 for the second..."""
     seen: dict[Position, int] = {}
     numbers = []
     for position in positions:
@@ -125,30 +124,30 @@ def _view_bytes(position: Position, number: int, minutiae: Minutiae) -> bytes:
     return header + rows.tobytes() + _BLOCK.pack(0)
 
 
-def _read_view(reader: Reader, frame: _Frame) -> FingerView:
+def _read_view(reader: RecordReader, size: _ImageSize) -> FingerView:
     number, _, quality, count = reader.take(_VIEW, "finger view header")
     if number >= len(_POSITIONS):
         raise TemplateError(f"{_NAME}: finger position {number} is not 0 to {len(_POSITIONS) - 1}")
     rows = np.frombuffer(reader.bytes(count * _MINUTIA.itemsize, "minutiae"), _MINUTIA)
     (extended,) = reader.take(_BLOCK, "length of the extended data")
     reader.bytes(extended, "extended data")
-    return FingerView(_POSITIONS[number], pack(_minutiae(rows, frame, quality)))
+    return FingerView(_POSITIONS[number], pack(_minutiae(rows, size, quality)))
 
 
-def _minutiae(rows: NDArray[np.void], frame: _Frame, quality: int) -> Minutiae:
+def _minutiae(rows: NDArray[np.void], size: _ImageSize, quality: int) -> Minutiae:
     x, y = rows["kind_x"] & _COORDINATE_MASK, rows["y"] & _COORDINATE_MASK
     kind = rows["kind_x"] >> 14
-    if np.any(x >= frame.width) or np.any(y >= frame.height):
+    if np.any(x >= size.width) or np.any(y >= size.height):
         raise TemplateError(f"{_NAME}: a minutia lies outside of the image")
     if np.any(kind >= len(Kind)):
         raise TemplateError(f"{_NAME}: a minutia has the reserved type 3")
-    width, height = _scaled(frame.width, frame.x_factor), _scaled(frame.height, frame.y_factor)
+    width, height = _scaled(size.width, size.x_factor), _scaled(size.height, size.y_factor)
     return Minutiae(
         width=int(width),
         height=int(height),
         quality=int(_known(np.uint8(quality), "finger quality")),
-        x=np.minimum(_scaled(x, frame.x_factor), width - 1).astype(np.uint16),
-        y=np.minimum(_scaled(y, frame.y_factor), height - 1).astype(np.uint16),
+        x=np.minimum(_scaled(x, size.x_factor), width - 1).astype(np.uint16),
+        y=np.minimum(_scaled(y, size.y_factor), height - 1).astype(np.uint16),
         direction=rows["angle"].astype(np.uint16) * np.uint16(_ANGLE_STEP),
         kind=kind.astype(np.uint8),
         qualities=_known(rows["quality"], "minutia quality"),
@@ -156,15 +155,15 @@ def _minutiae(rows: NDArray[np.void], frame: _Frame, quality: int) -> Minutiae:
 
 
 def _known(quality: NDArray[np.uint8] | np.uint8, what: str) -> NDArray[np.uint8]:
-    """With 0 for what later editions say of an unknown one. TemplateError names the field that has another value."""
+    """The quality, with 0 for the unknown values of later editions. TemplateError names a field of another value."""
     known = np.where(np.isin(quality, _UNKNOWN_QUALITIES), 0, quality).astype(np.uint8)
     if np.any(known > MAX_QUALITY):
         unknown = " or ".join(map(str, _UNKNOWN_QUALITIES))
-        raise TemplateError(f"{_NAME}: a {what} is not 0 to {MAX_QUALITY}, nor {unknown} for one that is not known")
+        raise TemplateError(f"{_NAME}: a {what} is not 0 to {MAX_QUALITY}, nor {unknown} (not known)")
     return known
 
 
 def _scaled(pixels: int | NDArray[np.integer], factor: float) -> NDArray[np.float64]:
-    """At 500 ppi, rounded."""
+    """Pixels at 500 ppi, rounded."""
     rounded: NDArray[np.float64] = np.round(np.asarray(pixels, float) * factor)
     return rounded

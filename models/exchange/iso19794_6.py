@@ -1,12 +1,13 @@
-"""ISO/IEC 19794-6:2011 iris image records, out and in: for exchange with a hub, never written by the kiosk by itself.
+"""Writes and reads ISO/IEC 19794-6:2011 iris image records, for exchange with a hub.
 
-Big-endian: a record header of 16 bytes; for each eye a representation header, blocks of quality, and the image.
+The kiosk never writes them on its own. Big-endian: a record header of 16 bytes; for each eye a representation header,
+quality blocks and the image.
 
 Supported: the types VGA, cropped, cropped and masked, and uncropped; grey images of 8 bits, written as PNG, read as
-PNG or raw; eye, date and time, first quality score, iris centre and diameter. An image is masked by whoever makes it.
-Passed over when read, unassigned when written: device, range, roll angle, orientation, further quality scores. Refused:
-JPEG 2000, the older layout of 2005, certification data. The layout is that which NIST's libbiomeval (public domain)
-reads; the standard itself was not at hand.
+PNG or raw; eye, date and time, first quality score, iris centre and diameter. The caller masks an image. Skipped when
+read, unassigned when written: device, range, roll angle, orientation, further quality scores. Rejected: JPEG 2000, the
+older layout of 2005, certification data. The layout is the one that NIST's libbiomeval (public domain) reads; the
+standard itself was not available.
 """
 
 import io
@@ -21,20 +22,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from drivers.sample import Position
-from models.exchange.record_reader import Reader
+from models.exchange.record_reader import RecordReader
 from models.iris.segmentation.geometry import Boundary
 from models.template import TemplateError
 
 VGA_SIZE = (640, 480)
-MARGIN_X, MARGIN_Y = 0.6, 0.2  # of a cropped image about the iris, in its radii
-MOST_VIEWS = 16  # of two eyes: blank images of a few bytes must not fill the memory
-MAX_SIDE = 2048  # pixels: an eye that fills the frame needs a third of it, and a record must not make us reserve more
+MARGIN_X, MARGIN_Y = 0.6, 0.2  # around the iris in a cropped image, in iris radii
+MAX_VIEWS_OF_A_PERSON = 16  # blank images of a few bytes must not fill the memory
+MAX_SIDE = 2048  # pixels: three times what an eye that fills the image needs; limits the memory that a record can take
 
 _NAME = "ISO/IEC 19794-6"
 _FORMAT, _VERSION = b"IIR\0", b"020\0"
 _HEADER = struct.Struct(">4s4sIHBB")  # format, version, length, representations, certification, eyes
 _LENGTH = struct.Struct(">I")  # of a representation, its own four bytes included
-_WHEN = struct.Struct(">HBBBBBH")  # year to second, millisecond
+_TIMESTAMP = struct.Struct(">HBBBBBH")  # year to second, millisecond
 _DEVICE = struct.Struct(">BHH")  # technology, vendor, type
 _COUNT = struct.Struct(">B")  # blocks of quality
 _QUALITY = struct.Struct(">BHH")  # score, vendor and algorithm
@@ -42,20 +43,20 @@ _IMAGE = struct.Struct(
     ">HBBBBHHBHHHHHHHHHI"
 )  # number, eye, type, format, properties, size, depth, range, roll, iris, length
 _PNG_FIRST = b"\0\0\0\rIHDR"  # length and name of the first chunk of every PNG file
-_PNG_SIZE = struct.Struct(">II")  # width and height, which it begins with
-_UNKNOWN_WHEN = b"\xff" * _WHEN.size
+_PNG_SIZE = struct.Struct(">II")  # width and height, with which that chunk begins
+_UNKNOWN_TIMESTAMP = b"\xff" * _TIMESTAMP.size
 _NO_YEAR = 0xFFFF
 _NO_TIME = 0xFF  # of hour, minute or second
-_NO_SCORE = 101  # and above: not computed, or failed
+_NO_SCORE = 101  # this value and above: not computed, or failed
 _RAW, _PNG = 2, 14
 _FORMATS = {_RAW: "raw", _PNG: "PNG"}
-_UPRIGHT = 0b01_00_01_01  # base orientation both ways, not compressed with loss
+_UPRIGHT = 0b01_00_01_01  # normal orientation in both directions, no lossy compression
 _NO_ANGLE = 0xFFFF
 _EYES = (Position.UNKNOWN, Position.RIGHT_EYE, Position.LEFT_EYE)
 
 
-class Kind(IntEnum):
-    """Type of an image."""
+class ImageType(IntEnum):
+    """The type of an image."""
 
     UNCROPPED = 1
     VGA = 2
@@ -64,8 +65,8 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the iris is, in pixels of the image; 1 and more."""
+class IrisLocation:
+    """The centre and diameter of the iris, in pixels of the image; each at least 1."""
 
     x: int
     y: int
@@ -77,26 +78,26 @@ class IrisView:
     """One eye of a record. `image` is u8[h, w]; `quality` 0..100."""
 
     position: Position
-    kind: Kind
+    kind: ImageType
     image: NDArray[np.uint8] = field(repr=False)
     captured_at: datetime | None = None
     quality: int | None = None
-    place: Place | None = None
+    place: IrisLocation | None = None
 
 
-def cropped(image: NDArray[np.uint8], limbus: Boundary) -> tuple[NDArray[np.uint8], Place]:
-    """The iris with the margins of a cropped image, and where it is there. What the image lacks repeats its edge."""
+def cropped(image: NDArray[np.uint8], limbus: Boundary) -> tuple[NDArray[np.uint8], IrisLocation]:
+    """The image cropped to the iris and its margins, and the iris in it. Outside the image, its edge is repeated."""
     radius = limbus.mean_radius
     half_x, half_y = round((1 + MARGIN_X) * radius), round((1 + MARGIN_Y) * radius)
     rows = np.clip(np.arange(-half_y, half_y + 1) + round(limbus.y), 0, image.shape[0] - 1)
     columns = np.clip(np.arange(-half_x, half_x + 1) + round(limbus.x), 0, image.shape[1] - 1)
-    return image[np.ix_(rows, columns)], Place(half_x, half_y, round(2 * radius))
+    return image[np.ix_(rows, columns)], IrisLocation(half_x, half_y, round(2 * radius))
 
 
 def to_record(views: Sequence[IrisView]) -> bytes:
-    """The record of these eyes, in their order. TemplateError: none, too many, or one that does not fit the format."""
-    if not 0 < len(views) <= MOST_VIEWS:
-        raise TemplateError(f"{_NAME}: {len(views)} views; a record holds 1 to {MOST_VIEWS}")
+    """The record of these eyes, in their order. TemplateError if there are none, too many, or an unsupported one."""
+    if not 0 < len(views) <= MAX_VIEWS_OF_A_PERSON:
+        raise TemplateError(f"{_NAME}: {len(views)} views; a record holds 1 to {MAX_VIEWS_OF_A_PERSON}")
     body = b"".join(_view_bytes(number, view) for number, view in enumerate(views, 1))
     eyes = len({view.position for view in views} - {Position.UNKNOWN})
     return _HEADER.pack(_FORMAT, _VERSION, _HEADER.size + len(body), len(views), 0, eyes) + body
@@ -104,16 +105,15 @@ def to_record(views: Sequence[IrisView]) -> bytes:
 
 def from_record(data: bytes) -> list[IrisView]:
     """The eyes of a record. TemplateError says what is wrong and at which byte."""
-    reader = Reader(data, _NAME)
+    reader = RecordReader(data, _NAME)
     if not data.startswith(_FORMAT + _VERSION):
         raise TemplateError(f"{_NAME}: does not begin with the identifier and version of the 2011 record format")
     _, _, length, views, certified, _ = reader.take(_HEADER, "header")
-    if length != len(data):
-        raise TemplateError(f"{_NAME}: the header says {length} bytes, there are {len(data)}")
+    reader.expect_length(length)
     if not views or certified:
         raise TemplateError(f"{_NAME}: the header has no view, or certification data")
-    if views > MOST_VIEWS:
-        raise TemplateError(f"{_NAME}: {views} views; at most {MOST_VIEWS} of a person are taken")
+    if views > MAX_VIEWS_OF_A_PERSON:
+        raise TemplateError(f"{_NAME}: {views} views; at most {MAX_VIEWS_OF_A_PERSON} of a person are accepted")
     found = [_read_view(reader) for _ in range(views)]
     reader.expect_end()
     return found
@@ -122,17 +122,17 @@ def from_record(data: bytes) -> list[IrisView]:
 def _view_bytes(number: int, view: IrisView) -> bytes:
     _check(view)
     height, width = view.image.shape
-    place = view.place or Place(0, 0, 0)
+    place = view.place or IrisLocation(0, 0, 0)
     iris = (place.x, place.x, place.y, place.y, place.diameter, place.diameter)
-    picture = _to_png(view.image)
+    png = _to_png(view.image)
     head = (number, _EYES.index(view.position), view.kind, _PNG, _UPRIGHT, width, height, 8, 0, _NO_ANGLE, _NO_ANGLE)
     score = b"" if view.quality is None else _QUALITY.pack(view.quality, 0, 0)
     parts = (
-        _when_bytes(view.captured_at),
+        _timestamp_bytes(view.captured_at),
         _DEVICE.pack(0, 0, 0),
         _COUNT.pack(1 if score else 0) + score,
-        _IMAGE.pack(*head, *iris, len(picture)),
-        picture,
+        _IMAGE.pack(*head, *iris, len(png)),
+        png,
     )
     body = b"".join(parts)
     return _LENGTH.pack(_LENGTH.size + len(body)) + body
@@ -151,65 +151,65 @@ def _check(view: IrisView) -> None:
         raise TemplateError(f"{_NAME}: the iris lies outside of the image")
 
 
-def _check_size(kind: Kind, width: int, height: int) -> None:
+def _check_size(kind: ImageType, width: int, height: int) -> None:
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise TemplateError(f"{_NAME}: an image of {width}x{height}; sides are 1 to {MAX_SIDE}")
-    if kind is Kind.VGA and (width, height) != VGA_SIZE:
+    if kind is ImageType.VGA and (width, height) != VGA_SIZE:
         raise TemplateError(f"{_NAME}: a VGA image is {VGA_SIZE[0]}x{VGA_SIZE[1]}, not {width}x{height}")
 
 
-def _when_bytes(when: datetime | None) -> bytes:
+def _timestamp_bytes(when: datetime | None) -> bytes:
     if when is None:
-        return _UNKNOWN_WHEN
+        return _UNKNOWN_TIMESTAMP
     if when.utcoffset() is None:
         raise TemplateError(f"{_NAME}: captured_at must be an aware datetime")
     at = when.astimezone(UTC)
-    return _WHEN.pack(at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond // 1000)
+    return _TIMESTAMP.pack(at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond // 1000)
 
 
-def _read_view(reader: Reader) -> IrisView:
+def _read_view(reader: RecordReader) -> IrisView:
     start = reader.at
     (length,) = reader.take(_LENGTH, "representation length")
-    when = _read_when(reader)
+    when = _read_timestamp(reader)
     reader.take(_DEVICE, "device")
     quality = _read_quality(reader)
     _, eye, kind, form, _, width, height, depth, _, _, _, *iris, size = reader.take(_IMAGE, "image header")
-    if eye >= len(_EYES) or kind not in list(Kind) or form not in _FORMATS or depth != 8:
+    if eye >= len(_EYES) or kind not in list(ImageType) or form not in _FORMATS or depth != 8:
         raise TemplateError(f"{_NAME}: eye {eye}, image type {kind}, format {form} or depth {depth} is not supported")
-    _check_size(Kind(kind), width, height)
+    _check_size(ImageType(kind), width, height)
     data = reader.bytes(size, "image")
     if reader.at - start != length:
         raise TemplateError(
             f"{_NAME}: the representation at byte {start} says {length} bytes, it has {reader.at - start}"
         )
     image = _from_raw(data, width, height) if form == _RAW else _from_png(data, width, height)
-    return IrisView(_EYES[eye], Kind(kind), image, when, quality, _place(iris, width, height))
+    return IrisView(_EYES[eye], ImageType(kind), image, when, quality, _location(iris, width, height))
 
 
-def _read_when(reader: Reader) -> datetime | None:
-    year, month, day, hour, minute, second, millisecond = reader.take(_WHEN, "date and time")
+def _read_timestamp(reader: RecordReader) -> datetime | None:
+    year, month, day, hour, minute, second, millisecond = reader.take(_TIMESTAMP, "date and time")
     if year == _NO_YEAR or _NO_TIME in {hour, minute, second} or millisecond == _NO_YEAR:
-        return None  # a day without a time of day says less than the field means
+        return None  # a date without a time is not a point in time
     try:
         return datetime(year, month, day, hour, minute, second, 1000 * millisecond, UTC)
     except ValueError as error:
         raise TemplateError(f"{_NAME}: no such date and time: {error}") from error
 
 
-def _read_quality(reader: Reader) -> int | None:
+def _read_quality(reader: RecordReader) -> int | None:
     (count,) = reader.take(_COUNT, "number of quality blocks")
     scores: list[int] = [reader.take(_QUALITY, "quality block")[0] for _ in range(count)]
     return next((score for score in scores if score < _NO_SCORE), None)
 
 
-def _place(iris: Sequence[int], width: int, height: int) -> Place | None:
-    """The middle of the smallest and largest values; None when one is not assigned."""
+def _location(iris: Sequence[int], width: int, height: int) -> IrisLocation | None:
+    """The means of the smallest and largest values; None if one is not assigned."""
     if not all(iris):
         return None
     x, y, diameter = ((iris[i] + iris[i + 1]) // 2 for i in (0, 2, 4))
     if x >= width or y >= height:
         raise TemplateError(f"{_NAME}: the iris lies outside of the image")
-    return Place(x, y, diameter)
+    return IrisLocation(x, y, diameter)
 
 
 def _from_raw(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
@@ -225,15 +225,15 @@ def _to_png(image: NDArray[np.uint8]) -> bytes:
 
 
 def _from_png(data: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """Decoded only when it says that it is grey and of the size that the header of the record says."""
+    """Decodes the image only if its header says that it is grey and has the size given in the record."""
     if data[8:24] != _PNG_FIRST + _PNG_SIZE.pack(width, height):
         raise TemplateError(f"{_NAME}: the PNG image is not of {width}x{height}")
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            fits = (picture.size, picture.mode) == ((width, height), "L")
-            image = np.array(picture) if fits else None
-    except Exception as error:  # the decoder has many, of many kinds, and a foreign record may raise any
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as png:
+            fits = (png.size, png.mode) == ((width, height), "L")
+            image = np.array(png) if fits else None
+    except Exception as error:  # a record of another system may cause any of the many errors of the decoder
         raise TemplateError(f"{_NAME}: the PNG image cannot be read") from error
     if image is None:
-        raise TemplateError(f"{_NAME}: the PNG image is not grey of 8 bits")
+        raise TemplateError(f"{_NAME}: the PNG image is not an 8-bit grey image")
     return image

@@ -1,4 +1,4 @@
-"""ISO/IEC 19794-2:2005 records: golden bytes by hand from the layout of the standard, and both ways without loss."""
+"""ISO/IEC 19794-2:2005 records: golden bytes written by hand from the standard, and no loss in both directions."""
 
 import contextlib
 import math
@@ -68,7 +68,7 @@ def test_directions_are_degrees_counter_clockwise() -> None:
 
 @st.composite
 def fingers(draw: st.DrawFn) -> Minutiae:
-    """Minutiae that the format can hold entirely: directions in steps of 1/256 turn."""
+    """Minutiae that the format can hold without loss: directions in steps of 1/256 of a full circle."""
     count = draw(st.integers(0, 255))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     width, height = draw(st.integers(1, 16_384)), draw(st.integers(1, 16_384))
@@ -85,7 +85,7 @@ def fingers(draw: st.DrawFn) -> Minutiae:
 
 
 @given(fingers(), st.sampled_from([Position.UNKNOWN, Position.RIGHT_THUMB, Position.LEFT_LITTLE]))
-def test_what_the_format_can_hold_comes_back(finger: Minutiae, position: Position) -> None:
+def test_what_the_format_can_hold_is_read_as_it_was_written(finger: Minutiae, position: Position) -> None:
     view = FingerView(position, pack(finger))
     assert from_record(to_record([view])) == [view]
 
@@ -112,7 +112,7 @@ def test_minutiae_that_14_bits_cannot_place_are_left_out() -> None:
     assert list(unpack(view.template).x) == [16_383]
 
 
-def test_another_resolution_is_taken_to_500_ppi() -> None:
+def test_another_resolution_is_scaled_to_500_ppi() -> None:
     at_1000_ppi = _fixed(GOLDEN, 18, (394).to_bytes(2, "big") * 2)
     (view, _) = from_record(at_1000_ppi)
     finger = unpack(view.template)
@@ -121,13 +121,13 @@ def test_another_resolution_is_taken_to_500_ppi() -> None:
 
 
 @pytest.mark.parametrize("resolution", [196, 197])
-def test_what_500_ppi_rounds_to_is_500_ppi(resolution: int) -> None:
+def test_the_resolutions_to_which_500_ppi_is_rounded_mean_500_ppi(resolution: int) -> None:
     (view, _) = from_record(_fixed(GOLDEN, 18, resolution.to_bytes(2, "big") * 2))
     assert list(unpack(view.template).x) == [100, 255]
 
 
 @pytest.mark.parametrize("unknown", [254, 255])
-def test_a_quality_that_later_editions_call_unknown_is_none(unknown: int) -> None:
+def test_a_quality_that_later_editions_call_unknown_is_0(unknown: int) -> None:
     record = bytearray(GOLDEN)
     for at in (26, 33):  # of the finger, of its first minutia
         record[at] = unknown
@@ -159,12 +159,12 @@ def test_a_quality_that_later_editions_call_unknown_is_none(unknown: int) -> Non
         (52, b"\x00\x04", "ends within the extended data"),
     ],
 )
-def test_a_wrong_record_is_refused_with_the_reason(at: int, replacement: bytes, complaint: str) -> None:
+def test_an_invalid_record_is_rejected_with_the_reason(at: int, replacement: bytes, complaint: str) -> None:
     with pytest.raises(TemplateError, match=complaint):
         from_record(_fixed(GOLDEN, at, replacement))
 
 
-def test_a_record_cut_anywhere_is_refused() -> None:
+def test_a_record_cut_anywhere_is_rejected() -> None:
     for end in range(len(GOLDEN)):
         cut = GOLDEN[:end]
         with pytest.raises(TemplateError):
@@ -174,9 +174,9 @@ def test_a_record_cut_anywhere_is_refused() -> None:
 
 
 @given(st.binary(max_size=80), st.integers(0, 64))
-def test_garbage_never_raises_anything_else(garbage: bytes, at: int) -> None:
+def test_random_bytes_raise_only_template_errors(noise: bytes, at: int) -> None:
     with contextlib.suppress(TemplateError):
-        assert from_record(_fixed(GOLDEN, at, garbage))
+        assert from_record(_fixed(GOLDEN, at, noise))
 
 
 @pytest.mark.parametrize("views", [0, 256])
@@ -185,6 +185,6 @@ def test_a_record_has_1_to_255_views(views: int) -> None:
         to_record([FingerView(Position.UNKNOWN, pack(FIRST))] * views)
 
 
-def test_an_eye_is_no_finger() -> None:
+def test_an_eye_is_not_a_finger() -> None:
     with pytest.raises(TemplateError, match="left_eye is not a finger"):
         to_record([FingerView(Position.LEFT_EYE, pack(FIRST))])

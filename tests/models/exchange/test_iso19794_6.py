@@ -1,4 +1,4 @@
-"""ISO/IEC 19794-6:2011 records: golden bytes by hand, both ways without loss, and nothing hostile gets through."""
+"""ISO/IEC 19794-6:2011 records: golden bytes written by hand, no loss in both directions, invalid records rejected."""
 
 import contextlib
 import struct
@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
-from models.exchange.iso19794_6 import MOST_VIEWS, IrisView, Kind, Place, cropped, from_record, to_record
+from models.exchange.iso19794_6 import (
+    MAX_VIEWS_OF_A_PERSON,
+    ImageType,
+    IrisLocation,
+    IrisView,
+    cropped,
+    from_record,
+    to_record,
+)
 from models.iris.segmentation.geometry import Boundary
 from models.template import TemplateError
 
@@ -38,7 +46,7 @@ EYES = (Position.RIGHT_EYE, Position.LEFT_EYE, Position.UNKNOWN)
 
 def _view(height: int = 40, width: int = 50, **changes: Any) -> IrisView:  # noqa: ANN401 - of any field
     image = np.random.default_rng(height).integers(0, 256, (height, width)).astype(np.uint8)
-    view = IrisView(Position.RIGHT_EYE, Kind.CROPPED, image, WHEN, 70, Place(25, 20, 30))
+    view = IrisView(Position.RIGHT_EYE, ImageType.CROPPED, image, WHEN, 70, IrisLocation(25, 20, 30))
     return replace(view, **changes)
 
 
@@ -49,10 +57,10 @@ def _same(one: IrisView, other: IrisView) -> bool:
 
 def test_golden_record_is_read() -> None:
     (view,) = from_record(GOLDEN)
-    assert _same(view, IrisView(Position.LEFT_EYE, Kind.CROPPED, IMAGE, WHEN, 80, Place(1, 1, 2)))
+    assert _same(view, IrisView(Position.LEFT_EYE, ImageType.CROPPED, IMAGE, WHEN, 80, IrisLocation(1, 1, 2)))
 
 
-def test_golden_record_is_written_apart_from_what_we_do_not_know() -> None:
+def test_golden_record_is_written_except_for_unknown_fields() -> None:
     written = to_record(from_record(GOLDEN))
     assert written[:8] == GOLDEN[:8]
     assert written[20:29] == GOLDEN[20:29]  # when
@@ -66,7 +74,8 @@ def test_golden_record_is_written_apart_from_what_we_do_not_know() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(EYES), st.sampled_from([Kind.CROPPED, Kind.CROPPED_AND_MASKED, Kind.UNCROPPED]),
+            st.sampled_from(EYES),
+            st.sampled_from([ImageType.CROPPED, ImageType.CROPPED_AND_MASKED, ImageType.UNCROPPED]),
             st.integers(1, 30), st.integers(1, 30), st.none() | st.integers(0, 100), st.booleans(),
             st.none() | st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - naive, as hypothesis wants
         ),
@@ -74,13 +83,13 @@ def test_golden_record_is_written_apart_from_what_we_do_not_know() -> None:
     )
 )  # fmt: skip
 @settings(max_examples=50, deadline=None)
-def test_every_view_comes_back_as_it_went(
-    drawn: list[tuple[Position, Kind, int, int, int | None, bool, datetime | None]],
+def test_every_view_is_read_as_it_was_written(
+    drawn: list[tuple[Position, ImageType, int, int, int | None, bool, datetime | None]],
 ) -> None:
     views = []
     for position, kind, height, width, quality, placed, when in drawn:
         at = when if when is None else when.replace(microsecond=when.microsecond // 1000 * 1000)
-        place = Place(width - 1, height - 1, 7) if placed and min(width, height) > 1 else None
+        place = IrisLocation(width - 1, height - 1, 7) if placed and min(width, height) > 1 else None
         views.append(_view(height, width, position=position, kind=kind, quality=quality, place=place, captured_at=at))
     again = from_record(to_record(views))
     assert len(again) == len(views)
@@ -92,10 +101,10 @@ def test_a_time_of_another_zone_is_written_in_utc() -> None:
     assert view.captured_at == WHEN
 
 
-def test_a_vga_image_has_the_size_of_one() -> None:
-    assert from_record(to_record([_view(480, 640, kind=Kind.VGA)]))[0].kind is Kind.VGA
+def test_a_vga_image_has_640_x_480_pixels() -> None:
+    assert from_record(to_record([_view(480, 640, kind=ImageType.VGA)]))[0].kind is ImageType.VGA
     with pytest.raises(TemplateError, match="640x480, not 50x40"):
-        to_record([_view(kind=Kind.VGA)])
+        to_record([_view(kind=ImageType.VGA)])
 
 
 @pytest.mark.parametrize(
@@ -103,14 +112,14 @@ def test_a_vga_image_has_the_size_of_one() -> None:
     [
         ({"position": Position.LEFT_THUMB}, "left_thumb is not an eye"),
         ({"quality": 101}, "quality is out of range"),
-        ({"place": Place(50, 20, 30)}, "outside of the image"),
-        ({"place": Place(0, 20, 30)}, "outside of the image"),
+        ({"place": IrisLocation(50, 20, 30)}, "outside of the image"),
+        ({"place": IrisLocation(0, 20, 30)}, "outside of the image"),
         ({"image": np.zeros((3, 3), np.uint16)}, "an image is u8"),
         ({"image": np.zeros((1, 5000), np.uint8), "place": None}, "sides are 1 to 2048"),
         ({"image": np.zeros((0, 5), np.uint8), "place": None}, "sides are 1 to 2048"),
     ],
 )
-def test_what_does_not_fit_is_not_written(changes: dict[str, Any], complaint: str) -> None:
+def test_a_view_that_the_format_cannot_hold_is_not_written(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(TemplateError, match=complaint):
         to_record([_view(**changes)])
 
@@ -151,12 +160,12 @@ def _fixed(at: int, replacement: bytes) -> bytes:
     ],
     ids=range(21),
 )
-def test_what_is_wrong_with_a_record_is_said(data: bytes, complaint: str) -> None:
+def test_an_invalid_record_is_rejected_with_the_reason(data: bytes, complaint: str) -> None:
     with pytest.raises(TemplateError, match=complaint):
         from_record(data)
 
 
-def test_what_is_not_assigned_is_not_known() -> None:
+def test_unassigned_fields_are_none() -> None:
     data = bytearray(GOLDEN)
     data[20:29] = b"\xff" * 9
     data[35] = data[40] = 0xFE
@@ -166,12 +175,12 @@ def test_what_is_not_assigned_is_not_known() -> None:
 
 
 @pytest.mark.parametrize("at", [24, 25, 26])
-def test_a_day_whose_time_is_not_assigned_is_no_moment(at: int) -> None:
+def test_a_date_without_a_time_is_none(at: int) -> None:
     (view,) = from_record(_fixed(at, b"\xff"))
     assert view.captured_at is None
 
 
-def test_a_moment_without_a_zone_is_refused_where_it_is_made() -> None:
+def test_a_time_without_a_zone_is_not_written() -> None:
     with pytest.raises(TemplateError, match="aware"):
         to_record([_view(captured_at=WHEN.replace(tzinfo=None))])
 
@@ -205,19 +214,19 @@ def test_a_png_image_is_read() -> None:
         _png(3, 2, 8, 0, b"\0\0\1"),  # too few rows
         _png(3, 2, 8, 2, bytes(20)),  # colour
         _png(3, 2, 16, 0, bytes(14)),  # 16 bits
-        _png(60_000, 60_000, 8, 0, b""),  # large enough to hurt
+        _png(60_000, 60_000, 8, 0, b""),  # too large for the memory
         _png(3, 2, 8, 0, b"\0\0\1\2\0\3\4\5")[:-26],
         _png(3, 2, 8, 0, b"\0\0\1\2\0\3\4\5").replace(b"IDAT", b"IDAX"),
     ],
     ids=range(8),
 )
-def test_a_png_image_that_is_not_what_the_header_says_is_refused(picture: bytes) -> None:
+def test_a_png_image_that_contradicts_the_header_is_rejected(picture: bytes) -> None:
     with pytest.raises(TemplateError, match="PNG image"):
         from_record(_with_png(picture))
 
 
 @pytest.mark.parametrize("side", [9000, 20000])
-def test_a_png_image_that_hides_its_size_behind_another_chunk_is_refused_before_it_is_decoded(side: int) -> None:
+def test_a_png_image_that_hides_its_size_behind_another_chunk_is_rejected_before_it_is_decoded(side: int) -> None:
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
     lie = _chunk(b"prVt", struct.pack(">II", 3, 2))
     picture = b"\x89PNG\r\n\x1a\n" + lie + header + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b"")
@@ -225,15 +234,15 @@ def test_a_png_image_that_hides_its_size_behind_another_chunk_is_refused_before_
         from_record(_with_png(picture))
 
 
-def test_more_views_than_a_person_has_looks_are_refused_before_any_is_read() -> None:
-    header = GOLDEN[:12] + struct.pack(">H", MOST_VIEWS + 1) + GOLDEN[14:]
-    with pytest.raises(TemplateError, match=f"at most {MOST_VIEWS}"):
+def test_too_many_views_are_rejected_before_any_is_read() -> None:
+    header = GOLDEN[:12] + struct.pack(">H", MAX_VIEWS_OF_A_PERSON + 1) + GOLDEN[14:]
+    with pytest.raises(TemplateError, match=f"at most {MAX_VIEWS_OF_A_PERSON}"):
         from_record(header)
 
 
 @given(st.integers(0, len(GOLDEN) - 1), st.integers(1, 255))
 @settings(max_examples=200, deadline=None)
-def test_a_damaged_record_is_refused_or_read(at: int, flip: int) -> None:
+def test_a_damaged_record_is_rejected_or_read(at: int, flip: int) -> None:
     data = bytearray(GOLDEN)
     data[at] ^= flip
     with contextlib.suppress(TemplateError):
@@ -242,21 +251,23 @@ def test_a_damaged_record_is_refused_or_read(at: int, flip: int) -> None:
 
 @given(st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_damaged_record_with_a_png_image_is_refused_or_read(data: st.DataObject) -> None:
+def test_a_damaged_record_with_a_png_image_is_rejected_or_read(data: st.DataObject) -> None:
     record = bytearray(to_record([_view(8, 9, place=None), _view(5, 4, place=None)]))
     record[data.draw(st.integers(0, len(record) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(TemplateError):
         from_record(bytes(record[: data.draw(st.integers(0, len(record)))]))
 
 
-def test_an_image_is_cropped_about_the_iris_with_the_margins_of_the_standard() -> None:
+def test_an_image_is_cropped_around_the_iris_with_the_margins_of_the_standard() -> None:
     image = np.add.outer(np.arange(200), np.arange(40)).astype(np.uint8)
     found, place = cropped(image, Boundary.circle(20.2, 100.1, 50.0))
     assert found.shape == (121, 161)  # 1.2 and 1.6 radii to each side
-    assert place == Place(80, 60, 100)
+    assert place == IrisLocation(80, 60, 100)
     assert found[60, 80] == image[100, 20]
     assert (found[:, 0] == found[:, 60]).all()  # the edge of the image, repeated
-    assert from_record(to_record([IrisView(Position.LEFT_EYE, Kind.CROPPED, found, place=place)]))[0].place == place
+    assert (
+        from_record(to_record([IrisView(Position.LEFT_EYE, ImageType.CROPPED, found, place=place)]))[0].place == place
+    )
 
 
 def test_pixels_are_not_shown() -> None:
