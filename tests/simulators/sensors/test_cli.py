@@ -2,70 +2,29 @@
 
 import inspect
 import re
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
-import serial
 import typer
 
 from drivers.sample import Position
 from simulators.__main__ import COMMANDS, ORDERS, SENSORS, correct_order, main
 from simulators.people.person import Condition, Pattern, Person
 from simulators.sensors import cli as sensor_cli
-from simulators.sensors import touch_cli
-from simulators.sensors.common import touch_options
 from simulators.sensors.ef01 import cli as ef01_cli
 from simulators.sensors.ef01.commands import Ef01Settings, pack
-from simulators.sensors.ef01.device import EF01_FAULTS, Ef01Module
+from simulators.sensors.ef01.device import EF01_FAULTS
 from simulators.sensors.ef01.rig import Ef01Rig
-from simulators.sensors.fault_sets import FAULT_SETS, sensors_with
-from simulators.sensors.nb1010.device import Nb1010Model
-from simulators.sensors.sfm.device import SfmModule, SfmSettings
-from simulators.sensors.uru4000.device import Uru4000Model, Uru4000Settings
-from simulators.sensors.uvc.descriptors import UvcSettings
-from simulators.sensors.uvc.device import UvcCamera
-from simulators.transports.faults import FAULTS
+from simulators.sensors.fault_sets import FAULT_SETS
 from simulators.transports.remote import RemoteControl, RemoteError, SensorRemote
-from simulators.transports.serial.pseudo_terminal import PtyServer
-from simulators.transports.serial.uart import Burst
-from tests.rigs.ef01_wire import GET_IMAGE, UP_IMAGE, acknowledge, frame, image_packets
+from tests.rigs.ef01_wire import GET_IMAGE, frame
 
 DEADLINE_S = 20.0
 SMALL = Ef01Settings(width=64, height=64, boot_s=0.0)
-
-
-def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdout is not None
-    assert any(text in line for line in iter(process.stdout.readline, ""))
-
-
-def wake(port: serial.Serial) -> None:
-    """Ask until the module has booted: before that it hears nothing."""
-    port.timeout = 0.2
-    ask = frame(0x01, b"\x53")
-    assert any(port.write(ask) and port.read(12) == acknowledge(0x55) for _ in range(100))
-    port.timeout = DEADLINE_S
-
-
-@contextmanager
-def sensor(link: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """kiosk-sim ef01 in a process of its own, ready; it is killed if the test did not end it."""
-    command = [sys.executable, "-m", "simulators", "ef01", "--link", str(link), *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        try:
-            wait_for_line(process, "Ctrl-C ends")
-            yield process
-        finally:
-            process.kill()
 
 
 @pytest.fixture
@@ -79,67 +38,12 @@ def rig(link: Path) -> Iterator[Ef01Rig]:
         yield rig
 
 
-def test_a_person_who_is_pressed_from_the_start_is_what_the_host_reads(link: Path, tmp_path: Path) -> None:
-    image = Person(7).finger(Position.RIGHT_INDEX).impression(0)
-    expected = acknowledge(0) + acknowledge(0) + b"".join(image_packets(pack(image)))
-    with sensor(link, "--person", "7", "--pressed", "--via", "pty") as process:
-        wait_for_line(process, "finger on the sensor")
-        with serial.Serial(str(link), 57600) as port:
-            wake(port)
-            port.write(frame(0x01, bytes([GET_IMAGE])) + frame(0x01, bytes([UP_IMAGE])))
-            assert port.read(len(expected)) == expected
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=DEADLINE_S)
-        assert process.returncode == 0
-    assert said.endswith("sensor stopped\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-WRONG: list[tuple[list[str], str]] = [
-    (["--size", "large"], "--size is like 256x288, not 'large'"),
-    (["--baud", "57601"], "baud must be 9600 times 1 to 12"),
-    (["--person", "1", "--image", "x.png"], "give one of the two"),
-    (["--size", "100000x100000"], "at most 1024 pixels a side, not 100000x100000"),
-    (["--finger", "thumb"], "there is no finger 'thumb'; choose one of right_thumb"),
-    (["--link", "simulators"], "simulators is there and no link to a simulated port: choose another --link"),
-    (["--link", "x" * 120], "is too long: a socket's path has at most 107 bytes"),
-]
-
-
-@pytest.mark.parametrize(("options", "said"), WRONG)
-def test_a_sensor_that_cannot_be_says_why_in_one_line(link: Path, options: list[str], said: str) -> None:
-    command = [sys.executable, "-m", "simulators", "ef01", "--link", str(link), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not link.is_symlink()
-
-
 @pytest.mark.parametrize("option", ["--person", "--impression", "--hold"])
 def test_a_number_below_zero_is_refused_by_name(option: str, link: Path) -> None:
     command = [sys.executable, "-m", "simulators", "press", "--link", str(link), option, "-1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 2
     assert option in done.stderr
-
-
-def test_a_sensor_whose_port_dies_ends_with_the_reason(
-    link: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """`kiosk-sim ef01` in this process; the signals of the test run stay as they were."""
-    never = threading.Event()
-    monkeypatch.setattr(touch_options, "stop_signal", lambda: never)
-    monkeypatch.setattr(Ef01Module, "power_on", lambda *_: [Burst(0.0, b"x", 57600)])
-    monkeypatch.setattr(PtyServer, "_as_received", lambda *_: 1 / 0)
-    too_late = threading.Timer(DEADLINE_S, never.set)
-    too_late.start()
-    with pytest.raises(typer.Exit) as ended:
-        ef01_cli.ef01(link=link)
-    too_late.cancel()
-    too_late.join()
-    assert ended.value.exit_code == 1
-    assert capsys.readouterr().err == f"error: the port at {link} died: division by zero\n"
 
 
 def test_a_fault_that_does_not_exist_is_refused_before_a_sensor_is_looked_for(
@@ -201,11 +105,6 @@ def test_every_option_that_the_readme_shows_is_there() -> None:
         )
 
 
-def test_every_condition_is_in_the_help() -> None:
-    (option,) = get_args(touch_options.Skin)[1:]
-    assert all(condition in option.help for condition in Condition)
-
-
 def test_status_shows_the_sensor_its_faults_and_its_counters(
     rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -246,38 +145,6 @@ def test_the_list_of_a_running_sensor_has_only_its_own_faults(link: Path, capsys
     sensor_cli.fault("list", link=link)
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
     assert listed == {*EF01_FAULTS, "unplug", "clear", "replug"}
-
-
-@pytest.mark.parametrize(
-    ("command", "make"),
-    [
-        ("ef01", lambda: Ef01Module(Ef01Settings())),
-        ("sfm", lambda: SfmModule(SfmSettings(terminal=7))),
-        ("nb1010", Nb1010Model),
-        ("uru4000", lambda: Uru4000Model(Uru4000Settings())),
-        ("uvc", lambda: UvcCamera(UvcSettings())),
-    ],
-)
-def test_every_simulated_sensor_takes_its_own_faults_and_no_other(
-    command: str, make: Callable[[], Ef01Module | SfmModule | Nb1010Model | Uru4000Model | UvcCamera]
-) -> None:
-    device = make()
-    for name in FAULTS:
-        if command in sensors_with(name):
-            device.inject(name)
-        else:
-            with pytest.raises(ValueError, match="this sensor has no fault"):
-                device.inject(name)
-    assert set(device.faults.waiting()) == {*FAULT_SETS[command], "unplug"}
-
-
-def test_every_fault_is_of_some_sensor() -> None:
-    assert [name for name in FAULTS if not sensors_with(name)] == []
-
-
-def test_a_module_alone_on_its_line_has_no_wrong_address() -> None:
-    with pytest.raises(ValueError, match="this sensor has no fault 'wrong_address'"):
-        SfmModule(SfmSettings()).inject("wrong_address")
 
 
 def test_the_cable_is_pulled_and_put_back(rig: Ef01Rig, link: Path) -> None:
@@ -323,14 +190,6 @@ def test_without_a_sensor_a_command_says_how_to_start_one(
     with pytest.raises(typer.Exit):
         command(link=link)
     assert f"Start one in another terminal:  kiosk-sim ef01 --link {link}" in capsys.readouterr().err
-
-
-def test_a_serial_sensor_has_the_one_wire_and_says_so(link: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (ef01_cli.ef01, touch_cli.sfm):
-        for via in ("usbip", "libusb"):
-            with pytest.raises(typer.Exit):
-                command(link=link, via=via)
-            assert f"--via must be pty, not {via!r}: this sensor is on a serial line" in capsys.readouterr().err
 
 
 ORDER = "press is a separate command, for a running sensor:  kiosk-sim press --person 7"

@@ -16,138 +16,37 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyfingerprint.pyfingerprint import PyFingerprint
 
-from simulators.sensors.ef01.commands import COMMANDS, PACKET_SIZES, pack, unpack
+from simulators.sensors.ef01.commands import PACKET_SIZES, pack
 from simulators.sensors.ef01.device import EF01_FAULTS, Ef01Module, Ef01Settings, frame
-from simulators.transports.faults import FAULTS, Faults
 from simulators.transports.serial.pseudo_terminal import PtyServer
 from simulators.transports.serial.uart import Burst
+from tests.rigs.ef01_module import (
+    ANYONE,
+    DOWN_CHAR,
+    DOWN_IMAGE,
+    GET_IMAGE,
+    READ_PARAMETERS,
+    SET_PARAMETER,
+    UP_CHAR,
+    UP_IMAGE,
+    answer,
+    bursts,
+    frames,
+    small,
+)
 
-README = Path(__file__).parents[4] / "simulators" / "README.md"
-ANYONE = 0xFFFFFFFF
 FINGER = np.random.default_rng(5).integers(0, 256, (288, 256), np.uint8)
-SMALL = Ef01Settings(width=64, height=64, boot_s=0.0)
-TOUCH = np.random.default_rng(6).integers(0, 256, (64, 64), np.uint8)
-
-GET_IMAGE, TO_TEMPLATE, UP_CHAR, DOWN_CHAR, UP_IMAGE, DOWN_IMAGE = 0x01, 0x02, 0x08, 0x09, 0x0A, 0x0B
-SET_PARAMETER, READ_PARAMETERS, SET_PASSWORD, VERIFY, SET_ADDRESS = 0x0E, 0x0F, 0x12, 0x13, 0x15
-
-
-def small(seed: int = 0, *, touched: bool = True) -> Ef01Module:
-    module = Ef01Module(SMALL, seed, clock=lambda: 0.0)
-    if touched:
-        module.press(TOUCH)
-    return module
-
-
-def bursts(module: Ef01Module, code: int, payload: bytes = b"", *, address: int = ANYONE) -> list[Burst]:
-    return module.receive(frame(address, 0x01, bytes([code]) + payload), 0.0)
-
-
-def frames(module: Ef01Module, code: int, payload: bytes = b"") -> list[bytes]:
-    return [burst.data for burst in bursts(module, code, payload)]
-
-
-def answer(module: Ef01Module, code: int, payload: bytes = b"", *, address: int = ANYONE) -> bytes:
-    """The payload of the one acknowledge, cut out by hand."""
-    (only,) = bursts(module, code, payload, address=address)
-    assert only.data[:2] == b"\xef\x01"
-    assert only.data[6] == 0x07
-    assert int.from_bytes(only.data[7:9]) == len(only.data) - 9
-    return only.data[9:-2]
 
 
 # Golden vectors: traces of real modules
 
 
-def test_the_real_trace_of_system_parameters_is_answered_byte_for_byte() -> None:
-    module = Ef01Module(Ef01Settings(system_id=0, library_size=80, security=3, baud=115_200))
-    heard = module.receive(bytes.fromhex("EF01FFFFFFFF0100030F0013"), 1.0)
-    assert [b.data.hex() for b in heard] == ["ef01ffffffff070013000000000000500003ffffffff0002000c0477"]
-
-
-def test_the_real_trace_of_a_template_begins_byte_for_byte() -> None:
-    module = small()
-    frames(module, GET_IMAGE)
-    frames(module, TO_TEMPLATE, b"\x01")
-    acknowledge, first, *_ = module.receive(bytes.fromhex("EF01FFFFFFFF0100040801000E"), 1.0)
-    assert acknowledge.data == bytes.fromhex("EF01FFFFFFFF07000300000A")
-    assert first.data.startswith(bytes.fromhex("EF01FFFFFFFF020082"))
-
-
-def test_the_left_pixel_is_the_high_nibble() -> None:
-    assert pack(np.array([[0x12, 0xAB], [0xFF, 0x0F]], np.uint8)) == b"\x1a\xf0"
-    assert unpack(b"\x1a\xf0", 2).tolist() == [[17, 170], [255, 0]]
-
-
 # Every command, and what it says when it cannot
-
-ANSWERS: list[tuple[int, bytes, bytes]] = [
-    (GET_IMAGE, b"", b"\x02"),
-    (0x52, b"", b"\x02"),
-    (UP_IMAGE, b"", b"\x15"),
-    (TO_TEMPLATE, b"\x01", b"\x15"),
-    (UP_CHAR, b"\x01", b"\x0d"),
-    (DOWN_IMAGE, b"", b"\x00"),
-    (DOWN_CHAR, b"\x01", b"\x00"),
-    (SET_PARAMETER, b"\x06\x00", b"\x00"),
-    (SET_PARAMETER, b"\x04\x0c", b"\x00"),
-    (SET_PARAMETER, b"\x04\x0d", b"\x1b"),
-    (SET_PARAMETER, b"\x04\x64", b"\x1b"),
-    (SET_PARAMETER, b"\x05\x06", b"\x1b"),
-    (SET_PARAMETER, b"\x06\x04", b"\x1b"),
-    (SET_PARAMETER, b"\x07\x00", b"\x1a"),
-    (READ_PARAMETERS, b"", bytes.fromhex("00 0000 0009 00c8 0003 ffffffff 0002 0006")),
-    (SET_PASSWORD, b"\0\0\0\1", b"\x00"),
-    (VERIFY, b"\0\0\0\0", b"\x00"),
-    (VERIFY, b"\0\0\0\1", b"\x13"),
-    (0x1D, b"", b"\x00\0\0"),
-    (0x1F, b"\x00", b"\x00" + bytes(32)),
-    (0x1F, b"\x04", b"\x0b"),
-    (0x35, b"\1\x80\1\0", b"\x00"),
-    (0x50, b"", b"\x00"),
-    (0x51, b"", b"\x00"),
-    (0x53, b"", b"\x55"),
-    (0x77, b"", b"\x19"),
-    (VERIFY, b"\0", b"\x01"),
-]
-
-
-@pytest.mark.parametrize(("code", "payload", "expected"), ANSWERS)
-def test_a_module_without_a_finger_answers(code: int, payload: bytes, expected: bytes) -> None:
-    assert answer(small(touched=False), code, payload) == expected
-
-
-def test_every_command_of_the_facts_is_tried_above() -> None:
-    assert set(COMMANDS) <= {code for code, _, _ in ANSWERS} | {SET_ADDRESS}
-
-
-def test_the_new_address_answers_and_the_old_one_is_wrong() -> None:
-    module = small()
-    (acknowledge,) = frames(module, SET_ADDRESS, b"\0\0\xbe\xef")
-    assert acknowledge[2:6] == b"\0\0\xbe\xef"
-    assert answer(module, READ_PARAMETERS) == b"\x20"
-    assert answer(module, READ_PARAMETERS, address=0xBEEF)[0] == 0
-
-
-def test_a_module_with_a_password_wants_it_first_and_after_each_power_on() -> None:
-    module = Ef01Module(Ef01Settings(password=7, boot_s=0.0))
-    for _ in range(2):
-        assert answer(module, GET_IMAGE) == b"\x21"
-        assert answer(module, VERIFY, b"\0\0\0\7") == b"\x00"
-        assert answer(module, GET_IMAGE) == b"\x02"
-        module.power_on(0.0)
 
 
 def test_a_wrong_checksum_of_the_host_is_a_receive_error() -> None:
     (acknowledge,) = small().receive(frame(ANYONE, 0x01, b"\x01")[:-1] + b"\xff", 0.0)
     assert acknowledge.data[9] == 0x01
-
-
-def test_an_image_without_ridges_gives_too_few_points() -> None:
-    module = small(touched=False)
-    module.press(np.full((64, 64), 200, np.uint8))
-    frames(module, GET_IMAGE)
-    assert answer(module, TO_TEMPLATE, b"\x01") == b"\x07"
 
 
 def test_nothing_is_heard_while_the_module_boots_and_some_say_when_they_are_ready() -> None:
@@ -158,41 +57,9 @@ def test_nothing_is_heard_while_the_module_boots_and_some_say_when_they_are_read
     assert len(module.receive(asked, 10.3)) == 1
 
 
-def test_a_finger_is_seen_once_it_has_settled() -> None:
-    module = Ef01Module(Ef01Settings(width=64, height=64, boot_s=0.0, settle_s=0.3), clock=lambda: 5.0)
-    module.press(TOUCH)
-    asked = frame(ANYONE, 0x01, b"\x01")
-    assert [module.receive(asked, now)[0].data[9] for now in (5.1, 5.4)] == [0x02, 0x00]
-
-
 def test_a_finger_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"this sensor needs u8\[64, 64\], not uint8\[288, 256\]"):
         small().press(FINGER)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"packet_size": 100}, "packet size"),
-        ({"baud": 57000}, "9600 times"),
-        ({"width": 191}, "even width"),
-        ({"ppi": 0}, "100 to 2000 ppi"),
-    ],
-)
-def test_settings_that_no_module_has_are_refused(wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Ef01Settings(**wrong)
-
-
-@pytest.mark.parametrize("size", PACKET_SIZES)
-def test_an_image_comes_in_packets_of_the_size_set_and_only_the_last_is_marked(size: int) -> None:
-    module = small()
-    assert answer(module, SET_PARAMETER, bytes([6, PACKET_SIZES.index(size)])) == b"\x00"
-    frames(module, GET_IMAGE)
-    _, *data = frames(module, UP_IMAGE)
-    assert b"".join(raw[9:-2] for raw in data) == pack(TOUCH)
-    assert {len(raw) for raw in data} == {size + 11}
-    assert [raw[6] for raw in data] == [0x02] * (len(data) - 1) + [0x08]
 
 
 def test_counters_say_what_the_host_did() -> None:
@@ -306,28 +173,6 @@ def test_late_delays_everything_from_one_packet_on(place: str, packet: int, prom
     assert {burst.at for burst in bursts(module, UP_IMAGE)} == {0.0}
 
 
-@pytest.mark.parametrize(("name", "more"), [("short", -100), ("long", 100)])
-def test_short_and_long_change_the_count_and_close_the_image_properly(name: str, more: int) -> None:
-    module = small()
-    frames(module, GET_IMAGE)
-    module.inject(name, bytes=100)
-    _, *data = frames(module, UP_IMAGE)
-    assert sum(len(raw) - 11 for raw in data) == SMALL.image_bytes + more
-    assert [raw[6] for raw in data] == [0x02] * (len(data) - 1) + [0x08]
-    assert all(sum(raw[6:-2]) & 0xFFFF == int.from_bytes(raw[-2:]) for raw in data)
-
-
-SAID = [("capture_fail", GET_IMAGE, 0x03), ("messy", GET_IMAGE, 0x06), ("no_upload", UP_IMAGE, 0x0F)]
-
-
-@pytest.mark.parametrize(("name", "code", "confirmation"), [*SAID, ("receive_error", READ_PARAMETERS, 0x01)])
-def test_a_fault_in_what_is_said_strikes_as_often_as_asked(name: str, code: int, confirmation: int) -> None:
-    module = small()
-    frames(module, GET_IMAGE)
-    module.inject(name, times=2)
-    assert [frames(module, code)[0][9] for _ in range(3)] == [confirmation, confirmation, 0x00]
-
-
 def test_a_silent_module_speaks_again_when_its_faults_are_cleared() -> None:
     module = small()
     module.inject("silent")
@@ -343,19 +188,6 @@ def test_a_stuck_finger_leaves_when_the_faults_are_cleared() -> None:
     assert answer(module, GET_IMAGE) == b"\x00"
     module.clear_faults()
     assert answer(module, GET_IMAGE) == b"\x02"
-
-
-@pytest.mark.parametrize("deferred", [False, True])
-def test_a_rate_holds_after_its_acknowledge_or_when_deferred_after_power_on(*, deferred: bool) -> None:
-    module = small()
-    if deferred:
-        module.inject("baud_deferred")
-    (acknowledge,) = bursts(module, SET_PARAMETER, b"\x04\x0c")
-    assert acknowledge.baud == 57600
-    assert answer(module, READ_PARAMETERS)[-1] == 12
-    assert module.baud == (57600 if deferred else 115_200)
-    module.power_on(1.0)
-    assert module.baud == 115_200
 
 
 def transcript(module: Ef01Module) -> list[Burst]:
@@ -389,41 +221,6 @@ def test_the_same_seed_strikes_the_same_bytes() -> None:
 
 
 # The vocabulary
-
-
-@pytest.mark.parametrize(
-    ("name", "details", "said"),
-    [
-        ("drp", {}, "there is no fault 'drp'; choose one of checksum, drop"),
-        ("drop", {"byts": 2}, "fault drop has no parameter byts; it has at=data, packet=-1, bytes=1"),
-        ("drop", {"bytes": "many"}, "bytes=many of fault drop must be like bytes=1"),
-        ("drop", {"at": "Data"}, "at=Data of fault drop must be data or answer"),
-        ("drop", {"times": -1}, "times must be 0"),
-        ("drop", {"bytes": -1}, "bytes=-1 of fault drop must be 1 to"),
-        ("flip", {"bits": 0}, "bits=0 of fault flip must be 1 to"),
-        ("long", {"bytes": 10**9}, "must be 1 to 1000000"),
-        ("checksum", {"packet": -2}, "must be -1 to"),
-        ("wrong_address", {"address": "0x100000000"}, "must be 0 to"),
-        ("late", {"seconds": "nan"}, "seconds=nan of fault late must be 0 to 3600"),
-        ("late", {"seconds": float("inf")}, "must be 0 to 3600"),
-        ("unplug", {"after": float("inf")}, "after=inf of fault unplug must be like after=0"),
-    ],
-)
-def test_a_fault_that_is_not_there_says_what_is(name: str, details: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        Faults().inject(name, **details)
-
-
-def test_parameters_from_a_command_line_are_read_as_their_defaults_are() -> None:
-    faults = Faults()
-    faults.inject("wrong_address", address="0x1F", packet="3")
-    assert faults.take("wrong_address", at="data") == {"at": "data", "packet": 3, "address": 0x1F}
-
-
-def test_every_fault_is_in_the_readme_with_its_line() -> None:
-    text = README.read_text(encoding="utf-8")
-    for name, row in FAULTS.items():
-        assert f"| `{name}` | {row.help} |" in text
 
 
 # Clients that nobody here wrote, over the pseudo-terminal

@@ -239,3 +239,8 @@ def test_settings_that_no_module_has_are_refused(wrong: dict[str, object]) -> No
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"this sensor needs u8\[64, 64\]"):
         small().press(FINGER)
+
+
+def test_a_module_alone_on_its_line_has_no_wrong_address() -> None:
+    with pytest.raises(ValueError, match="this sensor has no fault 'wrong_address'"):
+        SfmModule(SfmSettings()).inject("wrong_address")

@@ -1,22 +1,13 @@
 """The simulated U.are.U 4500 by itself: registers, messages and images as the facts have them; no driver of ours."""
 
-import inspect
-import re
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import typer
 
-from simulators.sensors import touch_cli
-from simulators.sensors.uru4000 import rig as uru4000_rig
-from simulators.sensors.uru4000.choice import Choice
 from simulators.sensors.uru4000.device import HEIGHT, WIDTH, Block, Uru4000Model, Uru4000Settings
 from simulators.transports.usb.device import Setup, Stall
+from tests.rigs.uru4000_scrambling import unmasked
 
-ROOT = Path(__file__).parents[4]
 DARK = bytes(WIDTH * HEIGHT)
 SLOPE = bytes(range(256)) * (WIDTH * HEIGHT // 256)
 
@@ -87,10 +78,6 @@ class Desk:
     def key(self, number: int, seed: int) -> int:
         self.write(0x33, bytes([number]).hex() + seed.to_bytes(4, "little").hex())
         return int.from_bytes(bytes.fromhex(self.read(0x34, 4)), "little")
-
-
-def test_the_model_and_its_bench_need_the_standard_library_alone() -> None:
-    subprocess.run([sys.executable, "-S", "-c", "import simulators.sensors.touch_plugged"], cwd=ROOT, check=True)
 
 
 # Registers
@@ -262,15 +249,6 @@ def test_a_picture_of_another_size_is_refused(pixels: bytes) -> None:
 # The image
 
 
-def unmasked(line: bytes, key: int) -> bytes:
-    """The facts, word for word, for a block of one line."""
-    out = bytearray()
-    for byte in line[1:]:
-        out.append(byte ^ sum((key >> bit & 1) << place for place, bit in enumerate((4, 8, 11, 14, 18, 21, 24, 29))))
-        key = key >> 1 | (key & 0x9248144D).bit_count() % 2 << 31
-    return bytes(out)
-
-
 def test_an_image_has_the_header_of_the_facts() -> None:
     desk = Desk(Uru4000Settings(first_key=9))
     desk.model.press(SLOPE)
@@ -339,60 +317,3 @@ def test_another_mode_makes_an_image_void_that_nobody_fetched() -> None:
 
 
 # What a technician asks for
-
-
-def test_a_choice_of_nothing_is_a_usual_4500() -> None:
-    assert Choice().settings() == Uru4000Settings()
-
-
-def test_a_reader_is_what_was_chosen() -> None:
-    chosen = Choice("4000", "2:72, 82:60,1:2", clear=True, asleep=True, tells="changes").settings()
-    assert chosen.blocks == (Block(2, 72), Block(0x82, 60), Block(1, 2))
-    assert (chosen.reader, chosen.scrambled, chosen.status, chosen.tells) == ("4000", False, 0x81, "changes")
-    assert Choice(hung=True).settings().status == 0x85
-
-
-@pytest.mark.parametrize(
-    ("choice", "said"),
-    [
-        (Choice("5000"), "there is no reader '5000'; choose one of 4500, 4000"),
-        (Choice(tells="never"), "there is no way to tell 'never'; choose one of always, afresh, changes"),
-        (Choice(blocks="2"), "block '2' must be flags in hexadecimal, a colon and a number of lines: 82:60"),
-        (Choice(blocks="2:72,g:1"), "block 'g:1' must be flags in hexadecimal"),
-        (Choice(blocks="100:5"), "block '100:5': flags are 0 to ff, lines 1 to 255"),
-        (Choice(blocks="2:256"), "flags are 0 to ff, lines 1 to 255"),
-        (Choice(blocks="2:0"), "flags are 0 to ff, lines 1 to 255"),
-        (Choice(blocks="2:200,2:90"), "2 blocks of 290 lines, 290 of them sent; an image has at most 15 blocks"),
-        (Choice(blocks="2:200,1:91"), "2 blocks of 291 lines"),
-        (
-            Choice(blocks="1:200,2:1"),
-            "1 of them sent; an image has at most 15 blocks and 290 lines, and sends 2 to 289",
-        ),
-        (Choice(blocks=",".join(["2:2"] * 16)), "16 blocks of 32 lines"),
-    ],
-)
-def test_what_no_reader_is_like_is_refused_with_what_there_is(choice: Choice, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
-        choice.settings()
-
-
-def test_every_field_of_a_choice_is_an_option_of_the_command_and_in_the_readme() -> None:
-    options = inspect.signature(touch_cli.uru4000).parameters
-    readme = (ROOT / "simulators" / "README.md").read_text(encoding="utf-8")
-    for name in Choice.__dataclass_fields__:
-        assert name in options
-        assert f"`--{name}" in readme
-
-
-def test_the_command_makes_the_reader_that_was_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = list[Uru4000Settings]()
-    monkeypatch.setattr(uru4000_rig, "Uru4000Rig", lambda settings, *_, **__: made.append(settings))
-    monkeypatch.setattr(touch_cli, "_serve", lambda *_, **__: None)
-    touch_cli.uru4000(link=tmp_path / "finger", reader="4000", blocks="2:100", clear=True, asleep=True, hung=True)
-    assert made == [Choice("4000", "2:100", clear=True, asleep=True, hung=True).settings()]
-
-
-def test_the_command_says_in_one_line_what_no_reader_is_like(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit):
-        touch_cli.uru4000(blocks="2-72")
-    assert capsys.readouterr().err.startswith("error: block '2-72' must be flags")

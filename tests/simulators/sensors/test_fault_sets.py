@@ -1,0 +1,42 @@
+"""Each simulated sensor supports exactly the faults of its set."""
+
+from collections.abc import Callable
+
+import pytest
+
+from simulators.sensors.ef01.commands import Ef01Settings
+from simulators.sensors.ef01.device import Ef01Module
+from simulators.sensors.fault_sets import FAULT_SETS, sensors_with
+from simulators.sensors.nb1010.device import Nb1010Model
+from simulators.sensors.sfm.device import SfmModule, SfmSettings
+from simulators.sensors.uru4000.device import Uru4000Model, Uru4000Settings
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.device import UvcCamera
+from simulators.transports.faults import FAULTS
+
+
+@pytest.mark.parametrize(
+    ("command", "make"),
+    [
+        ("ef01", lambda: Ef01Module(Ef01Settings())),
+        ("sfm", lambda: SfmModule(SfmSettings(terminal=7))),
+        ("nb1010", Nb1010Model),
+        ("uru4000", lambda: Uru4000Model(Uru4000Settings())),
+        ("uvc", lambda: UvcCamera(UvcSettings())),
+    ],
+)
+def test_every_simulated_sensor_takes_its_own_faults_and_no_other(
+    command: str, make: Callable[[], Ef01Module | SfmModule | Nb1010Model | Uru4000Model | UvcCamera]
+) -> None:
+    device = make()
+    for name in FAULTS:
+        if command in sensors_with(name):
+            device.inject(name)
+        else:
+            with pytest.raises(ValueError, match="this sensor has no fault"):
+                device.inject(name)
+    assert set(device.faults.waiting()) == {*FAULT_SETS[command], "unplug"}
+
+
+def test_every_fault_is_of_some_sensor() -> None:
+    assert [name for name in FAULTS if not sensors_with(name)] == []
