@@ -82,7 +82,7 @@ class IrisView:
     image: NDArray[np.uint8] = field(repr=False)
     captured_at: datetime | None = None
     quality: int | None = None
-    place: IrisLocation | None = None
+    location: IrisLocation | None = None
 
 
 def cropped(image: NDArray[np.uint8], limbus: Boundary) -> tuple[NDArray[np.uint8], IrisLocation]:
@@ -122,8 +122,8 @@ def from_record(data: bytes) -> list[IrisView]:
 def _view_bytes(number: int, view: IrisView) -> bytes:
     _check(view)
     height, width = view.image.shape
-    place = view.place or IrisLocation(0, 0, 0)
-    iris = (place.x, place.x, place.y, place.y, place.diameter, place.diameter)
+    location = view.location or IrisLocation(0, 0, 0)
+    iris = (location.x, location.x, location.y, location.y, location.diameter, location.diameter)
     png = _to_png(view.image)
     head = (number, _EYES.index(view.position), view.kind, _PNG, _UPRIGHT, width, height, 8, 0, _NO_ANGLE, _NO_ANGLE)
     score = b"" if view.quality is None else _QUALITY.pack(view.quality, 0, 0)
@@ -147,7 +147,9 @@ def _check(view: IrisView) -> None:
         raise TemplateError(f"{_NAME}: {view.position} is not an eye")
     if view.quality is not None and not 0 <= view.quality < _NO_SCORE:
         raise TemplateError(f"{_NAME}: quality is out of range (0 to 100)")
-    if view.place and not (0 < view.place.x < width and 0 < view.place.y < height and 0 < view.place.diameter < 2**16):
+    if view.location and not (
+        0 < view.location.x < width and 0 < view.location.y < height and 0 < view.location.diameter < 2**16
+    ):
         raise TemplateError(f"{_NAME}: the iris lies outside of the image")
 
 

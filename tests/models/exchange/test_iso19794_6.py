@@ -51,7 +51,7 @@ def _view(height: int = 40, width: int = 50, **changes: Any) -> IrisView:  # noq
 
 
 def _same(one: IrisView, other: IrisView) -> bool:
-    parts = ("position", "kind", "captured_at", "quality", "place")
+    parts = ("position", "kind", "captured_at", "quality", "location")
     return all(getattr(one, p) == getattr(other, p) for p in parts) and bool((one.image == other.image).all())
 
 
@@ -87,10 +87,12 @@ def test_every_view_is_read_as_it_was_written(
     drawn: list[tuple[Position, ImageType, int, int, int | None, bool, datetime | None]],
 ) -> None:
     views = []
-    for position, kind, height, width, quality, placed, when in drawn:
+    for position, kind, height, width, quality, located, when in drawn:
         at = when if when is None else when.replace(microsecond=when.microsecond // 1000 * 1000)
-        place = IrisLocation(width - 1, height - 1, 7) if placed and min(width, height) > 1 else None
-        views.append(_view(height, width, position=position, kind=kind, quality=quality, place=place, captured_at=at))
+        location = IrisLocation(width - 1, height - 1, 7) if located and min(width, height) > 1 else None
+        views.append(
+            _view(height, width, position=position, kind=kind, quality=quality, location=location, captured_at=at)
+        )
     again = from_record(to_record(views))
     assert len(again) == len(views)
     assert all(_same(one, other) for one, other in zip(views, again, strict=True))
@@ -112,11 +114,11 @@ def test_a_vga_image_has_640_x_480_pixels() -> None:
     [
         ({"position": Position.LEFT_THUMB}, "left_thumb is not an eye"),
         ({"quality": 101}, "quality is out of range"),
-        ({"place": IrisLocation(50, 20, 30)}, "outside of the image"),
-        ({"place": IrisLocation(0, 20, 30)}, "outside of the image"),
+        ({"location": IrisLocation(50, 20, 30)}, "outside of the image"),
+        ({"location": IrisLocation(0, 20, 30)}, "outside of the image"),
         ({"image": np.zeros((3, 3), np.uint16)}, "an image is u8"),
-        ({"image": np.zeros((1, 5000), np.uint8), "place": None}, "sides are 1 to 2048"),
-        ({"image": np.zeros((0, 5), np.uint8), "place": None}, "sides are 1 to 2048"),
+        ({"image": np.zeros((1, 5000), np.uint8), "location": None}, "sides are 1 to 2048"),
+        ({"image": np.zeros((0, 5), np.uint8), "location": None}, "sides are 1 to 2048"),
     ],
 )
 def test_a_view_that_the_format_cannot_hold_is_not_written(changes: dict[str, Any], complaint: str) -> None:
@@ -171,7 +173,7 @@ def test_unassigned_fields_are_none() -> None:
     data[35] = data[40] = 0xFE
     data[62:74] = bytes(12)
     (view,) = from_record(bytes(data))
-    assert (view.captured_at, view.quality, view.place) == (None, None, None)
+    assert (view.captured_at, view.quality, view.location) == (None, None, None)
 
 
 @pytest.mark.parametrize("at", [24, 25, 26])
@@ -252,7 +254,7 @@ def test_a_damaged_record_is_rejected_or_read(at: int, flip: int) -> None:
 @given(st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_damaged_record_with_a_png_image_is_rejected_or_read(data: st.DataObject) -> None:
-    record = bytearray(to_record([_view(8, 9, place=None), _view(5, 4, place=None)]))
+    record = bytearray(to_record([_view(8, 9, location=None), _view(5, 4, location=None)]))
     record[data.draw(st.integers(0, len(record) - 1))] ^= data.draw(st.integers(1, 255))
     with contextlib.suppress(TemplateError):
         from_record(bytes(record[: data.draw(st.integers(0, len(record)))]))
@@ -260,13 +262,14 @@ def test_a_damaged_record_with_a_png_image_is_rejected_or_read(data: st.DataObje
 
 def test_an_image_is_cropped_around_the_iris_with_the_margins_of_the_standard() -> None:
     image = np.add.outer(np.arange(200), np.arange(40)).astype(np.uint8)
-    found, place = cropped(image, Boundary.circle(20.2, 100.1, 50.0))
+    found, location = cropped(image, Boundary.circle(20.2, 100.1, 50.0))
     assert found.shape == (121, 161)  # 1.2 and 1.6 radii to each side
-    assert place == IrisLocation(80, 60, 100)
+    assert location == IrisLocation(80, 60, 100)
     assert found[60, 80] == image[100, 20]
     assert (found[:, 0] == found[:, 60]).all()  # the edge of the image, repeated
     assert (
-        from_record(to_record([IrisView(Position.LEFT_EYE, ImageType.CROPPED, found, place=place)]))[0].place == place
+        from_record(to_record([IrisView(Position.LEFT_EYE, ImageType.CROPPED, found, location=location)]))[0].location
+        == location
     )
 
 
