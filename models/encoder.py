@@ -1,4 +1,4 @@
-"""The contracts between samples, templates and scores."""
+"""The interfaces of encoders and galleries, and what they return: quality, entries, scores."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,30 +10,30 @@ from models.template import Template
 
 
 class Flaw(StrEnum):
-    """The main weakness of a sample, in words a traveller can act on. The values are message keys."""
+    """The main flaw of a sample, one that a traveller can correct. The values are message keys."""
 
     EMPTY = "empty"  # nothing on the sensor
-    TOO_SMALL = "too_small"  # too little skin touches: press flat
+    TOO_SMALL = "too_small"  # too little skin on the sensor: press flat
     TOO_DRY = "too_dry"  # ridges broken, faint: breathe on the finger
     TOO_WET = "too_wet"  # ridges merged, dark: wipe the finger
-    PARTIAL = "partial"  # at the edge: place it in the middle
-    TOO_FEW_FEATURES = "too_few_features"  # an image, but not of a finger or an eye that can be read
-    NO_EYE = "no_eye"  # a picture without an open eye in it
-    SEVERAL = "several"  # more than one eye: one at a time
+    PARTIAL = "partial"  # the finger is at the edge: place it in the middle
+    TOO_FEW_FEATURES = "too_few_features"  # not an image of a readable finger or eye
+    NO_EYE = "no_eye"  # an image without an open eye
+    SEVERAL = "several"  # more than one eye: show one at a time
     TOO_FAR = "too_far"  # the iris is small: come closer
     TOO_CLOSE = "too_close"  # the iris does not fit: move back
-    EYE_CLOSED = "eye_closed"  # lids or lashes hide the iris: open it wide
+    EYE_CLOSED = "eye_closed"  # lids or lashes hide the iris: open the eye wide
     BLURRED = "blurred"  # out of focus or moving: hold still
-    LOOKS_AWAY = "looks_away"  # look straight into the camera
+    LOOKS_AWAY = "looks_away"  # the eye looks away: look straight into the camera
     GLARE = "glare"  # reflections hide the iris: take off glasses
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """`score` 0 (useless) to 100, rising with the expected usefulness in a comparison (ISO/IEC 29794-1 sense).
+    """The quality of a sample. `score`, 0 (useless) to 100, predicts its utility in a comparison, as in ISO/IEC 29794-1.
 
-    `flaw` is the main weakness, set whenever one is known, also in a usable sample. Policy, not this class, says which
-    score is enough.
+    `flaw` is the main flaw; it is set whenever one is known, also in a usable sample. The policy decides which score is
+    enough, not this class.
     """
 
     score: int
@@ -42,7 +42,7 @@ class Quality:
 
 
 class Encoder(Protocol):
-    """Sample to template. Safe to call from several threads."""
+    """Makes templates of samples. Can be called from several threads."""
 
     modality: Modality
     template_format: str
@@ -50,26 +50,26 @@ class Encoder(Protocol):
     model_sha256: str
 
     def assess(self, sample: Sample) -> Quality:
-        """How useful the sample is. Any u8 image is answered, none raises."""
+        """The quality of the sample. Accepts any u8 image; none raises an error."""
 
     def encode(self, sample: Sample) -> Template:
-        """The template of a sample; of an unusable one a template with few or no features, that matches nobody."""
+        """The template of a sample. That of an unusable sample has few or no features and matches nobody."""
 
 
 def models_of(encoders: Iterable[Encoder]) -> dict[str, str]:
-    """What makes the templates, as events and status say it: model name to sha256."""
+    """The models of these encoders, as events and status report them: model name to sha256."""
     return {encoder.model_name: encoder.model_sha256 for encoder in encoders}
 
 
 class Scored(NamedTuple):
-    """One result of a search: the key of a reference and how alike it is (higher is more alike)."""
+    """A result of a search: the key of a reference and its comparison score (higher is more similar)."""
 
     key: str
     score: float
 
 
 class Entry(NamedTuple):
-    """One template of a gallery. Several entries may share a key: the fingers of one reference."""
+    """A template in a gallery. Several entries may have the same key: the fingers of one reference."""
 
     key: str
     position: Position
@@ -83,10 +83,10 @@ class Gallery(Protocol):
 
     @classmethod
     def build(cls, entries: Iterable[Entry]) -> Self:
-        """A gallery of these. TemplateError names the key of an entry that cannot be read."""
+        """A gallery of these entries. TemplateError names the key of an entry that cannot be read."""
 
     def __len__(self) -> int:
-        """How many entries."""
+        """The number of entries."""
 
     def changed(self, added: Sequence[Entry], removed: frozenset[str]) -> Self:
         """A gallery without the keys of `removed`, then with `added`."""
@@ -94,5 +94,5 @@ class Gallery(Protocol):
     def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
         """The best `limit` keys, best first, each with its best score, ties in the order of the gallery.
 
-        Entries of another known position than a known `position` are passed over.
+        If `position` is known, entries of another known position are skipped.
         """

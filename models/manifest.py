@@ -1,4 +1,4 @@
-"""Which model files there are, and that they are the ones we mean: manifest.toml and the hashes in it."""
+"""Reads weights/manifest.toml: the model files and their hashes. A file with another hash is refused."""
 
 import hashlib
 import tomllib
@@ -10,12 +10,12 @@ MANIFEST = Path(__file__).parent / "weights" / "manifest.toml"
 
 
 class ModelError(Exception):
-    """A model cannot be used: its file is missing or differs, or the manifest does not describe it. Refuse to start."""
+    """A model cannot be used: its file is missing or changed, or the manifest does not describe it. Do not start."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """One `[models.NAME]` table of the manifest."""
+    """A `[models.NAME]` table of the manifest."""
 
     name: str
     path: Path
@@ -29,7 +29,7 @@ class ModelCard:
     limits: tuple[str, ...]
 
     def read(self) -> bytes:
-        """The model file. The bytes that were hashed are the bytes that are used. ModelError when they differ."""
+        """The bytes of the model file, after their hash was checked. ModelError if it differs."""
         try:
             data = self.path.read_bytes()
         except OSError as error:
@@ -38,13 +38,13 @@ class ModelCard:
         if actual != self.sha256:
             raise ModelError(
                 f"{self.path}: sha256 is {actual[:12]}…, manifest.toml says {self.sha256[:12]}…; "
-                "changed or damaged: restore it, or after a deliberate rebuild put its hash into manifest.toml"
+                "the file was changed or damaged: restore it, or put the new hash into manifest.toml if you rebuilt it"
             )
         return data
 
 
 def load_card(name: str, manifest: Path = MANIFEST) -> ModelCard:
-    """The card of one model. ModelError when the manifest lacks it or a key of it."""
+    """The card of a model. ModelError if the manifest lacks it or one of its keys."""
     table = _tables(manifest).get("models", {}).get(name)
     if table is None:
         raise ModelError(f"{manifest}: has no [models.{name}]")
@@ -55,16 +55,16 @@ def load_card(name: str, manifest: Path = MANIFEST) -> ModelCard:
 
 
 def encoder_card(name: str, modality: str, manifest: Path = MANIFEST) -> ModelCard:
-    """The card of a model that makes templates of this modality. ModelError, which names those that do, for another."""
+    """The card of a model that makes templates of this modality. ModelError for another one; it lists those that do."""
     tables = _tables(manifest).get("models", {})
     encoders = [each for each, t in tables.items() if t.get("template_format") and t.get("modality") == modality]
     if name not in encoders:
-        raise ModelError(f"{name!r} is no encoder of modality {modality}; there are: {', '.join(encoders)}")
+        raise ModelError(f"{name!r} is not an encoder of modality {modality}; there are: {', '.join(encoders)}")
     return load_card(name, manifest)
 
 
 def calibration_table(template_format: str, manifest: Path = MANIFEST) -> dict[str, Any]:
-    """The `[calibration."FORMAT"]` table, for models.calibration. ModelError when there is none."""
+    """The `[calibration."FORMAT"]` table, for models.calibration. ModelError if there is none."""
     table = _tables(manifest).get("calibration", {}).get(template_format)
     if table is None:
         raise ModelError(f'{manifest}: has no [calibration."{template_format}"]')

@@ -1,4 +1,4 @@
-"""How many threads a search may use: said once, by whoever configures the models; as many as there are cores else."""
+"""The number of threads of a search: set once from the configuration; by default the number of cores."""
 
 import os
 
@@ -6,11 +6,11 @@ _granted = os.cpu_count() or 1
 
 
 def allow(threads: int) -> None:
-    """From now on, in every gallery that was not given a number of its own."""
+    """Set the number of threads of every gallery that was not given its own number."""
     global _granted  # noqa: PLW0603 - a setting of the process
     _granted = threads
 
 
 def granted() -> int:
-    """At most so many at once."""
+    """The number of threads that a search may use."""
     return _granted

@@ -1,4 +1,4 @@
-"""Runs ONNX graphs. The only module that knows onnxruntime."""
+"""Runs ONNX graphs. The only module that imports onnxruntime."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,25 +16,25 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Session:
-    """A graph. Safe to call from several threads; each call uses up to `threads` cores."""
+    """A loaded graph. Can be called from several threads; each call uses up to `threads` cores."""
 
     def __init__(self, card: ModelCard, threads: int, warm_up: Arrays | None = None) -> None:
-        """`warm_up` are inputs for one run before the first; of a graph of one input an image [1, 64, 64, 1]."""
+        """Load the graph and run it once. `warm_up`: the inputs of that run, by default one image [1, 64, 64, 1]."""
         data = card.read()
         self._path = card.path
         try:
             self._session = onnxruntime.InferenceSession(data, _options(threads), providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a class for each cause and no common one
+        except Exception as error:  # onnxruntime raises many classes that have no common base
             raise ModelError(f"{card.path}: onnxruntime {onnxruntime.__version__} cannot load it: {error}") from error
         self._input = self._session.get_inputs()[0].name
         self.run_named(warm_up or {self._input: np.zeros(WARM_UP_SHAPE, np.float32)})
 
     def run(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The first output of a graph of one input. ModelError as run_named()."""
+        """The first output of a graph with one input. ModelError as run_named()."""
         return self.run_named({self._input: image})[0]
 
     def run_named(self, inputs: Arrays) -> list[NDArray[Any]]:
-        """All outputs, of inputs by name. ModelError when onnxruntime cannot compute them, for want of memory say."""
+        """All outputs for named inputs. ModelError if they cannot be computed, for example for lack of memory."""
         try:
             outputs: list[NDArray[Any]] = self._session.run(None, dict(inputs))
         except Exception as error:  # as above
@@ -47,9 +47,9 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Image sizes vary: the arena and the pattern of each size would be kept, and memory grows in long runs.
+    # Image sizes vary. The arena and the memory pattern of each size would be kept, so that memory grows in long runs.
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
-    # A kiosk waits nearly always; idle threads must not spin.
+    # A kiosk is idle most of the time; idle threads must not spin.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

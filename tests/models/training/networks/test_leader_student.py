@@ -123,7 +123,7 @@ def test_the_configuration_knows_every_encoder_of_fingers() -> None:
 
 
 def test_a_model_of_another_modality_is_refused() -> None:
-    with pytest.raises(ModelError, match="'iris-encoder' is no encoder of modality finger"):
+    with pytest.raises(ModelError, match="'iris-encoder' is not an encoder of modality finger"):
         load_encoder(Modality.FINGER, 1, "iris-encoder")
     with pytest.raises(ModelError, match=r"there are: iris-encoder$"):
         load_encoder(Modality.IRIS, 1, "iris-segmenter")
