@@ -16,7 +16,8 @@ from drivers.recording import TITLE, Line, Recorder
 from drivers.sensor import Sensor
 from drivers.usb.link import UsbIdentity
 from drivers.uvc.driver import Uvc
-from tests.rigs.sensor_rigs import RIGS, Rig
+from tests.rigs.sensor_rigs import RIGS
+from tests.rigs.simulated_rig import Rig
 
 PERSON_S = 5.0
 

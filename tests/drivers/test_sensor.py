@@ -20,7 +20,8 @@ from drivers.options import Options
 from drivers.sample import Modality, Position
 from drivers.sensor import Sensor, WindowedSensor
 from simulators.polling import wait_until
-from tests.rigs.sensor_rigs import RIGS, Rig
+from tests.rigs.sensor_rigs import RIGS
+from tests.rigs.simulated_rig import Rig
 
 CANCEL_WITHIN_S = 0.3
 REOPEN_WITHIN_S = 2.0

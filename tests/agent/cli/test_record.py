@@ -24,7 +24,8 @@ from drivers.playback import Player
 from drivers.recording import RecordedTransport
 from drivers.sample import Sample
 from simulators.polling import wait_until
-from tests.rigs.sensor_rigs import RIGS, Rig
+from tests.rigs.sensor_rigs import RIGS
+from tests.rigs.simulated_rig import Rig
 
 DRIVERS = ("ef01", "nb1010", "sfm", "uru4000")
 PERSON_S = 10.0
@@ -167,7 +168,7 @@ def test_ctrl_c_leaves_a_recording_that_plays_back_until_then(driver: str, tmp_p
     assert signal.getsignal(signal.SIGINT) is before
     player = played(out)
     player.sensor().open()
-    assert player.left > 0
+    assert player.remaining > 0
 
 
 def test_a_seed_is_drawn_where_the_driver_has_one_and_none_was_given() -> None:

@@ -18,7 +18,7 @@ from drivers.recording import TITLE
 from drivers.usb.link import UsbLink
 from simulators.sensors.nb1010.device import Nb1010Model, image_messages, reply, status
 from tests.conftest import SHARED
-from tests.rigs.nb1010_rig import picture
+from tests.rigs.nb1010_rig import noise, press
 from tests.rigs.umockdev import needs_umockdev
 from tests.rigs.virtual_usb import VirtualUsb
 
@@ -44,12 +44,6 @@ def _sensor(usb: VirtualUsb) -> Nb1010:
     sensor = sensor_on(usb)
     sensor.open()
     return sensor
-
-
-def press(model: Nb1010Model, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    image = picture(seed)
-    model.press(image.tobytes())
-    return image
 
 
 # Golden bytes
@@ -316,7 +310,7 @@ def traffic(image: np.ndarray[tuple[int, int], np.dtype[np.uint8]], level: int =
 
 
 def test_a_session_of_one_look_is_played_in_its_order_and_nothing_more_is_asked() -> None:
-    expected = picture(6)
+    expected = noise(6)
     player = Player(traffic(expected))
     sensor = player.sensor()
     sensor.open()
@@ -364,7 +358,7 @@ sensor.close()
 
 @pytest.mark.shared
 @needs_umockdev
-def test_the_recording_of_a_real_unit_gives_the_picture_of_the_reference_driver(tmp_path: object) -> None:
+def test_the_recording_of_a_real_unit_gives_the_image_of_the_reference_driver(tmp_path: object) -> None:
     recording = SHARED / "recordings" / "nb1010"
     out = f"{tmp_path}/image.npy"
     subprocess.run(

@@ -12,8 +12,7 @@ from drivers.uru4000.driver import Uru4000
 from simulators.sensors.nb1010.device import Nb1010Model
 from simulators.sensors.uru4000.device import Uru4000Model
 from simulators.transports.usb.port import HostTransfer
-from tests.rigs.nb1010_rig import picture
-from tests.rigs.uru4000_rig import noise
+from tests.rigs import nb1010_rig, uru4000_rig
 from tests.rigs.virtual_usb import VirtualUsb
 
 Model = Nb1010Model | Uru4000Model
@@ -22,7 +21,7 @@ SENSORS: dict[str, Callable[[VirtualUsb], Sensor]] = {
     "uru4000": lambda usb: Uru4000("usb:05ba:000a", {}, connect=usb.open_link),
 }
 MODELS: dict[str, Callable[[], Model]] = {"nb1010": Nb1010Model, "uru4000": Uru4000Model}
-FINGERS = {"nb1010": lambda: picture(1).tobytes(), "uru4000": lambda: noise(1).tobytes()}
+FINGERS = {"nb1010": lambda: nb1010_rig.noise(1).tobytes(), "uru4000": lambda: uru4000_rig.noise(1).tobytes()}
 STORIES: dict[str, tuple[str, ...]] = {  # the faults of an image; None: nobody is there
     "nobody": (),
     "finger": (),
