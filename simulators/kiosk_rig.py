@@ -23,7 +23,7 @@ from agent.errors import ControlError
 from agent.keys import load_kiosk_key
 from drivers.sample import Modality, Position
 from simulators.hub.broker import Broker
-from simulators.hub.hub import HubSimulator, Say
+from simulators.hub.hub import HubSimulator, PrintLine
 from simulators.hub.keys import HubKeys
 from simulators.people.person import Condition, EyeCondition, Person
 from simulators.polling import wait_until
@@ -92,7 +92,7 @@ class KioskRig:
         self,
         *,
         environment: Mapping[str, str] | None = None,
-        say: Say | None = None,
+        say: PrintLine | None = None,
         sensor: MakeSensor | None = None,
         positions: Sequence[Position] = (Position.RIGHT_INDEX,),
         mosquitto: bool | None = None,
@@ -103,7 +103,7 @@ class KioskRig:
         self.log = self.folder / "agent.log"
         self.broker = Broker(mosquitto=mosquitto, data_dir=self._folder("broker"))
         self._keys = HubKeys.load_or_make(self.folder / "hub.json", [self._kiosk_public_key()])
-        self.hub = HubSimulator(self.broker.port, db=self.folder / "hub.db", say=say, keys=self._keys)
+        self.hub = HubSimulator(self.broker.port, db=self.folder / "hub.db", print_line=say, keys=self._keys)
         self.sensor = (sensor or ef01_rig.default_rig)(self.folder / "sensor")
         self.positions = tuple(positions)  # what the plan asks for, in its order
         eyes = any(position.modality is Modality.IRIS for position in positions)

@@ -1,6 +1,6 @@
-"""An MQTT 5 broker as a child process: Mosquitto where it is installed, else rumqttd from the iotcore wheel.
+"""Runs an MQTT 5 broker as a child process: Mosquitto if it is installed, else rumqttd from the iotcore wheel.
 
-Both listen on 127.0.0.1 alone. The child can be stopped, killed and started again on the same port, and ends with its
+Both listen on 127.0.0.1 only. The child can be stopped, killed and started again on the same port, and ends with its
 parent. rumqttd keeps sessions and retained messages in memory only; Mosquitto can keep them in `data_dir`.
 """
 
@@ -52,7 +52,7 @@ max_inflight_messages 0
 log_type none
 """
 
-# Writes its state a second after each change: survives kill -9.
+# Mosquitto writes its state a second after each change, so that it survives kill -9.
 MOSQUITTO_PERSISTENCE = """\
 persistence true
 persistence_location {folder}/
@@ -62,9 +62,10 @@ autosave_interval 1
 
 
 class Broker:
-    """A context manager. `mosquitto`: None takes it where installed and else rumqttd; True insists; False is rumqttd.
+    """A broker, as a context manager.
 
-    `data_dir` makes Mosquitto keep sessions across restarts; `extra` is more of its configuration (another listener).
+    `mosquitto`: True for Mosquitto, False for rumqttd, None for Mosquitto if it is installed and else rumqttd.
+    `data_dir` makes Mosquitto keep sessions across restarts; `extra` is added to its configuration (another listener).
     """
 
     def __init__(
@@ -92,40 +93,40 @@ class Broker:
 
     @property
     def name(self) -> str:
-        """Which broker it is."""
+        """The name of the broker program."""
         return "Mosquitto" if self.mosquitto else "rumqttd (iotcore)"
 
     @property
     def running(self) -> bool:
-        """Whether the child lives."""
+        """Whether the child is running."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start the child and wait until it accepts connections. RuntimeError when it does not."""
+        """Start the child and wait until it accepts connections. RuntimeError if it does not."""
         if self.running:
             return
-        if answers(self.port):
+        if accepts_connections(self.port):
             raise RuntimeError(f"port {self.port} is in use")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(self._command(), stdin=subprocess.PIPE, stdout=log, stderr=log)
-        if not wait_until(lambda: not self.running or answers(self.port), READY_S) or not self.running:
+        if not wait_until(lambda: not self.running or accepts_connections(self.port), READY_S) or not self.running:
             self.stop()
-            said = self._log.read_text(encoding="utf-8", errors="replace")[-500:].strip()
-            raise RuntimeError(f"{self.name} did not start on port {self.port}: {said or 'it said nothing'}")
+            output = self._log.read_text(encoding="utf-8", errors="replace")[-500:].strip()
+            raise RuntimeError(f"{self.name} did not start on port {self.port}: {output or 'it printed nothing'}")
 
     def stop(self) -> None:
-        """End the child in order; safe to call twice."""
+        """Stop the child cleanly; may be called twice."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         self._wait(STOP_S)
 
     def close(self) -> None:
-        """Stop, and remove the scratch folder."""
+        """Stop the child and remove the temporary folder."""
         self.stop()
         self._scratch.cleanup()
 
     def kill(self) -> None:
-        """End the child as a power cut would."""
+        """Kill the child, as a power cut would."""
         if self._process is not None:
             self._process.kill()
         self._wait(STOP_S)
@@ -141,7 +142,8 @@ class Broker:
             process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        wait_until(lambda: not answers(self.port), STOP_S)  # Mosquitto dies a moment after the child that held it
+        # Mosquitto ends shortly after the child process that started it.
+        wait_until(lambda: not accepts_connections(self.port), STOP_S)
 
     def _command(self) -> list[str]:
         text = self._mosquitto_text() if self.mosquitto else RUMQTTD.format(host=HOST, port=self.port)
@@ -155,12 +157,12 @@ class Broker:
         if self._data_dir is not None:
             text += MOSQUITTO_PERSISTENCE.format(folder=self._data_dir)
         if os.geteuid() == 0:
-            text += "user root\n"  # it would change to an account that cannot read our scratch folder
+            text += "user root\n"  # otherwise it changes to an account that cannot read our temporary folder
         return text + self._extra
 
 
 def find_mosquitto() -> str | None:
-    """Where Mosquitto is; Debian installs it outside an ordinary user's PATH."""
+    """The path of Mosquitto, None if it is not installed. Debian installs it outside an ordinary user's PATH."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
@@ -171,8 +173,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(port: int) -> bool:
-    """Whether somebody accepts connections there."""
+def accepts_connections(port: int) -> bool:
+    """Whether a server accepts connections on this port of 127.0.0.1."""
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=0.5):
         return True
     return False
@@ -180,7 +182,7 @@ def answers(port: int) -> bool:
 
 def command(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 1883,
-    rumqttd: Annotated[bool, typer.Option("--rumqttd", help="Use rumqttd even where Mosquitto is installed.")] = False,  # noqa: FBT002 - typer's way
+    rumqttd: Annotated[bool, typer.Option("--rumqttd", help="Use rumqttd even if Mosquitto is installed.")] = False,  # noqa: FBT002 - typer's way
 ) -> None:
     """Run an MQTT 5 broker on this machine until Ctrl-C."""
     done = threading.Event()
@@ -192,16 +194,16 @@ def command(
 
 
 def _run(port: int, done: threading.Event, *, mosquitto: bool | None) -> str:
-    """Run until told to end. What went wrong, in one line; empty when nothing did."""
+    """Run until `done` is set. Returns the problem in one line; empty if there was none."""
     if not 0 < port <= HIGHEST_PORT:
         return f"--port is 1 to {HIGHEST_PORT}, not {port}"
-    if answers(port):
-        return f"port {port} is in use: give another with --port"
+    if accepts_connections(port):
+        return f"port {port} is in use: choose another with --port"
     try:
         with Broker(port, mosquitto=mosquitto) as broker:
             print(f"{broker.name} listens on {HOST}:{port}; Ctrl-C ends it", flush=True)
             while broker.running and not done.wait(1.0):
                 pass
-            return "" if done.is_set() else "the broker ended by itself"
+            return "" if done.is_set() else "the broker ended unexpectedly"
     except (RuntimeError, OSError) as error:
         return " ".join(str(error).split())

@@ -1,7 +1,7 @@
 """The child process of simulators.hub.broker: python -m simulators.hub.broker_child CONFIGURATION [MOSQUITTO].
 
-Its standard input is a pipe from the parent. When that closes, because the parent stops us or has died, the broker
-ends; when this process is killed, the kernel kills the broker with it.
+Its standard input is a pipe from the parent. When that closes, because the parent stops this process or has died, the
+broker ends. When this process is killed, the kernel also kills the broker.
 """
 
 import ctypes
@@ -28,9 +28,9 @@ def _mosquitto(program: str, configuration: str) -> None:
     prctl = ctypes.CDLL(None).prctl
     broker = subprocess.Popen(
         [program, "-c", configuration],
-        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - there is one thread yet
+        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509 - only one thread so far
     )
-    # A broker that ends by itself takes us with it, so that the parent sees it.
+    # When the broker ends on its own, this process ends too, so that the parent notices.
     threading.Thread(target=lambda: os._exit(broker.wait()), daemon=True).start()
     sys.stdin.buffer.read()
     broker.terminate()
@@ -38,11 +38,11 @@ def _mosquitto(program: str, configuration: str) -> None:
 
 
 def _rumqttd(configuration: str) -> None:
-    from iotcore import IotCoreBroker  # noqa: PLC0415 - not needed beside Mosquitto
+    from iotcore import IotCoreBroker  # noqa: PLC0415 - not needed with Mosquitto
 
     def end_with_parent() -> None:
         sys.stdin.buffer.read()
-        os._exit(0)  # its Rust threads have no other way to stop
+        os._exit(0)  # there is no other way to stop its Rust threads
 
     logging.getLogger("rumqttd").setLevel(logging.CRITICAL + 1)  # it logs every packet as an error
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""One readable line for each thing that arrives at the simulated hub. Never a reference id, a score or a template."""
+"""Formats one line for each message that arrives at the simulated hub. No reference id, score or template is shown."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from simulators.hub.rules import Key, Message
 
 
 def event_line(key: Key, message: Message, content: dict[str, Any], verdict: str) -> str:
-    """Time, kind, kiosk, what was decided and why, size, and what became of it."""
+    """The line of an event: time, class, kiosk, decision and reason, size, and the hub's verdict."""
     tombstone = message.attributes.get("tombstone")
     what = f"body gone: {tombstone}" if tombstone else _what(content)
     size = f"{len(message.body)} B"
@@ -15,24 +15,24 @@ def event_line(key: Key, message: Message, content: dict[str, Any], verdict: str
 
 
 class StateLines:
-    """The states of kiosks in words. A kiosk says how it is again and again: a line only when it is another."""
+    """Formats the states of kiosks. A kiosk repeats its state often; there is a line only when the state changes."""
 
     def __init__(self) -> None:
         self._last: dict[str, str] = {}
 
     def line(self, kiosk: str, content: dict[str, Any]) -> str:
-        """Time, kiosk, status and sensors; empty when it would say the same as before."""
+        """The line of a state: time, kiosk, status and sensors; empty if nothing has changed."""
         sensors = ", ".join(f"{name} {sensor['state']}" for name, sensor in content["sensors"].items())
-        words = content["status"] + (f" ({sensors})" if sensors else "")
-        if self._last.get(kiosk) == words:
+        text = content["status"] + (f" ({sensors})" if sensors else "")
+        if self._last.get(kiosk) == text:
             return ""
-        self._last[kiosk] = words
-        return f"{_clock()}  {'state':<9}  {kiosk} {words}"
+        self._last[kiosk] = text
+        return f"{_clock()}  {'state':<9}  {kiosk} {text}"
 
 
-def trouble_line(where: str, reason: str) -> str:
-    """Something that belongs to no event."""
-    return f"{_clock()}  {'trouble':<9}  {where}: {reason}"
+def problem_line(where: str, reason: str) -> str:
+    """The line of a problem that belongs to no event."""
+    return f"{_clock()}  {'problem':<9}  {where}: {reason}"
 
 
 def _what(content: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""The central hub, simulated: subscribes, verifies, stores, and only then acknowledges.
+"""The simulated central hub: subscribes, verifies, stores, and only then acknowledges.
 
-It knows the kiosk only through the published schemas and the topics. paho's thread puts arrivals on a queue; one worker
+It knows the kiosk only through the published schemas and the topics. paho's thread puts arrivals on a queue. One worker
 takes them in batches, commits, then publishes the acknowledgements.
 """
 
@@ -24,15 +24,15 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from simulators.hub.console import StateLines, event_line, trouble_line
-from simulators.hub.keys import HubKeys, Unsealable
+from simulators.hub.console import StateLines, event_line, problem_line
+from simulators.hub.keys import HubKeys, UnsealError
 from simulators.hub.rules import (
     STATE_TOPIC,
-    Invalid,
+    InvalidContent,
+    InvalidKey,
     Key,
     Message,
     Schemas,
-    Unkeyed,
     acknowledged_before,
     read_content,
     read_key,
@@ -40,13 +40,13 @@ from simulators.hub.rules import (
 from simulators.hub.store import HubStore, Progress, progress, rows
 
 SUBSCRIPTIONS = ["bio/v1/+/+/evt/+", "bio/v1/+/+/state"]
-SESSION_S = 3600  # the broker keeps arrivals for a hub that restarts
+SESSION_S = 3600  # how long the broker keeps messages for a hub that restarts
 BATCH = 500
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 class HubSimulator:
-    """start() and stop(), or a context manager. Without `db` it keeps its store in a scratch folder."""
+    """The hub: start() and stop(), or a context manager. Without `db` its store is in a temporary folder."""
 
     def __init__(
         self,
@@ -54,18 +54,18 @@ class HubSimulator:
         host: str = "127.0.0.1",
         *,
         db: Path | None = None,
-        say: Say | None = None,
+        print_line: PrintLine | None = None,
         keys: HubKeys | None = None,
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-hub-")
         self.path = db or Path(self._scratch.name) / "hub.db"
-        self._host, self._port, self._say, self.keys = host, port, say or (lambda _: None), keys
+        self._host, self._port, self._print_line, self.keys = host, port, print_line or (lambda _: None), keys
         self._schemas = Schemas()
-        self._states_said = StateLines()
+        self._state_lines = StateLines()
         self._arrivals: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
-        self._stored, self._subscribed, self._away = 0, False, False
-        self.thrown_away = 0  # messages that came while away
+        self._stored, self._subscribed, self._paused = 0, False, False
+        self.discarded = 0  # messages that arrived while paused
         self._crash: BaseException | None = None
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._main, name="hub-simulator", daemon=True)
@@ -78,8 +78,8 @@ class HubSimulator:
         self.stop()
 
     def start(self, timeout: float = 10.0) -> None:
-        """Connect and subscribe. TimeoutError when there is no broker; it goes on trying afterwards."""
-        HubStore(self.path).close()  # the tables are there for readers from now on
+        """Connect and subscribe. TimeoutError if there is no broker; it still keeps trying afterwards."""
+        HubStore(self.path).close()  # creates the tables for readers
         self._thread.start()
         self._client.connect_async(self._host, self._port, keepalive=30, clean_start=False, properties=_session())
         self._client.loop_start()
@@ -87,7 +87,7 @@ class HubSimulator:
             raise TimeoutError(f"hub simulator: no broker at {self._host}:{self._port}")
 
     def stop(self) -> None:
-        """Disconnect, store what has arrived, end. Raises what its worker died of, so that a test cannot miss it."""
+        """Disconnect, store what has arrived, end. Raises the worker's exception, so that a test cannot miss it."""
         self._client.disconnect()
         self._client.loop_stop()
         self._arrivals.put(None)
@@ -96,41 +96,41 @@ class HubSimulator:
         if self._crash is not None:
             raise self._crash
 
-    def leave(self) -> None:
-        """Be away: arrivals are thrown away unacknowledged, as by a hub that died just after its PUBACK."""
-        self._away = True
+    def pause(self) -> None:
+        """Discard arrivals without acknowledgement, like a hub that died just after its PUBACK."""
+        self._paused = True
 
-    def come_back(self) -> None:
+    def resume(self) -> None:
         """Store and acknowledge again."""
-        self._away = False
+        self._paused = False
 
     def events(self) -> list[dict[str, Any]]:
         """All events stored, in order of arrival."""
         return rows(self.path, "events")
 
     def invalid(self) -> list[dict[str, Any]]:
-        """What arrived and could not be believed, with the reason."""
+        """All invalid messages, with the reason."""
         return rows(self.path, "invalid")
 
     def states(self) -> list[dict[str, Any]]:
-        """All states that arrived, in order."""
+        """All states, in order of arrival."""
         return rows(self.path, "states")
 
     def progress(self) -> list[Progress]:
-        """How far each class of each epoch is, with duplicates and losses."""
+        """The progress of each class of each epoch, with duplicates and losses."""
         return progress(self.path)
 
     def wait_for(self, count: int, timeout: float) -> bool:
-        """Whether so many events were stored in time."""
+        """Whether `count` events are stored in time."""
         return self._wait(lambda: self._stored >= count, timeout)
 
     def wait_for_state(self, status: str, timeout: float) -> bool:
-        """Whether the latest state of some kiosk is, or becomes in time, of this status."""
+        """Whether the latest state of any kiosk has this status, or gets it in time."""
         wanted = f'"status":"{status}"'
         return self._wait(lambda: any(wanted in row["body"] for row in self.states()[-1:]), timeout)
 
     def wait(self, condition: Callable[["HubSimulator"], bool], timeout: float) -> bool:
-        """Whether a condition on what is stored came true in time; looked at after each batch."""
+        """Whether a condition on the store becomes true in time; evaluated after each batch."""
         return self._wait(lambda: condition(self), timeout)
 
     def _wait(self, condition: Callable[[], bool], timeout: float) -> bool:
@@ -147,7 +147,7 @@ class HubSimulator:
 
     def _on_connect(self, client: mqtt.Client, _: object, __: object, reason: ReasonCode, ___: object) -> None:
         if reason.is_failure:
-            self._say(trouble_line("broker", f"refused: {reason}"))
+            self._print_line(problem_line("broker", f"refused: {reason}"))
         else:
             client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in SUBSCRIPTIONS])
 
@@ -157,8 +157,8 @@ class HubSimulator:
             self._changed.notify_all()
 
     def _on_message(self, _: object, __: object, message: mqtt.MQTTMessage) -> None:
-        if self._away:
-            self.thrown_away += 1
+        if self._paused:
+            self.discarded += 1
         else:
             self._arrivals.put(_as_message(message))
 
@@ -200,7 +200,7 @@ class HubSimulator:
         for where, key in touched.items():
             self._acknowledge(where.partition(" ")[0], key, store.upto(key))
         for line in filter(None, lines):
-            self._say(line)
+            self._print_line(line)
         with self._changed:
             self._stored += stored
             self._changed.notify_all()
@@ -209,16 +209,16 @@ class HubSimulator:
         """The line to print, the key to acknowledge, and whether it is new."""
         try:
             key = read_key(message)
-        except Unkeyed as problem:
+        except InvalidKey as problem:
             store.store_invalid(message, str(problem))
-            return trouble_line(message.topic, str(problem)), None, False
-        place = store.place(key, acknowledged_before(message, key))
+            return problem_line(message.topic, str(problem)), None, False
+        place = store.classify(key, acknowledged_before(message, key))
         if place != "next":
             return event_line(key, message, {}, place), key, False
         try:
             content = read_content(message, key, self._schemas)
             self._check_seal(content)
-        except (Invalid, Unsealable) as problem:
+        except (InvalidContent, UnsealError) as problem:
             store.store_invalid(message, str(problem), key)
             return event_line(key, message, {}, f"INVALID: {problem}"), key, False
         store.store(key, message)
@@ -232,15 +232,15 @@ class HubSimulator:
     def _take_state(self, store: HubStore, site: str, kiosk: str, message: Message) -> str:
         try:
             content = self._schemas.check("kiosk.state.v1", message.body)
-        except Invalid as problem:
+        except InvalidContent as problem:
             store.store_invalid(message, str(problem))
-            return trouble_line(message.topic, str(problem))
+            return problem_line(message.topic, str(problem))
         store.store_state(site, kiosk, message.body)
-        return self._states_said.line(kiosk, content)
+        return self._state_lines.line(kiosk, content)
 
     def _acknowledge(self, topic: str, key: Key, upto: int) -> None:
         body = f'{{"epoch":"{key.epoch}","class":"{key.event_class}","sequence":{upto}}}'
-        if self._client.is_connected():  # one that is lost is repeated when the kiosk sends again
+        if self._client.is_connected():  # a lost acknowledgement is repeated when the kiosk sends again
             self._client.publish(topic, body, qos=1)
 
 
@@ -261,9 +261,11 @@ def command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The broker's port.")] = 1883,
     db: Annotated[Path | None, typer.Option(help="Keep what arrives in this SQLite file.")] = None,
     away: Annotated[
-        list[str] | None, typer.Option(help="START:LENGTH in seconds: be away then, as a drill. May be repeated.")
+        list[str] | None, typer.Option(help="START:LENGTH in seconds: a simulated outage. May be repeated.")
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="Private JWK that opens sealed payloads; made if missing.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Private JWK that decrypts sealed payloads; created if missing.")
+    ] = None,
     kiosk_key: Annotated[list[Path] | None, typer.Option(help="Public JWK of a kiosk to trust.")] = None,
 ) -> None:
     """Run the simulated hub: print, store and acknowledge what arrives, until Ctrl-C."""
@@ -271,11 +273,11 @@ def command(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
     keys = HubKeys.load_or_make(key, [_jwk(path) for path in kiosk_key or []]) if key else None
-    hub = HubSimulator(port, host, db=db, say=lambda line: print(line, flush=True), keys=keys)
+    hub = HubSimulator(port, host, db=db, print_line=lambda line: print(line, flush=True), keys=keys)
     try:
         hub.start()
         print(f"hub listens at {host}:{port} and stores in {hub.path}; Ctrl-C ends it", flush=True)
-        _drill(hub, [_span(text) for text in away or []], done)
+        _run_outages(hub, [_parse_outage(text) for text in away or []], done)
     except TimeoutError as error:
         print(f"error: {error}; start one: kiosk-sim broker --port {port}", file=sys.stderr)
         raise typer.Exit(1) from None
@@ -283,19 +285,20 @@ def command(
         hub.stop()
 
 
-def _drill(hub: HubSimulator, spans: list[tuple[float, float]], done: threading.Event) -> None:
-    """Leave and come back as told, until it is time to end."""
+def _run_outages(hub: HubSimulator, outages: list[tuple[float, float]], done: threading.Event) -> None:
+    """Pause and resume the hub at the given times, until `done` is set."""
     began = time.monotonic()
-    changes = sorted([(start, "leave") for start, _ in spans] + [(start + length, "back") for start, length in spans])
-    for at, what in changes:
+    changes = [(start, "away", hub.pause) for start, _ in outages]
+    changes += [(start + length, "back", hub.resume) for start, length in outages]
+    for at, state, change in sorted(changes, key=lambda item: (item[0], item[1] == "away")):  # one ends, then the next
         if done.wait(max(0.0, began + at - time.monotonic())):
             return
-        print("-- the hub is away" if what == "leave" else "-- the hub is back", flush=True)
-        (hub.leave if what == "leave" else hub.come_back)()
+        print(f"-- the hub is {state}", flush=True)
+        change()
     done.wait()
 
 
-def _span(text: str) -> tuple[float, float]:
+def _parse_outage(text: str) -> tuple[float, float]:
     start, _, length = text.partition(":")
     try:
         return float(start), float(length)

@@ -1,4 +1,4 @@
-"""The hub's side of sealed payloads: opens JWE(JWS(...)) and verifies who signed it. No code shared with the agent."""
+"""The hub's side of sealed payloads: decrypts JWE(JWS(...)) and verifies the signer. Shares no code with the agent."""
 
 import json
 import os
@@ -13,12 +13,12 @@ JWE_ALGORITHMS = ["ECDH-ES+A256KW", "A256GCM"]
 JWS_ALGORITHMS = ["Ed25519"]
 
 
-class Unsealable(Exception):
-    """Not for this hub, changed on its way, or not signed by a kiosk that we know."""
+class UnsealError(Exception):
+    """The payload is not for this hub, was changed in transfer, or is not signed by a known kiosk."""
 
 
 class HubKeys:
-    """The hub's private encryption key and the kiosks that it knows, by key id."""
+    """The hub's private encryption key, and the public keys of the trusted kiosks by key id."""
 
     def __init__(self, private: OKPKey | ECKey, kiosks: Iterable[dict[str, Any]] = ()) -> None:
         self._private = private
@@ -28,7 +28,7 @@ class HubKeys:
 
     @classmethod
     def load_or_make(cls, path: Path, kiosks: Iterable[dict[str, Any]] = ()) -> "HubKeys":
-        """From a private JWK file; a new one is made with its public half beside it, named *.pub.json."""
+        """Load a private JWK file, or create it. Its public key is written next to it, named *.pub.json."""
         if not path.exists():
             made = OKPKey.generate_key("X25519")
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -41,7 +41,7 @@ class HubKeys:
         return keys
 
     def public(self) -> dict[str, Any]:
-        """What a kiosk needs in order to seal for us."""
+        """The public JWK that a kiosk needs to encrypt for this hub."""
         return dict(self._private.as_dict(private=False))
 
     def trust(self, kiosk: dict[str, Any]) -> None:
@@ -50,12 +50,12 @@ class HubKeys:
         self._kiosks[key.thumbprint()] = key
 
     def unseal(self, token: str) -> bytes:
-        """The plaintext. Unsealable otherwise."""
+        """Decrypt and verify a sealed payload. UnsealError if that fails."""
         try:
             content = jwe.decrypt_compact(token, self._private, algorithms=JWE_ALGORITHMS).plaintext or b""
             signer = jws.extract_compact(content).headers().get("kid")
             return jws.deserialize_compact(content, self._kiosks[str(signer)], algorithms=JWS_ALGORITHMS).payload
-        except Exception as error:  # noqa: BLE001 - a stranger's bytes make the library raise KeyError and more
-            raise Unsealable(
-                f"cannot be opened, or is signed by no kiosk that we know: {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - invalid input makes the library raise KeyError and others
+            raise UnsealError(
+                f"cannot be decrypted, or is not signed by a known kiosk: {type(error).__name__}"
             ) from None

@@ -1,7 +1,8 @@
-"""What the hub checks before it believes a message. Written from the published schemas and topics, not from the agent.
+"""The checks of the hub on each message. Written from the published schemas and topics, not from the agent's code.
 
-A message whose key cannot be read is nobody's: it is only recorded. One with a good key and a bad content is recorded
-as invalid under its key and acknowledged, because sending it again would not mend it and must not hold up the others.
+A message with an invalid key cannot be assigned to an event: it is only recorded. A message with a valid key and an
+invalid content is recorded as invalid under its key and acknowledged: sending it again would not help, and it must
+not delay the others.
 """
 
 import json
@@ -21,7 +22,7 @@ TOMBSTONES = ("expired", "shed")
 
 @dataclass(frozen=True)
 class Message:
-    """As it arrived."""
+    """A message as it arrived."""
 
     topic: str
     body: bytes = field(repr=False)
@@ -31,7 +32,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Key:
-    """One event for ever."""
+    """The key of an event. It is never used again."""
 
     kiosk: str
     epoch: str
@@ -43,12 +44,12 @@ class Key:
         return f"{self.kiosk}/{self.epoch}/{self.event_class}/{self.sequence}"
 
 
-class Unkeyed(Exception):
-    """The message does not say, or contradicts itself about, which event it is."""
+class InvalidKey(Exception):
+    """The message does not identify its event, or contradicts itself."""
 
 
-class Invalid(Exception):
-    """The key is good and the content is not."""
+class InvalidContent(Exception):
+    """The key is valid, but the content is not."""
 
 
 class Schemas:
@@ -60,86 +61,86 @@ class Schemas:
         self._validators = {file.name.removesuffix(".json"): _validator(file.read_text("utf-8")) for file in files}
 
     def check(self, name: str, body: bytes) -> dict[str, Any]:
-        """The body as a table. Invalid says where it breaks its schema, and never what it holds there."""
+        """The body as a dictionary. InvalidContent names the place that breaks the schema, never the value there."""
         validator = self._validators.get(name)
         if validator is None:
-            raise Invalid(f"no schema {name} is published")
+            raise InvalidContent(f"no schema {name} is published")
         try:
             content = json.loads(body.decode("utf-8"))  # from bytes, json would take UTF-16 and UTF-32 too
         except (ValueError, RecursionError):
-            raise Invalid("body is not JSON in UTF-8") from None
+            raise InvalidContent("body is not JSON in UTF-8") from None
         problem = next(iter(validator.iter_errors(content)), None)
         if problem is not None:
-            raise Invalid(f"body breaks {name}: {problem.json_path} ({problem.validator})")
+            raise InvalidContent(f"body breaks {name}: {problem.json_path} ({problem.validator})")
         assert isinstance(content, dict)
         return content
 
 
 def read_key(message: Message) -> Key:
-    """The key, on which topic, source, id and attributes must agree. Unkeyed otherwise."""
+    """Read the key. InvalidKey if topic, source, id and attributes contradict each other."""
     topic = TOPIC.fullmatch(message.topic)
-    said = message.attributes
+    attributes = message.attributes
     if topic is None:
-        raise Unkeyed("not an event topic")
-    sequence = said.get("sequence", "")
-    if not re.fullmatch(r"[1-9][0-9]{0,17}", sequence) or not EPOCH.fullmatch(said.get("epoch", "")):
-        raise Unkeyed("epoch or sequence is missing or malformed")
-    key = Key(topic["kiosk"], said["epoch"], topic["event_class"], int(sequence))
+        raise InvalidKey("not an event topic")
+    sequence = attributes.get("sequence", "")
+    if not re.fullmatch(r"[1-9][0-9]{0,17}", sequence) or not EPOCH.fullmatch(attributes.get("epoch", "")):
+        raise InvalidKey("epoch or sequence is missing or malformed")
+    key = Key(topic["kiosk"], attributes["epoch"], topic["event_class"], int(sequence))
     wanted = {"class": key.event_class, "source": f"/{topic['site']}/{key.kiosk}", "id": str(key)}
     for name, value in wanted.items():
-        if said.get(name) != value:
-            raise Unkeyed(f"attribute {name} contradicts the topic or the other attributes")
+        if attributes.get(name) != value:
+            raise InvalidKey(f"attribute {name} contradicts the topic or the other attributes")
     return key
 
 
 def acknowledged_before(message: Message, key: Key) -> int:
-    """Up to where, says the kiosk, this hub has acknowledged the class already; always below the event itself."""
+    """The sequence up to which this hub has acknowledged the class, according to the kiosk; below the event itself."""
     text = message.attributes.get("acknowledged", "")
     return min(int(text), key.sequence - 1) if re.fullmatch(r"[0-9]{1,18}", text) else 0
 
 
 def read_content(message: Message, key: Key, schemas: Schemas) -> dict[str, Any]:
-    """The payload; empty for a tombstone. Invalid says what is wrong."""
+    """Read the payload; empty for a tombstone. InvalidContent names the problem."""
     for rule in (_specversion, _type, _subject, _time):
         rule(message, key)
     tombstone = message.attributes.get("tombstone")
     if tombstone is not None:
         return _tombstone(message, tombstone)
     if message.content_type != "application/json":
-        raise Invalid("content type is not application/json")
+        raise InvalidContent("content type is not application/json")
     content = schemas.check(f"kiosk.{key.event_class}.v1", message.body)
     if content.get("encounter_id", message.attributes["subject"]) != message.attributes["subject"]:
-        raise Invalid("subject is not the encounter of the body")
+        raise InvalidContent("subject is not the encounter of the body")
     return content
 
 
 def _specversion(message: Message, _: Key) -> None:
     if message.attributes.get("specversion") != "1.0":
-        raise Invalid("specversion is not 1.0")
+        raise InvalidContent("specversion is not 1.0")
 
 
 def _type(message: Message, key: Key) -> None:
     if message.attributes.get("type") != f"kiosk.{key.event_class}.v1":
-        raise Invalid("type does not fit the class")
+        raise InvalidContent("type does not fit the class")
 
 
 def _subject(message: Message, _: Key) -> None:
     if not message.attributes.get("subject"):
-        raise Invalid("subject is missing")
+        raise InvalidContent("subject is missing")
 
 
 def _time(message: Message, _: Key) -> None:
     try:
         time = datetime.fromisoformat(message.attributes.get("time", ""))
     except ValueError:
-        raise Invalid("time is missing or malformed") from None
+        raise InvalidContent("time is missing or malformed") from None
     if time.tzinfo is None:
-        raise Invalid("time has no zone")
+        raise InvalidContent("time has no zone")
 
 
 def _tombstone(message: Message, tombstone: str) -> dict[str, Any]:
     if tombstone not in TOMBSTONES or message.body:
-        raise Invalid("tombstone of an unknown kind or with a body")
+        raise InvalidContent("tombstone of an unknown kind or with a body")
     return {}
 
 

@@ -1,6 +1,6 @@
-"""What the hub has received, in SQLite. Each batch is one transaction; acknowledgements are computed after its commit.
+"""Stores what the hub has received, in SQLite. Each batch is one transaction; acknowledgements follow its commit.
 
-A class is stored strictly in order: an event that comes before its predecessor is not taken; the kiosk sends both
+A class is stored strictly in order: an event that arrives before its predecessor is not stored; the kiosk sends both
 again.
 """
 
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS states (
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a class of a kiosk's epoch is stored, and what else happened to it."""
+    """How many events of a kiosk, epoch and class are stored, and how many were duplicates, early or lost."""
 
     kiosk: str
     epoch: str
@@ -46,7 +46,7 @@ class Progress:
 
 
 class HubStore:
-    """The writing handle; for one thread. `rows` reads from any thread through a connection of its own."""
+    """The connection that writes; for one thread. `rows` reads from any thread with its own connection."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,13 +70,13 @@ class HubStore:
             raise
         self._connection.execute("COMMIT")
 
-    def place(self, key: Key, acknowledged: int) -> str:
-        """Where an arriving event stands: next, duplicate or early; counts it."""
+    def classify(self, key: Key, acknowledged: int) -> str:
+        """Whether an arriving event is the next, a duplicate or early; counts it."""
         values = [key.kiosk, key.epoch, key.event_class]
         self._connection.execute("INSERT OR IGNORE INTO progress (kiosk, epoch, class) VALUES (?, ?, ?)", values)
         upto = self.upto(key)
         if acknowledged > upto:
-            # Acknowledged by this hub before it lost its store: the kiosk has forgotten these, they cannot come again.
+            # Acknowledged by this hub before it lost its store: the kiosk has deleted these and cannot send them again.
             self._set(key, "lost = lost + ?, upto = ?", [acknowledged - upto, acknowledged])
             upto = acknowledged
         if key.sequence <= upto:
@@ -88,20 +88,26 @@ class HubStore:
         return "next"
 
     def store(self, key: Key, message: Message) -> None:
-        """Keep the next event of its class."""
-        said = message.attributes
+        """Store the next event of its class."""
+        attributes = message.attributes
         self._connection.execute(
             "INSERT INTO events (received, kiosk, epoch, class, sequence, source, subject, time, tombstone, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 *(_now(), key.kiosk, key.epoch, key.event_class, key.sequence),
-                *(said["source"], said["subject"], said["time"], said.get("tombstone"), message.body.decode()),
+                *(
+                    attributes["source"],
+                    attributes["subject"],
+                    attributes["time"],
+                    attributes.get("tombstone"),
+                    message.body.decode(),
+                ),
             ],
         )
         self._set(key, "upto = ?", [key.sequence])
 
     def store_invalid(self, message: Message, reason: str, key: Key | None = None) -> None:
-        """Keep what cannot be believed, with the reason. With a key, its place in the sequence is taken."""
+        """Store an invalid message with the reason. If it has a key, it takes its place in the sequence."""
         self._connection.execute(
             "INSERT INTO invalid (received, topic, reason, attributes, body) VALUES (?, ?, ?, ?, ?)",
             [_now(), message.topic, reason, json.dumps(message.attributes), message.body],
@@ -110,7 +116,7 @@ class HubStore:
             self._set(key, "upto = ?", [key.sequence])
 
     def store_state(self, site: str, kiosk: str, body: bytes) -> None:
-        """Keep a state that a kiosk, or the broker as its last will, has published."""
+        """Store a state that a kiosk has published, or the broker as the kiosk's last will."""
         self._connection.execute(
             "INSERT INTO states (received, site, kiosk, body) VALUES (?, ?, ?, ?)", [_now(), site, kiosk, body.decode()]
         )
@@ -125,18 +131,18 @@ class HubStore:
 
     def _set(self, key: Key, assignment: str, values: list[int]) -> None:
         self._connection.execute(
-            f"UPDATE progress SET {assignment} WHERE kiosk = ? AND epoch = ? AND class = ?",  # noqa: S608 - fixed texts
+            f"UPDATE progress SET {assignment} WHERE kiosk = ? AND epoch = ? AND class = ?",  # noqa: S608 - fixed strings
             [*values, key.kiosk, key.epoch, key.event_class],
         )
 
 
 def event_key(row: Mapping[str, Any]) -> str:
-    """The key of a stored event, as the kiosk writes it."""
+    """The key of a stored event, in the kiosk's notation."""
     return f"{row['kiosk']}/{row['epoch']}/{row['class']}/{row['sequence']}"
 
 
 def rows(path: Path, table: str) -> list[dict[str, Any]]:
-    """All rows of a table in order of arrival, read from any thread while the hub runs."""
+    """All rows of a table in order of arrival. Callable from any thread while the hub runs."""
     connection = sqlite3.connect(path)
     try:
         connection.row_factory = sqlite3.Row
@@ -146,7 +152,7 @@ def rows(path: Path, table: str) -> list[dict[str, Any]]:
 
 
 def progress(path: Path) -> list[Progress]:
-    """How far every class of every epoch is."""
+    """The progress of every class of every epoch."""
     return [Progress(event_class=row.pop("class"), **row) for row in rows(path, "progress")]
 
 

@@ -60,7 +60,7 @@ class Drill:
         for timer in self._timers:
             timer.join()
         self._mend()
-        self._rig.hub.come_back()
+        self._rig.hub.resume()
 
     def _encounter(self, number: int) -> None:
         person = self._rng.choice(PEOPLE)
@@ -89,8 +89,8 @@ class Drill:
 
     def _hub_away(self) -> None:
         self.result.mishaps["hub away"] += 1
-        self._rig.hub.leave()
-        self._later(self._away_s, self._rig.hub.come_back)
+        self._rig.hub.pause()
+        self._later(self._away_s, self._rig.hub.resume)
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, self._at_once, [act])

@@ -71,7 +71,7 @@ STATES: dict[str, Callable[[KioskRig, Watcher], None]] = {
     "sensor silent": lambda rig, _: rig.sensor.fault("silent"),
     "broker stopped": lambda rig, _: rig.broker.stop(),
     "broker killed": lambda rig, _: rig.broker.kill(),
-    "hub away": lambda rig, _: rig.hub.leave(),
+    "hub away": lambda rig, _: rig.hub.pause(),
 }
 
 
