@@ -1,9 +1,9 @@
-"""What is plugged into this host that a driver knows: which driver, where, free or taken, and what to do about it.
+"""Lists the attached devices that a driver supports: driver, URL, whether it is free, and what to do if it is not.
 
-USB devices and adapters are found by what the kernel tells of them (sysfs). A sensor on USB is opened for a moment and
-asked who it is, unless a driver of the kernel serves it: that would be taken off. What is known by its class only, a
-camera, is not opened: it may be in use, and its light would go on. What is behind a serial adapter is not asked either,
-for it may be anything.
+USB devices and adapters are found in sysfs. A USB sensor is opened for a moment to read its model and firmware, but not
+if a kernel driver uses it, because opening would detach that driver. A camera (known by its USB class only) is not
+opened: it may be in use, and its light would go on. A serial adapter is not asked what is behind it: it may be any
+device.
 """
 
 import os
@@ -21,16 +21,19 @@ from drivers.udev import declared_devices
 from drivers.usb.sysfs import DEVICES, PluggedInDevice, described_interfaces, plugged_in
 
 STOP_OTHER_PROGRAM = (
-    "if the daemon has it (`kiosk-agent status`), stop the daemon first; else stop the program that does"
+    "if the daemon uses it (see `kiosk-agent status`), stop the daemon first; otherwise stop the program that uses it"
 )
-STABLE_LINKS = ("kiosk/port", "serial/by-path")  # folders of links to ttys, by the USB socket: best first
-USBFS = "usbfs"  # no driver of the kernel: a program has claimed the interface
-_NOT_OPENED = "a camera is not opened, for its light would go on"
-SERIAL_BAUD = 57_600  # to claim a port for a moment; nothing is sent
+STABLE_LINKS = (
+    "kiosk/port",
+    "serial/by-path",
+)  # folders of links to ttys, named after the USB port; the best one first
+USBFS = "usbfs"  # not a kernel driver: a program has claimed the interface
+_NOT_OPENED = "a camera is not opened here, because its light would go on"
+SERIAL_BAUD = 57_600  # only to claim the port for a moment; nothing is sent
 
 
 class Availability(StrEnum):
-    """How a device stands towards us."""
+    """Whether the agent can use a device."""
 
     FREE = "free"
     IN_USE = "in use"
@@ -40,7 +43,7 @@ class Availability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttachedDevice:
-    """One device that is plugged in. `drivers`: those that may serve it; `remedy`: what to do, empty where nothing."""
+    """One attached device. `drivers` can use it; `remedy` says what to do, empty if nothing is wrong."""
 
     name: str
     url: str
@@ -60,7 +63,7 @@ def _identify(driver: str, url: str) -> DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class HostSystem:
-    """Where to look: another one in a test."""
+    """Where the devices of this host are found, and how they are opened. Tests use another one."""
 
     devices: Path = DEVICES
     nodes: Path = Path("/dev")
@@ -69,7 +72,7 @@ class HostSystem:
 
 
 def attached_devices(host: HostSystem | None = None) -> list[AttachedDevice]:
-    """Every known device, in the order of the ports. Opens each that is free for a moment."""
+    """Return every known device, in the order of the ports. Opens each free one for a moment, except cameras."""
     host = host or HostSystem()
     known = declared_devices(known_drivers())
     return [
@@ -88,9 +91,9 @@ def _fits(match: Match, device: PluggedInDevice, host: HostSystem) -> bool:
 
 
 def _all_interface_classes(device: PluggedInDevice, host: HostSystem) -> list[tuple[str, str]]:
-    """Class and subclass of every interface: those that the kernel has, else those that the device describes.
+    """Class and subclass of every interface, from the kernel or else from the descriptors of the device.
 
-    The kernel has none of a device without a configuration, and none on a simulated host.
+    The kernel knows no interface of a device that is not configured, and none on a simulated USB host.
     """
     shown = [_interface_class(folder) for folder in host.devices.glob(f"{device.identity.port}:*")]
     described = described_interfaces(device.identity.port, host.devices)
@@ -123,14 +126,14 @@ def _describe(
 
 
 def _nodes(device: PluggedInDevice, kind: str, host: HostSystem) -> list[Path]:
-    """The device files that the kernel has made of a USB device: .../1-4:1.0/[ttyUSB0/]tty/ttyUSB0."""
+    """The device files that the kernel has created for a USB device: .../1-4:1.0/[ttyUSB0/]tty/ttyUSB0."""
     interfaces = sorted(host.devices.glob(f"{device.identity.port}:*"))
     found = {path.name for folder in interfaces for path in (*folder.glob(f"{kind}/*"), *folder.glob(f"*/{kind}/*"))}
     return [host.nodes / name for name in sorted(found)]
 
 
 def _stable_path(node: Path, host: HostSystem) -> Path:
-    """A name of a tty that stays when the adapter is exchanged or others come: where udev has made one."""
+    """A path of a tty that stays the same when adapters are replaced or added, if udev has created one."""
     for folder in STABLE_LINKS:
         for link in sorted((host.nodes / folder).glob("*")):
             if link.resolve() == node.resolve():
@@ -149,16 +152,16 @@ def _usb(
     if not os.access(node, os.R_OK | os.W_OK):
         return _no_permission(match, drivers, node, url)
     if isinstance(match, ClassMatch):
-        ask = f"{_NOT_OPENED}: try `kiosk-agent capture {drivers[0]} {url}`"
-        return AttachedDevice(match.name, url, drivers, Availability.FREE, _camera_text(identity.serial), ask)
+        try_it = f"{_NOT_OPENED}: try `kiosk-agent capture {drivers[0]} {url}`"
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, _camera_text(identity.serial), try_it)
     return _try_open(match, drivers, node, url, lambda: _identified(drivers[0], url, identity.serial, host))
 
 
 def _holder(match: Match, device: PluggedInDevice, host: HostSystem) -> str:
-    """Who has the interfaces that `match` is about: a driver of the kernel, or usbfs for a program. Empty: free.
+    """What uses the interfaces of `match`: the name of a kernel driver, or usbfs for a program. Empty if free.
 
-    Of a device known by its id any interface may be the sensor's: it is held when all are. A keyboard's reader is not
-    held by the driver of its keys.
+    In a device known by its id, any interface may belong to the sensor, so it is in use only if all interfaces are: a
+    fingerprint reader in a keyboard is free although the kernel driver uses the keys.
     """
     folders = sorted(host.devices.glob(f"{device.identity.port}:*"))
     holders = [
@@ -167,7 +170,7 @@ def _holder(match: Match, device: PluggedInDevice, host: HostSystem) -> str:
         if isinstance(match, UsbMatch) or _interface_class(folder) == _class_pair(match)
     ]
     if isinstance(match, UsbMatch) and ("" in holders or USBFS in holders):
-        return ""  # the driver is told by libusb that a program has it
+        return ""  # if a program has claimed it, opening the device reports that
     return next(filter(None, holders), "")
 
 
@@ -183,10 +186,10 @@ def _in_use(match: Match, drivers: tuple[str, ...], url: str, holder: str, nodes
         )
     if isinstance(match, ClassMatch):
         at = f" at {', '.join(nodes)}" if nodes else ""
-        detail = f"served by the kernel ({holder}): use driver v4l2{at}"
+        detail = f"used by the kernel driver {holder}: use driver v4l2{at}"
         return AttachedDevice(match.name, url, drivers, Availability.IN_USE, detail)
-    remedy = f"block the kernel's driver: its module {holder} in /etc/modprobe.d, then plug the sensor in again"
-    return AttachedDevice(match.name, url, drivers, Availability.IN_USE, f"served by the kernel ({holder})", remedy)
+    remedy = f"block the kernel module {holder} in /etc/modprobe.d, then plug the sensor in again"
+    return AttachedDevice(match.name, url, drivers, Availability.IN_USE, f"used by the kernel driver {holder}", remedy)
 
 
 def _camera_text(serial: str) -> str:
@@ -196,36 +199,38 @@ def _camera_text(serial: str) -> str:
 def _identified(driver: str, url: str, serial: str, host: HostSystem) -> str:
     info = host.identify(driver, url)
     serial = info.serial or serial
-    told = [info.model, f"firmware {info.firmware}" if info.firmware else "", f"serial {serial}" if serial else ""]
-    return ", ".join(filter(None, told))
+    parts = [info.model, f"firmware {info.firmware}" if info.firmware else "", f"serial {serial}" if serial else ""]
+    return ", ".join(filter(None, parts))
 
 
 def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, host: HostSystem) -> AttachedDevice:
     if not os.access(node, os.R_OK | os.W_OK):
         return _no_permission(match, drivers, node, url)
     if match.subsystem != "tty":
-        return AttachedDevice(match.name, url, drivers, Availability.FREE, "a camera of the kernel's own driver")
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, "a camera with a kernel driver")
 
     def claimed() -> str:
         host.claim(node)
         return "a serial adapter"
 
     found = _try_open(match, drivers, node, url, claimed)
-    ask = f"which sensor is behind it is not asked: try `kiosk-agent capture {drivers[0]} {url}`"
-    return replace(found, remedy=ask) if found.availability is Availability.FREE else found
+    try_it = f"the sensor behind it is not identified here: try `kiosk-agent capture {drivers[0]} {url}`"
+    return replace(found, remedy=try_it) if found.availability is Availability.FREE else found
 
 
-def _try_open(match: Match, drivers: tuple[str, ...], node: Path, url: str, told: Callable[[], str]) -> AttachedDevice:
-    """A device as it says itself, or why it says nothing."""
+def _try_open(
+    match: Match, drivers: tuple[str, ...], node: Path, url: str, describe: Callable[[], str]
+) -> AttachedDevice:
+    """The device with what `describe` returns, or with the reason why it cannot be opened."""
     try:
-        return AttachedDevice(match.name, url, drivers, Availability.FREE, told())
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, describe())
     except PermissionDenied:
         return _no_permission(match, drivers, node, url)
     except DeviceBusy as error:
         return AttachedDevice(match.name, url, drivers, Availability.IN_USE, str(error), STOP_OTHER_PROGRAM)
     except SensorError as error:
         return AttachedDevice(
-            match.name, url, drivers, Availability.FAULTY, str(error), "pull it out and plug it in again"
+            match.name, url, drivers, Availability.FAULTY, str(error), "unplug it and plug it in again"
         )
 
 

@@ -75,3 +75,12 @@ class Sample:
 def size_text(width: int, height: int, pixels_per_inch: float) -> str:
     """The size of an image as text, with the resolution if the sensor has one (a camera has none)."""
     return f"{width}x{height}" + (f" at {pixels_per_inch:g} ppi" if pixels_per_inch else "")
+
+
+def expand_4bit(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Expands two 4-bit pixels per byte (the left one in the upper bits) to one per byte, over the full range."""
+    levels = np.empty((pairs.size, 2), np.uint8)
+    levels[:, 0] = pairs >> 4
+    levels[:, 1] = pairs & 0x0F
+    levels *= 17
+    return levels.reshape(-1)

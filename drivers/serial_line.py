@@ -22,7 +22,7 @@ MAX_READ_BYTES = 65_536
 NOT_CONNECTED = "no connection within 2 s; check host, port and cable"
 WRITE_TIMEOUT_S = 2.0  # a command has a few bytes; a port that accepts none of them for this long is gone
 
-_FORBIDDEN = f"no permission for the port; give it to this account: {GRANT_ACCESS_COMMAND}"
+_FORBIDDEN = f"no permission for the port; to grant it to this account, run: {GRANT_ACCESS_COMMAND}"
 _LOST: dict[int, type[LinkLost]] = {
     errno.EACCES: PermissionDenied,
     errno.EPERM: PermissionDenied,

@@ -1,9 +1,9 @@
-"""EF01 fingerprint modules on a serial line: R301T, R305, R307, R503, R551, AS608, ZFM-20/60/70, FPM10A and kin.
+"""Driver of EF01 fingerprint modules on a serial line: R301T, R305, R307, R503, R551, AS608, ZFM-20/60/70, FPM10A.
 
-They are half duplex, have no event for a finger and no retransmit: the driver polls GetImage, uploads the image with
-UpImage, and asks the person again when a byte of it was lost. Images have 16 grey levels.
+The protocol is half duplex, has no event for a finger and no retransmission. The driver polls with GetImage and uploads
+the image with UpImage; if a byte of the image is lost, the person must present again. Images have 16 grey levels.
 
-This file opens and captures, link.py does one exchange, tables.py says what the bytes mean.
+This file opens and captures, link.py does one exchange, tables.py gives the meaning of the bytes.
 """
 
 import logging
@@ -36,24 +36,24 @@ from drivers.ef01.tables import (
 from drivers.errors import CaptureRetry, ProtocolError, Retry
 from drivers.matches import SERIAL_ADAPTERS
 from drivers.options import Options, parse_options
-from drivers.sample import Modality, Position, Sample
+from drivers.sample import Modality, Position, Sample, expand_4bit
 from drivers.sensor import DeviceInfo, Sensor
 from drivers.session import SensorSession
 from drivers.transport import SerialUrl, Transport, Url, open_transport, parse_url
 
 log = logging.getLogger(__name__)
 
-MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
+MATCHES = SERIAL_ADAPTERS  # the modules have no USB
 
 DEPTH_BITS = 4
-LAST_RATE_TRIES, OTHER_RATE_TRIES = 6, 3  # greetings at the rate tried last, and at each before it
-ADVICE = "is it powered and wired, and at this rate? (baud in the URL, option probe_bauds)"
-ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate?"
-MESSY_S = 1.0  # a finger on its way to the sensor gives bad images so long before the person is asked again
+LAST_RATE_TRIES, OTHER_RATE_TRIES = 6, 3  # handshakes at the last rate to try, and at each one before
+ADVICE = "check power, wiring and rate (baud in the URL, option probe_bauds)"
+ADVICE_SOCKET = "check power and wiring, and that the adapter uses the rate of the module"
+MESSY_S = 1.0  # a finger that is being placed may give bad images this long; then the person must present again
 
 
 class Ef01(SensorSession):
-    """One module."""
+    """One EF01 module."""
 
     modality = Modality.FINGER
     streams = False
@@ -68,16 +68,16 @@ class Ef01(SensorSession):
     ) -> None:
         self._options = parse_options(Ef01Options, "ef01", options)
         self._configured_url = parse_url(url, DEFAULT_BAUD)
-        self._url = self._configured_url  # at the rate of the last contact
+        self._url = self._configured_url  # at the rate of the last successful contact
         if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
             raise ValueError(f"driver ef01: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
         super().__init__(f"ef01 at {self._url.path if isinstance(self._url, SerialUrl) else self._url}")
         self._clock = clock
         self._connect = connect
         self._link: Ef01Link | None = None
-        self._configured = self._options.image()
-        self._image = self._configured  # what the module sends, once that is known
-        self._unexpected_bytes = 0  # the size of the last image, when it was another than expected
+        self._configured = self._options.image_model()
+        self._image = self._configured  # the image size that the module sends, once known
+        self._unexpected_bytes = 0  # the size of the last image, if it was not the expected one
         self._rate_written = False
         self._lift_first = False
 
@@ -110,10 +110,10 @@ class Ef01(SensorSession):
     def _release(self) -> None:
         self._link = None
 
-    # Finding it
+    # Finding the module
 
     def _rates_to_try(self) -> list[Url]:
-        """The URL at the rate wanted, at that of the last contact, at its own, and at those to probe."""
+        """The URL at the rate of the option, of the last contact, of the URL itself, and at the rates to probe."""
         if not isinstance(self._url, SerialUrl) or not isinstance(self._configured_url, SerialUrl):
             return [self._url]
         wanted = [self._options.baud] if self._options.baud else []
@@ -121,7 +121,7 @@ class Ef01(SensorSession):
         return [replace(self._url, baud=rate) for rate in rates]
 
     def _find(self, urls: list[Url]) -> tuple[Ef01Link, SystemParameters]:
-        """Greet at each rate; go on with the first that answers."""
+        """Try each rate; use the first one that is answered."""
         unexpected = ""
         for url in urls:
             link = self._attach(url)
@@ -137,18 +137,18 @@ class Ef01(SensorSession):
         raise ProtocolError(f"{self._name}: no answer{at}{unexpected}; {ADVICE if rates else ADVICE_SOCKET}")
 
     def _attach(self, url: Url) -> Ef01Link:
-        self._attachment.detach()  # the same port may be opened again
+        self._attachment.detach()  # it may hold the same port
         transport = self._connect(url)
         self._attachment.attach(transport)
         baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
         return Ef01Link(transport, self._name, self._options.address, baud, self._clock)
 
     def _require_ok(self, answer: Confirmation, command: str) -> None:
-        """ProtocolError unless the module said ok."""
+        """ProtocolError unless the module confirmed the command."""
         if answer.then is not NextStep.GO_ON:
             raise ProtocolError(f"{self._name}: {command} refused: {answer.meaning} (0x{answer.code:02X})")
 
-    # Setting it up
+    # Configuring it
 
     def _set_up(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
         wanted = self._options.packet_size
@@ -156,13 +156,13 @@ class Ef01(SensorSession):
             self._set(link, PACKET_SIZE_PARAMETER, PACKET_SIZES.index(wanted))
             parameters = self._parameters(link)
             if parameters.packet_size != wanted:
-                log.warning("%s: keeps packets of %d bytes", self._name, parameters.packet_size)
+                log.warning("%s: still uses packets of %d bytes", self._name, parameters.packet_size)
         return self._set_rate(link, parameters)
 
     def _set_rate(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
-        """Change the rate if another is wanted: asked for once, for it is stored in a flash that wears.
+        """Change the rate if the option names another one. Only once: it is stored in flash memory, which wears.
 
-        Some modules say yes and change only when they are powered again.
+        Some modules confirm the change but use the new rate only after the next power-on.
         """
         wanted, now = self._options.baud, self._url
         if not isinstance(now, SerialUrl) or wanted is None or wanted == now.baud or self._rate_written:
@@ -174,22 +174,22 @@ class Ef01(SensorSession):
             return link, parameters
         found = self._find([replace(now, baud=wanted), now])
         if self._url == now:
-            log.warning("%s: keeps %d baud; perhaps until it is switched off and on", self._name, now.baud)
+            log.warning("%s: still uses %d baud; the new rate may need a power cycle", self._name, now.baud)
         return found
 
     def _ask_for_rate(self, link: Ef01Link, baud: int) -> Confirmation | None:
-        """What the module said against it. None: nothing, or its acknowledge came at the new rate."""
+        """Return the refusal of the module. None if it accepted, or if its acknowledge came at the new rate."""
         try:
-            answer = link.ask(SET_SYS_PARA, bytes([BAUD_PARAMETER, baud // BAUD_UNIT])).confirmation
+            answer = link.request(SET_SYS_PARA, bytes([BAUD_PARAMETER, baud // BAUD_UNIT])).confirmation
         except NoAnswer:
             return None
         return None if answer.then is NextStep.GO_ON else answer
 
     def _set(self, link: Ef01Link, parameter: int, value: int) -> None:
-        self._require_ok(link.ask(SET_SYS_PARA, bytes([parameter, value])).confirmation, "SetSysPara")
+        self._require_ok(link.request(SET_SYS_PARA, bytes([parameter, value])).confirmation, "SetSysPara")
 
     def _parameters(self, link: Ef01Link) -> SystemParameters:
-        reply = link.ask(READ_SYS_PARA)
+        reply = link.request(READ_SYS_PARA)
         self._require_ok(reply.confirmation, "ReadSysPara")
         return SystemParameters.from_bytes(reply.payload, self._name)
 
@@ -227,8 +227,8 @@ class Ef01(SensorSession):
             self._poll_pause(link, deadline, Retry.NOTHING_PRESENTED if messy_since is None else Retry.TOO_MESSY)
 
     def _poll(self, link: Ef01Link) -> Confirmation:
-        """Poll once. The answer is a finger, none, or one that gives no good image yet."""
-        seen = link.ask(GET_IMAGE).confirmation
+        """Poll once: a finger, no finger, or a finger that gives no good image yet."""
+        seen = link.request(GET_IMAGE).confirmation
         if seen.then is NextStep.REOPEN:
             self._require_ok(seen, GET_IMAGE.name)
         return seen
@@ -240,7 +240,7 @@ class Ef01(SensorSession):
         link.pause(min(self._options.poll_s, left))
 
     def _upload(self, link: Ef01Link) -> bytes:
-        answer = link.ask(UP_IMAGE).confirmation
+        answer = link.request(UP_IMAGE).confirmation
         if isinstance(answer.then, Retry):
             raise CaptureRetry(answer.then, answer.meaning)
         self._require_ok(answer, UP_IMAGE.name)
@@ -250,9 +250,9 @@ class Ef01(SensorSession):
         return upload.payload
 
     def _model_of(self, image_bytes: int) -> Model:
-        """The size of a whole image. The wire does not tell it: it follows from the options or the count of bytes.
+        """The model that sends images of this size. It follows from the options or from the number of bytes.
 
-        Half an image of one model may be a whole one of another, so another size than before must come twice.
+        Half an image of one model may be a whole image of another, so a new size must come twice in a row.
         """
         known = MODEL_BY_IMAGE_BYTES.get(image_bytes)
         expected = self._image or (known and self._options.with_ppi(known))
@@ -261,24 +261,21 @@ class Ef01(SensorSession):
             return expected
         before, self._unexpected_bytes = self._unexpected_bytes, image_bytes
         if image_bytes != before:
-            raise CaptureRetry(Retry.MOVED, f"{image_bytes} bytes are not the image expected")
+            raise CaptureRetry(Retry.MOVED, f"the image has {image_bytes} bytes, which is not the expected size")
         if self._configured:
             size = f"{known.width}x{known.height}" if known else f"{image_bytes} bytes an image"
-            raise ProtocolError(f"{self._name}: sends {size}: correct the options of its size")
+            raise ProtocolError(f"{self._name}: sends {size}: correct the option model, or width and height")
         if not known:
-            raise ProtocolError(f"{self._name}: sends {image_bytes} bytes, as no known model: set width and height")
+            raise ProtocolError(
+                f"{self._name}: sends {image_bytes} bytes, unlike any known model: set width and height"
+            )
         self._image = self._options.with_ppi(known)
         return self._image
 
 
 def expand(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """Two pixels a byte, the high nibble left, to u8[height, width] over the full range."""
-    pairs = np.frombuffer(payload, np.uint8)
-    image = np.empty((pairs.size, 2), np.uint8)
-    image[:, 0] = pairs >> 4
-    image[:, 1] = pairs & 0x0F
-    image *= 17
-    return image.reshape(height, width)
+    """Expand two pixels per byte (high nibble left) to u8[height, width] with the full range 0 to 255."""
+    return expand_4bit(np.frombuffer(payload, np.uint8)).reshape(height, width)
 
 
 _: type[Sensor] = Ef01

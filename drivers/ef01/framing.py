@@ -1,4 +1,4 @@
-"""EF01 packets: bytes of any split in, whole packets out. Never touches a port.
+"""EF01 packets: takes received bytes in pieces of any size and returns whole packets. Uses no port.
 
 offset  size  field (multi-byte fields are big endian)
 0       2     header EF 01
@@ -42,7 +42,7 @@ def checksum(body: bytes | bytearray) -> int:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Packet:
-    """One packet. The repr never shows the payload: it may be a fingerprint."""
+    """One packet. The repr does not show the payload, which may be a fingerprint."""
 
     kind: PacketKind
     payload: bytes
@@ -53,7 +53,7 @@ class Packet:
         return f"<Packet {self.kind.name} {len(self.payload)} bytes from {self.address:08X}>"
 
     def to_bytes(self) -> bytes:
-        """The packet on the wire. ValueError when the payload is longer than MAX_PAYLOAD."""
+        """Encode the packet. ValueError if the payload is longer than MAX_PAYLOAD."""
         if len(self.payload) > MAX_PAYLOAD:
             raise ValueError(f"a payload has at most {MAX_PAYLOAD} bytes, not {len(self.payload)}")
         length = len(self.payload) + _CHECKSUM_SIZE
@@ -62,7 +62,7 @@ class Packet:
 
     @classmethod
     def from_bytes(cls, frame: bytes) -> "Packet":
-        """The packet in `frame`, which holds it and nothing else. ValueError says what is wrong."""
+        """Decode `frame`, which must be exactly one packet. ValueError says what is wrong."""
         found = _parse(frame, 0, len(frame)) if frame.startswith(HEADER) else Damaged("no header")
         if isinstance(found, Packet) and len(found.payload) + OVERHEAD == len(frame):
             return found
@@ -71,14 +71,14 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A packet to us began here and was not whole: bytes lost or changed."""
+    """A packet with our address that is not whole: bytes were lost or changed."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A whole packet of a module with another address."""
+    """A whole packet from a module with another address."""
 
     address: int
 
@@ -89,9 +89,9 @@ Frame = Packet | Damaged | Foreign
 class Unframer:
     """Collects bytes until packets of one address are whole.
 
-    Bytes between packets (noise, the 0x55 of a module that wakes up) are skipped. After a damaged packet the search
-    goes on one byte behind its start, so a packet that follows lost bytes is found. A packet cut short at the end of
-    what was received swallows the good one behind it until more bytes come: call reset() when a read times out.
+    Bytes between packets (noise, the 0x55 of a module at power-on) are skipped. After a damaged packet, the search
+    continues one byte after its start, so that a packet after lost bytes is found. A packet that is cut short hides the
+    good packet after it until more bytes come: call reset() when a read times out.
     """
 
     def __init__(self, address: int = DEFAULT_ADDRESS) -> None:
@@ -100,16 +100,16 @@ class Unframer:
 
     @property
     def pending(self) -> int:
-        """Bytes kept for a packet that is not whole yet; never as many as MAX_FRAME."""
+        """Number of bytes kept for a packet that is not whole yet; always less than MAX_FRAME."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take what was received; return what became whole, in order."""
+        """Add received bytes; return the packets that are now whole, in order."""
         self._buffer += data
         return self._scan(final=False)
 
     def reset(self) -> list[Frame]:
-        """Give up the packet that is not whole; return what was hidden behind it. Nothing is kept."""
+        """Drop the packet that is not whole; return the packets that it hid. Nothing is kept."""
         frames = self._scan(final=True)
         self._buffer.clear()
         return frames
@@ -129,7 +129,7 @@ class Unframer:
         return frames
 
     def _foreign(self, frames: list[Frame], at: int, stop: int) -> int:
-        """Report whole packets of other modules in buffer[at:stop]; return the offset behind the last one."""
+        """Report whole packets of other modules in buffer[at:stop]; return the offset after the last one."""
         start = at
         while (start := self._buffer.find(HEADER, start, stop)) >= 0:
             found = _parse(self._buffer, start, stop)
@@ -142,7 +142,7 @@ class Unframer:
 
 
 def _parse(buffer: bytes | bytearray, start: int, stop: int) -> Packet | Damaged | None:
-    """The packet whose header is at `start`, using bytes before `stop` only. None: more bytes are needed."""
+    """Parse the packet whose header is at `start`, using only bytes before `stop`. None if more bytes are needed."""
     payload_at = start + _PAYLOAD_AT
     if stop < payload_at:
         return None

@@ -1,7 +1,7 @@
-"""Commands, acknowledges and images of one EF01 module over one transport.
+"""Sends commands to one EF01 module over a transport, and receives acknowledges and images.
 
-An acknowledge does not say which command it answers, so one that comes late must never be taken for the next one's: an
-exchange that was cut short (a cancel, a time-out, damage) leaves a debt, and the next command waits until it is paid.
+An acknowledge does not name its command, so a late one must not be taken for the answer to the next command. If an
+exchange was interrupted (by cancel, timeout or damage), its answer is outstanding: the next command first waits for it.
 """
 
 import math
@@ -24,15 +24,13 @@ from drivers.errors import ProtocolError
 from drivers.transport import Transport
 
 ACKNOWLEDGE_TIMEOUT_S = 2.0  # a module that takes longer to answer counts as silent
-HANDSHAKE_TIMEOUT_S = (
-    0.3  # the same for the first contact: after power-on up to 0.25 s of commands are lost, so ask again soon
-)
-LATE_ANSWER_S = 3.0  # so late may come what an exchange that was cut short still owes
+HANDSHAKE_TIMEOUT_S = 0.3  # for the first contact; short, because a module ignores commands for 0.25 s after power-on
+LATE_ANSWER_S = 3.0  # an outstanding answer may come this late
 MAX_GAP_S = 0.5  # longest silence inside an image
-MAX_SENDS = 3  # of one command whose answer was damaged, before the device is called unwell
+MAX_SENDS = 3  # of one command whose answer was damaged, before ProtocolError
 BITS_PER_BYTE = 10  # 8N1
-DEADLINE_FACTOR, DEADLINE_EXTRA_S = 1.5, 2.0  # an image may take its time on the wire times this, and this
-MAX_IMAGE_BYTES = 1 << 20  # payload kept of one image: a device gone mad must not fill the memory
+DEADLINE_FACTOR, DEADLINE_EXTRA_S = 1.5, 2.0  # deadline of an image: transmission time * factor + extra
+MAX_IMAGE_BYTES = 1 << 20  # limit of one image, so that a faulty device cannot fill the memory
 
 _DATA_KINDS = (PacketKind.DATA, PacketKind.LAST_DATA)
 
@@ -40,18 +38,18 @@ Clock = Callable[[], float]
 
 
 class NoAnswer(ProtocolError):
-    """A command was sent and nothing whole came back."""
+    """A command was sent and no undamaged answer came."""
 
 
 class _Outstanding(Enum):
-    NOTHING = auto()
+    NONE = auto()
     ACKNOWLEDGE = auto()
-    IMAGE = auto()  # and perhaps the acknowledge before it
+    IMAGE = auto()  # and possibly the acknowledge before it
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reply:
-    """An acknowledge: confirmation code and what stood behind it."""
+    """An acknowledge: its confirmation code and payload."""
 
     confirmation: Confirmation
     payload: bytes
@@ -59,14 +57,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Upload:
-    """The payload of an image as it arrived; `damage` is empty when nothing was lost."""
+    """The payload of an image as it arrived; `damage` is empty if nothing was lost."""
 
     payload: bytes
     damage: str
 
 
 class Ef01Link:
-    """Owned by one thread. Every method raises LinkLost, ProtocolError and Cancelled."""
+    """The exchange with one module, in one thread. Every method raises LinkLost, ProtocolError and Cancelled."""
 
     def __init__(self, transport: Transport, name: str, address: int, baud: int, clock: Clock) -> None:
         self._transport = transport
@@ -75,32 +73,32 @@ class Ef01Link:
         self._clock = clock
         self._unframer = Unframer(address)
         self._frames = deque[Frame]()
-        self._outstanding = _Outstanding.NOTHING
+        self._outstanding = _Outstanding.NONE
         self._image_s = 0.0
-        self.unexpected = ""  # what was heard in place of an answer, for messages
+        self.unexpected = ""  # what came instead of an answer; for messages
         self.expect_images(max(MODEL_BY_IMAGE_BYTES), min(PACKET_SIZES), baud)
 
     def expect_images(self, image_bytes: int, packet_size: int, baud: int) -> None:
-        """Set the deadline of an image from its size, that of a data packet, and the rate of the line."""
+        """Set the deadline of an image from its size, the packet size and the rate."""
         wire_bytes = image_bytes + OVERHEAD * math.ceil(image_bytes / packet_size)
         self._image_s = wire_bytes * BITS_PER_BYTE / baud * DEADLINE_FACTOR + DEADLINE_EXTRA_S
 
     def handshake(self, password: int, tries: int) -> Confirmation | None:
-        """First contact: verify the password. None when nobody answers.
+        """Make the first contact by verifying the password. None if nothing answers.
 
-        Ask ReadSysPara next: answers to earlier tries may still be on their way, and its answer comes behind them and
-        cannot be mistaken for one.
+        Send ReadSysPara next: answers to earlier tries may still arrive, and its answer comes after them and cannot be
+        mistaken for one of them.
         """
         for _ in range(tries):
             self._send(VFY_PWD, password.to_bytes(4, "big"))
             answer = self._acknowledge(VFY_PWD, HANDSHAKE_TIMEOUT_S)
-            # "No finger" and its like answer a poll from before the port was opened again.
+            # "No finger" and similar codes answer a poll that was sent before the port was opened again.
             if isinstance(answer, Reply) and answer.confirmation.then in (NextStep.GO_ON, NextStep.REOPEN):
                 return answer.confirmation
         return None
 
-    def ask(self, command: Command, arguments: bytes = b"") -> Reply:
-        """Send a command and wait for its acknowledge; again when the answer was damaged on the way."""
+    def request(self, command: Command, arguments: bytes = b"") -> Reply:
+        """Send a command and wait for its acknowledge. Sends it again if the answer was damaged."""
         for _ in range(MAX_SENDS):
             self._skip_late_answer()
             self._send(command, arguments)
@@ -111,12 +109,13 @@ class Ef01Link:
                 )
             if isinstance(answer, Reply) and answer.confirmation.then is not NextStep.SEND_AGAIN:
                 return answer
-        raise NoAnswer(f"{self._name}: no whole answer to {command.name} in {MAX_SENDS} tries{self.unexpected}")
+        raise NoAnswer(f"{self._name}: no undamaged answer to {command.name} in {MAX_SENDS} tries{self.unexpected}")
 
     def receive_image(self) -> Upload:
-        """The data packets after the acknowledge of UpImage, up to the last one, whatever happens between them.
+        """Receive the data packets after the acknowledge of UpImage, up to the last one.
 
-        There is no retransmit, so damage is noted and the rest let by. ProtocolError: no packet, or no end.
+        There is no retransmission, so damage is noted and the rest is still received. ProtocolError if no packet comes
+        or the image does not end.
         """
         deadline = self._clock() + self._image_s
         parts, size, damage, last = list[bytes](), 0, "", False
@@ -131,67 +130,67 @@ class Ef01Link:
                 raise ProtocolError(f"{self._name}: an image of more than {MAX_IMAGE_BYTES} bytes")
         if not last and self._clock() >= deadline:
             raise ProtocolError(f"{self._name}: the image did not end in {self._image_s:.1f} s")
-        if last:  # else the rest may only be late
-            self._outstanding = _Outstanding.NOTHING
+        if last:  # otherwise the rest may only be late
+            self._outstanding = _Outstanding.NONE
         if not parts and not damage:
             raise ProtocolError(f"{self._name}: no image follows the acknowledge")
         return Upload(b"".join(parts), damage or ("" if last else f"silence after {size} bytes"))
 
     def pause(self, seconds: float) -> None:
-        """Wait between polls, so that cancel() and unplugging are noticed. What arrives was not asked for."""
+        """Wait between polls. cancel() and unplugging end the wait; what arrives meanwhile is ignored."""
         end = self._clock() + seconds
         while (left := end - self._clock()) > 0:
             self._transport.read(left)
 
     def _send(self, command: Command, arguments: bytes) -> None:
         packet = Packet(PacketKind.COMMAND, bytes([command.code]) + arguments, self._address)
-        self._transport.read(0)  # what is there already answers nothing of ours
+        self._transport.read(0)  # what has already arrived does not answer this command
         self._unframer.reset()
         self._frames.clear()
         self._transport.write(packet.to_bytes())
         self._outstanding = _Outstanding.IMAGE if command.sends_data else _Outstanding.ACKNOWLEDGE
 
     def _acknowledge(self, command: Command, within: float) -> Reply | Damaged | None:
-        """The answer; Damaged when it was spoilt; None when nobody answers. ProtocolError: it does not fall silent."""
+        """The answer; Damaged if it was damaged; None if nothing answers. ProtocolError if the module never stops."""
         started, silence, damage = self._clock(), within, None
         deadline = started + within
         self.unexpected = ""
         while (frame := self._next(deadline, silence)) is not None:
             if isinstance(frame, Packet) and (reply := _reply(command, frame)):
                 if not (command.sends_data and reply.confirmation.then is NextStep.GO_ON):
-                    self._outstanding = _Outstanding.NOTHING
+                    self._outstanding = _Outstanding.NONE
                 return reply
             if isinstance(frame, Packet) and frame.kind in _DATA_KINDS:
-                frame = Damaged("no answer in it: the module was busy sending")
+                frame = Damaged("image data instead of an answer")
             if isinstance(frame, Damaged):
-                # Perhaps of an image that nobody waits for: the answer, if it heard us, comes behind that.
+                # Possibly part of an old image. The answer, if the module received the command, comes after it.
                 damage, silence, deadline = frame, MAX_GAP_S, started + self._image_s
             self.unexpected = f" ({_describe(frame)})"
         if damage is not None and self._clock() >= deadline:
             raise ProtocolError(f"{self._name}: does not stop sending{self.unexpected}")
         if damage is not None:
-            self._outstanding = _Outstanding.NOTHING
+            self._outstanding = _Outstanding.NONE
         return damage
 
     def _skip_late_answer(self) -> None:
-        """Let by what an exchange that was cut short still has to bring; a module always sends an image to its end."""
-        if self._outstanding is _Outstanding.NOTHING:
+        """Skip the outstanding answer of an interrupted exchange. A module always sends an image to its end."""
+        if self._outstanding is _Outstanding.NONE:
             return
         deadline, silence = self._clock() + self._image_s + LATE_ANSWER_S, LATE_ANSWER_S
         while (frame := self._next(deadline, silence)) is not None and not self._is_end_of_answer(frame):
             silence = MAX_GAP_S
         if frame is None and self._clock() >= deadline:
             raise ProtocolError(f"{self._name}: does not stop sending")
-        self._outstanding = _Outstanding.NOTHING
+        self._outstanding = _Outstanding.NONE
 
     def _is_end_of_answer(self, frame: Frame) -> bool:
         due = PacketKind.ACKNOWLEDGE if self._outstanding is _Outstanding.ACKNOWLEDGE else PacketKind.LAST_DATA
         return isinstance(frame, Packet) and frame.kind is due
 
     def _next(self, deadline: float, silence: float) -> Frame | None:
-        """The next frame. None when no byte comes for `silence` seconds, and at the deadline whatever still comes.
+        """The next frame. None if no byte comes for `silence` seconds, or at the deadline even if bytes still come.
 
-        What arrived before the deadline is given out after it; nothing more is read.
+        Frames that arrived before the deadline are still returned after it; nothing more is read.
         """
         quiet_at = self._clock() + silence
         while not self._frames:
@@ -207,7 +206,7 @@ class Ef01Link:
 
 
 def _reply(command: Command, packet: Packet) -> Reply | None:
-    """The acknowledge in `packet`, if it can be that of `command`. A refusal has only its code."""
+    """The acknowledge in `packet`, if it can belong to `command`. A refusal consists of its code only."""
     if packet.kind is not PacketKind.ACKNOWLEDGE or not packet.payload:
         return None
     found = confirmation(packet.payload[0])

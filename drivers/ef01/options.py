@@ -1,4 +1,4 @@
-"""The options of the ef01 driver. Each is explained in drivers/README.md, and a test knows."""
+"""The options of the ef01 driver. drivers/README.md explains each one; a test compares both."""
 
 from dataclasses import replace
 from typing import Annotated, Literal, Self
@@ -13,13 +13,13 @@ DEFAULT_PPI = 500.0
 
 
 U32 = Annotated[int, BeforeValidator(parse_number), Field(ge=0, le=0xFFFFFFFF)]
-# Documented: 1 to 12 times 9600. Up to 100 times (960000) is reported to work on some.
+# Documented: 1 to 12 times 9600. Up to 100 times (960000) is reported to work on some modules.
 Rate = Annotated[int, BeforeValidator(reject_boolean), Field(ge=BAUD_UNIT, le=100 * BAUD_UNIT, multiple_of=BAUD_UNIT)]
 Side = Annotated[int, BeforeValidator(reject_boolean), Field(ge=16, le=1024, multiple_of=2)]
 
 
 class Ef01Options(DriverOptions):
-    """What one unit needs beyond its URL; drivers/README.md explains each."""
+    """The options of one module; drivers/README.md explains each."""
 
     model: str | None = None
     width: Side | None = None
@@ -42,8 +42,8 @@ class Ef01Options(DriverOptions):
             raise ValueError(f"unknown model {self.model!r}; there are: {', '.join(MODEL_BY_NAME)}")
         return self
 
-    def image(self) -> Model | None:
-        """The size that is configured, if any."""
+    def image_model(self) -> Model | None:
+        """The image size that the options set, or None."""
         if self.width is not None and self.height is not None:
             known = MODEL_BY_IMAGE_BYTES.get(self.width * self.height // 2)
             ppi = known.pixels_per_inch if known and known.width == self.width else DEFAULT_PPI
@@ -51,5 +51,5 @@ class Ef01Options(DriverOptions):
         return self.with_ppi(MODEL_BY_NAME[self.model.upper()]) if self.model else None
 
     def with_ppi(self, model: Model) -> Model:
-        """`model` with the resolution that is configured, if any."""
+        """`model` with the resolution of the option ppi, if it is set."""
         return replace(model, pixels_per_inch=self.ppi or model.pixels_per_inch)

@@ -1,4 +1,4 @@
-"""What the EF01 family says on the wire, as rows: commands, confirmation codes, image sizes, parameters.
+"""Tables of the EF01 protocol: commands, confirmation codes, image sizes, system parameters.
 
 Source: ../shared/facts/serial-fingerprint.md, part A.
 """
@@ -17,7 +17,7 @@ PACKET_SIZES = (32, 64, 128, 256)  # payload bytes of a data packet, by code
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A row: code, name, bytes of the acknowledge behind the confirmation code, and whether data packets follow it."""
+    """A command: code, name, bytes of the acknowledge after the confirmation code, and whether data packets follow."""
 
     code: int
     name: str
@@ -36,17 +36,17 @@ PACKET_SIZE_PARAMETER = 6
 
 
 class NextStep(Enum):
-    """What follows a confirmation code."""
+    """What the driver does after a confirmation code."""
 
     GO_ON = auto()
     POLL_AGAIN = auto()  # nothing on the sensor
-    SEND_AGAIN = auto()  # the module did not understand what arrived
+    SEND_AGAIN = auto()  # the module received a damaged command
     REOPEN = auto()  # ProtocolError
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A row: code, meaning, and what follows. A Retry means CaptureRetry with that reason."""
+    """A confirmation code, its meaning and the next step. A Retry means CaptureRetry with that reason."""
 
     code: int
     meaning: str
@@ -60,29 +60,29 @@ _ROWS = (
     Confirmation(0x03, "image not captured", Retry.TOO_MESSY),
     Confirmation(0x06, "image too messy", Retry.TOO_MESSY),
     Confirmation(0x07, "too few points", Retry.TOO_MESSY),
-    Confirmation(0x0E, "cannot take the packets that follow", Retry.MOVED),
+    Confirmation(0x0E, "cannot receive the packets that follow", Retry.MOVED),
     Confirmation(0x0F, "image not sent", Retry.MOVED),
     Confirmation(0x13, "wrong password: set the option password", NextStep.REOPEN),
     Confirmation(0x15, "no valid image in the buffer", Retry.MOVED),
     Confirmation(0x18, "flash write error", NextStep.REOPEN),
     Confirmation(0x19, "undefined error", NextStep.REOPEN),
     Confirmation(0x1A, "no such register", NextStep.REOPEN),
-    Confirmation(0x1B, "register does not take this value", NextStep.REOPEN),
+    Confirmation(0x1B, "register does not accept this value", NextStep.REOPEN),
     Confirmation(0x1D, "port operation failed", NextStep.REOPEN),
     Confirmation(0x20, "wrong address: set the option address", NextStep.REOPEN),
-    Confirmation(0x21, "wants the password first", NextStep.REOPEN),
+    Confirmation(0x21, "the password must be verified first", NextStep.REOPEN),
 )
 CONFIRMATIONS = {row.code: row for row in _ROWS}
 
 
 def confirmation(code: int) -> Confirmation:
-    """The row of `code`; one that we do not know reopens the device."""
+    """The row of `code`. For an unknown code the device is reopened."""
     return CONFIRMATIONS.get(code, Confirmation(code, "unknown confirmation code", NextStep.REOPEN))
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A row: module names that send this image, and its size."""
+    """An image size, and the names of the modules that send it."""
 
     names: tuple[str, ...]
     width: int
@@ -91,7 +91,7 @@ class Model:
 
     @property
     def image_bytes(self) -> int:
-        """Payload bytes of one image: two pixels a byte."""
+        """Payload bytes of one image, with two pixels per byte."""
         return self.width * self.height // 2
 
 
@@ -104,7 +104,7 @@ MODEL_BY_IMAGE_BYTES = {model.image_bytes: model for model in MODELS}
 
 
 class SystemParameters(NamedTuple):
-    """The answer to ReadSysPara that we use."""
+    """The fields of the answer to ReadSysPara that the driver uses."""
 
     address: int
     packet_size: int
@@ -112,10 +112,10 @@ class SystemParameters(NamedTuple):
 
     @classmethod
     def from_bytes(cls, payload: bytes, name: str) -> "SystemParameters":
-        """Read the 16 bytes of the device `name`. ProtocolError when they make no sense."""
+        """Parse the 16 bytes of the device `name`. ProtocolError if they are not valid."""
         _status, _system, _library, _security, address, size_code, baud_code = struct.unpack(">HHHHIHH", payload)
         if size_code >= len(PACKET_SIZES) or baud_code == 0:
             raise ProtocolError(
-                f"{name}: system parameters make no sense: packet size code {size_code}, baud code {baud_code}"
+                f"{name}: invalid system parameters: packet size code {size_code}, baud code {baud_code}"
             )
         return cls(address, PACKET_SIZES[size_code], baud_code * BAUD_UNIT)

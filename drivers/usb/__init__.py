@@ -1,1 +1,1 @@
-"""USB as a host: URLs, links, transfers, libusb, USB/IP, sysfs and hot-plug."""
+"""USB on the host side: URLs, links, transfers, libusb, USB/IP, sysfs and hot-plug."""

@@ -1,6 +1,6 @@
-"""What a raw configuration descriptor says of a device's interfaces and endpoints (USB 2.0, chapter 9.6).
+"""Reads the interfaces and endpoints of a raw configuration descriptor (USB 2.0, chapter 9.6).
 
-A damaged descriptor is read as far as it goes: a device is not refused for what nobody needs of it.
+A damaged descriptor is read up to the damage, because the rest may not be needed.
 """
 
 from collections.abc import Iterator
@@ -14,26 +14,26 @@ InterfaceClass = tuple[int, int, int]
 """Class, subclass and protocol."""
 
 WantedInterface = int | InterfaceClass
-"""An interface by its number, or by what it is."""
+"""An interface by its number or by its class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """One interface, its alternate settings apart."""
+    """One interface, or one alternate setting of it."""
 
     number: int
     kind: InterfaceClass
 
 
 def interfaces(configuration: bytes) -> Iterator[Interface]:
-    """In the order of the descriptor; an interface with alternate settings comes as often as it has them."""
+    """Yield the interfaces in the order of the descriptor, once for each alternate setting."""
     for descriptor in _descriptors(configuration):
         if descriptor[1] == INTERFACE and len(descriptor) >= INTERFACE_BYTES:
             yield Interface(descriptor[2], (descriptor[5], descriptor[6], descriptor[7]))
 
 
 def interface_number(configuration: bytes, wanted: WantedInterface) -> int | None:
-    """The number of the first interface that is `wanted`; None: there is none. What tells nothing has number 0."""
+    """The number of the first interface that is `wanted`; None if there is none; 0 if no interface is described."""
     if isinstance(wanted, int):
         return wanted
     found = list(interfaces(configuration))
@@ -43,7 +43,7 @@ def interface_number(configuration: bytes, wanted: WantedInterface) -> int | Non
 
 
 def endpoint_types(configuration: bytes) -> dict[int, int]:
-    """Address -> type of transfer of each endpoint."""
+    """The transfer type of each endpoint, by its address."""
     return {
         descriptor[2]: descriptor[3] & TRANSFER_TYPE
         for descriptor in _descriptors(configuration)

@@ -1,7 +1,7 @@
-"""The asynchronous transfers of libusb 1.0, of which pyusb offers none: its structure, its functions, its event thread.
+"""Asynchronous transfers of libusb 1.0: the transfer structure, the functions and the event thread.
 
-pyusb's reads and writes block and cannot be cancelled. Here a submitted transfer is in flight, can be taken back at any
-time, and an interrupt read stays pending without losing a message.
+The reads and writes of pyusb block and cannot be cancelled. A transfer submitted here can be cancelled at any time, and
+an interrupt read stays pending without losing a message.
 """
 
 import ctypes
@@ -10,11 +10,11 @@ from typing import Protocol
 
 from drivers.usb.transfers import Outcome, Transfer
 
-NO_DEVICE = -4  # a code of libusb
-CONTROL, BULK = 0, 2  # types of transfers
+NO_DEVICE = -4  # error code of libusb
+CONTROL, BULK = 0, 2  # transfer types
 SETUP_BYTES = 8
-OUTCOMES = {0: Outcome.DONE, 3: Outcome.CANCELLED, 4: Outcome.STALLED, 5: Outcome.GONE}  # others: a fault of the bus
-TICK_S = 60  # an event thread with nothing to do wakes so often
+OUTCOMES = {0: Outcome.DONE, 3: Outcome.CANCELLED, 4: Outcome.STALLED, 5: Outcome.GONE}  # others: bus error
+TICK_S = 60  # an idle event thread wakes this often
 
 Pointer = ctypes.c_void_p
 Callback = ctypes.CFUNCTYPE(None, Pointer)
@@ -40,22 +40,22 @@ class LibusbTransfer(ctypes.Structure):
 
 
 class LibusbFunctions:
-    """Those functions of the library that pyusb does not call, with types of our own."""
+    """The functions of libusb that pyusb does not call, with their types."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        to_code = ctypes.CFUNCTYPE(ctypes.c_int, Pointer)
-        to_nothing = ctypes.CFUNCTYPE(None, Pointer)
+        returns_code = ctypes.CFUNCTYPE(ctypes.c_int, Pointer)
+        returns_nothing = ctypes.CFUNCTYPE(None, Pointer)
         self.alloc = ctypes.CFUNCTYPE(Pointer, ctypes.c_int)(("libusb_alloc_transfer", library))
-        self.free = to_nothing(("libusb_free_transfer", library))
-        self.submit = to_code(("libusb_submit_transfer", library))
-        self.cancel = to_code(("libusb_cancel_transfer", library))
-        self.interrupt = to_nothing(("libusb_interrupt_event_handler", library))
+        self.free = returns_nothing(("libusb_free_transfer", library))
+        self.submit = returns_code(("libusb_submit_transfer", library))
+        self.cancel = returns_code(("libusb_cancel_transfer", library))
+        self.interrupt = returns_nothing(("libusb_interrupt_event_handler", library))
         handle_events = ctypes.CFUNCTYPE(ctypes.c_int, Pointer, Pointer, Pointer)
         self.handle_events = handle_events(("libusb_handle_events_timeout_completed", library))
 
 
 class EventThread:
-    """The thread in which libusb ends transfers: one for all links, there while a link is open."""
+    """The thread in which libusb completes transfers: one for all links, running while a link is open."""
 
     def __init__(self, functions: LibusbFunctions, context: Pointer) -> None:
         self._functions = functions
@@ -66,7 +66,7 @@ class EventThread:
         self._stop = ctypes.c_int(0)
 
     def acquire(self) -> None:
-        """Begin, unless it runs."""
+        """Start the thread if it is not running."""
         with self._lock:
             self._users += 1
             if self._thread is None:
@@ -75,7 +75,7 @@ class EventThread:
                 self._thread.start()
 
     def release(self) -> None:
-        """End with the last link."""
+        """Stop the thread if this was the last link."""
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._thread is not None:
@@ -91,14 +91,14 @@ class EventThread:
 
 
 class TransferOwner(Protocol):
-    """Who put a transfer in flight."""
+    """What submitted a transfer."""
 
     def completed(self, submitted: "SubmittedTransfer", outcome: Outcome, data: bytes) -> None:
-        """It has ended, and must be freed; called in the event thread."""
+        """A transfer has ended and must be freed. Called in the event thread."""
 
 
 class SubmittedTransfer:
-    """One transfer in the hands of libusb, which has its structure and its buffer until it has completed."""
+    """One transfer submitted to libusb, which uses its structure and buffer until it has completed."""
 
     def __init__(
         self, functions: LibusbFunctions, handle: Pointer, transfer: Transfer, kind: int, owner: TransferOwner
@@ -106,47 +106,46 @@ class SubmittedTransfer:
         self.transfer = transfer
         self.owner = owner
         self._functions = functions
-        self._head = SETUP_BYTES if transfer.setup else 0
-        length = self._head + transfer.size
+        self._data_at = SETUP_BYTES if transfer.setup else 0
+        length = self._data_at + transfer.size
         self._buffer = ctypes.create_string_buffer(transfer.setup + transfer.payload, max(length, 1))
-        self._at = int(functions.alloc(0))
-        self._struct = LibusbTransfer.from_address(self._at)
+        self._address = int(functions.alloc(0))
+        self._struct = LibusbTransfer.from_address(self._address)
         self._struct.handle = handle
         self._struct.endpoint, self._struct.type, self._struct.timeout = transfer.endpoint, kind, 0
         self._struct.buffer, self._struct.length = ctypes.addressof(self._buffer), length
         self._struct.callback = _CALLBACK
 
     def submit(self) -> int:
-        """Start; 0 or a code of libusb, and then it never was in flight."""
-        _IN_FLIGHT[self._at] = self
-        code = int(self._functions.submit(self._at))
+        """Submit the transfer. Returns 0, or an error code of libusb if it was not submitted."""
+        _IN_FLIGHT[self._address] = self
+        code = int(self._functions.submit(self._address))
         if code:
             self.free()
         return code
 
     def cancel(self) -> None:
-        """Ask libusb to end it soon. Not after free()."""
-        self._functions.cancel(self._at)
+        """Ask libusb to end the transfer. Must not be called after free()."""
+        self._functions.cancel(self._address)
 
     def free(self) -> None:
-        """Give the structure back."""
-        del _IN_FLIGHT[self._at]
-        self._functions.free(self._at)
+        """Free the structure."""
+        del _IN_FLIGHT[self._address]
+        self._functions.free(self._address)
 
     def result(self) -> tuple[Outcome, bytes]:
-        """How it ended, and its data. Part of them may have come before it was taken back: they are not lost."""
+        """How the transfer ended, and its data. Data that arrived before it was cancelled are not lost."""
         count = self._struct.actual_length
-        data = self._buffer.raw[self._head : self._head + count] if self.transfer.is_in else b""
+        data = self._buffer.raw[self._data_at : self._data_at + count] if self.transfer.is_in else b""
         outcome = OUTCOMES.get(self._struct.status, Outcome.FAILED)
         return (Outcome.DONE if data and outcome is Outcome.CANCELLED else outcome), data
 
 
-def _completed(at: int) -> None:
-    submitted = _IN_FLIGHT[at]
+def _completed(address: int) -> None:
+    submitted = _IN_FLIGHT[address]
     submitted.owner.completed(submitted, *submitted.result())
 
 
-_IN_FLIGHT: dict[
-    int, SubmittedTransfer
-] = {}  # by the address of the structure: what libusb holds must not be collected
+# By the address of the structure. Keeps what libusb uses from being garbage-collected.
+_IN_FLIGHT: dict[int, SubmittedTransfer] = {}
 _CALLBACK = Callback(_completed)

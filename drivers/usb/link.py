@@ -1,4 +1,4 @@
-"""The claimed interfaces of one USB device: all that a driver sees of it. transfers.py keeps the contract."""
+"""The UsbLink interface: the claimed interfaces of one USB device, as a driver uses them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,59 +8,59 @@ CONTROL_TIMEOUT_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class UsbIdentity:
-    """Which device: `port` as the kernel writes it (1-4.2), `serial` empty where it is not known without asking."""
+    """Which device. `port` as the kernel writes it (1-4.2); `serial` is empty if the kernel does not know it."""
 
     vendor: int
     product: int
     serial: str = ""
     port: str = ""
     bcd_device: int = 0
-    speed: str = ""  # "low", "full", "high", "super", or "" when not known
+    speed: str = ""  # "low", "full", "high", "super", or "" if not known
 
     def __str__(self) -> str:
-        """As messages name it."""
+        """The device as it is named in messages."""
         return f"{self.vendor:04x}:{self.product:04x} at {self.port or 'an unknown port'}"
 
 
 class PendingRead(Protocol):
-    """A transfer from the device that is in flight."""
+    """A read that has been submitted and not fetched."""
 
     def result(self, timeout: float) -> bytes:
-        """The data. TransferTimeout (the transfer is then taken back), Stalled, LinkLost, Cancelled."""
+        """Wait for the data. TransferTimeout (the transfer is then cancelled), Stalled, LinkLost, Cancelled."""
 
     def abandon(self) -> None:
-        """Take the transfer back; what has arrived of it is lost."""
+        """Cancel the transfer; data that have arrived are lost."""
 
 
 class Inbox(Protocol):
-    """Messages of an interrupt endpoint; a read is always pending there."""
+    """Messages of an interrupt endpoint, on which a read is always pending."""
 
     def next(self, timeout: float) -> bytes | None:
-        """The oldest message not yet fetched; None when none came in time. Stalled, LinkLost, Cancelled."""
+        """Return the oldest message not yet fetched; None if none came in time. Stalled, LinkLost, Cancelled."""
 
     def close(self) -> None:
-        """Take the pending read back. Never raises."""
+        """Cancel the pending read. Never raises."""
 
 
 class UsbLink(Protocol):
     """One claimed interface of one device, and those that claim() adds.
 
-    One thread uses it; cancel() and now() may come from any thread.
+    One thread uses it; any thread may call cancel() and now().
     """
 
     identity: UsbIdentity
     configuration: bytes  # the raw active configuration descriptor, class descriptors included
 
     def now(self) -> float:
-        """Seconds, monotonic: the clock that a driver goes by."""
+        """The monotonic time in seconds. A driver uses no other clock."""
 
     def pause(self, seconds: float) -> None:
-        """Wait; cancel() ends it with Cancelled."""
+        """Wait. cancel() ends the wait with Cancelled."""
 
     def control_in(
         self, request_type: int, request: int, value: int, index: int, length: int, timeout: float = CONTROL_TIMEOUT_S
     ) -> bytes:
-        """A control request that answers at most `length` bytes. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Send a control request that returns at most `length` bytes. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def control_out(
         self,
@@ -71,28 +71,28 @@ class UsbLink(Protocol):
         data: bytes = b"",
         timeout: float = CONTROL_TIMEOUT_S,
     ) -> None:
-        """A control request with `data`. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Send a control request with `data`. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def read(self, endpoint: int, size: int, timeout: float) -> bytes:
-        """One bulk or interrupt transfer of at most `size` bytes. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Read up to `size` bytes in one bulk or interrupt transfer. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def write(self, endpoint: int, data: bytes, timeout: float) -> None:
-        """One bulk or interrupt transfer to the device. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Write `data` in one bulk or interrupt transfer. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def begin_read(self, endpoint: int, size: int, timeout: float) -> PendingRead:
-        """A read that is in flight when this returns; `timeout` bounds its whole life."""
+        """Submit a read and return. `timeout` limits its total time, including the wait in result()."""
 
     def listen(self, endpoint: int, size: int) -> Inbox:
         """Keep a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
 
     def claim(self, interface: int) -> None:
-        """One interface more, until close(). LinkLost (DeviceBusy and PermissionDenied are)."""
+        """Claim another interface until close(). LinkLost, DeviceBusy or PermissionDenied if that is not possible."""
 
     def clear_halt(self, endpoint: int) -> None:
-        """Let an endpoint that stalled go on."""
+        """Clear the halt of an endpoint that stalled."""
 
     def cancel(self) -> None:
-        """End the running wait or, when none runs, the next one with Cancelled. From any thread; remembered."""
+        """End the running wait with Cancelled, or the next one if none is running. Any thread may call it."""
 
     def close(self) -> None:
-        """Give the interface back. Never raises; may be called twice."""
+        """Release the interfaces. Never raises; may be called twice."""

@@ -1,4 +1,4 @@
-"""USB devices of this machine by pyusb and libusb: finding one, claiming an interface, moving transfers."""
+"""USB devices of this machine through pyusb and libusb: finds a device, claims its interfaces, submits transfers."""
 
 import threading
 from collections.abc import Callable
@@ -23,8 +23,8 @@ from drivers.usb.sysfs import PluggedInDevice, plugged_in, raw_configuration
 from drivers.usb.transfers import CANCEL_TIMEOUT_S, Link, Outcome, ThreadedBackend, Transfer
 from drivers.usb.url import UsbUrl
 
-ACCESS, BUSY = -3, -6  # codes of libusb
-NO_PERMISSION = f"no permission; give it to this account: {GRANT_ACCESS_COMMAND}"
+ACCESS, BUSY = -3, -6  # error codes of libusb
+NO_PERMISSION = f"no permission; to grant it to this account, run: {GRANT_ACCESS_COMMAND}"
 IN_USE = "another program holds the device"
 
 PyusbBackend = Any  # pyusb has no types
@@ -32,14 +32,14 @@ Handle = Any
 
 
 def find_usb() -> list[UsbIdentity]:
-    """Every USB device that is plugged in, in the order of the ports. Asks no device anything."""
+    """Return every attached USB device, in the order of the ports. Sends nothing to a device."""
     return [device.identity for device in plugged_in()]
 
 
 def open_usb(url: UsbUrl, interface: WantedInterface = 0) -> UsbLink:
-    """Find the device and claim one of its interfaces. LinkLost (DeviceBusy and PermissionDenied are) says why not.
+    """Find the device and claim one of its interfaces.
 
-    ProtocolError: it has no such interface.
+    LinkLost, DeviceBusy or PermissionDenied if that is not possible. ProtocolError if it has no such interface.
     """
     device = _choose(url, [device for device in plugged_in() if _has_ids(device, url)])
     backend = _backend()
@@ -54,10 +54,10 @@ def _has_ids(device: PluggedInDevice, url: UsbUrl) -> bool:
 
 
 def _choose(url: UsbUrl, found: list[PluggedInDevice]) -> PluggedInDevice:
-    """The one device that the URL names: never another of its kind."""
+    """Return the device that the URL names, never another one with the same ids."""
     named = [d for d in found if url.port in ("", d.identity.port) and url.serial in ("", d.identity.serial)]
     if not named:
-        others = f"; one of its kind is at {', '.join(d.identity.port for d in found)}" if found else ""
+        others = f"; one with the same ids is at {', '.join(d.identity.port for d in found)}" if found else ""
         raise LinkLost(f"{url}: not plugged in{others}")
     if len(named) > 1:
         ports = [d.identity.port for d in named]
@@ -69,7 +69,7 @@ def _choose(url: UsbUrl, found: list[PluggedInDevice]) -> PluggedInDevice:
 
 @cache
 def _backend() -> PyusbBackend:
-    """The libusb of pyusb, once for the process. LinkLost: there is none."""
+    """The libusb backend of pyusb, loaded once. LinkLost if libusb is not installed."""
     backend = usb.backend.libusb1.get_backend()
     if backend is None:
         raise LinkLost("libusb 1.0 is not installed; on Debian: apt install libusb-1.0-0")
@@ -88,8 +88,8 @@ def _events() -> EventThread:
 
 def _handle(backend: PyusbBackend, device: PluggedInDevice) -> Handle:
     for candidate in backend.enumerate_devices():
-        about = backend.get_device_descriptor(candidate)
-        if (about.bus, about.address) == (device.bus, device.address):
+        descriptor = backend.get_device_descriptor(candidate)
+        if (descriptor.bus, descriptor.address) == (device.bus, device.address):
             return backend.open_device(candidate)
     raise LinkLost(f"{device.identity}: just unplugged")
 
@@ -103,7 +103,7 @@ def _lost(device: PluggedInDevice, error: USBError) -> LinkLost:
 
 
 class _LibusbTransfers(ThreadedBackend):
-    """The transfers of the claimed interfaces."""
+    """A TransferBackend on libusb."""
 
     def __init__(
         self, backend: PyusbBackend, handle: Handle, device: PluggedInDevice, interface: WantedInterface
@@ -114,22 +114,25 @@ class _LibusbTransfers(ThreadedBackend):
         self._device = device
         self._node = device.node
         self._claimed: list[int] = []
-        self._detached: list[int] = []  # from a driver of the kernel's
+        self._detached: list[int] = []  # from a kernel driver, which gets them back
         self._in_flight = set[SubmittedTransfer]()
         self._lock = threading.Lock()
         self.identity = device.identity
         try:
             self.configuration = raw_configuration(device.identity.port, self._configure())
-            self._take(self._numbered(interface))
+            self._claim(self._numbered(interface))
         except BaseException:
-            self._give_back()
+            self._release()
             backend.close_device(handle)
             raise
         _events().acquire()
         self._types = endpoint_types(self.configuration)
 
     def _configure(self) -> int:
-        """The active configuration; the first is set where there is none. A recording refuses to be asked: no harm."""
+        """The active configuration; sets the first one if none is active.
+
+        umockdev refuses these requests when it plays a recording; that does no harm.
+        """
         with suppress(USBError):
             active = int(self._backend.get_configuration(self._handle))
             if active:
@@ -140,28 +143,33 @@ class _LibusbTransfers(ThreadedBackend):
     def _numbered(self, wanted: WantedInterface) -> int:
         number = interface_number(self.configuration, wanted)
         if number is None:
-            raise ProtocolError(f"{self.identity}: has no interface of class {wanted}; is it what its id says?")
+            raise ProtocolError(
+                f"{self.identity}: has no interface of class {wanted}; is it the device that its id names?"
+            )
         return number
 
     def claim(self, interface: int) -> None:
-        """One interface more, until close()."""
+        """Claim another interface until close()."""
         if interface in self._claimed:
             return
         try:
-            self._take(interface)
+            self._claim(interface)
         except USBError as error:
             raise _lost(self._device, error) from error
 
-    def _take(self, interface: int) -> None:
-        with suppress(USBError):  # where the kernel has none, or cannot say
+    def _claim(self, interface: int) -> None:
+        with suppress(USBError):  # the kernel may have no driver, or not support the question
             if self._backend.is_kernel_driver_active(self._handle, interface):
                 self._backend.detach_kernel_driver(self._handle, interface)
                 self._detached.append(interface)
         self._backend.claim_interface(self._handle, interface)
         self._claimed.append(interface)
 
-    def _give_back(self) -> None:
-        """All of them before the kernel gets any: a driver of its may want the others too. The last one taken first."""
+    def _release(self) -> None:
+        """Release all interfaces before the kernel gets one back, because its driver may need the others too.
+
+        The last one claimed is released first.
+        """
         for interface in reversed(self._claimed):
             with suppress(USBError):
                 self._backend.release_interface(self._handle, interface)
@@ -170,7 +178,7 @@ class _LibusbTransfers(ThreadedBackend):
                 self._backend.attach_kernel_driver(self._handle, interface)
 
     def submit(self, transfer: Transfer) -> None:
-        """Put a transfer in flight."""
+        """Submit a transfer."""
         kind = CONTROL if transfer.setup else self._types.get(transfer.endpoint, BULK)
         submitted = SubmittedTransfer(_functions(), self._handle.handle, transfer, kind, self)
         with self._lock:
@@ -181,26 +189,26 @@ class _LibusbTransfers(ThreadedBackend):
         if code == NO_DEVICE or (code and not self.present()):
             raise LinkLost(f"{self.identity}: unplugged")
         if code:
-            raise ProtocolError(f"{self.identity}: the system refuses a transfer (libusb {code}); check cable and hub")
+            raise ProtocolError(f"{self.identity}: libusb refuses a transfer (code {code}); check cable and hub")
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """Ask for the end of a transfer."""
+        """Cancel a transfer; it ends later."""
         self._cancel(lambda submitted: submitted.transfer is transfer)
 
     def _cancel(self, chosen: Callable[[SubmittedTransfer], bool]) -> None:
-        with self._lock:  # a submitted that has completed is gone for libusb
+        with self._lock:  # libusb must not be asked to cancel a transfer that has completed
             for submitted in filter(chosen, self._in_flight):
                 submitted.cancel()
 
     def completed(self, submitted: SubmittedTransfer, outcome: Outcome, data: bytes) -> None:
-        """A transfer has ended; in the event thread."""
+        """A transfer has ended. Called in the event thread."""
         with self._lock:
             self._in_flight.discard(submitted)
             submitted.free()
         self.finish(submitted.transfer, outcome, data)
 
     def clear_halt(self, endpoint: int) -> None:
-        """Let an endpoint that stalled go on."""
+        """Clear the halt of an endpoint that stalled."""
         try:
             self._backend.clear_halt(self._handle, endpoint)
         except USBError as error:
@@ -208,13 +216,13 @@ class _LibusbTransfers(ThreadedBackend):
                 raise LinkLost(f"{self.identity}: unplugged") from error
 
     def present(self) -> bool:
-        """Whether the device's file is still there."""
+        """Whether the device file still exists."""
         return self._node.exists()
 
     def close(self) -> None:
-        """Take back what is in flight and release the interfaces."""
+        """Cancel all transfers and release the interfaces."""
         self._cancel(lambda _: True)
         self.wait(lambda: not self._in_flight, CANCEL_TIMEOUT_S)
-        self._give_back()
+        self._release()
         self._backend.close_device(self._handle)
         _events().release()

@@ -1,4 +1,4 @@
-"""What the kernel knows of the USB devices that are plugged in, without a word to any of them: Linux sysfs."""
+"""Reads from sysfs what the Linux kernel knows about attached USB devices. Sends nothing to a device."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,13 +10,13 @@ from drivers.usb.link import UsbIdentity
 
 DEVICES = Path("/sys/bus/usb/devices")
 NODES = Path("/dev/bus/usb")
-DEVICE_DESCRIPTOR = 18  # bytes, in front of the configurations
-SPEEDS = {"1.5": "low", "12": "full", "480": "high"}  # what sysfs says, in Mbit/s; faster is "super"
+DEVICE_DESCRIPTOR = 18  # bytes, before the configurations
+SPEEDS = {"1.5": "low", "12": "full", "480": "high"}  # sysfs value in Mbit/s; anything faster is "super"
 
 
 @dataclass(frozen=True, slots=True)
 class PluggedInDevice:
-    """One device: who it is and where the kernel has put it this time."""
+    """One attached device: its identity, and the bus and address that it has now."""
 
     identity: UsbIdentity
     bus: int
@@ -24,15 +24,15 @@ class PluggedInDevice:
 
     @property
     def node(self) -> Path:
-        """Its file in usbfs: gone when it is unplugged."""
+        """Its device file in usbfs, which vanishes when it is unplugged."""
         return NODES / f"{self.bus:03d}" / f"{self.address:03d}"
 
 
 def plugged_in(devices: Path = DEVICES) -> Iterator[PluggedInDevice]:
-    """Every device but the root hubs, in the order of their ports."""
+    """Yield every device except the root hubs, in the order of the ports."""
     for folder in sorted(devices.glob("*-*")) if devices.is_dir() else []:
         if ":" not in folder.name:  # 1-4.2:1.0 is an interface
-            with suppress(OSError, ValueError):  # unplugged while we read
+            with suppress(OSError, ValueError):  # unplugged while it is read
                 yield _read(folder)
 
 
@@ -60,12 +60,12 @@ def _text(folder: Path, name: str) -> str:
 
 
 def described_interfaces(port: str, devices: Path = DEVICES) -> tuple[Interface, ...]:
-    """The interfaces that a device describes, those of all its configurations; empty: unknown."""
+    """The interfaces in all configurations of a device. Empty if not known."""
     return tuple(interfaces(_configurations(port, devices)))
 
 
 def raw_configuration(port: str, value: int, devices: Path = DEVICES) -> bytes:
-    """The configuration descriptor whose bConfigurationValue is `value`, class descriptors included; empty: unknown."""
+    """The configuration descriptor with bConfigurationValue `value`, with its class descriptors. Empty if not known."""
     blob = _configurations(port, devices)
     while len(blob) >= 9:
         length = int.from_bytes(blob[2:4], "little")
@@ -76,7 +76,7 @@ def raw_configuration(port: str, value: int, devices: Path = DEVICES) -> bytes:
 
 
 def _configurations(port: str, devices: Path) -> bytes:
-    """Every configuration descriptor of a device, one behind the other; empty: unknown."""
+    """All configuration descriptors of a device, one after the other. Empty if not known."""
     try:
         return (devices / port / "descriptors").read_bytes()[DEVICE_DESCRIPTOR:]
     except OSError:

@@ -1,6 +1,6 @@
-"""A UsbLink over any backend that moves transfers: libusb's (local.py), USB/IP's, a test's with a virtual clock.
+"""Link: a UsbLink over any backend that transports transfers: libusb (local.py), USB/IP, or a test with its own clock.
 
-Transfers are asynchronous: submitted is in flight, cancel() wakes whoever waits at once, nothing polls.
+Transfers are asynchronous, cancel() ends a wait immediately, and nothing polls.
 """
 
 import struct
@@ -15,8 +15,8 @@ from typing import Protocol
 from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
 from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity, UsbLink
 
-IN = 0x80  # the bit of an endpoint or request type that says: towards us
-CANCEL_TIMEOUT_S = 0.1  # a transfer that is taken back ends within a frame or two; a dead one is not waited for longer
+IN = 0x80  # bit of an endpoint address or request type: from the device to the host
+CANCEL_TIMEOUT_S = 0.1  # a cancelled transfer ends within one or two frames; that of a dead device may not end
 INBOX_LIMIT = 256  # messages kept for a driver that does not fetch them; the oldest go first
 
 
@@ -27,88 +27,88 @@ class Outcome(Enum):
     STALLED = "stalled"
     GONE = "gone"  # the device was unplugged
     CANCELLED = "taken back"
-    FAILED = "failed"  # a fault of the bus: babble, no response
+    FAILED = "failed"  # bus error: babble, no response
 
 
 @dataclass(slots=True, eq=False)
 class Transfer:
-    """One transfer. `setup` only for endpoint 0. The backend sets `data` (of an IN transfer), then `outcome`."""
+    """One transfer; `setup` only for endpoint 0. When it ends, the backend sets `data` (if IN), then `outcome`."""
 
     endpoint: int
-    size: int  # bytes wanted, or those of `payload`
+    size: int  # of the data to read, or of `payload`
     payload: bytes = field(default=b"", repr=False)
     setup: bytes = b""
     on_done: Callable[["Transfer"], None] | None = None
-    data: bytes = field(default=b"", repr=False)  # a part of an image, it may be
+    data: bytes = field(default=b"", repr=False)  # not in the repr: may be part of an image
     outcome: Outcome | None = None
 
     @property
     def is_in(self) -> bool:
-        """Whether the data come towards us."""
+        """Whether the data go from the device to the host."""
         return bool((self.setup[0] if self.setup else self.endpoint) & IN)
 
     @property
     def ended(self) -> bool:
-        """Whether the backend is done with it."""
+        """Whether the transfer has ended."""
         return self.outcome is not None
 
 
 class TransferBackend(Protocol):
-    """What a link stands on. on_done may be called by any thread, without a lock of the backend held."""
+    """Transports the transfers of one claimed device. It calls on_done in any thread, without holding its locks."""
 
     identity: UsbIdentity
     configuration: bytes
 
     def now(self) -> float:
-        """Seconds, monotonic."""
+        """The monotonic time in seconds."""
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Return when ready() holds or the time is over. ready() is looked at after each ended transfer and wake()."""
+        """Return when ready() is true or the time is over. ready() is called after each ended transfer and wake()."""
 
     def wake(self) -> None:
-        """Let wait() look again. From any thread."""
+        """Let wait() call ready() again. Any thread may call it."""
 
     def submit(self, transfer: Transfer) -> None:
-        """Put a transfer in flight; when this returns the host asks the device. LinkLost: the device is gone."""
+        """Submit a transfer. When this returns, the host has begun it. LinkLost if the device is gone."""
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """Ask for the end of a transfer; it ends as CANCELLED, or as it would have if it was faster."""
+        """Cancel a transfer. It ends later as CANCELLED, or with another outcome if that was faster."""
 
     def claim(self, interface: int) -> None:
-        """One interface more, until close(). LinkLost (DeviceBusy and PermissionDenied are)."""
+        """Claim another interface until close(). LinkLost, DeviceBusy or PermissionDenied if that is not possible."""
 
     def clear_halt(self, endpoint: int) -> None:
-        """Let an endpoint that stalled go on. LinkLost."""
+        """Clear the halt of an endpoint that stalled. LinkLost."""
 
     def present(self) -> bool:
-        """Whether the device is still plugged in, as far as one can see without asking it."""
+        """Whether the device is still plugged in, as far as is known without sending to it."""
 
     def close(self) -> None:
-        """Take back what is in flight, release the interface, join threads. Never raises."""
+        """Cancel all transfers, release the interfaces, join the threads. Never raises."""
 
 
 class ThreadedBackend:
-    """now(), wait() and wake() of a backend whose transfers end in other threads."""
+    """Base of the backends whose transfers end in other threads: now(), wait(), wake() and finish()."""
 
     def __init__(self) -> None:
         self._signal = threading.Condition()
 
     def now(self) -> float:
-        """Seconds, monotonic."""
+        """The monotonic time in seconds."""
         return time.monotonic()
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Return when ready() holds or the time is over."""
+        """Return when ready() is true or the time is over."""
         with self._signal:
             self._signal.wait_for(ready, max(timeout, 0.0))
 
     def wake(self) -> None:
-        """Let wait() look again."""
+        """Let wait() call ready() again."""
         with self._signal:
             self._signal.notify_all()
 
     def finish(self, transfer: Transfer, outcome: Outcome, data: bytes = b"") -> None:
-        """End a transfer and tell everybody."""
+        """Set the outcome of a transfer, call its on_done and wake wait()."""
         transfer.data, transfer.outcome = data, outcome
         if transfer.on_done:
             transfer.on_done(transfer)
@@ -116,22 +116,22 @@ class ThreadedBackend:
 
 
 class TransferEngine:
-    """Submitting, waiting and taking back, with one sticky cancel: what a link, its reads and inboxes share."""
+    """Submits, waits for and cancels transfers. A link, its pending reads and its inboxes share one engine."""
 
     def __init__(self, backend: TransferBackend) -> None:
         self.backend = backend
         self.name = str(backend.identity)
         self._cancelled = False
         self._closed = False
-        self._unresponsive = False  # the last transfer that was taken back did not end: no other is waited for
+        self._unresponsive = False  # the last cancelled transfer did not end, so do not wait for another
 
     def submit(self, transfer: Transfer) -> None:
-        """Put a transfer in flight. LinkLost, Cancelled."""
+        """Submit a transfer. LinkLost, Cancelled."""
         self.check()
         self.backend.submit(transfer)
 
     def check(self) -> None:
-        """LinkLost after close(); Cancelled, once, after cancel()."""
+        """Raise LinkLost after close(), and Cancelled once after cancel()."""
         if self._closed:
             raise LinkLost(f"{self.name}: closed")
         if self._cancelled:
@@ -139,12 +139,12 @@ class TransferEngine:
             raise Cancelled(self.name)
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Wait until ready() or the time is over. Cancelled, LinkLost."""
+        """Wait until ready() is true or the time is over. Cancelled, LinkLost."""
         self.backend.wait(lambda: self._cancelled or self._closed or ready(), timeout)
         self.check()
 
     def result(self, transfer: Transfer, timeout: float) -> bytes:
-        """The data of a transfer that is in flight; one that does not end in time is taken back."""
+        """Wait for the data of a submitted transfer. Cancels it if it does not end in time."""
         try:
             self.wait(lambda: transfer.ended, timeout)
             self._unresponsive = self._unresponsive and not transfer.ended
@@ -155,14 +155,14 @@ class TransferEngine:
         raise self.error(transfer, timeout)
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """End a transfer that is still in flight. A dead device is waited for once: a cancel must be over in 0.3 s."""
+        """End a transfer that has not ended. Waits only once for a dead device: a cancel must take less than 0.3 s."""
         if not transfer.ended:
             self.backend.cancel_transfer(transfer)
             self.backend.wait(lambda: transfer.ended, 0.0 if self._unresponsive else CANCEL_TIMEOUT_S)
             self._unresponsive = not transfer.ended
 
     def error(self, transfer: Transfer, timeout: float) -> Exception:
-        """What the end of a transfer means."""
+        """The error that the outcome of a transfer means."""
         what = f"{self.name}: {_describe(transfer)}"
         if transfer.outcome is Outcome.STALLED:
             return Stalled(f"{what} was refused")
@@ -173,7 +173,7 @@ class TransferEngine:
         return TransferTimeout(f"{what} did not end within {timeout:g} s")
 
     def cancel(self) -> None:
-        """End the running wait or the next one."""
+        """End the running wait or the next one with Cancelled."""
         self._cancelled = True
         self.backend.wake()
 
@@ -192,7 +192,7 @@ def _describe(transfer: Transfer) -> str:
 
 
 class _PendingRead:
-    """A read in flight."""
+    """A submitted read."""
 
     def __init__(self, engine: TransferEngine, transfer: Transfer, timeout: float) -> None:
         self._engine = engine
@@ -201,27 +201,27 @@ class _PendingRead:
         engine.submit(transfer)
 
     def result(self, timeout: float) -> bytes:
-        """The data."""
+        """Wait for the data."""
         return self._engine.result(self._transfer, min(timeout, self._deadline - self._engine.backend.now()))
 
     def abandon(self) -> None:
-        """Take the transfer back."""
+        """Cancel the transfer."""
         self._engine.cancel_transfer(self._transfer)
 
 
 class _Inbox:
-    """One pending read, put in flight again by the thread that ended it, and what it brought."""
+    """One pending read and its messages. The thread that ends the read submits the next one."""
 
     def __init__(self, engine: TransferEngine, endpoint: int, size: int) -> None:
         self._engine = engine
         self._endpoint, self._size = endpoint, size
         self._messages: deque[bytes] = deque(maxlen=INBOX_LIMIT)
         self._open = True
-        self._reported = False  # of the failure that ended the last read
+        self._reported = False  # the failure that ended the last read
         self._transfer = self._begin()
 
     def next(self, timeout: float) -> bytes | None:
-        """The oldest message not yet fetched. After Stalled the reading goes on with the next call."""
+        """Return the oldest message not yet fetched. After Stalled, the next call starts reading again."""
         if self._reported:
             self._reported, self._transfer = False, self._begin()
         self._engine.wait(lambda: bool(self._messages) or self._broken(), timeout)
@@ -235,7 +235,7 @@ class _Inbox:
         return None
 
     def close(self) -> None:
-        """Take the pending read back."""
+        """Cancel the pending read."""
         self._open = False
         self._engine.cancel_transfer(self._transfer)
 
@@ -248,7 +248,7 @@ class _Inbox:
         return transfer
 
     def _arrived(self, transfer: Transfer) -> None:
-        """Runs in the thread that ended the transfer: what went wrong is told by next()."""
+        """Runs in the thread that ended the transfer, so an error is raised later, by next()."""
         if transfer.outcome is not Outcome.DONE:
             return
         if transfer.data:
@@ -263,7 +263,7 @@ class _Inbox:
 
 
 class Link:
-    """A claimed interface, over any backend."""
+    """A UsbLink over a TransferBackend."""
 
     def __init__(self, backend: TransferBackend) -> None:
         self.identity = backend.identity
@@ -271,17 +271,17 @@ class Link:
         self._engine = TransferEngine(backend)
 
     def now(self) -> float:
-        """Seconds, monotonic."""
+        """The monotonic time in seconds."""
         return self._engine.backend.now()
 
     def pause(self, seconds: float) -> None:
-        """Wait; cancel() ends it with Cancelled."""
+        """Wait. cancel() ends the wait with Cancelled."""
         self._engine.wait(lambda: False, seconds)
 
     def control_in(
         self, request_type: int, request: int, value: int, index: int, length: int, timeout: float = CONTROL_TIMEOUT_S
     ) -> bytes:
-        """A control request that answers at most `length` bytes."""
+        """Send a control request that returns at most `length` bytes."""
         setup = struct.pack("<BBHHH", request_type | IN, request, value, index, length)
         return self._do(Transfer(0, length, setup=setup), timeout)
 
@@ -294,20 +294,20 @@ class Link:
         data: bytes = b"",
         timeout: float = CONTROL_TIMEOUT_S,
     ) -> None:
-        """A control request with `data`."""
+        """Send a control request with `data`."""
         setup = struct.pack("<BBHHH", request_type & ~IN, request, value, index, len(data))
         self._do(Transfer(0, len(data), bytes(data), setup), timeout)
 
     def read(self, endpoint: int, size: int, timeout: float) -> bytes:
-        """One bulk or interrupt transfer of at most `size` bytes."""
+        """Read at most `size` bytes in one bulk or interrupt transfer."""
         return self._do(Transfer(endpoint | IN, size), timeout)
 
     def write(self, endpoint: int, data: bytes, timeout: float) -> None:
-        """One bulk or interrupt transfer to the device."""
+        """Write `data` in one bulk or interrupt transfer."""
         self._do(Transfer(endpoint & ~IN, len(data), bytes(data)), timeout)
 
     def begin_read(self, endpoint: int, size: int, timeout: float) -> PendingRead:
-        """A read that is in flight when this returns; `timeout` bounds its whole life."""
+        """Submit a read and return. `timeout` limits its total time, including the wait in result()."""
         return _PendingRead(self._engine, Transfer(endpoint | IN, size), timeout)
 
     def listen(self, endpoint: int, size: int) -> Inbox:
@@ -315,21 +315,21 @@ class Link:
         return _Inbox(self._engine, endpoint | IN, size)
 
     def claim(self, interface: int) -> None:
-        """One interface more, until close()."""
+        """Claim another interface until close()."""
         self._engine.check()
         self._engine.backend.claim(interface)
 
     def clear_halt(self, endpoint: int) -> None:
-        """Let an endpoint that stalled go on."""
+        """Clear the halt of an endpoint that stalled."""
         self._engine.check()
         self._engine.backend.clear_halt(endpoint)
 
     def cancel(self) -> None:
-        """End the running wait or, when none runs, the next one with Cancelled."""
+        """End the running wait with Cancelled, or the next one if none is running."""
         self._engine.cancel()
 
     def close(self) -> None:
-        """Give the interface back."""
+        """Release the interfaces."""
         self._engine.close()
 
     def _do(self, transfer: Transfer, timeout: float) -> bytes:

@@ -1,9 +1,9 @@
 """The URLs of USB devices: parsed and checked without opening a device. connect.py opens them.
 
-usb:05ba:000a                 the one device of this id
-usb:05ba:000a?port=1-4.2      the one at this socket (bus-port.port, as the kernel writes it)
+usb:05ba:000a                 the only device with this vendor and product id
+usb:05ba:000a?port=1-4.2      the one at this port (bus-port.port, as the kernel writes it)
 usb:05ba:000a?serial=ABC      the one with this serial number, wherever it is plugged in
-usbip://192.0.2.7:3240/1-1    the one that a USB/IP server exports under this bus id
+usbip://192.0.2.7:3240/1-1    the one that a USB/IP server exports with this bus id
 """
 
 import ipaddress
@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 PORT = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
 USBIP_PORT = 3240
-MAX_SERIAL_CHARS = 126  # characters that a string descriptor can hold
+MAX_SERIAL_CHARS = 126  # characters in a string descriptor
 
 
 @dataclass(frozen=True, slots=True)
 class UsbUrl:
-    """A USB device of this machine. Without port and serial number there must be one of its kind only."""
+    """A USB device of this machine. Without port or serial number, only one device with these ids may be attached."""
 
     vendor: int
     product: int
@@ -27,21 +27,21 @@ class UsbUrl:
     serial: str = ""
 
     def __str__(self) -> str:
-        """As it stands in the configuration."""
+        """The URL as it is written in the configuration."""
         where = f"?port={self.port}" if self.port else f"?serial={quote(self.serial)}" if self.serial else ""
         return f"usb:{self.vendor:04x}:{self.product:04x}{where}"
 
 
 @dataclass(frozen=True, slots=True)
 class UsbIpUrl:
-    """A device that a USB/IP server exports. `host` is an address: looking up a name cannot be cancelled."""
+    """A device that a USB/IP server exports. `host` is an address, because a name lookup cannot be cancelled."""
 
     host: str
     port: int
     busid: str
 
     def __str__(self) -> str:
-        """As it stands in the configuration."""
+        """The URL as it is written in the configuration."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"usbip://{host}:{self.port}/{self.busid}"
 
@@ -50,7 +50,7 @@ AnyUsbUrl = UsbUrl | UsbIpUrl
 
 
 def parse_usb(url: str) -> UsbUrl:
-    """Read `usb:…`. ValueError: what is wrong."""
+    """Parse `usb:…`. ValueError says what is wrong."""
     usage = f"URL {url!r}: a USB URL is usb:VENDOR:PRODUCT, four hexadecimal digits each, as in usb:05ba:000a"
     ids, _, query = url.removeprefix("usb:").partition("?")
     if not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", ids):
@@ -58,16 +58,16 @@ def parse_usb(url: str) -> UsbUrl:
     parameters = dict(parse_qsl(query, keep_blank_values=True))
     port, serial = parameters.pop("port", ""), parameters.pop("serial", "")
     if parameters or (port and serial) or (query and not port and not serial):
-        raise ValueError(f"{usage}, with either ?port=1-4.2 or ?serial=NUMBER behind it")
+        raise ValueError(f"{usage}, followed by either ?port=1-4.2 or ?serial=NUMBER")
     if port and not PORT.fullmatch(port):
-        raise ValueError(f"URL {url!r}: a port is written as the kernel does, bus-port.port, as in ?port=1-4.2")
+        raise ValueError(f"URL {url!r}: a port is written as bus-port.port, as in ?port=1-4.2")
     if len(serial) > MAX_SERIAL_CHARS:
         raise ValueError(f"URL {url!r}: a serial number has at most {MAX_SERIAL_CHARS} characters")
     return UsbUrl(int(ids[:4], 16), int(ids[5:], 16), port, serial)
 
 
 def parse_usbip(url: str) -> UsbIpUrl:
-    """Read `usbip://…`. ValueError: what is wrong."""
+    """Parse `usbip://…`. ValueError says what is wrong."""
     usage = f"URL {url!r}: a USB/IP URL is usbip://ADDRESS:PORT/BUSID, as in usbip://192.0.2.7:{USBIP_PORT}/1-1"
     try:
         parts = urlsplit(url)

@@ -1,8 +1,8 @@
-"""USB devices that a USB/IP server exports, over TCP: no kernel module and no root needed.
+"""USB devices that a USB/IP server exports over TCP. Needs no kernel module and no root account.
 
-The protocol is that of the Linux kernel (Documentation/usb/usbip_protocol.rst, version 1.1.1): a device is imported by
-its bus id, then each transfer is a numbered message each way, any number of them in flight; a lost connection is an
-unplugged device.
+The protocol is that of the Linux kernel (Documentation/usb/usbip_protocol.rst, version 1.1.1). A device is imported by
+its bus id. Then each transfer is a numbered message in each direction; any number may be in flight. If the connection
+is lost, the device counts as unplugged.
 """
 
 import socket
@@ -26,15 +26,23 @@ from drivers.usb.usbip_import import (
 )
 
 CMD_SUBMIT, CMD_UNLINK, RET_SUBMIT, RET_UNLINK = 1, 2, 3, 4
-HEADER = struct.Struct(">5I5i8s")  # command, sequence, device, direction, endpoint; five words by command; set-up
-CLOSE_TIMEOUT_S = 0.15  # longest that close() waits for the server to free the device
-CLEAR_HALT_TIMEOUT_S = 0.2  # longest that an order to go on is waited for: no cancel ends that
-MAX_TRANSFER_BYTES = 64 << 20  # bytes of an answer: more is no answer but noise
+HEADER = struct.Struct(
+    ">5I5i8s"
+)  # command, sequence, device, direction, endpoint; five words that depend on the command; setup
+CLOSE_TIMEOUT_S = 0.15  # close() waits at most this long for the server to free the device
+CLEAR_HALT_TIMEOUT_S = 0.2  # a cancel does not end this wait
+MAX_TRANSFER_BYTES = 64 << 20  # a longer answer is invalid
 
-EPIPE, ENOENT, ECONNRESET, ENODEV, ESHUTDOWN = -32, -2, -104, -19, -108  # as Linux numbers them, on any machine
+EPIPE, ENOENT, ECONNRESET, ENODEV, ESHUTDOWN = (
+    -32,
+    -2,
+    -104,
+    -19,
+    -108,
+)  # the numbers of Linux, whatever the server runs on
 OUTCOMES = {
     0: Outcome.DONE,
-    -121: Outcome.DONE,  # EREMOTEIO: a short transfer where the kernel was asked to tell
+    -121: Outcome.DONE,  # EREMOTEIO: a short transfer, if the kernel was asked to report it
     EPIPE: Outcome.STALLED,
     ENODEV: Outcome.GONE,
     ESHUTDOWN: Outcome.GONE,
@@ -43,14 +51,14 @@ OUTCOMES = {
 }
 
 GET_DESCRIPTOR = 6
-DESCRIBE_DEVICE, DESCRIBE_CONFIGURATION, DESCRIBE_STRING = 1, 2, 3
+DEVICE_DESCRIPTOR, CONFIGURATION_DESCRIPTOR, STRING_DESCRIPTOR = 1, 2, 3
 DEVICE_DESCRIPTOR_BYTES, SERIAL_AT = 18, 16
 MAX_CONFIGURATION_BYTES = 0xFFFF
 MAX_STRING_BYTES = 255
 
 
 def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
-    """Import the device; every interface of it is then ours. LinkLost (DeviceBusy is one) says why not."""
+    """Import the device with all its interfaces. LinkLost or DeviceBusy if that is not possible."""
     link = begin_usbip(url, interface)
     try:
         link.ready()
@@ -61,75 +69,77 @@ def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
 
 
 def begin_usbip(url: UsbIpUrl, interface: WantedInterface) -> "UsbIpLink":
-    """Begin to import the device. What comes of it shows in the first use of the link, which cancel() can end."""
+    """Begin to import the device. The first use of the link raises the error, if any; cancel() can end that wait."""
     del interface
     return UsbIpLink(UsbIpTransfers(url))
 
 
 class UsbIpLink(Link):
-    """A link that is there before its device is: whoever asks who it is waits for that, and comes before all else."""
+    """A link that exists before its device is imported. Reading identity or configuration waits for the import."""
 
-    def __init__(self, wire: "UsbIpTransfers") -> None:
-        self._wire = wire
+    def __init__(self, backend: "UsbIpTransfers") -> None:
+        self._backend = backend
         self._described = False
-        super().__init__(wire)
+        super().__init__(backend)
 
     def ready(self) -> None:
-        """Wait until the device is imported and has described itself. LinkLost, Cancelled."""
+        """Wait until the device is imported and its descriptors are read. LinkLost, Cancelled."""
         if self._described:
             return
-        wire, engine = self._wire, self._engine
-        engine.wait(lambda: wire.imported or wire.lost is not None, HANDSHAKE_TIMEOUT_S)
-        if not wire.imported:
-            raise wire.lost or LinkLost(f"{wire.url}: a server takes the call and says nothing")
-        wire.configuration = self._configuration()
-        wire.identity = replace(wire.identity, serial=self._serial())
-        engine.name = str(wire.identity)
+        backend, engine = self._backend, self._engine
+        engine.wait(lambda: backend.imported or backend.lost is not None, HANDSHAKE_TIMEOUT_S)
+        if not backend.imported:
+            raise backend.lost or LinkLost(f"{backend.url}: the server accepts the connection but does not answer")
+        backend.configuration = self._configuration()
+        backend.identity = replace(backend.identity, serial=self._serial())
+        engine.name = str(backend.identity)
         self._described = True
 
     @property
     def identity(self) -> UsbIdentity:
-        """Which device. LinkLost, Cancelled."""
+        """The identity of the device. LinkLost, Cancelled."""
         self.ready()
-        return self._wire.identity
+        return self._backend.identity
 
     @identity.setter
     def identity(self, _: UsbIdentity) -> None:
-        """The wire's, always."""
+        """Ignored: always that of the backend."""
 
     @property
     def configuration(self) -> bytes:
         """The raw active configuration descriptor. LinkLost, Cancelled."""
         self.ready()
-        return self._wire.configuration
+        return self._backend.configuration
 
     @configuration.setter
     def configuration(self, _: bytes) -> None:
-        """The wire's, always."""
+        """Ignored: always that of the backend."""
 
     def _configuration(self) -> bytes:
-        raw = self._descriptor(DESCRIBE_CONFIGURATION, 0, MAX_CONFIGURATION_BYTES)
+        raw = self._descriptor(CONFIGURATION_DESCRIPTOR, 0, MAX_CONFIGURATION_BYTES)
         if raw is None:
-            raise LinkLost(f"{self._wire.url}: does not describe itself; unplug it and plug it in again")
+            raise LinkLost(
+                f"{self._backend.url}: the device sends no configuration descriptor; unplug it and plug it in again"
+            )
         return raw
 
     def _serial(self) -> str:
-        """The serial number; empty where it has none."""
-        about = self._descriptor(DESCRIBE_DEVICE, 0, DEVICE_DESCRIPTOR_BYTES) or b""
-        if len(about) != DEVICE_DESCRIPTOR_BYTES or not about[SERIAL_AT]:
+        """The serial number; empty if the device has none."""
+        device = self._descriptor(DEVICE_DESCRIPTOR, 0, DEVICE_DESCRIPTOR_BYTES) or b""
+        if len(device) != DEVICE_DESCRIPTOR_BYTES or not device[SERIAL_AT]:
             return ""
-        text = self._descriptor(DESCRIBE_STRING, about[SERIAL_AT], MAX_STRING_BYTES, language=0x0409) or b""
+        text = self._descriptor(STRING_DESCRIPTOR, device[SERIAL_AT], MAX_STRING_BYTES, language=0x0409) or b""
         return text[2:].decode("utf-16-le", "replace")
 
     def _descriptor(self, kind: int, number: int, size: int, language: int = 0) -> bytes | None:
-        """None: the device does not tell it. LinkLost, Cancelled."""
+        """Read a descriptor; None if the device does not send it. LinkLost, Cancelled."""
         with suppress(ProtocolError):
             return self.control_in(IN, GET_DESCRIPTOR, kind << 8 | number, language, size, HANDSHAKE_TIMEOUT_S)
         return None
 
 
 class UsbIpTransfers(ThreadedBackend):
-    """The transfers of one imported device. A thread of its own reads the answers."""
+    """A TransferBackend for one imported device. A separate thread reads the answers."""
 
     def __init__(self, url: UsbIpUrl) -> None:
         super().__init__()
@@ -137,19 +147,19 @@ class UsbIpTransfers(ThreadedBackend):
         self.identity = UsbIdentity(0, 0, port=url.busid)
         self.configuration = b""
         self.imported = False
-        self.lost: LinkLost | None = None  # why it was not imported
+        self.lost: LinkLost | None = None  # why the device was not imported
         self._device_id = 0
-        self._lock = threading.Lock()  # of what follows, and of sending
+        self._lock = threading.Lock()  # protects the fields below, and sending
         self._sequence = 0
         self._in_flight: dict[int, Transfer] = {}
-        self._unlinking: dict[int, int] = {}  # sequence of the order -> that of the transfer
+        self._unlinking: dict[int, int] = {}  # sequence number of CMD_UNLINK -> that of the transfer
         self._alive = False
         self._connection = start_connecting(url)
         self._thread = threading.Thread(target=self._run, name=f"usbip {url.busid}", daemon=True)
         self._thread.start()
 
     def submit(self, transfer: Transfer) -> None:
-        """Put a transfer in flight."""
+        """Submit a transfer."""
         with self._lock:
             if not self._alive:
                 raise LinkLost(f"{self.url}: unplugged, or its server has stopped")
@@ -174,39 +184,39 @@ class UsbIpTransfers(ThreadedBackend):
         )
 
     def _send(self, data: bytes) -> None:
-        """Send under the lock. A failure shows in the receiving thread, which ends every transfer."""
+        """Send, with the lock held. If that fails, the receiving thread notices it and ends every transfer."""
         with suppress(OSError):
             self._connection.sendall(data)
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """Ask for the end of a transfer."""
+        """Cancel a transfer; it ends later."""
         with self._lock:
             numbers = [number for number, flying in self._in_flight.items() if flying is transfer]
             if numbers and self._alive:
                 self._sequence += 1
                 self._unlinking[self._sequence] = numbers[0]
-                order = (CMD_UNLINK, self._sequence, self._device_id, 0, 0, numbers[0], 0, 0, 0, 0, b"")
-                self._send(HEADER.pack(*order))
+                command = (CMD_UNLINK, self._sequence, self._device_id, 0, 0, numbers[0], 0, 0, 0, 0, b"")
+                self._send(HEADER.pack(*command))
 
     def claim(self, interface: int) -> None:
-        """Every interface is ours since the device was imported."""
+        """Does nothing: importing a device claims all its interfaces."""
 
     def clear_halt(self, endpoint: int) -> None:
-        """Let an endpoint that stalled go on."""
+        """Clear the halt of an endpoint that stalled."""
         transfer = Transfer(0, 0, setup=struct.pack("<BBHHH", 0x02, 1, 0, endpoint, 0))
         self.submit(transfer)
         self.wait(lambda: transfer.ended, CLEAR_HALT_TIMEOUT_S)
 
     def present(self) -> bool:
-        """Whether the server still holds the line."""
+        """Whether the connection to the server is still open."""
         return self._alive
 
     def close(self) -> None:
-        """Hang up; the server then takes back what is in flight, frees the device and hangs up too."""
+        """Close the connection. The server then cancels all transfers, frees the device and closes its side."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
         if threading.current_thread() is not self._thread and self.imported and not self._unlinking:
-            self._thread.join(CLOSE_TIMEOUT_S)  # or the next open() would find the device taken, by us
+            self._thread.join(CLOSE_TIMEOUT_S)  # otherwise the next open() could find the device still busy
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() is not self._thread:
@@ -247,7 +257,7 @@ class UsbIpTransfers(ThreadedBackend):
         self.wake()
 
     def _handle_message(self, header: tuple[int, ...]) -> bool:
-        """One message of the server. False: it is none."""
+        """Handle one message of the server. False if it is not valid."""
         command, sequence, _, _, _, status, count, *_ = header
         if command == RET_UNLINK:
             self._unlinked(sequence)

@@ -1,4 +1,4 @@
-"""The first words with a USB/IP server: calling it, and importing one device of it. usbip.py goes on."""
+"""Connects to a USB/IP server and imports one device. usbip.py does the transfers afterwards."""
 
 import os
 import select
@@ -12,15 +12,15 @@ from drivers.usb.url import UsbIpUrl
 
 VERSION = 0x0111
 REQ_IMPORT, REP_IMPORT = 0x8003, 0x0003
-DEVICE = struct.Struct(">256s32sIIIHHHBBBBBB")  # what the server says of a device
+DEVICE = struct.Struct(">256s32sIIIHHHBBBBBB")  # device record of the server
 SPEEDS = {1: "low", 2: "full", 3: "high", 5: "super", 6: "super"}
-BUSY = 2  # ST_DEV_BUSY: imported by another
-HANDSHAKE_TIMEOUT_S = 2.0  # connecting and importing; descriptors come after it with as much again
+BUSY = 2  # ST_DEV_BUSY: imported by another client
+HANDSHAKE_TIMEOUT_S = 2.0  # for connecting and importing; reading the descriptors may take as long again
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedDevice:
-    """What the server says of the device that was imported."""
+    """The device record that the server sends for the imported device."""
 
     device_id: int
     speed: str
@@ -30,22 +30,22 @@ class ExportedDevice:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ExportedDevice":
-        """Read the record of the wire."""
+        """Parse the record."""
         _, _, bus, number, speed, vendor, product, bcd, *_ = DEVICE.unpack(data)
         return cls(bus << 16 | number, SPEEDS.get(speed, ""), vendor, product, bcd)
 
 
 def start_connecting(url: UsbIpUrl) -> socket.socket:
-    """A socket that is calling the server."""
+    """Return a socket that has begun to connect to the server."""
     connection = socket.socket(socket.AF_INET6 if ":" in url.host else socket.AF_INET)
     connection.setblocking(False)
-    with suppress(OSError):  # a refusal shows when its end is waited for
+    with suppress(OSError):  # await_connection() reports a refusal
         connection.connect_ex((url.host, url.port))
     return connection
 
 
 def await_connection(connection: socket.socket, url: UsbIpUrl) -> None:
-    """Until the call is taken. shutdown() in another thread ends this and what follows."""
+    """Wait until the connection is made. shutdown() of the socket in another thread ends this and the import."""
     select.select([], [connection], [], HANDSHAKE_TIMEOUT_S)
     code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     try:
@@ -59,7 +59,7 @@ def await_connection(connection: socket.socket, url: UsbIpUrl) -> None:
 
 
 def import_device(connection: socket.socket, url: UsbIpUrl) -> ExportedDevice:
-    """Ask for the device. LinkLost (DeviceBusy is one), OSError: it is not ours."""
+    """Request the device. LinkLost, DeviceBusy or OSError if it was not imported."""
     connection.sendall(struct.pack(">HHI32s", VERSION, REQ_IMPORT, 0, url.busid.encode()))
     _, code, status = struct.unpack(">HHI", receive_exactly(connection, 8))
     if code != REP_IMPORT:
@@ -72,11 +72,11 @@ def import_device(connection: socket.socket, url: UsbIpUrl) -> ExportedDevice:
 
 
 def receive_exactly(connection: socket.socket, count: int) -> bytes:
-    """`count` bytes; ConnectionError when there are no more."""
+    """Receive `count` bytes. ConnectionError if the connection ends before."""
     data = bytearray()
     while len(data) < count:
         part = connection.recv(count - len(data))
         if not part:
-            raise ConnectionError("hung up")
+            raise ConnectionError("the server closed the connection")
         data += part
     return bytes(data)

@@ -1,4 +1,4 @@
-"""Hears of USB devices that are plugged in or pulled out: from udev where it runs, else by looking again and again."""
+"""Reports when a USB device is plugged in or unplugged: from udev if it runs, otherwise by polling sysfs."""
 
 import os
 import select
@@ -16,9 +16,10 @@ POLL_S = 1.0
 
 
 class UsbWatcher:
-    """Calls `changed` from a thread of its own after each change, until close(). Looks every `poll_s` seconds too.
+    """Calls `changed` in its own thread after each change, until close(). Also polls every `poll_s` seconds.
 
-    udev only hastens the scan: what counts is what is there, so that no event can be lost or come twice.
+    An event of udev only makes the next scan earlier. A change is found by comparing scans, so no event can be lost or
+    reported twice.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class UsbWatcher:
         self.close()
 
     def close(self) -> None:
-        """End the thread. May be called twice."""
+        """Stop the thread. May be called twice."""
         if self._thread.is_alive():
             os.eventfd_write(self._wake, 1)
             self._thread.join()
@@ -71,14 +72,14 @@ class UsbWatcher:
 
 
 def watch_usb(changed: Callable[[], None], *, poll_s: float = POLL_S) -> UsbWatcher:
-    """Call `changed`, in another thread, whenever USB devices have come or gone; close() the result to end it."""
+    """Call `changed`, in another thread, when USB devices are plugged in or unplugged, until the result is closed."""
     return UsbWatcher(changed, poll_s=poll_s, monitor=_monitor() if UDEV_RUNS.exists() else None)
 
 
 def _monitor() -> Any:  # noqa: ANN401 - pyudev has no types
-    """The events of udev; None where they cannot be had: looking serves as well, only later."""
+    """The monitor of udev events; None if it is not available, and then polling finds the changes later."""
     with suppress(ImportError, OSError):
-        import pyudev  # noqa: PLC0415 - needs libudev, which not every machine has
+        import pyudev  # noqa: PLC0415 - needs libudev, which may not be installed
 
         monitor = pyudev.Monitor.from_netlink(pyudev.Context())
         monitor.filter_by("usb", "usb_device")

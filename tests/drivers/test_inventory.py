@@ -182,7 +182,7 @@ def test_a_reader_that_the_kernel_serves_is_not_asked(sysfs: Sysfs) -> None:
     sysfs.interface("1-1", ("ff", "ff"))
     sysfs.bind("1-1", "hid-generic")
     (found,) = sysfs.look()
-    assert (found.availability, found.detail) == (Availability.IN_USE, "served by the kernel (hid-generic)")
+    assert (found.availability, found.detail) == (Availability.IN_USE, "used by the kernel driver hid-generic")
     assert sysfs.asked == []
 
 
@@ -232,7 +232,7 @@ def test_a_camera_that_the_kernel_serves_is_a_video_node_and_left_alone(sysfs: S
     node = tmp_path / "dev" / "video0"
     direct, served = sysfs.look()
     assert served.url == f"v4l2:{node}"
-    assert direct.detail == f"served by the kernel (uvcvideo): use driver v4l2 at {node}"
+    assert direct.detail == f"used by the kernel driver uvcvideo: use driver v4l2 at {node}"
     assert direct.availability is Availability.IN_USE
     assert sysfs.asked == []
 

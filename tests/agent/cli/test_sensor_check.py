@@ -16,7 +16,7 @@ from PIL import Image
 from agent.cli import console
 from agent.cli.sensor_check import CaptureRequest, CaptureResult, capture_one, describe, explain_failure
 from agent.cli.signals import cancel_on_signals
-from agent.encounter.best_frame import USABLE
+from agent.encounter.best_frame import USABLE_SCORE
 from agent.errors import AgentError
 from drivers import open_sensor
 from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, PermissionDenied
@@ -173,7 +173,7 @@ def test_a_camera_is_looked_through_until_an_eye_is_there(camera: UvcRig, capsys
     console.show_capture(capture_one(CaptureRequest("uvc", camera.url, {}, 20), lambda _: None), None)
     size, quality = capsys.readouterr().out.splitlines()[:2]
     assert size.endswith("640x480, 8 bit")
-    assert int(quality.split()[1]) >= USABLE
+    assert int(quality.split()[1]) >= USABLE_SCORE
 
 
 def test_without_an_eye_the_technician_hears_so_and_can_have_any_frame_to_adjust_the_camera(camera: UvcRig) -> None:
@@ -201,7 +201,7 @@ def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
 
 
 def test_a_missing_permission_is_called_so_and_nobody_is_sent_to_stop_the_daemon() -> None:
-    told = explain_failure(PermissionDenied(f"reader: no permission; give it to this account: {GRANT_ACCESS_COMMAND}"))
+    told = explain_failure(PermissionDenied(f"reader: no permission; to grant it to this account, run: {GRANT_ACCESS_COMMAND}"))
     assert told.endswith("then log in again")
     assert "daemon" not in told
     assert "stop the daemon first" in explain_failure(DeviceBusy("reader: another program holds it"))

@@ -168,7 +168,7 @@ def test_a_rate_that_is_asked_for_is_used_as_soon_as_it_is_in_force(
         )
         sensor.open()
         assert (sensor.capture(PERSON_S).image == FINGER).all()
-        assert ("keeps 57600 baud" in caplog.text) == deferred
+        assert ("still uses 57600 baud" in caplog.text) == deferred
         server.unplug()
         server.replug()  # now the new rate holds in either case
         caplog.clear()

@@ -39,9 +39,9 @@ def test_a_url_names_a_device(text: str, url: AnyUsbUrl) -> None:
         ("serial:/dev/ttyUSB0", "cannot be at 'serial', only at: usb, usbip"),
         ("pigeon:1", "there is no transport 'pigeon'; there are: usb, usbip"),
         ("usb:05ba", "four hexadecimal digits each"),
-        ("usb:05ba:000a?colour=red", "with either"),
-        ("usb:05ba:000a?port=1-1&serial=A", "with either"),
-        ("usb:05ba:000a?port=4", "as the kernel does"),
+        ("usb:05ba:000a?colour=red", "followed by either"),
+        ("usb:05ba:000a?port=1-1&serial=A", "followed by either"),
+        ("usb:05ba:000a?port=4", "a port is written as bus-port.port"),
         ("usb:05ba:000a?serial=" + "A" * 127, "at most 126"),
         ("usbip://example.org:3240/1-1", "usbip://ADDRESS:PORT/BUSID"),
         ("usbip://192.0.2.7:3240", "usbip://ADDRESS:PORT/BUSID"),
@@ -111,7 +111,7 @@ def test_of_two_of_a_kind_the_named_one_is_chosen(tmp_path: Path, query: str, po
     ("query", "complaint"),
     [
         ("", "2 such devices"),
-        ("?port=1-3", "not plugged in; one of its kind is at 1-1, 1-2"),
+        ("?port=1-3", "not plugged in; one with the same ids is at 1-1, 1-2"),
         ("?serial=C3", "not plugged"),
     ],
 )
