@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import ProtocolError
+from drivers.sample import expand_4bit
 
 _HEADER = struct.Struct("<7i")  # width, height, compressed, encrypted, format, bytes of the image, bytes of a template
 HEADER_SIZE = _HEADER.size
@@ -67,17 +68,8 @@ def parse_record(record: bytes, name: str) -> SfmImage:
     return SfmImage(levels.reshape(height, width), DEPTH_BITS[Format(form)])
 
 
-def _expand4(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Expands two 4-bit pixels per byte to one pixel per byte, over the full range."""
-    levels = np.empty((pairs.size, 2), np.uint8)
-    levels[:, 0] = pairs >> 4
-    levels[:, 1] = pairs & 0x0F
-    levels *= 17
-    return levels.reshape(-1)
-
-
 def _copy(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels.copy()
 
 
-_EXPAND = {Format.GREY8: _copy, Format.GREY4: _expand4}
+_EXPAND = {Format.GREY8: _copy, Format.GREY4: expand_4bit}

@@ -140,7 +140,7 @@ def choose_stream(streams: Sequence[StreamingInterface], options: UvcOptions) ->
     wanted = [offer for offer in offers if _matches(offer, options)]
     if not wanted:
         raise ProtocolError(f"the camera has no such size or format; it has: {_listing(offers)}")
-    stream, row, frame, pixels = min(wanted, key=_rank)
+    stream, row, frame, pixels = min(wanted, key=lambda offer: preference(offer[3], offer[2].width, offer[2].height))
     return StreamChoice(stream, row, frame, pixels, frame.interval_for(options.fps))
 
 
@@ -160,11 +160,10 @@ def _matches(offer: _Offer, options: UvcOptions) -> bool:
     return options.size in (None, (frame.width, frame.height)) and options.format in (None, pixels.name)
 
 
-def _rank(offer: _Offer) -> tuple[bool, int, int]:
+def preference(pixels: PixelFormat, width: int, height: int) -> tuple[bool, int, int]:
     """Sort key, best first: large enough, the better format, the smallest that is large enough (else the largest)."""
-    _, _, frame, pixels = offer
-    small = frame.width < DEFAULT_SIZE[0] or frame.height < DEFAULT_SIZE[1]
-    area = frame.width * frame.height
+    small = width < DEFAULT_SIZE[0] or height < DEFAULT_SIZE[1]
+    area = width * height
     return small, PREFERENCE.index(pixels), -area if small else area
 
 

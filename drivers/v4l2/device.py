@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, LinkLost, PermissionDenied, ProtocolError
-from drivers.uvc.formats import FORMAT_OF_FOURCC, PREFERENCE, PixelFormat
-from drivers.uvc.options import DEFAULT_SIZE, CameraOptions
+from drivers.uvc.formats import FORMAT_OF_FOURCC, PixelFormat
+from drivers.uvc.options import DEFAULT_SIZE, CameraOptions, preference
 from drivers.v4l2.abi import (
     CAPTURE,
     DISCRETE,
@@ -90,7 +90,7 @@ class VideoDevice:
         offers = list(self._offers(options))
         if not offers:
             raise ProtocolError("the camera has no such size or format: leave out the options, or correct them")
-        fourcc, pixels, (width, height) = min(offers, key=_rank)
+        fourcc, pixels, (width, height) = min(offers, key=lambda offer: preference(offer[1], *offer[2]))
         requested = FrameLayout(width, height, fourcc, 0, 0)
         agreed = FrameLayout.from_bytes(self._ioctl(S_FMT, requested.to_bytes()))
         if (agreed.width, agreed.height, agreed.fourcc) != (width, height, fourcc):
@@ -221,13 +221,6 @@ class VideoDevice:
         if error.errno in _GONE:
             return LinkLost("unplugged")
         return LinkLost(text) if error.errno in _ADVICE else ProtocolError(text)
-
-
-def _rank(offer: tuple[bytes, PixelFormat, tuple[int, int]]) -> tuple[bool, int, int]:
-    """Sort key, best first, as for a bulk camera: large enough, the better format, the smallest of these."""
-    _, pixels, (width, height) = offer
-    small = width < DEFAULT_SIZE[0] or height < DEFAULT_SIZE[1]
-    return small, PREFERENCE.index(pixels), -width * height if small else width * height
 
 
 def _without_padding(data: bytes, layout: FrameLayout) -> bytes:
