@@ -1,6 +1,5 @@
-"""Keys come from where they should, others are refused by file name, and what is sealed opens only for the hub."""
+"""Keys are loaded from the right place; anything else in their place is refused and named."""
 
-import base64
 import json
 import ssl
 import stat
@@ -16,21 +15,15 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey
 
 from agent.config import TlsConfig
 from agent.errors import ConfigError
-from agent.hub.sealing import seal
 from agent.keys import CREDENTIAL, DEVELOPMENT_FILE, HubKey, KioskKey, load_hub_key, load_kiosk_key, tls_context
-from simulators.hub.keys import HubKeys, Unsealable
-from tests.agent.hub.test_link import Authority
+from tests.rigs.certificates import Authority
 
 KIOSK = KioskKey(Ed25519PrivateKey.generate())
-OTHER_KIOSK = KioskKey(Ed25519PrivateKey.generate())
 HUBS: dict[str, HubKey] = {"X25519": OKPKey.generate_key("X25519"), "P-256": ECKey.generate_key("P-256")}
-OTHER_HUBS: dict[str, HubKey] = {"X25519": OKPKey.generate_key("X25519"), "P-256": ECKey.generate_key("P-256")}
 
 
 def pem(key: Ed25519PrivateKey, encryption: KeySerializationEncryption | None = None) -> bytes:
@@ -177,73 +170,3 @@ def test_unfit_tls_files_are_named(tmp_path: Path, wrong: str) -> None:
     }[wrong]
     with pytest.raises(ConfigError, match=str(tmp_path)):
         tls_context(TlsConfig(**files))
-
-
-# -- sealing
-
-
-@pytest.mark.parametrize("curve", HUBS)
-@settings(deadline=None, max_examples=25)
-@given(plaintext=st.binary(max_size=3000))
-def test_what_is_sealed_opens_for_the_hub_and_for_it_alone(curve: str, plaintext: bytes) -> None:
-    hub = HUBS[curve]
-    sealed = seal(plaintext, KIOSK, public_half(hub))
-    assert HubKeys(hub, [KIOSK.public()]).unseal(sealed) == plaintext
-    with pytest.raises(Unsealable):
-        HubKeys(OTHER_HUBS[curve], [KIOSK.public()]).unseal(sealed)
-
-
-def public_half(hub: HubKey) -> HubKey:
-    return type(hub).import_key(hub.as_dict(private=False))
-
-
-@settings(deadline=None, max_examples=100)
-@given(data=st.data())
-def test_any_changed_bit_is_noticed(data: st.DataObject) -> None:
-    parts = [
-        base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-        for part in seal(b"templates of two fingers", KIOSK, public_half(HUBS["X25519"])).split(".")
-    ]
-    which = data.draw(st.integers(0, len(parts) - 1))
-    bit = data.draw(st.integers(0, 8 * len(parts[which]) - 1))
-    parts[which] = bytes(byte ^ (1 << bit % 8) * (place == bit // 8) for place, byte in enumerate(parts[which]))
-    changed = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
-    with pytest.raises(Unsealable):
-        HubKeys(HUBS["X25519"], [KIOSK.public()]).unseal(changed)
-
-
-@pytest.mark.parametrize("token", ["", ".", "....", "a.b.c", "a.b.c.d.e", "\u20ac" * 5])
-def test_what_is_no_token_is_not_opened(token: str) -> None:
-    with pytest.raises(Unsealable):
-        HubKeys(HUBS["X25519"]).unseal(token)
-
-
-def test_a_kiosk_that_the_hub_does_not_know_is_not_believed() -> None:
-    sealed = seal(b"x", OTHER_KIOSK, public_half(HUBS["X25519"]))
-    with pytest.raises(Unsealable, match="no kiosk that we know"):
-        HubKeys(HUBS["X25519"], [KIOSK.public()]).unseal(sealed)
-
-
-def test_a_signature_under_anothers_id_is_not_believed() -> None:
-    forger = KioskKey(Ed25519PrivateKey.generate())
-    forger.key_id = KIOSK.key_id
-    with pytest.raises(Unsealable):
-        HubKeys(HUBS["X25519"], [KIOSK.public()]).unseal(seal(b"x", forger, public_half(HUBS["X25519"])))
-
-
-def test_the_plaintext_and_the_signature_cannot_be_read_on_the_way() -> None:
-    sealed = seal(b"a template", KIOSK, public_half(HUBS["X25519"]))
-    header, *_ = sealed.split(".")
-    assert KIOSK.key_id not in sealed
-    assert len(sealed.split(".")) == 5  # a JWE; the JWS is inside
-    assert "YSB0ZW1wbGF0ZQ" not in sealed
-    assert header
-
-
-def test_the_simulated_hub_makes_its_key_once_and_publishes_half_of_it(tmp_path: Path) -> None:
-    path = tmp_path / "hub.json"
-    first = HubKeys.load_or_make(path, [KIOSK.public()])
-    again = HubKeys.load_or_make(path, [KIOSK.public()])
-    sealed = seal(b"x", KIOSK, load_hub_key(tmp_path / "hub.pub.json"))
-    assert first.unseal(sealed) == again.unseal(sealed) == b"x"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600

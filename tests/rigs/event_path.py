@@ -1,4 +1,4 @@
-"""The whole road of an event, put together: outbox, publisher, link, a real broker, the simulated hub."""
+"""The path of an event from the outbox to the hub link, for tests with a real broker and the simulated hub."""
 
 import queue
 from collections.abc import Callable
@@ -23,8 +23,8 @@ BROKERS = [pytest.param(False, id="rumqttd"), pytest.param(True, id="mosquitto",
 QUICK = {"reconnect_max_s": 1.0}
 
 
-class Link:
-    """A hub link with its inbox, and what it crashed of."""
+class LinkRig:
+    """A hub link with its inbox and its crashes."""
 
     def __init__(self, port: int, kiosk: str = "k1", **config: object) -> None:
         self.inbox: queue.Queue[HubSignal] = queue.Queue()
@@ -54,13 +54,25 @@ class Link:
         self.next(Connected)
         return self
 
+    def record_waits(self, instead: float | None = None) -> "queue.SimpleQueue[float]":
+        """The seconds that the link wants to wait between two connections; it waits `instead` if that is given."""
+        waits: queue.SimpleQueue[float] = queue.SimpleQueue()
+        pause = self.link._pause
 
-class Road(Link):
+        def recorded(seconds: float) -> None:
+            waits.put(seconds)
+            pause(seconds if instead is None else instead)
+
+        self.link._pause = recorded  # type: ignore[method-assign]
+        return waits
+
+
+class EventPath(LinkRig):
     """A link with a publisher and the encounter thread's handle on the outbox."""
 
     def __init__(self, port: int, path: Path, kiosk: str = "k1", **config: object) -> None:
         super().__init__(port, kiosk, **config)
-        # Soon enough for tests: what a broker lost on the way is asked for again after a second.
+        # A short time for tests: what a broker has lost is sent again after a second.
         self.config = OutboxConfig(window=16, resend_after_s=1.0)
         self.outbox = Outbox(path, kiosk, self.config)
         self.publisher = Publisher(
@@ -90,7 +102,7 @@ class Road(Link):
         return key
 
     def put_all(self, make: Callable[[int], Event], numbers: range) -> list[str]:
-        """The ids under which the hub has to have them."""
+        """Put events; returns the ids under which the hub must have them."""
         return [str(self.put(make(number))) for number in numbers]
 
 

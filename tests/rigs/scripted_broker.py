@@ -1,0 +1,69 @@
+"""An MQTT broker that a test writes byte by byte (MQTT 5: CONNACK 3.2, SUBACK 3.9, DISCONNECT 3.14)."""
+
+import socket
+from typing import Self
+
+CONNACK = bytes([0x20, 3, 0, 0x00, 0])
+NOT_AUTHORIZED = bytes([0x20, 3, 0, 0x87, 0])
+SERVER_BUSY = bytes([0x20, 3, 0, 0x89, 0])
+SESSION_TAKEN_OVER = bytes([0xE0, 2, 0x8E, 0])
+CONNECT_TYPE, SUBSCRIBE_TYPE, PUBLISH_TYPE = 1, 8, 3
+
+
+class ScriptedBroker:
+    """Accepts one connection after another; a test reads and writes its packets."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(5)
+        self.port = self.listener.getsockname()[1]
+        self.connection: socket.socket | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+        self.listener.close()
+
+    def accept(self) -> None:
+        self.hang_up()
+        self.connection, _ = self.listener.accept()
+        self.connection.settimeout(5)
+
+    def hang_up(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+
+    def write(self, packet: bytes) -> None:
+        assert self.connection is not None
+        self.connection.sendall(packet)
+
+    def read(self) -> tuple[int, bytes]:
+        """Type and content of the next packet."""
+        kind = self.take(1)[0] >> 4
+        length, shift = 0, 0
+        while (byte := self.take(1)[0]) & 0x80:
+            length, shift = length | (byte & 0x7F) << shift, shift + 7
+        return kind, self.take(length | byte << shift)
+
+    def take(self, count: int) -> bytes:
+        assert self.connection is not None
+        data = b""
+        while len(data) < count:
+            more = self.connection.recv(count - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def accept_and_answer(self, answer: bytes) -> None:
+        self.accept()
+        assert self.read()[0] == CONNECT_TYPE
+        self.write(answer)
+
+    def suback(self, reason: int) -> None:
+        kind, content = self.read()
+        assert kind == SUBSCRIBE_TYPE
+        assert b"bio/v1/s1/k1/ack" in content
+        self.write(bytes([0x90, 4, *content[:2], 0, reason]))
