@@ -1,1 +1,1 @@
-"""How the models that we train are made. Not part of the installed package; torch is imported here alone."""
+"""Makes the models and fits the calibrations. Not part of the installed package; only here is torch imported."""

@@ -160,10 +160,10 @@ def main() -> None:
     """Build the graph and say its hash, which belongs into manifest.toml."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--out", type=Path, default=OUTPUT)
-    chosen = arguments.parse_args()
+    options = arguments.parse_args()
     data = to_model(network()).SerializeToString(deterministic=True)
-    chosen.out.write_bytes(data)
-    sys.stdout.write(f"{chosen.out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n")
+    options.out.write_bytes(data)
+    sys.stdout.write(f"{options.out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n")
 
 
 if __name__ == "__main__":

@@ -305,12 +305,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--weights", type=Path, help=f"the file {WEIGHTS_PATH}; else pip downloads {PYFING}")
     arguments.add_argument("--out", type=Path, default=OUTPUT)
-    chosen = arguments.parse_args()
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        weights = read_weights(chosen.weights or download(Path(folder)))
+        weights = read_weights(options.weights or download(Path(folder)))
     data = to_model(network(weights)).SerializeToString(deterministic=True)
-    chosen.out.write_bytes(data)
-    sys.stdout.write(f"{chosen.out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n")
+    options.out.write_bytes(data)
+    sys.stdout.write(f"{options.out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """Fits the calibration of iris scores: `python -m models.training.fit_iris --root DIR SET...`.
 
-DIR/SET/<eye><two digits>.<suffix> are real pictures of eyes. Every picture is compared with every other of its set that
-is of another eye: these are the impostor scores. Printed is the table for manifest.toml; before it, as by
-models/training/fit_finger.py, what the calibration says about eyes that it has not seen, and what low quality predicts.
-Only numbers leave the folder. What nothing can be fitted to is refused in one line, with exit status 2:
-by the names and files of the pictures before anything is encoded, for want of irises once a set is.
+DIR/SET/<eye><two digits>.<suffix> are real images of eyes. Each image is compared with all others of its set. The
+scores of different eyes are the impostor scores. The output is the table for manifest.toml. Before it, comments report,
+as in models/training/fit_finger.py, how a calibration holds on other eyes, and what low quality predicts. The output
+contains only numbers. Sets that no calibration can be fitted to are rejected with one line and exit status 2: wrong
+names and files before anything is encoded, sets with too few irises after they are encoded.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,19 +20,19 @@ from models.iris.encoder import IrisEncoder
 from models.iris.kernel import search_whole
 from models.iris.search_layout import ShiftedProbe, split
 from models.iris.template import FORMAT, IrisCode
-from models.training.fit_finger import fit, table
+from models.training.fit_finger import fit, parser_of, print_lines, table
 from models.training.golden_scores import iris_golden_scores
-from models.training.sample_sets import EYES, FEWEST, SetError, Source, seen_again, sources
+from models.training.sample_sets import EYES, MIN_REPEATED, SampleSet, SetError, load_sets, repeated
 from models.training.validation import Comparisons, calibration_lines, quality_lines
-from simulators.images import ImageFileError, read_grey
+from simulators.images import read_grey
 
 PROCESSES = 2
-PIXELS_PER_INCH = 500.0  # nothing depends on it
+PIXELS_PER_INCH = 500.0  # not used for irises
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture of an eye, as the comparison sees it."""
+class EyeImage:
+    """One image of an eye, with what is needed to compare it."""
 
     set: str
     eye: str
@@ -42,44 +40,38 @@ class Picture:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Check, encode, compare, fit, observe, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("sets", nargs="+", metavar="SET")
-    chosen = parser.parse_args(arguments)
-    try:
-        for line in _lines(sources(chosen.root, chosen.sets, EYES)):
-            sys.stdout.write(f"{line}\n")
-    except (SetError, ImageFileError, OSError) as error:
-        parser.exit(2, f"{error}\n")
+    """Check, encode, compare, fit, validate, print."""
+    print_lines(parser_of(__doc__, "SET"), arguments, lambda it: _lines(load_sets(it.root, it.sets, EYES)))
 
 
-def _lines(sets: Sequence[Source]) -> Iterator[str]:
-    compared = comparisons([one for source in sets for one in pictures(source)])
+def _lines(sets: Sequence[SampleSet]) -> Iterator[str]:
+    compared = comparisons([one for sample_set in sets for one in eye_images(sample_set)])
     for line in (*calibration_lines(compared, fit), *quality_lines(compared)):
         yield f"# {line}"
-    yield from table(FORMAT, fit(compared.impostors), len(compared.impostors), [source.name for source in sets])
+    yield from table(FORMAT, fit(compared.impostors), len(compared.impostors), [sample_set.name for sample_set in sets])
     yield iris_golden_scores().line()
 
 
-def pictures(source: Source) -> list[Picture]:
-    """The pictures of a set in which an iris is found. SetError when that leaves too few."""
+def eye_images(sample_set: SampleSet) -> list[EyeImage]:
+    """Encodes the images of a set; those without an iris are left out. SetError if too few are left."""
     with ProcessPoolExecutor(PROCESSES) as pool:
-        codes = list(pool.map(_code, source.owners, chunksize=8))
+        codes = list(pool.map(_code, sample_set.owners, chunksize=8))
     found = [
-        Picture(source.name, eye, code) for eye, code in zip(source.owners.values(), codes, strict=True) if len(code)
+        EyeImage(sample_set.name, eye, code)
+        for eye, code in zip(sample_set.owners.values(), codes, strict=True)
+        if len(code)
     ]
-    again = seen_again(one.eye for one in found)
-    if again < FEWEST:
+    again = repeated(one.eye for one in found)
+    if again < MIN_REPEATED:
         raise SetError(
-            f"{source.name}: an iris is found in {len(found)} of {len(codes)} pictures, in two or more of {again} "
-            f"eyes: a set needs {FEWEST}; give near-infrared pictures of one eye each"
+            f"{sample_set.name}: an iris is found in {len(found)} of {len(codes)} images, in two or more of {again} "
+            f"eyes: a set needs {MIN_REPEATED}; give near-infrared images of one eye each"
         )
     return found
 
 
-def comparisons(found: Sequence[Picture]) -> Comparisons:
-    """Every picture with every other of its set."""
+def comparisons(found: Sequence[EyeImage]) -> Comparisons:
+    """Compares each image with all others of its set."""
     parts = [_of_one(found, number) for number in range(1, len(found))]
     first, second, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
     _, eye = np.unique([one.eye for one in found], return_inverse=True)
@@ -87,8 +79,8 @@ def comparisons(found: Sequence[Picture]) -> Comparisons:
     return Comparisons(eye.astype(np.intp), quality, first, second, scores)
 
 
-def _of_one(found: Sequence[Picture], number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A picture with all before it of the same set: numbers of both, and scores."""
+def _of_one(found: Sequence[EyeImage], number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compares an image with all earlier ones of its set: the numbers of both, and the scores."""
     others = np.array([n for n in range(number) if found[n].set == found[number].set], np.intp)
     if not len(others):
         return others, others, np.zeros(0)

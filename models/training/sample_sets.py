@@ -1,6 +1,6 @@
-"""Folders of real pictures that a calibration is fitted to: whose each is, and whether there is enough to compare.
+"""Reads the folders of real images that a calibration is fitted to, and checks that there is enough to compare.
 
-Nothing of it is there at run time.
+Not used at run time.
 """
 
 import re
@@ -14,55 +14,55 @@ from models.finger.minutiae import PIXELS_PER_INCH
 from simulators.images import read_grey
 
 SUFFIXES = {".png", ".jpg", ".tif", ".bmp"}
-FEWEST = 4  # fingers or eyes of a set, seen twice or more: what is fitted on two of them is observed on two others
+MIN_REPEATED = 4  # fingers or eyes of a set with two images or more: fitted on two of them, observed on the other two
 
 
 class SetError(ValueError):
-    """A set that nothing can be fitted to. The message names it and says what it needs."""
+    """A set that no calibration can be fitted to. The message names it and says what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
-    """How the pictures of a set are named, and so whose they are: group 1 of `stem`."""
+class FileNaming:
+    """How the image files of a set are named. Group 1 of `stem` is the owner: the finger or the eye."""
 
     owner: str
     stem: re.Pattern[str]
     form: str
     example: str
-    scaled: bool  # whether the resolution of a picture matters, and so may be said
+    scaled: bool  # whether the resolution of an image matters, so that it may be given
 
 
-FINGERS = Naming("finger", re.compile(r"(.+)_\d+"), "FINGER_IMPRESSION", "101_1", scaled=True)
-EYES = Naming("eye", re.compile(r"(.+)\d\d"), "EYE and two digits of a count", "S1001L01", scaled=False)
+FINGERS = FileNaming("finger", re.compile(r"(.+)_\d+"), "FINGER_IMPRESSION", "101_1", scaled=True)
+EYES = FileNaming("eye", re.compile(r"(.+)\d\d"), "EYE and two digits of a count", "S1001L01", scaled=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """The pictures of a set, and whose each is."""
+class SampleSet:
+    """The images of a set, each with its owner: the finger or the eye."""
 
     name: str
     pixels_per_inch: float
     owners: dict[Path, str]
 
 
-def sources(root: Path, named: Sequence[str], naming: Naming) -> list[Source]:
-    """The sets as they were named, SET or SET:PPI. SetError, ImageFileError and OSError say what is wrong with one."""
+def load_sets(root: Path, named: Sequence[str], naming: FileNaming) -> list[SampleSet]:
+    """The sets named on the command line, SET or SET:PPI. SetError, ImageFileError or OSError if one is not usable."""
     found = [_source(root, *one.partition(":")[::2], naming) for one in named]
-    twice = [name for name, times in Counter(source.name for source in found).items() if times > 1]
+    twice = [name for name, times in Counter(sample_set.name for sample_set in found).items() if times > 1]
     if twice:
         raise SetError(f"{twice[0]}: this set is named twice")
-    for source in found:
-        _check(root, source, naming)
+    for sample_set in found:
+        _check(root, sample_set, naming)
     return found
 
 
-def _source(root: Path, name: str, resolution: str, naming: Naming) -> Source:
+def _source(root: Path, name: str, resolution: str, naming: FileNaming) -> SampleSet:
     files = sorted(path for path in (root / name).iterdir() if path.suffix.lower() in SUFFIXES)
     owners = {path: f"{name}/{_owner(path, naming)}" for path in files}
-    return Source(name, _resolution(name, resolution, naming), owners)
+    return SampleSet(name, _resolution(name, resolution, naming), owners)
 
 
-def _resolution(name: str, text: str, naming: Naming) -> float:
+def _resolution(name: str, text: str, naming: FileNaming) -> float:
     low, high = PPI_RANGE
     if text and not naming.scaled:
         raise SetError(f"{name}:{text}: the resolution of an {naming.owner} does not matter, name the set as {name}")
@@ -71,29 +71,31 @@ def _resolution(name: str, text: str, naming: Naming) -> float:
     except ValueError:
         value = 0.0
     if not low <= value <= high:
-        raise SetError(f"{name}:{text}: a resolution is a number of {low:g} to {high:g} pixels per inch, as {name}:500")
+        raise SetError(
+            f"{name}:{text}: a resolution is a number from {low:g} to {high:g} pixels per inch, as {name}:500"
+        )
     return value
 
 
-def _owner(path: Path, naming: Naming) -> str:
+def _owner(path: Path, naming: FileNaming) -> str:
     found = naming.stem.fullmatch(path.stem)
     if found is None:
-        raise SetError(f"{path}: a picture is named {naming.form}, as {naming.example}{path.suffix}")
+        raise SetError(f"{path}: an image is named {naming.form}, as {naming.example}{path.suffix}")
     return found[1]
 
 
-def seen_again(owners: Iterable[str]) -> int:
-    """How many are there twice or more."""
+def repeated(owners: Iterable[str]) -> int:
+    """The number of owners with two images or more."""
     return sum(times > 1 for times in Counter(owners).values())
 
 
-def _check(root: Path, source: Source, naming: Naming) -> None:
-    """Whether there is enough to compare, and every picture can be read."""
-    again = seen_again(source.owners.values())
-    if again < FEWEST:
+def _check(root: Path, sample_set: SampleSet, naming: FileNaming) -> None:
+    """SetError if there is not enough to compare; ImageFileError if an image cannot be read."""
+    again = repeated(sample_set.owners.values())
+    if again < MIN_REPEATED:
         raise SetError(
-            f"{root / source.name} has {again} {naming.owner}s with two pictures or more: a set needs {FEWEST}, "
-            f"with pictures named {naming.form}, as {naming.example}.png"
+            f"{root / sample_set.name} has {again} {naming.owner}s with two images or more: a set needs {MIN_REPEATED}"
+            f", with images named {naming.form}, as {naming.example}.png"
         )
-    for path in source.owners:
+    for path in sample_set.owners:
         read_grey(path)

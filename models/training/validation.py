@@ -1,11 +1,11 @@
-"""What a calibration and the quality of samples are worth, counted on comparisons that they have not seen.
+"""Validates a calibration, and the quality of samples, on comparisons that were not used for the fit.
 
-Pure arithmetic over scores, used by models/training/fit_finger.py. Comparisons of one finger are not independent, so an
-interval that treats them as such (Clopper and Pearson) is too narrow; the spread over halvings of the fingers says
-more.
+Pure arithmetic on scores, used by models/training/fit_finger.py and fit_iris.py. Comparisons of one finger are not
+independent, so an interval that assumes it (Clopper and Pearson) is too narrow; the spread over random halves of the
+fingers is more informative.
 
-Where comparisons are of several sets, a set counts as much as any other: pairs grow with the square of the fingers, and
-the sensor with the most would decide alone.
+If comparisons come from several sets, all sets have the same weight: the number of pairs grows with the square of the
+number of fingers, and otherwise the largest set would decide alone.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,8 +19,8 @@ from models.calibration import Calibration
 
 PREDICTED = (1e-1, 1e-2, 1e-3, 1e-4)
 HALVINGS = 20
-DROPPED = 0.1  # share of the impressions that are left out
-DRAWS = 200  # of a random share
+DROPPED = 0.1  # share of the impressions that is left out
+DRAWS = 200  # random choices of that share
 FALSE_MATCH_RATES = (1e-3, 1e-4)  # at which false non-matches are counted
 CONFIDENCE = 0.95
 
@@ -31,17 +31,17 @@ Fit = Callable[[Scores, Scores | None], Calibration]  # scores and their weights
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparisons:
-    """Impressions by number, and the scores of pairs of them."""
+    """Impressions, by number, and the scores of pairs of them."""
 
     finger: Numbers  # of each impression
     quality: Scores  # of each impression
     first: Numbers  # impression of each pair
     second: Numbers
     scores: Scores
-    set: Numbers | None = None  # of each pair; None: all are of one
+    set: Numbers | None = None  # of each pair; None: all pairs are of one set
 
     def weights(self, pairs: NDArray[np.bool_]) -> Scores | None:
-        """Of some pairs: each set as much in total as any other. None: all alike."""
+        """The weights of some pairs, with the same total for each set; None if all are equal."""
         if self.set is None:
             return None
         _, of, count = np.unique(self.set[pairs], return_inverse=True, return_counts=True)
@@ -49,7 +49,7 @@ class Comparisons:
 
     @property
     def genuine(self) -> NDArray[np.bool_]:
-        """Whether a pair is of one finger."""
+        """Whether each pair is of one finger."""
         same: NDArray[np.bool_] = self.finger[self.first] == self.finger[self.second]
         return same
 
@@ -59,35 +59,35 @@ class Comparisons:
         return self.scores[~self.genuine]
 
     def within(self, impressions: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether both impressions of a pair are among these."""
+        """Whether both impressions of each pair are among these."""
         inside: NDArray[np.bool_] = impressions[self.first] & impressions[self.second]
         return inside
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """How many impostor comparisons of unseen fingers reached the score of a predicted rate."""
+    """How many impostor comparisons of other fingers reach the score of a predicted rate."""
 
     predicted: float
     count: int
     comparisons: int
-    rate: float  # sets weighed alike
+    rate: float  # with the same weight for each set
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of count in comparisons, as if these were independent (Clopper and Pearson)."""
+        """The confidence interval of the rate, as if the comparisons were independent (Clopper and Pearson)."""
         found = stats.binomtest(self.count, self.comparisons).proportion_ci(CONFIDENCE, "exact")
         return float(found.low), float(found.high)
 
 
-def held_lines(comparisons: Comparisons, calibration: Calibration) -> Iterator[str]:
-    """A calibration that was fitted on something else, observed on all impostor pairs."""
+def manifest_lines(comparisons: Comparisons, calibration: Calibration) -> Iterator[str]:
+    """A calibration that was fitted on other data, observed on all impostor pairs."""
     for one in _observed(comparisons, ~comparisons.genuine, calibration):
-        yield f"calibration of the manifest, {_told(one)}"
+        yield f"calibration of the manifest, {_rate_line(one)}"
 
 
 def observe(comparisons: Comparisons, fitted_on: NDArray[np.bool_], fit: Fit) -> list[Observed]:
-    """A calibration fitted on impostor pairs within some fingers' impressions, observed within all the others'."""
+    """A calibration fitted on impostor pairs within some impressions, observed on those within the others."""
     impostor = ~comparisons.genuine
     seen, unseen = (impostor & comparisons.within(some) for some in (fitted_on, ~fitted_on))
     return list(_observed(comparisons, unseen, _fitted(comparisons, seen, fit)))
@@ -106,11 +106,11 @@ def _observed(comparisons: Comparisons, unseen: NDArray[np.bool_], calibration: 
 
 
 def calibration_lines(comparisons: Comparisons, fit: Fit) -> Iterator[str]:
-    """Fitted on one half of the fingers, observed on the other."""
+    """Calibrations fitted on one half of the fingers, observed on the other."""
     even = comparisons.finger % 2 == 0
     for half, fitted_on in (("even", even), ("odd", ~even)):
         for one in observe(comparisons, fitted_on, fit):
-            yield f"fitted on {half} fingers, {_told(one)}"
+            yield f"fitted on {half} fingers, {_rate_line(one)}"
     yield from _set_lines(comparisons, fit)
     rng = np.random.default_rng(1)
     observed = [observe(comparisons, _half(rng, comparisons.finger), fit) for _ in range(HALVINGS)]
@@ -121,17 +121,17 @@ def calibration_lines(comparisons: Comparisons, fit: Fit) -> Iterator[str]:
 
 
 def _set_lines(comparisons: Comparisons, fit: Fit) -> Iterator[str]:
-    """Fitted on all sets but one, observed on that one."""
+    """Calibrations fitted on all sets except one, observed on that one."""
     if comparisons.set is None:
         return
     impostor = ~comparisons.genuine
     for number in np.unique(comparisons.set):
         own = comparisons.set == number
         for one in _observed(comparisons, impostor & own, _fitted(comparisons, impostor & ~own, fit)):
-            yield f"fitted without set {number + 1}, {_told(one)}"
+            yield f"fitted without set {number + 1}, {_rate_line(one)}"
 
 
-def _told(one: Observed) -> str:
+def _rate_line(one: Observed) -> str:
     low, high = one.interval
     return (
         f"predicted {one.predicted:g}: observed on the others {one.rate:.2g}"
@@ -145,13 +145,13 @@ def _half(rng: np.random.Generator, finger: Numbers) -> NDArray[np.bool_]:
 
 
 def false_non_match_rate(comparisons: Comparisons, kept: NDArray[np.bool_], threshold: float) -> float:
-    """Of the genuine pairs of kept impressions, the share that does not score more than the threshold."""
+    """The share of the genuine pairs of kept impressions that does not score above the threshold."""
     scores = comparisons.scores[comparisons.genuine & comparisons.within(kept)]
     return float((scores <= threshold).mean())
 
 
 def quality_lines(comparisons: Comparisons) -> Iterator[str]:
-    """Whether leaving out the impressions of lowest quality helps more than leaving out any as many."""
+    """Whether leaving out the impressions of lowest quality helps more than leaving out random ones."""
     count = len(comparisons.finger)
     dropped = round(DROPPED * count)
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""The fit of the calibration: what it is told wrongly it refuses in one line, before it encodes anything."""
+"""The fit of the calibration: wrong arguments and sets are rejected with one line, before anything is encoded."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from models.training import fit_finger as fit_calibration
 from models.training import fit_iris as fit_iris_calibration
 from models.training.fit_finger import fit, impressions, main
 from models.training.golden_scores import GoldenScores
-from models.training.sample_sets import EYES, FINGERS, Naming, SetError, sources
+from models.training.sample_sets import EYES, FINGERS, FileNaming, SetError, load_sets
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_minutiae import another_impression, fingers
 from tests.conftest import touch
@@ -42,18 +42,18 @@ def _root(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("sets", "complaint"),
     [
-        ("A:abc", "A:abc: a resolution is a number of 100 to 4000"),
+        ("A:abc", "A:abc: a resolution is a number from 100 to 4000"),
         ("A:0", "A:0: a resolution"),
         ("A:nan", "A:nan: a resolution"),
         ("A:500:500", "A:500:500: a resolution"),
         ("none", "none"),
         ("A/0_0.png", "0_0.png"),
-        ("empty", "empty has 0 fingers with two pictures"),
+        ("empty", "empty has 0 fingers with two images"),
         ("A one", "one has 1 fingers"),
         ("once", "once has 0 fingers"),
         ("A A:512", "A: this set is named twice"),
         ("bad", "3_1.png is not a readable image"),
-        ("named", "overview.png: a picture is named FINGER_IMPRESSION, as 101_1.png"),
+        ("named", "overview.png: an image is named FINGER_IMPRESSION, as 101_1.png"),
     ],
 )
 def test_a_set_that_nothing_can_be_fitted_to_is_refused_in_one_line(
@@ -72,9 +72,9 @@ def test_a_set_that_nothing_can_be_fitted_to_is_refused_in_one_line(
     [
         ("eyes:500", "eyes:500: the resolution of an eye does not matter"),
         ("none", "none"),
-        ("few", "few has 1 eyes with two pictures"),
-        ("A", "0_0.png: a picture is named EYE and two digits"),
-        ("eyes", "eyes: an iris is found in 0 of 8 pictures"),
+        ("few", "few has 1 eyes with two images"),
+        ("A", "0_0.png: an image is named EYE and two digits"),
+        ("eyes", "eyes: an iris is found in 0 of 8 images"),
     ],
 )
 def test_eyes_that_nothing_can_be_fitted_to_are_refused_in_one_line(
@@ -105,7 +105,7 @@ def test_eyes_that_nothing_can_be_fitted_to_are_refused_in_one_line(
         (EYES, "S1001L1", None),
     ],
 )
-def test_whose_a_picture_is_stands_in_its_name(naming: Naming, stem: str, owner: str | None) -> None:
+def test_whose_a_picture_is_stands_in_its_name(naming: FileNaming, stem: str, owner: str | None) -> None:
     found = naming.stem.fullmatch(stem)
     assert (found and found[1]) == owner
 
@@ -164,8 +164,8 @@ def test_a_model_that_is_none_of_fingers_is_refused(root: Path, capsys: pytest.C
 def test_a_picture_of_16_bits_is_the_finger_that_it_is_in_8(root: Path) -> None:
     deep = Image.fromarray(touch(1, 0).astype(np.uint16) * 257)
     deep.save(root / "A" / "0_1.png")
-    (source,) = sources(root, ["A"], FINGERS)
-    seen = list(impressions(FingerEncoder(threads=1), source))
+    (sample_set,) = load_sets(root, ["A"], FINGERS)
+    seen = list(impressions(FingerEncoder(threads=1), sample_set))
     assert seen[0].quality == seen[1].quality > 0
     assert np.array_equal(seen[0].cylinders.rows, seen[1].cylinders.rows)
 
