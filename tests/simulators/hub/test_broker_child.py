@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.hub import broker_child
 from simulators.hub.broker import HOST, RUMQTTD, accepts_connections, free_port
 from simulators.polling import wait_until
 from tests.rigs.event_path import BROKERS
@@ -31,7 +32,7 @@ def _configuration(tmp_path: Path) -> Path:
 
 
 def test_it_ends_with_its_input_and_not_with_ctrl_c(configuration: Path) -> None:
-    command = [sys.executable, "-m", "simulators.hub.broker_child", str(configuration)]
+    command = [sys.executable, "-m", broker_child.__name__, str(configuration)]
     port = int(configuration.read_text(encoding="utf-8").split(f"{HOST}:")[1].split('"')[0])
     with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
         assert child.stdin is not None

@@ -5,9 +5,12 @@ import json
 import os
 import queue
 import re
+import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -29,6 +32,7 @@ from simulators.hub.keys import HubKeys
 from simulators.hub.rules import Message
 from simulators.hub.store import rows
 from simulators.polling import wait_until
+from tests.rigs.event_path import needs_mosquitto
 from tests.rigs.events import encounter, enrolment, event, health, lead, raw
 from tests.rigs.hub_messages import EPOCH, changed, leads, message
 
@@ -251,6 +255,60 @@ def test_the_command_without_a_broker_says_how_to_start_one(
         hub_module.command(port=(port := free_port()))
     assert ended.value.exit_code == 1
     assert capsys.readouterr().err.endswith(f"no broker at {HOST}:{port}; start one: kiosk-sim broker --port {port}\n")
+
+
+@needs_mosquitto
+def test_a_broker_that_refuses_the_hub_is_a_line(lines: list[str]) -> None:
+    with Broker(mosquitto=True, extra="allow_anonymous false\n") as broker:
+        hub = HubSimulator(broker.port, print_line=lines.append)
+        with pytest.raises(TimeoutError, match="no broker"):
+            hub.start(timeout=0.5)
+        hub.stop()
+    assert "problem    broker: refused: Not authorized" in lines[0]
+
+
+def test_an_error_of_the_worker_is_raised_when_the_hub_stops(port: int) -> None:
+    hub = HubSimulator(port)
+    hub.start()
+    with closing(sqlite3.connect(hub.path)) as connection:
+        connection.execute("DROP TABLE states")
+    sender = Sender(port)
+    sender.client.publish("bio/v1/s1/k1/state", KioskState(status="degraded").model_dump_json(), qos=1)
+    assert not hub.wait(lambda _: False, 5)
+    sender.close()
+    with pytest.raises(sqlite3.OperationalError, match="no such table: states"):
+        hub.stop()
+
+
+@pytest.mark.parametrize("later", [[], ["60:1"]])
+def test_the_command_goes_away_comes_back_and_ends_on_a_signal(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], later: list[str]
+) -> None:
+    handlers: dict[int, Callable[..., None]] = {}
+    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
+    resumed, resume = [], HubSimulator.resume
+
+    def resume_and_end(hub: HubSimulator) -> None:
+        resume(hub)
+        resumed.append(hub)
+        if len(resumed) == 2:
+            handlers[signal.SIGTERM]()
+
+    monkeypatch.setattr(HubSimulator, "resume", resume_and_end)
+    public = tmp_path / "kiosk.pub.json"
+    public.write_text(json.dumps(KioskKey(Ed25519PrivateKey.generate()).public()), encoding="utf-8")
+    away = ["0:0.01", "0.01:0.01", *later]
+    hub_module.command(port=port, away=away, key=tmp_path / "hub.json", kiosk_key=[public])
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"hub listens at {HOST}:{port}")
+    assert rest == ["-- the hub is away", "-- the hub is back"] * 2
+    assert (tmp_path / "hub.pub.json").exists()
+
+
+def test_an_outage_that_is_no_time_is_refused(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(typer.BadParameter, match="--away soon: give START:LENGTH in seconds, as in 30:60"):
+        hub_module.command(port=port, away=["soon"])
 
 
 def test_the_commands_run_print_and_end_on_a_signal(tmp_path: Path) -> None:
