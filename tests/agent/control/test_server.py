@@ -1,0 +1,156 @@
+"""The control server: who may use it, and that nothing a client does harms it or another client."""
+
+import os
+import socket
+import stat
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_mock import MockerFixture
+
+from agent.control import server as control_server
+from agent.control.cancellation import CancellationToken
+from agent.control.protocol import ControlClient
+from agent.control.server import MAX_CLIENTS, ControlServer
+from agent.encounter.announcements import TravellerMessage
+from agent.errors import ConfigError, ControlError
+from simulators.polling import wait_until
+from tests.rigs.control_server import echo, running_server, send_raw
+
+TOLD = TravellerMessage(key="proceed", text="Thank you.")
+
+
+def test_the_socket_is_for_the_account_and_its_group_alone(path: Path) -> None:
+    with running_server(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
+def test_a_user_without_permission_is_refused(path: Path, mocker: MockerFixture) -> None:
+    mocker.patch.object(control_server, "_peer", return_value=(12345, "stranger"))
+    with running_server(path):
+        answer = send_raw(path, b'{"do": "status"}\n')
+    assert answer == {"ok": False, "error": "user stranger may not control this kiosk"}
+
+
+def test_a_member_of_the_configured_group_is_served(path: Path, mocker: MockerFixture) -> None:
+    mocker.patch.object(control_server, "_peer", return_value=(0x7FFFFFF0, "operator"))
+    mocker.patch("os.getgrouplist", return_value=[os.getgid()])
+    mocker.patch("pwd.getpwuid")
+    server = ControlServer(path, None, echo, lambda *_: None)
+    server._group = os.getgid()
+    server.start()
+    assert send_raw(path, b'{"do": "status"}\n')["ok"]
+    assert server.stop()
+
+
+def test_an_unknown_group_is_refused_by_name(path: Path) -> None:
+    with pytest.raises(ConfigError, match="no-such-group-here"):
+        ControlServer(path, "no-such-group-here", echo, lambda *_: None)
+
+
+def test_a_client_that_disconnects_cancels_its_request(path: Path) -> None:
+    asked, withdrawn = threading.Event(), threading.Event()
+
+    def enrol(_: str, __: dict[str, Any], cancellation: CancellationToken) -> dict[str, Any]:
+        cancellation.on_cancel(withdrawn.set)
+        asked.set()
+        return {"withdrawn": withdrawn.wait(10)}
+
+    with running_server(path, enrol):
+        with socket.socket(socket.AF_UNIX) as end:
+            end.connect(str(path))
+            end.sendall(b'{"do": "enrol"}\n')
+            assert asked.wait(10)
+            assert not withdrawn.is_set()
+        assert withdrawn.wait(10)
+
+
+def test_watchers_that_disconnect_while_nothing_is_announced_leave_nothing_behind(path: Path) -> None:
+    with running_server(path) as server:
+        for _ in range(2 * MAX_CLIENTS):
+            with ControlClient(path).watch():
+                pass
+        assert wait_until(lambda: not server._clients, 10)
+        names = [thread.name for thread in threading.enumerate()]
+        assert "control writer" not in names
+        assert "control request" not in names
+
+
+def test_too_many_clients_are_refused_with_a_message_and_the_others_served(path: Path) -> None:
+    with running_server(path) as server, ExitStack() as clients:
+        for _ in range(MAX_CLIENTS):
+            end = clients.enter_context(socket.socket(socket.AF_UNIX))
+            end.connect(str(path))
+        assert wait_until(lambda: len(server._clients) == MAX_CLIENTS, 10)
+        with pytest.raises(ControlError, match="connected already"):
+            ControlClient(path).ask("status")
+        clients.close()
+        assert wait_until(lambda: not server._clients, 10)
+        assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+def test_a_refused_user_who_disconnects_immediately_does_no_harm(path: Path, mocker: MockerFixture) -> None:
+    mocker.patch.object(control_server, "_peer", return_value=(12345, "stranger"))
+    with running_server(path) as server:
+        for _ in range(50):
+            with socket.socket(socket.AF_UNIX) as end:
+                end.connect(str(path))
+        assert server.alive
+
+
+def test_the_last_announcements_reach_a_client_before_the_server_ends(path: Path) -> None:
+    received: list[str] = []
+    listening = threading.Event()
+
+    def watch() -> None:
+        with ControlClient(path).watch() as announcements:
+            listening.set()
+            received.extend(announcement["key"] for announcement in announcements)
+
+    watcher = threading.Thread(target=watch)
+    with running_server(path) as server:
+        watcher.start()
+        assert listening.wait(10)
+        server.announce(TOLD)
+    watcher.join(10)
+    assert received == ["proceed"]
+
+
+def test_an_unexpected_error_is_answered_without_its_details(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    with running_server(path, broken), pytest.raises(ControlError, match="see its log"):
+        ControlClient(path).ask("status")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_path_that_is_something_else_is_refused_and_kept(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("precious", encoding="utf-8")
+    with pytest.raises(ConfigError, match="something else"):
+        ControlServer(path, None, echo, lambda *_: None)
+    assert path.read_text(encoding="utf-8") == "precious"
+
+
+def test_a_path_that_cannot_be_made_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"kiosk\.control_socket"):
+        ControlServer(tmp_path / "file" / "control.sock", None, echo, lambda *_: None)
+
+
+def test_a_socket_left_by_a_killed_daemon_is_replaced(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(path))
+    with running_server(path):
+        assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+def test_it_stops_with_a_silent_client_connected(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent, running_server(path):
+        silent.connect(str(path))
+        assert ControlClient(path).ask("status") == {"name": "status"}
