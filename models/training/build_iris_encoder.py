@@ -1,11 +1,12 @@
-"""Builds models/weights/iris_encoder.onnx: `python -m models.training.build_iris_encoder`. Nothing in it is learned.
+"""Builds models/weights/iris_encoder.onnx: `python -m models.training.build_iris_encoder`. It is not trained.
 
 1. The iris between two closed curves becomes a sheet of ROWS x ANGLES (Daugman's rubber sheet): GridSample.
-2. What is known of it gets mean 0 and deviation 1, the rest 0.
-3. Two Gabor filters along the angle, SCALES, at four radii each, staggered, every second angle: Conv.
-4. Bits are the signs of both parts. Known is a bit where the sheet is, at the middle of the filter, and whose response
-   is not small beside the mean of its kind (a fragile bit: it would fall either way): Greater.
-5. Bits are put into the order of models/iris/template.py.
+2. The known part of the sheet is normalised to mean 0 and deviation 1; the rest becomes 0.
+3. Two Gabor filters along the angle, SCALES, at four radii each, staggered, at every second angle: Conv.
+4. The bits are the signs of the two parts of each response. A bit is known if the sheet is known at the centre of the
+   filter, and if the response is not small relative to the mean of its kind. (A small response gives a fragile bit,
+   which is 0 or 1 by chance.): Greater.
+5. The bits are put into the order of models/iris/template.py.
 
 input   image u8 [1, 1, h, w], usable bool [1, 1, h, w], pupil and limbus float32 [ANGLES, 2]: points x, y in pixels at
         the same angles
@@ -13,8 +14,6 @@ output  code bool [BITS], mask bool [BITS]
 """
 
 import argparse
-import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +22,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from models.iris.template import BITS, COLUMNS, ORDER, PLANES
-from models.training.build_leader import IR_VERSION, OPSET, Graph
+from models.training.build_leader import Graph, checked, write
 
 OUTPUT = Path(__file__).parents[1] / "weights" / "iris_encoder.onnx"
 
 ROWS, ANGLES = 64, 512
-# Wavelength along the angle, and the first of the four rows. Chosen on the persons of odd number of CASIA and MMU2.
+# Wavelength along the angle, and the first of the four rows. Chosen on the persons with odd numbers of CASIA and MMU2.
 SCALES = ((20.0, 9), (32.0, 13))
 ROW_STEP, COLUMN_STEP = 14, ANGLES // COLUMNS
 SIGMA_OF_WAVELENGTH = 0.25  # deviation of the envelope along the angle, in wavelengths
@@ -36,14 +35,14 @@ SIGMA_ROWS = 3.5
 REACH = 2.5  # deviations along the angle at which a filter ends
 HALF_ROWS = 8
 RADII = 4
-KNOWN_ABOVE = 0.98  # share of a sample of the sheet that comes from usable pixels
+KNOWN_ABOVE = 0.98  # share of usable pixels from which a sample of the sheet is known
 FRAGILE = 0.2  # of the mean size of the responses of the same filter and part
 
 Array = NDArray[np.float32]
 
 
 def gabor(wavelength: float) -> Array:
-    """Both parts of a filter without response to a constant: [2, 1, rows, columns]."""
+    """The two parts of a filter with no response to a constant: [2, 1, rows, columns]."""
     sigma = SIGMA_OF_WAVELENGTH * wavelength
     half = int(np.ceil(REACH * sigma))
     y, x = np.mgrid[-HALF_ROWS : HALF_ROWS + 1, -half : half + 1].astype(float)
@@ -55,7 +54,7 @@ def gabor(wavelength: float) -> Array:
 
 
 def sheet(g: Graph) -> tuple[str, str]:
-    """What is known of the iris, unrolled and normalised, and where it is known (0 or 1): [1, 1, ROWS, ANGLES]."""
+    """The iris, unrolled and normalised, and where it is known (0 or 1): [1, 1, ROWS, ANGLES] each."""
     share = ((np.arange(ROWS) + 0.5) / ROWS).reshape(1, ROWS, 1, 1)
     inner = g.add("Mul", "pupil", g.constant(1 - share))
     points = g.add("Add", inner, g.add("Mul", "limbus", g.constant(share)))
@@ -70,15 +69,15 @@ def sheet(g: Graph) -> tuple[str, str]:
 
 
 def normalised(g: Graph, grey: str, weight: str) -> str:
-    """Mean 0 and deviation 1 of what has weight, 0 elsewhere."""
-    less = g.add("Sub", grey, mean(g, grey, weight))
-    variance = mean(g, g.add("Mul", less, less), weight)
-    deviation = g.add("Add", g.add("Sqrt", variance), g.constant(1.0))  # one grey level: of a blank sheet too
-    return g.add("Mul", g.add("Div", less, deviation), weight)
+    """Grey with mean 0 and deviation 1 where the weight is 1, and 0 elsewhere."""
+    centred = g.add("Sub", grey, mean(g, grey, weight))
+    variance = mean(g, g.add("Mul", centred, centred), weight)
+    deviation = g.add("Add", g.add("Sqrt", variance), g.constant(1.0))  # at least one grey level, also of a blank sheet
+    return g.add("Mul", g.add("Div", centred, deviation), weight)
 
 
 def mean(g: Graph, values: str, weight: str) -> str:
-    """Over rows and columns, of what has weight."""
+    """The mean over rows and columns where the weight is 1."""
     axes = g.constant([2, 3], np.int64)
     total = g.add("ReduceSum", g.add("Mul", values, weight), axes)
     count = g.add("ReduceSum", weight, axes)
@@ -86,7 +85,7 @@ def mean(g: Graph, values: str, weight: str) -> str:
 
 
 def responses(g: Graph, flat: str, wavelength: float, first_row: int) -> str:
-    """Both parts at four radii and COLUMNS angles: [1, 2, RADII, COLUMNS]."""
+    """The two parts of the response at four radii and COLUMNS angles: [1, 2, RADII, COLUMNS]."""
     kernel = gabor(wavelength)
     half = kernel.shape[3] // 2
     start, end = first_row - HALF_ROWS, first_row + ROW_STEP * (RADII - 1) + HALF_ROWS + 1
@@ -98,12 +97,12 @@ def responses(g: Graph, flat: str, wavelength: float, first_row: int) -> str:
 
 
 def sliced(g: Graph, x: str, axis: int, first: int, last: int) -> str:
-    """first..last-1 along an axis."""
+    """The part first..last-1 along an axis."""
     return g.add("Slice", x, *(g.constant([value], np.int64) for value in (first, last, axis)))
 
 
-def at_the_middle(g: Graph, weight: str, first_row: int) -> str:
-    """The weight at the middle of each filter: [1, 1, RADII, COLUMNS]."""
+def at_centres(g: Graph, weight: str, first_row: int) -> str:
+    """The weight at the centre of each filter: [1, 1, RADII, COLUMNS]."""
     rows = g.constant(first_row + ROW_STEP * np.arange(RADII), np.int64)
     columns = g.constant(COLUMN_STEP * np.arange(COLUMNS), np.int64)
     return g.add("Gather", g.add("Gather", weight, rows, axis=2), columns, axis=3)
@@ -124,7 +123,7 @@ def network() -> Graph:
     found, known = [], []
     for wavelength, first_row in SCALES:
         answer = responses(g, flat, wavelength, first_row)
-        there = at_the_middle(g, weight, first_row)
+        there = at_centres(g, weight, first_row)
         size = g.add("Abs", answer)
         clear = g.add("Greater", size, g.add("Mul", mean(g, size, there), g.constant(FRAGILE)))
         found.append(answer)
@@ -136,7 +135,7 @@ def network() -> Graph:
 
 
 def to_model(g: Graph) -> onnx.ModelProto:
-    """The graph with its declared inputs and outputs, checked."""
+    """The model of the graph, with its inputs and outputs."""
     image: list[int | str] = [1, 1, "h", "w"]
     points: list[int | str] = [ANGLES, 2]
     inputs = [
@@ -149,21 +148,15 @@ def to_model(g: Graph) -> onnx.ModelProto:
         )
     ]
     outputs = [helper.make_tensor_value_info(name, TensorProto.BOOL, [BITS]) for name in ("code", "mask")]
-    graph = helper.make_graph(g.nodes, "iris_encoder", inputs, outputs, g.weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="kiosk-agent")
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return checked(g, "iris_encoder", inputs, outputs)
 
 
 def main() -> None:
-    """Build the graph and say its hash, which belongs into manifest.toml."""
+    """Build the graph and print its hash for manifest.toml."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--out", type=Path, default=OUTPUT)
     options = arguments.parse_args()
-    data = to_model(network()).SerializeToString(deterministic=True)
-    options.out.write_bytes(data)
-    sys.stdout.write(f"{options.out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n")
+    write(options.out, to_model(network()))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """Builds models/weights/leader.onnx from the official LEADER weights: `python -m models.training.build_leader`.
 
-LEADER (Cappelli and Ferrara, arXiv 2602.15493) maps a grey fingerprint at 500 ppi to minutiae. Its weights come in the
-PyPI distribution `pyfing` (MIT). The graph here is our own: the same function, arranged for speed on a CPU.
+LEADER (Cappelli and Ferrara, arXiv 2602.15493) maps a grey fingerprint at 500 ppi to minutiae. Its weights are part of
+the PyPI distribution `pyfing` (MIT). The graph is our own: it computes the same function, arranged for speed on a CPU.
 
-- LayerNormalization and Gelu are single nodes (opset 20), dilated convolutions are dilated convolutions.
-- A 1x1 reduction followed by a 1x1 adjustment is one matrix where that is cheaper: nothing stands between them.
-- All that works on single pixels in the three heads is done before the upsampling to full size, not after it, and the
-  5x5 convolution over the upsampled image becomes a 3x3 one with four outputs, one for each pixel of a 2x2 block.
+- LayerNormalization and Gelu are single nodes (opset 20); dilated convolutions are single convolutions.
+- A 1x1 reduction followed by a 1x1 adjustment becomes one matrix where that is cheaper; nothing is between them.
+- In the three heads, the operations on single pixels are done before the upsampling to full size, not after it, and the
+  5x5 convolution of the upsampled image becomes a 3x3 one with four outputs, one for each pixel of a 2x2 block.
 
 input   float32 [n, h, w, 1], grey 0..255, ridges dark, h and w multiples of 32
-output  float32 [n, h, w, 4]: position 0..1, direction (radians, counter-clockwise, y up), type (>= 0.5 a ridge ending),
-        quality 0..1 where the blurred position is the largest of its 7x7 neighbourhood, else 0
+output  float32 [n, h, w, 4]: position 0..1, direction (radians, counter-clockwise, y up), type (>= 0.5: ridge
+        ending), quality: the blurred position, 0..1, where it is the largest of its 7x7 neighbourhood, else 0
 """
 
 import argparse
@@ -37,7 +37,7 @@ IR_VERSION = 10  # read by onnxruntime >= 1.18
 LAYER_NORM_EPSILON = 1e-3  # the default of Keras, in which the network was trained
 CONTEXT_FILTERS = (16, 32, 64, 128)  # of the context encoder and, reversed, its decoder
 REFINEMENT_LEVELS = 4
-SIZE_MULTIPLE = 32  # of the sides of an image: it is halved five times
+SIZE_MULTIPLE = 32  # of the sides of an image, which is halved five times
 ATTENTION_DILATIONS = (1, 3, 6)
 GAUSSIAN_5 = np.array([1, 4, 6, 4, 1], np.float32) / 16  # OpenCV's kernel of size 5 at its default width
 NMS_SIZE = 7
@@ -47,14 +47,14 @@ Weights = dict[str, list[Array]]
 
 
 class Graph:
-    """Collects nodes and weights. Images are NCHW unless a name says otherwise; methods return their output's name."""
+    """Collects nodes and weights. Images are NCHW unless a name says otherwise. Methods return the output name."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
 
     def add(self, kind: str, *inputs: str, output: str = "", **attributes: float | str | list[int]) -> str:
-        """A node of one output."""
+        """Add a node with one output."""
         name = output or f"{kind}_{len(self.nodes)}"
         node = helper.make_node(kind, list(inputs), [name], name=name)
         node.attribute.extend(helper.make_attribute(key, value) for key, value in sorted(attributes.items()))
@@ -62,7 +62,7 @@ class Graph:
         return name
 
     def constant(self, value: object, dtype: type = np.float32) -> str:
-        """A weight or an argument."""
+        """Add a weight or an argument."""
         name = f"w{len(self.weights)}"
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
         return name
@@ -83,7 +83,7 @@ class Graph:
         return self.multiply_add(x_nhwc, self.constant(matrix), self.constant(bias))
 
     def multiply_add(self, x_nhwc: str, matrix: str, bias: str) -> str:
-        """The same with constants that exist."""
+        """The same with constants that are already added."""
         return self.add("Add", self.add("MatMul", x_nhwc, matrix), bias)
 
     def bands(self, x_nhwc: str, count: int) -> list[str]:
@@ -98,19 +98,19 @@ class Graph:
         return self.add("LayerNormalization", x_nhwc, scale, bias, axis=-1, epsilon=LAYER_NORM_EPSILON)
 
     def gelu(self, x: str) -> str:
-        """The exact one, by the error function, as in Keras."""
+        """The exact Gelu, by the error function, as in Keras."""
         return self.add("Gelu", x)
 
     def to_nhwc(self, x: str) -> str:
-        """Channels last."""
+        """Move the channels last."""
         return self.add("Transpose", x, perm=[0, 2, 3, 1])
 
     def to_nchw(self, x: str) -> str:
-        """Channels first."""
+        """Move the channels first."""
         return self.add("Transpose", x, perm=[0, 3, 1, 2])
 
     def pool(self, kind: str, x: str) -> str:
-        """Half the size; `kind` is MaxPool or AveragePool."""
+        """Halve the size; `kind` is MaxPool or AveragePool."""
         return self.add(kind, x, kernel_shape=[2, 2], strides=[2, 2])
 
     def channels(self, x: str, first: int, last: int) -> str:
@@ -119,11 +119,11 @@ class Graph:
         return self.add("Slice", x, *bounds)
 
     def concat(self, *parts: str) -> str:
-        """Along the channels."""
+        """Join images along the channels."""
         return self.add("Concat", *parts, axis=1)
 
     def upsample(self, x: str) -> str:
-        """Twice the size by repeating pixels."""
+        """Double the size by repeating pixels."""
         scales = self.constant([1, 1, 2, 2])
         return self.add(
             "Resize", x, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
@@ -146,7 +146,7 @@ def separable(g: Graph, w: Weights, name: str, x: str) -> str:
 
 
 def downsample(g: Graph, x: str, channels: int) -> str:
-    """Half the size: the first half of the channels by maximum, the second by mean."""
+    """Halve the size: the first half of the channels by maximum, the second by mean."""
     first = g.pool("MaxPool", g.channels(x, 0, channels // 2))
     second = g.pool("AveragePool", g.channels(x, channels // 2, channels))
     return g.concat(first, second)
@@ -155,8 +155,8 @@ def downsample(g: Graph, x: str, channels: int) -> str:
 def expanded(g: Graph, w: Weights, name: str, x: str, after: tuple[Array, Array], bands: int) -> str:
     """Depthwise 7x7, normalised, four times the channels, Gelu, then the 1x1 `after` (matrix, bias); NHWC.
 
-    What has four times the channels is the largest of all images, so it is made and used up band by band: a band stays
-    in the cache of the processor, the whole would go through memory several times.
+    The image with four times the channels is the largest of all, so it is processed band by band: a band stays in the
+    cache of the processor, while the whole image would be read from memory several times.
     """
     x = g.normalise(g.to_nhwc(g.depthwise(x, w[f"{name}_depthwise_conv"][0])), w[f"{name}_ln"])
     matrix, bias = w[f"{name}_conv_exp"]
@@ -168,8 +168,8 @@ def expanded(g: Graph, w: Weights, name: str, x: str, after: tuple[Array, Array]
 def bottleneck(g: Graph, w: Weights, name: str, x: str, level: int, after: tuple[Array, Array] | None = None) -> str:
     """adjust(x + reduce(expand(x))), NHWC; `after`, a further 1x1 (matrix, bias), is folded into the adjustment.
 
-    `level` says how often the image was halved. The two paths are adjusted apart, so that reduce and adjust become one
-    matrix, unless that would be the larger.
+    `level` is how many times the image was halved. The two paths are adjusted separately, so that reduce and adjust
+    become one matrix, unless that matrix would be larger.
     """
     (reduce, reduce_bias), (adjust, adjust_bias) = w[f"{name}_conv_red"], w[f"{name}_conv_adj"]
     reduce, adjust = reduce[0, 0], adjust[0, 0]
@@ -183,7 +183,7 @@ def bottleneck(g: Graph, w: Weights, name: str, x: str, level: int, after: tuple
 
 
 def context(g: Graph, w: Weights, x: str) -> str:
-    """The first encoder and decoder: what kind of skin is where."""
+    """The first encoder and decoder: the context, which is the kind of skin at each place."""
     skips = []
     for level, filters in enumerate(CONTEXT_FILTERS):
         x = separable(g, w, f"enc0_{level}", x)
@@ -195,14 +195,14 @@ def context(g: Graph, w: Weights, x: str) -> str:
 
 
 def attention(g: Graph, w: Weights, x: str) -> str:
-    """The context weighed by itself, seen at three distances."""
-    seen = [g.gelu(g.conv(x, w[f"attention_conv_d{d}"], dilation=d)) for d in ATTENTION_DILATIONS]
-    weight = g.add("Sigmoid", g.conv(g.concat(*seen), w["attention_s"]))
+    """The context, weighted by an attention map that is computed from it at three dilations."""
+    parts = [g.gelu(g.conv(x, w[f"attention_conv_d{d}"], dilation=d)) for d in ATTENTION_DILATIONS]
+    weight = g.add("Sigmoid", g.conv(g.concat(*parts), w["attention_s"]))
     return g.add("Mul", x, weight)
 
 
 def refinement(g: Graph, w: Weights, x: str) -> str:
-    """The second encoder and decoder: where the minutiae are."""
+    """The second encoder and decoder: the positions of the minutiae."""
     skips = []
     for level in range(REFINEMENT_LEVELS):
         x = g.to_nchw(bottleneck(g, w, f"enc1_{level}", x, level + 1))
@@ -214,11 +214,13 @@ def refinement(g: Graph, w: Weights, x: str) -> str:
 
 
 def phases(kernel: Array) -> Array:
-    """The 3x3 kernels [3, 3, in, out * 4] on the small image that equal a 5x5 kernel on the image of twice the size.
+    """The 3x3 kernels [3, 3, in, out * 4] that give on an image the result of a 5x5 kernel on the upsampled image.
 
     Output o of phase (row, column) of a 2x2 block is channel o * 4 + row * 2 + column.
     """
-    tap = np.array([[(phase + k) // 2 + 1 for k in range(-2, 3)] for phase in (0, 1)])  # large tap k is small tap 0..2
+    tap = np.array(
+        [[(phase + k) // 2 + 1 for k in range(-2, 3)] for phase in (0, 1)]
+    )  # tap k of the 5x5 kernel is this tap, 0..2, of the 3x3 kernel
     out = np.zeros((3, 3, kernel.shape[2], kernel.shape[3], 2, 2), np.float32)
     for row in (0, 1):
         for column in (0, 1):
@@ -228,7 +230,7 @@ def phases(kernel: Array) -> Array:
 
 
 def head(g: Graph, w: Weights, name: str, final: str, x: str) -> str:
-    """One of position, direction (as a vector) and type, full size, before its last function."""
+    """The head of position, direction (as a vector) or type, at full size, before its last function."""
     matrix, bias = w[f"{name}_conv1"]
     x = g.normalise(bottleneck(g, w, f"{name}_ibc", x, 1, after=(matrix[0, 0], bias)), w[f"{name}_ln"])
     matrix, bias = w[f"{name}_conv2"]
@@ -239,7 +241,7 @@ def head(g: Graph, w: Weights, name: str, final: str, x: str) -> str:
 
 
 def angle(g: Graph, vector: str) -> str:
-    """atan2 of (channel 1, channel 0), which ONNX does not have."""
+    """The atan2 of (channel 1, channel 0); ONNX has no such operator."""
     x, y = g.channels(vector, 0, 1), g.channels(vector, 1, 2)
     zero, pi = g.constant(0.0), g.constant(np.pi)
     x = g.add("Where", g.add("Equal", x, zero), g.constant(np.finfo(np.float32).tiny), x)
@@ -270,20 +272,34 @@ def network(w: Weights) -> Graph:
 
 
 def to_model(g: Graph) -> onnx.ModelProto:
-    """The graph with its declared input and output, checked."""
+    """The model of the graph, with its input and output."""
     ends = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", "h", "w", depth])
         for name, depth in (("input", 1), ("output", 4))
     ]
-    graph = helper.make_graph(g.nodes, "leader", ends[:1], ends[1:], g.weights)
+    return checked(g, "leader", ends[:1], ends[1:])
+
+
+def checked(
+    g: Graph, name: str, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+) -> onnx.ModelProto:
+    """The model of a graph with these inputs and outputs, checked by onnx."""
+    graph = helper.make_graph(g.nodes, name, inputs, outputs, g.weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="kiosk-agent")
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
+def write(path: Path, model: onnx.ModelProto) -> None:
+    """Write a model and print its size and hash for manifest.toml."""
+    data = model.SerializeToString(deterministic=True)
+    path.write_bytes(data)
+    sys.stdout.write(f"{path}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n")
+
+
 def read_weights(path: Path) -> Weights:
-    """The arrays of each layer under the name that the network's authors gave it."""
+    """The arrays of each layer, by the layer names of the authors of the network."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if digest != WEIGHTS_SHA256:
         raise SystemExit(f"{path}: sha256 {digest[:12]}… is not that of {PYFING} ({WEIGHTS_SHA256[:12]}…)")
@@ -293,7 +309,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def download(folder: Path) -> Path:
-    """The official weights from PyPI; about 85 MB, of which 4 are LEADER's."""
+    """Downloads the official weights from PyPI: about 85 MB, of which 4 MB are those of LEADER."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), PYFING]
     subprocess.run(command, check=True)
     with zipfile.ZipFile(next(folder.glob("pyfing-*.whl"))) as wheel:
@@ -301,16 +317,14 @@ def download(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Build the graph and say its hash, which belongs into manifest.toml."""
+    """Build the graph and print its hash for manifest.toml."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--weights", type=Path, help=f"the file {WEIGHTS_PATH}; else pip downloads {PYFING}")
+    arguments.add_argument("--weights", type=Path, help=f"the file {WEIGHTS_PATH}; without it, pip downloads {PYFING}")
     arguments.add_argument("--out", type=Path, default=OUTPUT)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         weights = read_weights(options.weights or download(Path(folder)))
-    data = to_model(network(weights)).SerializeToString(deterministic=True)
-    options.out.write_bytes(data)
-    sys.stdout.write(f"{options.out}: {len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}\n")
+    write(options.out, to_model(network(weights)))
 
 
 if __name__ == "__main__":
