@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from drivers.nb1010.driver import Nb1010
 from simulators.sensors.nb1010.device import HEIGHT, WIDTH, Nb1010Model
 from simulators.transports.usb.usbip import UsbIpServer
 from tests.rigs.simulated_rig import Pixels, SimulatedRig, noise_image
+from tests.rigs.virtual_usb import VirtualUsb
 
 IMAGE_ON_WIRE = 90 * 540
 SLOW = IMAGE_ON_WIRE / 0.9  # bytes a second: an image takes 0.9 s
@@ -32,3 +34,10 @@ def nb1010_rig(_folder: Path, pace: bool) -> Iterator[SimulatedRig]:  # noqa: FB
         yield SimulatedRig(
             server, model, server.url, {"poll_s": 0.01}, transfer_bytes, lambda seed: press(model, seed), model.lift
         )
+
+
+URL = "usb:298d:1010"
+
+
+def sensor_on(usb: VirtualUsb, **options: float) -> Nb1010:
+    return Nb1010(URL, options, connect=usb.open_link)

@@ -1,5 +1,6 @@
 """A camera of a kernel made for tests, for the contract in test_sensor.py: this machine's may have no video."""
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.options import Options
+from drivers.v4l2.driver import V4l2
 from tests.rigs.uvc_rig import HEIGHT, WIDTH, noise
 from tests.rigs.video_kernel import FakeKernel, VideoCamera
 
@@ -49,3 +51,23 @@ def v4l2_rig(_folder: Path, pace: bool) -> Iterator[V4l2Rig]:  # noqa: FBT001 - 
     camera = VideoCamera(fps=1.4 if pace else 100.0)
     with mock.patch("drivers.v4l2.driver.LinuxKernel", side_effect=lambda: FakeKernel(camera)):
         yield V4l2Rig(camera, "v4l2:/dev/video0", {}, WIDTH * HEIGHT)
+
+
+URL = "v4l2:/dev/video0"
+
+
+def sensor_of(camera: VideoCamera, **options: str | float) -> V4l2:
+    return V4l2(URL, options, kernel=FakeKernel(camera))
+
+
+def capture_of(camera: VideoCamera, **options: str | float) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    sensor = sensor_of(camera, **options)
+    sensor.open()
+    try:
+        return sensor.capture(1.0).image
+    finally:
+        sensor.close()
+
+
+def numbered(number: int) -> bytes:
+    return struct.pack("<I", number) + bytes(WIDTH * HEIGHT - 4)

@@ -1,4 +1,4 @@
-"""The image of the U.are.U 4000 family: golden values of the facts, the simulator's images and rubbish, no reader."""
+"""The image of the U.are.U 4000 family: golden values of the facts, images of the simulator, and invalid data."""
 
 import random
 import time
@@ -10,30 +10,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drivers.errors import CaptureRetry, Retry
-from drivers.uru4000.cipher import KeyStream
 from drivers.uru4000.image import HEIGHT, IMAGE_BYTES, WIDTH, Block, Header, decode, is_scrambled, read_header
-from drivers.uru4000.link import challenge_response
 from simulators.sensors.uru4000 import image as simulated
-from simulators.sensors.uru4000.device import CHALLENGES
-
-KEY = 0x544409D6  # of the recording: f228ae05 read, seed 0x51ea2124
 
 # The first 46 bytes of the image recorded from a 4500, with the blocks that the facts list, and rubbish behind them.
 RECORDED_TABLE = bytes.fromhex("024800010231010100010231000102740000ffff0102037f7f02c1000102ff01")[:30]
+
+
 RECORDED_BLOCKS = ((2, 72), (0, 1), (2, 49), (1, 1), (0, 1), (2, 49), (0, 1), (2, 116))
+
 
 # Rows that follow from the flags, as (flags, lines).
 Rows = tuple[tuple[int, int], ...]
+
+
 WHOLE: Rows = ((2, 200), (2, 89))
-
-
-def naive_masks(key: int, count: int) -> bytes:
-    """The facts, word for word: a step and a mask byte at a time."""
-    masks = bytearray()
-    for _ in range(count):
-        masks.append(sum((key >> bit & 1) << place for place, bit in enumerate((4, 8, 11, 14, 18, 21, 24, 29))))
-        key = key >> 1 | (key & 0x9248144D).bit_count() % 2 << 31
-    return bytes(masks)
 
 
 def picture(seed: int) -> NDArray[np.uint8]:
@@ -78,41 +69,6 @@ def refused(raw: bytes) -> str:
     return str(caught.value)
 
 
-# The scramble
-
-
-def test_the_key_is_what_was_read_without_the_seed() -> None:
-    assert int.from_bytes(bytes.fromhex("f228ae05"), "little") ^ 0x51EA2124 == KEY
-
-
-@pytest.mark.parametrize("key", [KEY, 1, 0xFFFFFFFF, 0x80000000])
-def test_masks_are_those_of_the_facts_a_step_at_a_time(key: int) -> None:
-    naive = naive_masks(key, 5000)
-    assert KeyStream(key).take(5000).tobytes() == naive
-    assert simulated.masks(key, 5000) == naive
-
-
-@given(st.integers(0, 2**32 - 1), st.lists(st.tuples(st.booleans(), st.integers(0, 400)), max_size=6))
-@settings(max_examples=30, deadline=None)
-def test_a_stream_goes_on_where_it_was_left(key: int, parts: list[tuple[bool, int]]) -> None:
-    stream, at = KeyStream(key), 0
-    masks = naive_masks(key, sum(count for _, count in parts))
-    for skipped, count in parts:
-        if skipped:
-            stream.skip(count)
-        else:
-            assert stream.take(count).tobytes() == masks[at : at + count]
-        at += count
-
-
-@pytest.mark.parametrize(("challenge", "response"), CHALLENGES)
-def test_a_challenge_is_answered_as_openssl_would(challenge: bytes, response: bytes) -> None:
-    assert challenge_response(challenge) == response
-
-
-# The header
-
-
 def test_the_recorded_table_is_read_up_to_its_end() -> None:
     head = bytearray(bytes.fromhex("1040800121010000c47a10c0005700c7") + RECORDED_TABLE).ljust(64, b"\xaa")
     header = read_header(bytes(head) + bytes(289 * WIDTH))
@@ -144,9 +100,6 @@ def test_fifteen_blocks_fill_the_table() -> None:
 )
 def test_what_is_no_image_says_why(raw: bytes, why: str) -> None:
     assert why in refused(raw)
-
-
-# Tables that do not fit
 
 
 def received_with(lines: NDArray[np.uint8], rows: Rows) -> tuple[NDArray[np.uint8], int]:
@@ -203,9 +156,6 @@ def test_many_rows_that_were_not_sent_are_told_and_left_to_the_quality() -> None
 def test_no_table_is_read_beyond_the_data(rows: Rows) -> None:
     seen, _ = received_with(clear_lines(2), rows)
     assert seen.shape == (HEIGHT, WIDTH)
-
-
-# The picture
 
 
 @pytest.mark.parametrize(
@@ -280,8 +230,6 @@ def test_an_image_takes_at_most_10_ms() -> None:
         times.append(time.thread_time() - started)
     assert min(times) < 0.010
 
-
-# Any image, and rubbish
 
 FLAGS = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 0x80, 0x81, 0x82, 0x83, 0x86])
 

@@ -1,0 +1,99 @@
+"""The options of the uvc driver, and the stream that they choose."""
+
+from pathlib import Path
+
+import pytest
+
+import drivers
+from drivers.errors import ProtocolError
+from drivers.uvc.descriptors import streaming_interfaces
+from drivers.uvc.driver import Uvc
+from drivers.uvc.formats import FORMAT_NAMED
+from drivers.uvc.options import UvcOptions, choose_stream
+from tests.rigs.uvc_bytes import BEHIND_ENDPOINT, ENDPOINT, d, stream_of
+
+WRONG: dict[str, tuple[str | float, str]] = {
+    "size": ("large", "must be WIDTHxHEIGHT"),
+    "fps": (0, "greater than 0"),
+    "format": ("h264", "must be one of y8, y16"),
+    "led": ("on", "must be UNIT:SELECTOR:ON"),
+    "interface": (True, "not true or false"),
+    "ppi": (-1, "greater than or equal to 0"),
+}
+
+
+@pytest.mark.parametrize("option", WRONG)
+def test_a_wrong_option_is_refused_by_name(option: str) -> None:
+    value, said = WRONG[option]
+    with pytest.raises(ValueError, match=f"driver uvc: option '{option}': .*{said}"):
+        Uvc("usb:1209:0001", {option: value})
+
+
+def test_every_option_and_every_format_is_in_the_readme() -> None:
+    text = (Path(drivers.__file__).parent / "README.md").read_text(encoding="utf-8")
+    rows = text.partition("## uvc")[2].partition("## v4l2")[0]
+    for name in [*UvcOptions.model_fields, *FORMAT_NAMED]:
+        assert f"`{name}`" in rows
+
+
+CAMERA = {"formats": ("mjpeg", "yuy2", "y800"), "sizes": ((320, 240), (640, 480), (1280, 720)), "rates": (30.0, 15.0)}
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "size", "interval"),
+    [
+        ({}, "y8", (640, 480), 333_333),
+        ({"size": "1280x720"}, "y8", (1280, 720), 333_333),
+        ({"format": "mjpeg"}, "mjpeg", (640, 480), 333_333),
+        ({"fps": 15}, "y8", (640, 480), 666_667),
+        ({"fps": 16.9, "format": "yuy2", "size": "320x240"}, "yuy2", (320, 240), 666_667),
+    ],
+)
+def test_options_choose_what_to_stream(
+    options: dict[str, object], name: str, size: tuple[int, int], interval: int
+) -> None:
+    choice = choose_stream(stream_of(**CAMERA), UvcOptions.model_validate(options))
+    assert (choice.pixels.name, (choice.frame.width, choice.frame.height), choice.interval) == (name, size, interval)
+
+
+def test_a_camera_of_small_pictures_gives_its_largest() -> None:
+    choice = choose_stream(stream_of(sizes=((160, 120), (320, 240), (176, 144))), UvcOptions())
+    assert (choice.frame.width, choice.frame.height) == (320, 240)
+
+
+@pytest.mark.parametrize("options", [{"size": "800x600"}, {"format": "nv12"}])
+def test_what_a_camera_does_not_have_is_refused_with_what_it_has(options: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError, match=r"it has: mjpeg 320x240, .*y8 1280x720"):
+        choose_stream(stream_of(**CAMERA), UvcOptions.model_validate(options))
+
+
+def test_an_isochronous_camera_is_sent_to_the_other_driver() -> None:
+    isochronous = BEHIND_ENDPOINT.replace(ENDPOINT, d("05 81 05 0014 01"))
+    with pytest.raises(ProtocolError, match="use the driver v4l2"):
+        choose_stream(streaming_interfaces(isochronous), UvcOptions())
+
+
+@pytest.mark.parametrize(("interface", "said"), [(5, "video streams at: 1"), (None, "not a UVC camera")])
+def test_no_stream_is_said_so(interface: int | None, said: str) -> None:
+    found = streaming_interfaces(BEHIND_ENDPOINT) if interface else ()
+    with pytest.raises(ProtocolError, match=said):
+        choose_stream(found, UvcOptions(interface=interface))
+
+
+@pytest.mark.parametrize(
+    ("name", "promised", "limit"),
+    [
+        ("y8", 0, 64 * 48),
+        ("y8", 64 * 48 + 8, 64 * 48 + 8),
+        ("y8", 2 * 64 * 48, 64 * 48),  # that of another format: two frames must not pass for one
+        ("y8", 100, 64 * 48),
+        ("y8", 0xFFFFFFFF, 64 * 48),
+        ("mjpeg", 1500, 1500),
+        ("mjpeg", 0, 2 * 64 * 48),
+        ("mjpeg", 0xFFFFFFFF, 2 * 64 * 48),
+    ],
+)
+def test_no_promise_makes_a_frame_larger_than_it_can_be(name: str, promised: int, limit: int) -> None:
+    formats = ("y800", "mjpeg")
+    choice = choose_stream(stream_of(formats=formats, sizes=((64, 48),)), UvcOptions.model_validate({"format": name}))
+    assert choice.frame_limit(promised) == limit

@@ -1,0 +1,28 @@
+"""The real kernel, as far as it can be tested without a camera."""
+
+from pathlib import Path
+
+import pytest
+
+from drivers.errors import LinkLost
+from drivers.v4l2.driver import V4l2
+from drivers.v4l2.kernel import LinuxKernel
+
+
+def test_what_is_no_video_device_is_a_lost_link(tmp_path: Path) -> None:
+    file = tmp_path / "video0"
+    for text in ("no such device", "no video device"):
+        with pytest.raises(LinkLost, match=text):
+            V4l2(f"v4l2:{file}", {}).open()
+        file.touch()
+
+
+def test_a_wake_ends_one_wait_of_the_real_kernel_and_is_remembered(tmp_path: Path) -> None:
+    kernel = LinuxKernel()
+    kernel.wake()  # nothing is open: nobody to wake
+    (tmp_path / "pipe").touch()
+    fd = kernel.open(str(tmp_path / "pipe"))
+    kernel.wake()
+    assert not kernel.wait(fd, 5.0)
+    assert kernel.wait(fd, 5.0)  # a file is always ready
+    kernel.close(fd)
