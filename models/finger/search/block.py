@@ -37,7 +37,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """The key, the position, the minutiae and the best cylinders of each entry; the last as in packed_cylinders.py."""
+    """Keys, positions, minutiae and the best cylinders of the entries, packed as in finger/packed_cylinders.py."""
 
     keys: tuple[str, ...]
     positions: NDArray[np.uint8]
