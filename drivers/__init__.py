@@ -30,12 +30,12 @@ Connect = Callable[..., object]
 
 
 def known_drivers() -> dict[str, str]:
-    """Return every driver of this installation: name -> "module:Class"."""
+    """Returns every driver of this installation: name -> "module:Class"."""
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)} | SENSORS
 
 
 def open_sensor(driver: str, url: str, options: Options | None = None, *, connect: Connect | None = None) -> Sensor:
-    """Create the sensor that a configuration names, without opening it.
+    """Creates the sensor that a configuration names, without opening it.
 
     `connect` replaces the function that opens the device, for example with a recorder or a simulated device.
     ValueError if there is no such driver, if it cannot be imported or takes no `connect`, if the URL is wrong, or if an
@@ -50,7 +50,7 @@ def open_sensor(driver: str, url: str, options: Options | None = None, *, connec
 
 
 def sensor_class(driver: str) -> SensorClass:
-    """Return the class of a driver. ValueError if there is no driver of this name or it cannot be imported."""
+    """Returns the class of a driver. ValueError if there is no driver of this name or it cannot be imported."""
     known = known_drivers()
     if driver not in known:
         raise ValueError(f"there is no driver {driver!r}; there are: {', '.join(sorted(known))}")

@@ -72,7 +72,7 @@ class HostSystem:
 
 
 def attached_devices(host: HostSystem | None = None) -> list[AttachedDevice]:
-    """Return every known device, in the order of the ports. Opens each free one for a moment, except cameras."""
+    """Returns every known device, in the order of the ports. Opens each free one for a moment, except cameras."""
     host = host or HostSystem()
     known = declared_devices(known_drivers())
     return [

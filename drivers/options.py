@@ -16,7 +16,7 @@ class DriverOptions(BaseModel):
 
 
 def parse_number(value: object) -> object:
-    """Accept a number, or text such as "0xFFFFFFFF". The error does not show the value: it may be a password."""
+    """Accepts a number, or text such as "0xFFFFFFFF". The error does not show the value: it may be a password."""
     reject_boolean(value)
     try:
         return int(value, 0) if isinstance(value, str) else value
@@ -25,12 +25,12 @@ def parse_number(value: object) -> object:
 
 
 def split_list(value: object) -> object:
-    """Split text such as "9600, 115200" into its values. Any other value becomes a tuple of one."""
+    """Splits text such as "9600, 115200" into its values. Any other value becomes a tuple of one."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else (value,)
 
 
 def reject_boolean(value: object) -> object:
-    """Refuse true and false, because Python treats True as 1."""
+    """Refuses true and false, because Python treats True as 1."""
     if isinstance(value, bool):
         raise ValueError("must be a number, not true or false")  # noqa: TRY004 - pydantic reports ValueError only
     return value
@@ -44,7 +44,7 @@ Model = TypeVar("Model", bound=DriverOptions)
 
 
 def parse_options(model: type[Model], driver: str, options: Options) -> Model:
-    """Check the options. ValueError names every wrong option and lists the known ones."""
+    """Checks the options. ValueError names every wrong option and lists the known ones."""
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:

@@ -41,13 +41,13 @@ class Player:
         self._now = 0.0
 
     def sensor(self) -> Sensor:
-        """Create the recorded driver, with the recording as its device. ValueError if there is no such driver."""
+        """Creates the recorded driver, with the recording as its device. ValueError if there is no such driver."""
         make = sensor_class(self.driver)
         clock = {"clock": self.now} if "clock" in signature(make).parameters else {}
         return make(self.url, self.options, connect=self.connect, **clock)
 
     def connect(self, *_: object) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, whichever was recorded
-        """Return the transport or link that was opened next. A driver takes this as `connect`.
+        """Returns the transport or link that was opened next. A driver takes this as `connect`.
 
         LinkLost if the recorded device could not be opened.
         """
@@ -65,7 +65,7 @@ class Player:
         return len(self._lines)
 
     def answer(self, call: str) -> bytes | None:
-        """Return the recorded answer of `call`, or raise its recorded error."""
+        """Returns the recorded answer of `call`, or raises its recorded error."""
         while self._lines and self._lines[0].call != call and _is_empty_poll(self._lines[0]):
             self._play()
         if not self._lines or self._lines[0].call != call:
@@ -79,7 +79,7 @@ class Player:
         return None if line.answer == "-" else bytes.fromhex(line.answer)
 
     def advance_to(self, moment: float) -> None:
-        """Set the clock forward without playing a line."""
+        """Sets the clock forward without playing a line."""
         self._now = max(self._now, moment)
 
     def _play(self) -> Line:
@@ -109,7 +109,7 @@ class PlayedTransport:
     player: Player
 
     def read(self, timeout: float) -> bytes:
-        """Return what was read in the recording."""
+        """Returns what was read in the recording."""
         answer = self.player.answer("read")
         if not answer:
             self.player.advance_to(self.player.now() + timeout)
@@ -167,13 +167,13 @@ class PlayedLink:
         return self.player.now()
 
     def pause(self, seconds: float) -> None:
-        """Set the clock forward; takes no real time."""
+        """Sets the clock forward; takes no real time."""
         self.player.advance_to(self.player.now() + seconds)
 
     def control_in(
         self, request_type: int, request: int, value: int, index: int, length: int, timeout: float = CONTROL_TIMEOUT_S
     ) -> bytes:
-        """Return the recorded answer."""
+        """Returns the recorded answer."""
         del timeout
         return self.player.answer(control_in_call(request_type, request, value, index, length)) or b""
 
@@ -191,7 +191,7 @@ class PlayedLink:
         self.player.answer(control_out_call(request_type, request, value, index, data))
 
     def read(self, endpoint: int, size: int, timeout: float) -> bytes:
-        """Return what was read in the recording."""
+        """Returns what was read in the recording."""
         answer = self.player.answer(f"read {endpoint:02x} {size}")
         if answer is None:
             self.player.advance_to(self.player.now() + timeout)

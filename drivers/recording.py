@@ -54,7 +54,7 @@ class Line:
 
     @classmethod
     def parse(cls, text: str) -> "Line":
-        """Parse a line. ValueError if it is not a line of a recording."""
+        """Parses a line. ValueError if it is not a line of a recording."""
         head, bang, error = text.partition(" ! ")
         head, equals, answer = (head, "", "") if bang else text.partition(" =")
         at, _, call = head.partition(" ")
@@ -97,13 +97,13 @@ class Recorder:
         file.write("\n".join(head) + "\n")
 
     def write_line(self, call: str, answer: str = "", error: str = "") -> None:
-        """Write one line."""
+        """Writes one line."""
         with self._lock:
             self._file.write(f"{Line(self._clock() - self._start, call, answer, error)}\n")
             self.lines += 1
 
     def connect(self, url: Url | AnyUsbUrl, *interface: WantedInterface) -> Any:  # noqa: ANN401 - a Transport or a UsbLink
-        """Open the device and record its traffic. A driver takes this as `connect`."""
+        """Opens the device and records its traffic. A driver takes this as `connect`."""
         if isinstance(url, SerialUrl | SocketUrl):
             return self.transport(self._opened(lambda: open_transport(url)))
         return self.link(self._opened(lambda: open_link(url, *interface)))
@@ -119,7 +119,7 @@ class Recorder:
         return opened
 
     def record(self, call: str, work: Callable[[], Answer]) -> Answer:
-        """Call `work` and write the result."""
+        """Calls `work` and writes the result."""
         try:
             answer = work()
         except tuple(ERRORS.values()) as error:
@@ -138,11 +138,11 @@ class Recorder:
         self.record(call, no_answer)
 
     def transport(self, inner: Transport) -> "RecordedTransport":
-        """Wrap a transport so that its traffic is recorded."""
+        """Wraps a transport so that its traffic is recorded."""
         return RecordedTransport(inner, self)
 
     def link(self, inner: UsbLink) -> "RecordedLink":
-        """Wrap a USB link so that its traffic is recorded."""
+        """Wraps a USB link so that its traffic is recorded."""
         identity = " ".join(f"{name}={quote(str(value))}" for name, value in asdict(inner.identity).items())
         self.write_line(f"identity {identity}")
         self.write_line("configuration", inner.configuration.hex())

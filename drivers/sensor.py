@@ -35,10 +35,10 @@ class Sensor(Protocol):
     streams: bool
 
     def open(self) -> DeviceInfo:
-        """Claim the device and read what it is. LinkLost if it is not there; ProtocolError if it does not answer."""
+        """Claims the device and reads what it is. LinkLost if it is not there; ProtocolError if it does not answer."""
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Wait for a presentation and return one sample of it.
+        """Waits for a presentation and returns one sample of it.
 
         If the finger of the last sample has not been lifted, capture() first waits for the lift. `timeout` (seconds)
         limits the wait for the person, not the transfer; the deadline of the transfer follows from the image size.
@@ -46,14 +46,14 @@ class Sensor(Protocol):
         """
 
     def cancel(self) -> None:
-        """End the running capture or open with Cancelled, within 0.3 s; the sensor stays usable.
+        """Ends the running capture or open with Cancelled, within 0.3 s; the sensor stays usable.
 
         If none is running, the next one ends with Cancelled. The cancel is remembered until it has ended one; otherwise
         a stop between two calls would be lost.
         """
 
     def close(self) -> None:
-        """Release the device. Never raises; may be called twice and after any error."""
+        """Releases the device. Never raises; may be called twice and after any error."""
 
 
 @runtime_checkable
@@ -65,7 +65,7 @@ class WindowedSensor(Protocol):
     """
 
     def begin_window(self) -> None:
-        """Start a new capture window: the frame of the next capture() begins after that call.
+        """Starts a new capture window: the frame of the next capture() begins after that call.
 
         Only the thread that captures may call it.
         """

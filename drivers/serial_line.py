@@ -63,7 +63,7 @@ class StreamTransport:
         self._writing = self._watch(select.POLLOUT)
 
     def read(self, timeout: float) -> bytes:
-        """Return what has arrived, after at most `timeout` seconds. Empty if nothing has arrived."""
+        """Returns what has arrived, after at most `timeout` seconds. Empty if nothing has arrived."""
         if not self._wait(self._reading, timeout):
             return b""
         try:
@@ -77,7 +77,7 @@ class StreamTransport:
         return data
 
     def write(self, data: bytes) -> None:
-        """Send everything. LinkLost if the port accepts no byte for WRITE_TIMEOUT_S."""
+        """Sends everything. LinkLost if the port accepts no byte for WRITE_TIMEOUT_S."""
         left = memoryview(data)
         while left:
             if not self._wait(self._writing, WRITE_TIMEOUT_S):
@@ -90,13 +90,13 @@ class StreamTransport:
                 raise LinkLost(f"{self._name}: {error.strerror}") from error
 
     def cancel(self) -> None:
-        """End the running or the next wait with Cancelled."""
+        """Ends the running or the next wait with Cancelled."""
         with self._lock:
             if not self._closed:
                 os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
-        """Release the port. Never raises; may be called twice."""
+        """Releases the port. Never raises; may be called twice."""
         with self._lock:
             if self._closed:
                 return
@@ -123,7 +123,7 @@ class StreamTransport:
 
 
 def open_serial(path: str, baud: int) -> StreamTransport:
-    """Claim a tty: 8N1, no flow control; modem lines are not needed.
+    """Claims a tty: 8N1, no flow control; modem lines are not needed.
 
     LinkLost if that is not possible: DeviceBusy if another program holds it, PermissionDenied if this account may not.
     """
@@ -136,7 +136,7 @@ def open_serial(path: str, baud: int) -> StreamTransport:
 
 
 def open_socket(address: str, port: int) -> StreamTransport:
-    """Begin to connect to an IP address. The first read or write waits for the connection.
+    """Begins to connect to an IP address. The first read or write waits for the connection.
 
     LinkLost if the address is not valid or there is no route to it.
     """

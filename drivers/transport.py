@@ -29,19 +29,19 @@ class Transport(Protocol):
     """A byte stream. One thread reads and writes; any thread may call cancel(). Raises LinkLost and Cancelled."""
 
     def read(self, timeout: float) -> bytes:
-        """Return what has arrived, after at most `timeout` seconds. Empty if nothing has arrived."""
+        """Returns what has arrived, after at most `timeout` seconds. Empty if nothing has arrived."""
 
     def write(self, data: bytes) -> None:
-        """Send everything."""
+        """Sends everything."""
 
     def cancel(self) -> None:
-        """End the running read or write with Cancelled, or the next one if none is running.
+        """Ends the running read or write with Cancelled, or the next one if none is running.
 
         The cancel is remembered until it has ended one. A cancelled write sends nothing.
         """
 
     def close(self) -> None:
-        """Release the port. Never raises; may be called twice."""
+        """Releases the port. Never raises; may be called twice."""
 
 
 _: type[Transport] = StreamTransport
@@ -87,7 +87,7 @@ class VideoUrl:
 
 
 def open_transport(url: str | Url) -> Transport:
-    """Claim the serial port, or begin to connect to the TCP server, that `url` names.
+    """Claims the serial port, or begins to connect to the TCP server, that `url` names.
 
     ValueError if the URL is wrong; LinkLost if the port cannot be claimed. If the server refuses the connection, the
     first read or write raises LinkLost; cancel() can end that wait.
@@ -99,7 +99,7 @@ def open_transport(url: str | Url) -> Transport:
 
 
 def parse_url(url: str, baud: int | None = None) -> Url:
-    """Parse the URL of a byte stream without opening a device. ValueError says what is wrong.
+    """Parses the URL of a byte stream without opening a device. ValueError says what is wrong.
 
     `baud` is used for a serial URL without a rate.
     """
@@ -107,17 +107,17 @@ def parse_url(url: str, baud: int | None = None) -> Url:
 
 
 def parse_usb_url(url: str) -> AnyUsbUrl:
-    """Parse the URL of a USB device without opening it. ValueError says what is wrong."""
+    """Parses the URL of a USB device without opening it. ValueError says what is wrong."""
     return USB_PARSERS[_scheme(url, USB_PARSERS, {**_PARSERS, **_VIDEO_PARSERS})](url)
 
 
 def parse_video_url(url: str) -> VideoUrl:
-    """Parse the URL of a video device of the kernel without opening it. ValueError says what is wrong."""
+    """Parses the URL of a video device of the kernel without opening it. ValueError says what is wrong."""
     return _VIDEO_PARSERS[_scheme(url, _VIDEO_PARSERS, {**_PARSERS, **USB_PARSERS})](url)
 
 
 def _scheme(url: str, wanted: Collection[str], others: Collection[str]) -> str:
-    """Return the scheme of a URL. ValueError if it is not one of `wanted`."""
+    """Returns the scheme of a URL. ValueError if it is not one of `wanted`."""
     scheme = url.partition(":")[0]
     if scheme in others:
         raise ValueError(f"URL {url!r}: this sensor cannot be at {scheme!r}, only at: {', '.join(wanted)}")
@@ -176,30 +176,30 @@ _VIDEO_PARSERS: dict[str, Callable[[str], VideoUrl]] = {"v4l2": _parse_video}
 _PARSERS: dict[str, Callable[[str, int | None], Url]] = {"serial": _parse_serial, "socket": _parse_socket}
 
 
-class Held(Protocol):
-    """What an Attachment needs of a Transport or a UsbLink."""
+class Cancellable(Protocol):
+    """The methods of a Transport or UsbLink that an Attachment uses."""
 
     def cancel(self) -> None:
-        """As Transport.cancel."""
+        """Like Transport.cancel()."""
 
     def close(self) -> None:
-        """As Transport.close."""
+        """Like Transport.close()."""
 
 
 class Attachment:
-    """The transport or USB link that a sensor holds at the moment, and a cancel() that outlives it.
+    """The transport or USB link that a sensor holds, and a cancel() that is remembered when the transport changes.
 
-    A transport remembers a cancel only while it is open; a sensor's cancel must also reach the open() or capture() that
-    comes next, over another transport.
+    A transport remembers a cancel only while it is open. The cancel of a sensor must also reach the next open() or
+    capture(), which may use another transport.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._transport: Held | None = None
+        self._transport: Cancellable | None = None
         self._cancelled = False
 
-    def attach(self, transport: Held) -> None:
-        """Hold `transport`, closing the one before; an unspent cancel ends its first read."""
+    def attach(self, transport: Cancellable) -> None:
+        """Holds `transport` and closes the one before. A cancel that has ended nothing yet ends its first read."""
         self.detach()
         with self._lock:
             self._transport = transport
@@ -207,14 +207,14 @@ class Attachment:
                 transport.cancel()
 
     def detach(self) -> None:
-        """Close what is held. Never raises."""
+        """Closes the transport, if any. Never raises."""
         with self._lock:
             transport, self._transport = self._transport, None
         if transport is not None:
             transport.close()
 
     def cancel(self) -> None:
-        """End the running attempt() or the next one with Cancelled. From any thread."""
+        """Ends the running attempt() or the next one with Cancelled. Any thread may call it."""
         with self._lock:
             self._cancelled = True
             if self._transport is not None:
@@ -222,10 +222,10 @@ class Attachment:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Around one open() or capture(): a cancel that ended it is spent, any other ends the next."""
+        """Context of one open() or capture(). A cancel that ends it is forgotten; any other one ends the next."""
         with self._lock:
             if self._cancelled and self._transport is not None:
-                self._transport.cancel()  # once more: the clean-up of the last attempt may have met it
+                self._transport.cancel()  # again, because the clean-up after the last attempt may have used it up
         try:
             yield
         except Cancelled:

@@ -71,7 +71,7 @@ usb:v{vendor:04X}p{product:04X}*
 
 
 def declared_devices(drivers: Mapping[str, str]) -> dict[Match, list[str]]:
-    """Return every device that a driver declares, with the names of those drivers."""
+    """Returns every device that a driver declares, with the names of those drivers."""
     found: dict[Match, list[str]] = {}
     for driver, target in drivers.items():
         for match in import_module(target.partition(":")[0]).MATCHES:

@@ -82,7 +82,7 @@ class Ef01(SensorSession):
         self._lift_first = False
 
     def open(self) -> DeviceInfo:
-        """Claim the port and learn what answers. Tries each rate of the options until one does."""
+        """Claims the port and reads the parameters of the module. Tries each rate of the options until one does."""
         with self._opening():
             link, parameters = self._set_up(*self._find(self._rates_to_try()))
             baud = self._url.baud if isinstance(self._url, SerialUrl) else parameters.baud
@@ -92,7 +92,7 @@ class Ef01(SensorSession):
             return self._info()
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Wait for a finger and return its image."""
+        """Waits for a finger and returns its image."""
         with self._attachment.attempt():
             link = self._require_open(self._link)
             deadline = self._clock() + timeout
@@ -121,7 +121,7 @@ class Ef01(SensorSession):
         return [replace(self._url, baud=rate) for rate in rates]
 
     def _find(self, urls: list[Url]) -> tuple[Ef01Link, SystemParameters]:
-        """Try each rate; use the first one that is answered."""
+        """Tries each rate; uses the first one that is answered."""
         unexpected = ""
         for url in urls:
             link = self._attach(url)
@@ -160,7 +160,7 @@ class Ef01(SensorSession):
         return self._set_rate(link, parameters)
 
     def _set_rate(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
-        """Change the rate if the option names another one. Only once: it is stored in flash memory, which wears.
+        """Changes the rate if the option names another one. Only once: it is stored in flash memory, which wears.
 
         Some modules confirm the change but use the new rate only after the next power-on.
         """
@@ -178,7 +178,7 @@ class Ef01(SensorSession):
         return found
 
     def _ask_for_rate(self, link: Ef01Link, baud: int) -> Confirmation | None:
-        """Return the refusal of the module. None if it accepted, or if its acknowledge came at the new rate."""
+        """Returns the refusal of the module. None if it accepted, or if its acknowledge came at the new rate."""
         try:
             answer = link.request(SET_SYS_PARA, bytes([BAUD_PARAMETER, baud // BAUD_UNIT])).confirmation
         except NoAnswer:
@@ -227,7 +227,7 @@ class Ef01(SensorSession):
             self._poll_pause(link, deadline, Retry.NOTHING_PRESENTED if messy_since is None else Retry.TOO_MESSY)
 
     def _poll(self, link: Ef01Link) -> Confirmation:
-        """Poll once: a finger, no finger, or a finger that gives no good image yet."""
+        """Polls once: a finger, no finger, or a finger that gives no good image yet."""
         seen = link.request(GET_IMAGE).confirmation
         if seen.then is NextStep.REOPEN:
             self._require_ok(seen, GET_IMAGE.name)
@@ -274,7 +274,7 @@ class Ef01(SensorSession):
 
 
 def expand(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:
-    """Expand two pixels per byte (high nibble left) to u8[height, width] with the full range 0 to 255."""
+    """Expands two pixels per byte (high nibble left) to u8[height, width] with the full range 0 to 255."""
     return expand_4bit(np.frombuffer(payload, np.uint8)).reshape(height, width)
 
 

@@ -53,7 +53,7 @@ class Packet:
         return f"<Packet {self.kind.name} {len(self.payload)} bytes from {self.address:08X}>"
 
     def to_bytes(self) -> bytes:
-        """Encode the packet. ValueError if the payload is longer than MAX_PAYLOAD."""
+        """Encodes the packet. ValueError if the payload is longer than MAX_PAYLOAD."""
         if len(self.payload) > MAX_PAYLOAD:
             raise ValueError(f"a payload has at most {MAX_PAYLOAD} bytes, not {len(self.payload)}")
         length = len(self.payload) + _CHECKSUM_SIZE
@@ -62,7 +62,7 @@ class Packet:
 
     @classmethod
     def from_bytes(cls, frame: bytes) -> "Packet":
-        """Decode `frame`, which must be exactly one packet. ValueError says what is wrong."""
+        """Decodes `frame`, which must be exactly one packet. ValueError says what is wrong."""
         found = _parse(frame, 0, len(frame)) if frame.startswith(HEADER) else Damaged("no header")
         if isinstance(found, Packet) and len(found.payload) + OVERHEAD == len(frame):
             return found
@@ -104,12 +104,12 @@ class Unframer:
         return len(self._buffer)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Add received bytes; return the packets that are now whole, in order."""
+        """Adds received bytes; returns the packets that are now whole, in order."""
         self._buffer += data
         return self._scan(final=False)
 
     def reset(self) -> list[Frame]:
-        """Drop the packet that is not whole; return the packets that it hid. Nothing is kept."""
+        """Drops the packet that is not whole; returns the packets that it hid. Nothing is kept."""
         frames = self._scan(final=True)
         self._buffer.clear()
         return frames
@@ -129,7 +129,7 @@ class Unframer:
         return frames
 
     def _foreign(self, frames: list[Frame], at: int, stop: int) -> int:
-        """Report whole packets of other modules in buffer[at:stop]; return the offset after the last one."""
+        """Reports whole packets of other modules in buffer[at:stop]; returns the offset after the last one."""
         start = at
         while (start := self._buffer.find(HEADER, start, stop)) >= 0:
             found = _parse(self._buffer, start, stop)
@@ -142,7 +142,7 @@ class Unframer:
 
 
 def _parse(buffer: bytes | bytearray, start: int, stop: int) -> Packet | Damaged | None:
-    """Parse the packet whose header is at `start`, using only bytes before `stop`. None if more bytes are needed."""
+    """Parses the packet whose header is at `start`, using only bytes before `stop`. None if more bytes are needed."""
     payload_at = start + _PAYLOAD_AT
     if stop < payload_at:
         return None

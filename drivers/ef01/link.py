@@ -79,12 +79,12 @@ class Ef01Link:
         self.expect_images(max(MODEL_BY_IMAGE_BYTES), min(PACKET_SIZES), baud)
 
     def expect_images(self, image_bytes: int, packet_size: int, baud: int) -> None:
-        """Set the deadline of an image from its size, the packet size and the rate."""
+        """Sets the deadline of an image from its size, the packet size and the rate."""
         wire_bytes = image_bytes + OVERHEAD * math.ceil(image_bytes / packet_size)
         self._image_s = wire_bytes * BITS_PER_BYTE / baud * DEADLINE_FACTOR + DEADLINE_EXTRA_S
 
     def handshake(self, password: int, tries: int) -> Confirmation | None:
-        """Make the first contact by verifying the password. None if nothing answers.
+        """Makes the first contact by verifying the password. None if nothing answers.
 
         Send ReadSysPara next: answers to earlier tries may still arrive, and its answer comes after them and cannot be
         mistaken for one of them.
@@ -98,7 +98,7 @@ class Ef01Link:
         return None
 
     def request(self, command: Command, arguments: bytes = b"") -> Reply:
-        """Send a command and wait for its acknowledge. Sends it again if the answer was damaged."""
+        """Sends a command and waits for its acknowledge. Sends it again if the answer was damaged."""
         for _ in range(MAX_SENDS):
             self._skip_late_answer()
             self._send(command, arguments)
@@ -112,7 +112,7 @@ class Ef01Link:
         raise NoAnswer(f"{self._name}: no undamaged answer to {command.name} in {MAX_SENDS} tries{self.unexpected}")
 
     def receive_image(self) -> Upload:
-        """Receive the data packets after the acknowledge of UpImage, up to the last one.
+        """Receives the data packets after the acknowledge of UpImage, up to the last one.
 
         There is no retransmission, so damage is noted and the rest is still received. ProtocolError if no packet comes
         or the image does not end.
@@ -137,7 +137,7 @@ class Ef01Link:
         return Upload(b"".join(parts), damage or ("" if last else f"silence after {size} bytes"))
 
     def pause(self, seconds: float) -> None:
-        """Wait between polls. cancel() and unplugging end the wait; what arrives meanwhile is ignored."""
+        """Waits between polls. cancel() and unplugging end the wait; what arrives meanwhile is ignored."""
         end = self._clock() + seconds
         while (left := end - self._clock()) > 0:
             self._transport.read(left)
@@ -173,7 +173,7 @@ class Ef01Link:
         return damage
 
     def _skip_late_answer(self) -> None:
-        """Skip the outstanding answer of an interrupted exchange. A module always sends an image to its end."""
+        """Skips the outstanding answer of an interrupted exchange. A module always sends an image to its end."""
         if self._outstanding is _Outstanding.NONE:
             return
         deadline, silence = self._clock() + self._image_s + LATE_ANSWER_S, LATE_ANSWER_S

@@ -112,7 +112,7 @@ class SystemParameters(NamedTuple):
 
     @classmethod
     def from_bytes(cls, payload: bytes, name: str) -> "SystemParameters":
-        """Parse the 16 bytes of the device `name`. ProtocolError if they are not valid."""
+        """Parses the 16 bytes of the device `name`. ProtocolError if they are not valid."""
         _status, _system, _library, _security, address, size_code, baud_code = struct.unpack(">HHHHIHH", payload)
         if size_code >= len(PACKET_SIZES) or baud_code == 0:
             raise ProtocolError(

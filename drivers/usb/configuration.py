@@ -26,7 +26,7 @@ class Interface:
 
 
 def interfaces(configuration: bytes) -> Iterator[Interface]:
-    """Yield the interfaces in the order of the descriptor, once for each alternate setting."""
+    """Yields the interfaces in the order of the descriptor, once for each alternate setting."""
     for descriptor in _descriptors(configuration):
         if descriptor[1] == INTERFACE and len(descriptor) >= INTERFACE_BYTES:
             yield Interface(descriptor[2], (descriptor[5], descriptor[6], descriptor[7]))

@@ -12,7 +12,7 @@ OpenLink = Callable[[AnyUsbUrl, WantedInterface], UsbLink]
 
 
 def open_link(url: AnyUsbUrl, interface: WantedInterface = 0) -> UsbLink:
-    """Open the device and claim one of its interfaces.
+    """Opens the device and claims one of its interfaces.
 
     LinkLost if that is not possible: DeviceBusy if another program holds the device, PermissionDenied if this account
     may not open it. ProtocolError if the device has no such interface.
@@ -25,7 +25,7 @@ def open_link(url: AnyUsbUrl, interface: WantedInterface = 0) -> UsbLink:
 
 
 def begin_link(url: AnyUsbUrl, interface: WantedInterface = 0) -> UsbLink:
-    """Like open_link(), but do not wait for a USB/IP server.
+    """Like open_link(), but does not wait for a USB/IP server.
 
     If the server refuses, the first use of the link raises the error. cancel() can end that wait.
     """

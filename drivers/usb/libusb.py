@@ -66,7 +66,7 @@ class EventThread:
         self._stop = ctypes.c_int(0)
 
     def acquire(self) -> None:
-        """Start the thread if it is not running."""
+        """Starts the thread if it is not running."""
         with self._lock:
             self._users += 1
             if self._thread is None:
@@ -75,7 +75,7 @@ class EventThread:
                 self._thread.start()
 
     def release(self) -> None:
-        """Stop the thread if this was the last link."""
+        """Stops the thread if this was the last link."""
         with self._lock:
             self._users -= 1
             if self._users == 0 and self._thread is not None:
@@ -117,7 +117,7 @@ class SubmittedTransfer:
         self._struct.callback = _CALLBACK
 
     def submit(self) -> int:
-        """Submit the transfer. Returns 0, or an error code of libusb if it was not submitted."""
+        """Submits the transfer. Returns 0, or an error code of libusb if it was not submitted."""
         _IN_FLIGHT[self._address] = self
         code = int(self._functions.submit(self._address))
         if code:
@@ -125,7 +125,7 @@ class SubmittedTransfer:
         return code
 
     def cancel(self) -> None:
-        """Ask libusb to end the transfer. Must not be called after free()."""
+        """Asks libusb to end the transfer. Must not be called after free()."""
         self._functions.cancel(self._address)
 
     def free(self) -> None:

@@ -26,20 +26,20 @@ class PendingRead(Protocol):
     """A read that has been submitted and not fetched."""
 
     def result(self, timeout: float) -> bytes:
-        """Wait for the data. TransferTimeout (the transfer is then cancelled), Stalled, LinkLost, Cancelled."""
+        """Waits for the data. TransferTimeout (the transfer is then cancelled), Stalled, LinkLost, Cancelled."""
 
     def abandon(self) -> None:
-        """Cancel the transfer; data that have arrived are lost."""
+        """Cancels the transfer; data that have arrived are lost."""
 
 
 class Inbox(Protocol):
     """Messages of an interrupt endpoint, on which a read is always pending."""
 
     def next(self, timeout: float) -> bytes | None:
-        """Return the oldest message not yet fetched; None if none came in time. Stalled, LinkLost, Cancelled."""
+        """Returns the oldest message not yet fetched; None if none came in time. Stalled, LinkLost, Cancelled."""
 
     def close(self) -> None:
-        """Cancel the pending read. Never raises."""
+        """Cancels the pending read. Never raises."""
 
 
 class UsbLink(Protocol):
@@ -55,12 +55,12 @@ class UsbLink(Protocol):
         """The monotonic time in seconds. A driver uses no other clock."""
 
     def pause(self, seconds: float) -> None:
-        """Wait. cancel() ends the wait with Cancelled."""
+        """Waits. cancel() ends the wait with Cancelled."""
 
     def control_in(
         self, request_type: int, request: int, value: int, index: int, length: int, timeout: float = CONTROL_TIMEOUT_S
     ) -> bytes:
-        """Send a control request that returns at most `length` bytes. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Sends a control request that returns up to `length` bytes. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def control_out(
         self,
@@ -71,28 +71,28 @@ class UsbLink(Protocol):
         data: bytes = b"",
         timeout: float = CONTROL_TIMEOUT_S,
     ) -> None:
-        """Send a control request with `data`. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Sends a control request with `data`. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def read(self, endpoint: int, size: int, timeout: float) -> bytes:
-        """Read up to `size` bytes in one bulk or interrupt transfer. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Reads up to `size` bytes in one bulk or interrupt transfer. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def write(self, endpoint: int, data: bytes, timeout: float) -> None:
-        """Write `data` in one bulk or interrupt transfer. TransferTimeout, Stalled, LinkLost, Cancelled."""
+        """Writes `data` in one bulk or interrupt transfer. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def begin_read(self, endpoint: int, size: int, timeout: float) -> PendingRead:
-        """Submit a read and return. `timeout` limits its total time, including the wait in result()."""
+        """Submits a read and returns. `timeout` limits its total time, including the wait in result()."""
 
     def listen(self, endpoint: int, size: int) -> Inbox:
-        """Keep a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
+        """Keeps a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
 
     def claim(self, interface: int) -> None:
-        """Claim another interface until close(). LinkLost, DeviceBusy or PermissionDenied if that is not possible."""
+        """Claims another interface until close(). LinkLost, DeviceBusy or PermissionDenied if that is not possible."""
 
     def clear_halt(self, endpoint: int) -> None:
-        """Clear the halt of an endpoint that stalled."""
+        """Clears the halt of an endpoint that stalled."""
 
     def cancel(self) -> None:
-        """End the running wait with Cancelled, or the next one if none is running. Any thread may call it."""
+        """Ends the running wait with Cancelled, or the next one if none is running. Any thread may call it."""
 
     def close(self) -> None:
-        """Release the interfaces. Never raises; may be called twice."""
+        """Releases the interfaces. Never raises; may be called twice."""

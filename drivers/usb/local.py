@@ -32,12 +32,12 @@ Handle = Any
 
 
 def find_usb() -> list[UsbIdentity]:
-    """Return every attached USB device, in the order of the ports. Sends nothing to a device."""
+    """Returns every attached USB device, in the order of the ports. Sends nothing to a device."""
     return [device.identity for device in plugged_in()]
 
 
 def open_usb(url: UsbUrl, interface: WantedInterface = 0) -> UsbLink:
-    """Find the device and claim one of its interfaces.
+    """Finds the device and claims one of its interfaces.
 
     LinkLost, DeviceBusy or PermissionDenied if that is not possible. ProtocolError if it has no such interface.
     """
@@ -54,7 +54,7 @@ def _has_ids(device: PluggedInDevice, url: UsbUrl) -> bool:
 
 
 def _choose(url: UsbUrl, found: list[PluggedInDevice]) -> PluggedInDevice:
-    """Return the device that the URL names, never another one with the same ids."""
+    """Returns the device that the URL names, never another one with the same ids."""
     named = [d for d in found if url.port in ("", d.identity.port) and url.serial in ("", d.identity.serial)]
     if not named:
         others = f"; one with the same ids is at {', '.join(d.identity.port for d in found)}" if found else ""
@@ -149,7 +149,7 @@ class _LibusbTransfers(ThreadedBackend):
         return number
 
     def claim(self, interface: int) -> None:
-        """Claim another interface until close()."""
+        """Claims another interface until close()."""
         if interface in self._claimed:
             return
         try:
@@ -166,7 +166,7 @@ class _LibusbTransfers(ThreadedBackend):
         self._claimed.append(interface)
 
     def _release(self) -> None:
-        """Release all interfaces before the kernel gets one back, because its driver may need the others too.
+        """Releases all interfaces before the kernel gets one back, because its driver may need the others too.
 
         The last one claimed is released first.
         """
@@ -178,7 +178,7 @@ class _LibusbTransfers(ThreadedBackend):
                 self._backend.attach_kernel_driver(self._handle, interface)
 
     def submit(self, transfer: Transfer) -> None:
-        """Submit a transfer."""
+        """Submits a transfer."""
         kind = CONTROL if transfer.setup else self._types.get(transfer.endpoint, BULK)
         submitted = SubmittedTransfer(_functions(), self._handle.handle, transfer, kind, self)
         with self._lock:
@@ -192,7 +192,7 @@ class _LibusbTransfers(ThreadedBackend):
             raise ProtocolError(f"{self.identity}: libusb refuses a transfer (code {code}); check cable and hub")
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """Cancel a transfer; it ends later."""
+        """Cancels a transfer; it ends later."""
         self._cancel(lambda submitted: submitted.transfer is transfer)
 
     def _cancel(self, chosen: Callable[[SubmittedTransfer], bool]) -> None:
@@ -208,7 +208,7 @@ class _LibusbTransfers(ThreadedBackend):
         self.finish(submitted.transfer, outcome, data)
 
     def clear_halt(self, endpoint: int) -> None:
-        """Clear the halt of an endpoint that stalled."""
+        """Clears the halt of an endpoint that stalled."""
         try:
             self._backend.clear_halt(self._handle, endpoint)
         except USBError as error:
@@ -220,7 +220,7 @@ class _LibusbTransfers(ThreadedBackend):
         return self._node.exists()
 
     def close(self) -> None:
-        """Cancel all transfers and release the interfaces."""
+        """Cancels all transfers and releases the interfaces."""
         self._cancel(lambda _: True)
         self.wait(lambda: not self._in_flight, CANCEL_TIMEOUT_S)
         self._release()

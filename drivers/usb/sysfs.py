@@ -29,7 +29,7 @@ class PluggedInDevice:
 
 
 def plugged_in(devices: Path = DEVICES) -> Iterator[PluggedInDevice]:
-    """Yield every device except the root hubs, in the order of the ports."""
+    """Yields every device except the root hubs, in the order of the ports."""
     for folder in sorted(devices.glob("*-*")) if devices.is_dir() else []:
         if ":" not in folder.name:  # 1-4.2:1.0 is an interface
             with suppress(OSError, ValueError):  # unplugged while it is read

@@ -63,28 +63,28 @@ class TransferBackend(Protocol):
         """The monotonic time in seconds."""
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Return when ready() is true or the time is over. ready() is called after each ended transfer and wake()."""
+        """Returns when ready() is true or the time is over. ready() is called after each ended transfer and wake()."""
 
     def wake(self) -> None:
-        """Let wait() call ready() again. Any thread may call it."""
+        """Lets wait() call ready() again. Any thread may call it."""
 
     def submit(self, transfer: Transfer) -> None:
-        """Submit a transfer. When this returns, the host has begun it. LinkLost if the device is gone."""
+        """Submits a transfer. When this returns, the host has begun it. LinkLost if the device is gone."""
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """Cancel a transfer. It ends later as CANCELLED, or with another outcome if that was faster."""
+        """Cancels a transfer. It ends later as CANCELLED, or with another outcome if that was faster."""
 
     def claim(self, interface: int) -> None:
-        """Claim another interface until close(). LinkLost, DeviceBusy or PermissionDenied if that is not possible."""
+        """Claims another interface until close(). LinkLost, DeviceBusy or PermissionDenied if that is not possible."""
 
     def clear_halt(self, endpoint: int) -> None:
-        """Clear the halt of an endpoint that stalled. LinkLost."""
+        """Clears the halt of an endpoint that stalled. LinkLost."""
 
     def present(self) -> bool:
         """Whether the device is still plugged in, as far as is known without sending to it."""
 
     def close(self) -> None:
-        """Cancel all transfers, release the interfaces, join the threads. Never raises."""
+        """Cancels all transfers, releases the interfaces, joins the threads. Never raises."""
 
 
 class ThreadedBackend:
@@ -98,17 +98,17 @@ class ThreadedBackend:
         return time.monotonic()
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Return when ready() is true or the time is over."""
+        """Returns when ready() is true or the time is over."""
         with self._signal:
             self._signal.wait_for(ready, max(timeout, 0.0))
 
     def wake(self) -> None:
-        """Let wait() call ready() again."""
+        """Lets wait() call ready() again."""
         with self._signal:
             self._signal.notify_all()
 
     def finish(self, transfer: Transfer, outcome: Outcome, data: bytes = b"") -> None:
-        """Set the outcome of a transfer, call its on_done and wake wait()."""
+        """Sets the outcome of a transfer, calls its on_done and wakes wait()."""
         transfer.data, transfer.outcome = data, outcome
         if transfer.on_done:
             transfer.on_done(transfer)
@@ -126,12 +126,12 @@ class TransferEngine:
         self._unresponsive = False  # the last cancelled transfer did not end, so do not wait for another
 
     def submit(self, transfer: Transfer) -> None:
-        """Submit a transfer. LinkLost, Cancelled."""
+        """Submits a transfer. LinkLost, Cancelled."""
         self.check()
         self.backend.submit(transfer)
 
     def check(self) -> None:
-        """Raise LinkLost after close(), and Cancelled once after cancel()."""
+        """Raises LinkLost after close(), and Cancelled once after cancel()."""
         if self._closed:
             raise LinkLost(f"{self.name}: closed")
         if self._cancelled:
@@ -139,12 +139,12 @@ class TransferEngine:
             raise Cancelled(self.name)
 
     def wait(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Wait until ready() is true or the time is over. Cancelled, LinkLost."""
+        """Waits until ready() is true or the time is over. Cancelled, LinkLost."""
         self.backend.wait(lambda: self._cancelled or self._closed or ready(), timeout)
         self.check()
 
     def result(self, transfer: Transfer, timeout: float) -> bytes:
-        """Wait for the data of a submitted transfer. Cancels it if it does not end in time."""
+        """Waits for the data of a submitted transfer. Cancels it if it does not end in time."""
         try:
             self.wait(lambda: transfer.ended, timeout)
             self._unresponsive = self._unresponsive and not transfer.ended
@@ -155,7 +155,7 @@ class TransferEngine:
         raise self.error(transfer, timeout)
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """End a transfer that has not ended. Waits only once for a dead device: a cancel must take less than 0.3 s."""
+        """Ends a transfer that has not ended. Waits only once for a dead device: a cancel must take less than 0.3 s."""
         if not transfer.ended:
             self.backend.cancel_transfer(transfer)
             self.backend.wait(lambda: transfer.ended, 0.0 if self._unresponsive else CANCEL_TIMEOUT_S)
@@ -173,12 +173,12 @@ class TransferEngine:
         return TransferTimeout(f"{what} did not end within {timeout:g} s")
 
     def cancel(self) -> None:
-        """End the running wait or the next one with Cancelled."""
+        """Ends the running wait or the next one with Cancelled."""
         self._cancelled = True
         self.backend.wake()
 
     def close(self) -> None:
-        """Close the backend, once."""
+        """Closes the backend, once."""
         if not self._closed:
             self._closed = True
             self.backend.close()
@@ -201,11 +201,11 @@ class _PendingRead:
         engine.submit(transfer)
 
     def result(self, timeout: float) -> bytes:
-        """Wait for the data."""
+        """Waits for the data."""
         return self._engine.result(self._transfer, min(timeout, self._deadline - self._engine.backend.now()))
 
     def abandon(self) -> None:
-        """Cancel the transfer."""
+        """Cancels the transfer."""
         self._engine.cancel_transfer(self._transfer)
 
 
@@ -221,7 +221,7 @@ class _Inbox:
         self._transfer = self._begin()
 
     def next(self, timeout: float) -> bytes | None:
-        """Return the oldest message not yet fetched. After Stalled, the next call starts reading again."""
+        """Returns the oldest message not yet fetched. After Stalled, the next call starts reading again."""
         if self._reported:
             self._reported, self._transfer = False, self._begin()
         self._engine.wait(lambda: bool(self._messages) or self._broken(), timeout)
@@ -235,7 +235,7 @@ class _Inbox:
         return None
 
     def close(self) -> None:
-        """Cancel the pending read."""
+        """Cancels the pending read."""
         self._open = False
         self._engine.cancel_transfer(self._transfer)
 
@@ -275,13 +275,13 @@ class Link:
         return self._engine.backend.now()
 
     def pause(self, seconds: float) -> None:
-        """Wait. cancel() ends the wait with Cancelled."""
+        """Waits. cancel() ends the wait with Cancelled."""
         self._engine.wait(lambda: False, seconds)
 
     def control_in(
         self, request_type: int, request: int, value: int, index: int, length: int, timeout: float = CONTROL_TIMEOUT_S
     ) -> bytes:
-        """Send a control request that returns at most `length` bytes."""
+        """Sends a control request that returns at most `length` bytes."""
         setup = struct.pack("<BBHHH", request_type | IN, request, value, index, length)
         return self._do(Transfer(0, length, setup=setup), timeout)
 
@@ -294,42 +294,42 @@ class Link:
         data: bytes = b"",
         timeout: float = CONTROL_TIMEOUT_S,
     ) -> None:
-        """Send a control request with `data`."""
+        """Sends a control request with `data`."""
         setup = struct.pack("<BBHHH", request_type & ~IN, request, value, index, len(data))
         self._do(Transfer(0, len(data), bytes(data), setup), timeout)
 
     def read(self, endpoint: int, size: int, timeout: float) -> bytes:
-        """Read at most `size` bytes in one bulk or interrupt transfer."""
+        """Reads at most `size` bytes in one bulk or interrupt transfer."""
         return self._do(Transfer(endpoint | IN, size), timeout)
 
     def write(self, endpoint: int, data: bytes, timeout: float) -> None:
-        """Write `data` in one bulk or interrupt transfer."""
+        """Writes `data` in one bulk or interrupt transfer."""
         self._do(Transfer(endpoint & ~IN, len(data), bytes(data)), timeout)
 
     def begin_read(self, endpoint: int, size: int, timeout: float) -> PendingRead:
-        """Submit a read and return. `timeout` limits its total time, including the wait in result()."""
+        """Submits a read and returns. `timeout` limits its total time, including the wait in result()."""
         return _PendingRead(self._engine, Transfer(endpoint | IN, size), timeout)
 
     def listen(self, endpoint: int, size: int) -> Inbox:
-        """Keep a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
+        """Keeps a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""
         return _Inbox(self._engine, endpoint | IN, size)
 
     def claim(self, interface: int) -> None:
-        """Claim another interface until close()."""
+        """Claims another interface until close()."""
         self._engine.check()
         self._engine.backend.claim(interface)
 
     def clear_halt(self, endpoint: int) -> None:
-        """Clear the halt of an endpoint that stalled."""
+        """Clears the halt of an endpoint that stalled."""
         self._engine.check()
         self._engine.backend.clear_halt(endpoint)
 
     def cancel(self) -> None:
-        """End the running wait with Cancelled, or the next one if none is running."""
+        """Ends the running wait with Cancelled, or the next one if none is running."""
         self._engine.cancel()
 
     def close(self) -> None:
-        """Release the interfaces."""
+        """Releases the interfaces."""
         self._engine.close()
 
     def _do(self, transfer: Transfer, timeout: float) -> bytes:

@@ -50,7 +50,7 @@ AnyUsbUrl = UsbUrl | UsbIpUrl
 
 
 def parse_usb(url: str) -> UsbUrl:
-    """Parse `usb:…`. ValueError says what is wrong."""
+    """Parses `usb:…`. ValueError says what is wrong."""
     usage = f"URL {url!r}: a USB URL is usb:VENDOR:PRODUCT, four hexadecimal digits each, as in usb:05ba:000a"
     ids, _, query = url.removeprefix("usb:").partition("?")
     if not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", ids):
@@ -67,7 +67,7 @@ def parse_usb(url: str) -> UsbUrl:
 
 
 def parse_usbip(url: str) -> UsbIpUrl:
-    """Parse `usbip://…`. ValueError says what is wrong."""
+    """Parses `usbip://…`. ValueError says what is wrong."""
     usage = f"URL {url!r}: a USB/IP URL is usbip://ADDRESS:PORT/BUSID, as in usbip://192.0.2.7:{USBIP_PORT}/1-1"
     try:
         parts = urlsplit(url)

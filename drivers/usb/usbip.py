@@ -58,7 +58,7 @@ MAX_STRING_BYTES = 255
 
 
 def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
-    """Import the device with all its interfaces. LinkLost or DeviceBusy if that is not possible."""
+    """Imports the device with all its interfaces. LinkLost or DeviceBusy if that is not possible."""
     link = begin_usbip(url, interface)
     try:
         link.ready()
@@ -69,7 +69,7 @@ def open_usbip(url: UsbIpUrl, interface: WantedInterface) -> UsbLink:
 
 
 def begin_usbip(url: UsbIpUrl, interface: WantedInterface) -> "UsbIpLink":
-    """Begin to import the device. The first use of the link raises the error, if any; cancel() can end that wait."""
+    """Begins to import the device. The first use of the link raises the error, if any; cancel() can end that wait."""
     del interface
     return UsbIpLink(UsbIpTransfers(url))
 
@@ -83,7 +83,7 @@ class UsbIpLink(Link):
         super().__init__(backend)
 
     def ready(self) -> None:
-        """Wait until the device is imported and its descriptors are read. LinkLost, Cancelled."""
+        """Waits until the device is imported and its descriptors are read. LinkLost, Cancelled."""
         if self._described:
             return
         backend, engine = self._backend, self._engine
@@ -132,7 +132,7 @@ class UsbIpLink(Link):
         return text[2:].decode("utf-16-le", "replace")
 
     def _descriptor(self, kind: int, number: int, size: int, language: int = 0) -> bytes | None:
-        """Read a descriptor; None if the device does not send it. LinkLost, Cancelled."""
+        """Reads a descriptor; None if the device does not send it. LinkLost, Cancelled."""
         with suppress(ProtocolError):
             return self.control_in(IN, GET_DESCRIPTOR, kind << 8 | number, language, size, HANDSHAKE_TIMEOUT_S)
         return None
@@ -159,7 +159,7 @@ class UsbIpTransfers(ThreadedBackend):
         self._thread.start()
 
     def submit(self, transfer: Transfer) -> None:
-        """Submit a transfer."""
+        """Submits a transfer."""
         with self._lock:
             if not self._alive:
                 raise LinkLost(f"{self.url}: unplugged, or its server has stopped")
@@ -184,12 +184,12 @@ class UsbIpTransfers(ThreadedBackend):
         )
 
     def _send(self, data: bytes) -> None:
-        """Send, with the lock held. If that fails, the receiving thread notices it and ends every transfer."""
+        """Sends, with the lock held. If that fails, the receiving thread notices it and ends every transfer."""
         with suppress(OSError):
             self._connection.sendall(data)
 
     def cancel_transfer(self, transfer: Transfer) -> None:
-        """Cancel a transfer; it ends later."""
+        """Cancels a transfer; it ends later."""
         with self._lock:
             numbers = [number for number, flying in self._in_flight.items() if flying is transfer]
             if numbers and self._alive:
@@ -202,7 +202,7 @@ class UsbIpTransfers(ThreadedBackend):
         """Does nothing: importing a device claims all its interfaces."""
 
     def clear_halt(self, endpoint: int) -> None:
-        """Clear the halt of an endpoint that stalled."""
+        """Clears the halt of an endpoint that stalled."""
         transfer = Transfer(0, 0, setup=struct.pack("<BBHHH", 0x02, 1, 0, endpoint, 0))
         self.submit(transfer)
         self.wait(lambda: transfer.ended, CLEAR_HALT_TIMEOUT_S)
@@ -212,7 +212,7 @@ class UsbIpTransfers(ThreadedBackend):
         return self._alive
 
     def close(self) -> None:
-        """Close the connection. The server then cancels all transfers, frees the device and closes its side."""
+        """Closes the connection. The server then cancels all transfers, frees the device and closes its side."""
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
         if threading.current_thread() is not self._thread and self.imported and not self._unlinking:
@@ -257,7 +257,7 @@ class UsbIpTransfers(ThreadedBackend):
         self.wake()
 
     def _handle_message(self, header: tuple[int, ...]) -> bool:
-        """Handle one message of the server. False if it is not valid."""
+        """Handles one message of the server. False if it is not valid."""
         command, sequence, _, _, _, status, count, *_ = header
         if command == RET_UNLINK:
             self._unlinked(sequence)

@@ -30,13 +30,13 @@ class ExportedDevice:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ExportedDevice":
-        """Parse the record."""
+        """Parses the record."""
         _, _, bus, number, speed, vendor, product, bcd, *_ = DEVICE.unpack(data)
         return cls(bus << 16 | number, SPEEDS.get(speed, ""), vendor, product, bcd)
 
 
 def start_connecting(url: UsbIpUrl) -> socket.socket:
-    """Return a socket that has begun to connect to the server."""
+    """Returns a socket that has begun to connect to the server."""
     connection = socket.socket(socket.AF_INET6 if ":" in url.host else socket.AF_INET)
     connection.setblocking(False)
     with suppress(OSError):  # await_connection() reports a refusal
@@ -45,7 +45,7 @@ def start_connecting(url: UsbIpUrl) -> socket.socket:
 
 
 def await_connection(connection: socket.socket, url: UsbIpUrl) -> None:
-    """Wait until the connection is made. shutdown() of the socket in another thread ends this and the import."""
+    """Waits until the connection is made. shutdown() of the socket in another thread ends this and the import."""
     select.select([], [connection], [], HANDSHAKE_TIMEOUT_S)
     code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     try:
@@ -59,7 +59,7 @@ def await_connection(connection: socket.socket, url: UsbIpUrl) -> None:
 
 
 def import_device(connection: socket.socket, url: UsbIpUrl) -> ExportedDevice:
-    """Request the device. LinkLost, DeviceBusy or OSError if it was not imported."""
+    """Requests the device. LinkLost, DeviceBusy or OSError if it was not imported."""
     connection.sendall(struct.pack(">HHI32s", VERSION, REQ_IMPORT, 0, url.busid.encode()))
     _, code, status = struct.unpack(">HHI", receive_exactly(connection, 8))
     if code != REP_IMPORT:
@@ -72,7 +72,7 @@ def import_device(connection: socket.socket, url: UsbIpUrl) -> ExportedDevice:
 
 
 def receive_exactly(connection: socket.socket, count: int) -> bytes:
-    """Receive `count` bytes. ConnectionError if the connection ends before."""
+    """Receives `count` bytes. ConnectionError if the connection ends before."""
     data = bytearray()
     while len(data) < count:
         part = connection.recv(count - len(data))

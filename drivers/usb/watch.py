@@ -48,7 +48,7 @@ class UsbWatcher:
         self.close()
 
     def close(self) -> None:
-        """Stop the thread. May be called twice."""
+        """Stops the thread. May be called twice."""
         if self._thread.is_alive():
             os.eventfd_write(self._wake, 1)
             self._thread.join()
@@ -72,7 +72,7 @@ class UsbWatcher:
 
 
 def watch_usb(changed: Callable[[], None], *, poll_s: float = POLL_S) -> UsbWatcher:
-    """Call `changed`, in another thread, when USB devices are plugged in or unplugged, until the result is closed."""
+    """Calls `changed`, in another thread, when USB devices are plugged in or unplugged, until the result is closed."""
     return UsbWatcher(changed, poll_s=poll_s, monitor=_monitor() if UDEV_RUNS.exists() else None)
 
 
