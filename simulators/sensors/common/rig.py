@@ -1,6 +1,7 @@
 """SensorRig: a simulated sensor ready for use, with its device model, its cable and its control socket."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,11 +66,10 @@ class RigOptions(TypedDict, total=False):
     report: Callable[[str], None]  # receives one line per event
 
 
-class SensorRig:
+class SensorRig(ABC):
     """One simulated sensor and its control socket, while the context lasts.
 
     `link` is the path that commands use for this sensor: the port of a serial sensor, otherwise only a name.
-    A subclass gives `title`, `url`, presented() and facts().
     """
 
     def __init__(self, model: DeviceModel, connection: Connection, link: Path, **options: Unpack[RigOptions]) -> None:
@@ -97,22 +97,22 @@ class SensorRig:
         stack.enter_context(self._connection)
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """What the sensor is, for people."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def url(self) -> str:
         """The URL that a driver opens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def presented(self) -> Answer:
         """The part of status() about what is on or in front of the sensor: JSON types only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def facts(self) -> Answer:
         """The part of status() that only this kind of sensor has, such as its counters: JSON types only."""
-        raise NotImplementedError
 
     @property
     def unplugged(self) -> threading.Event:

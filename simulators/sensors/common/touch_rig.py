@@ -1,5 +1,6 @@
 """TouchRig: a simulated touch sensor ready for use, and the finger to press on it."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +79,7 @@ def _position(shown: Shown) -> Position:
 
 
 class TouchRig(SensorRig):
-    """One simulated touch sensor and its control socket, while the context lasts.
-
-    A subclass gives `url`, show(), polls() and facts().
-    """
+    """One simulated touch sensor and its control socket, while the context lasts."""
 
     polls_to_notice = 1  # polls after a lift until the host has noticed it; 0 if the sensor reports it
 
@@ -106,13 +104,13 @@ class TouchRig(SensorRig):
         """What the sensor is, for people."""
         return self.kind.title
 
+    @abstractmethod
     def show(self, image: Grey) -> None:
         """Press an image u8[view.height, view.width] on the sensor, ridges dark."""
-        raise NotImplementedError
 
+    @abstractmethod
     def polls(self) -> int:
         """How often the host has asked for a finger."""
-        raise NotImplementedError
 
     def handlers(self) -> dict[str, Callable[..., Answer | None]]:
         """The orders that the control socket accepts."""

@@ -1,6 +1,7 @@
 """A simulated camera ready for use, exported over USB/IP, with its control socket and what is in front of it."""
 
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -64,7 +65,7 @@ class ScenePlayer:
 
 
 class CameraRig(SensorRig):
-    """A simulated camera and what is in front of it. A subclass gives the rest, and passes frames to the camera."""
+    """A simulated camera and what is in front of it."""
 
     def __init__(
         self,
@@ -79,9 +80,9 @@ class CameraRig(SensorRig):
         self._player = ScenePlayer(settings, self._show)
         self._seen = "nobody"
 
+    @abstractmethod
     def _show(self, frames: Sequence[bytes]) -> None:
         """Let the camera repeat these frames."""
-        raise NotImplementedError
 
     def handlers(self) -> dict[str, Callable[..., Answer | None]]:
         """The orders that the control socket accepts."""
