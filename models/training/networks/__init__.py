@@ -1,1 +1,1 @@
-"""The training of the networks in models/weights. Needs torch; not installed."""
+"""Trains the networks in models/weights. Needs torch; not part of the installed package."""

@@ -1,8 +1,8 @@
-"""What the fast finder of minutiae learns from: prints of synthetic people, and what LEADER sees in them.
+"""The training data of leader-student: fingerprints of synthetic people, with the minutiae that LEADER finds in them.
 
-No print of a real finger is in it. A picture is pressed and photographed first, and what comes out is shown to the
-teacher: it is right about exactly what the student is shown. What augmented() does after that, it has not seen, so the
-student learns to see as much in a worse picture.
+It contains no print of a real finger. First, the effects of touch and sensor are simulated; the result is given to the
+teacher, so that its answer belongs to exactly this image. The effects of augmented() are applied after that: the
+student learns to find as much in a worse image.
 """
 
 import itertools
@@ -23,15 +23,15 @@ from models.manifest import load_card
 from models.session import Session
 from simulators.people.person import FINGERS, Person
 
-SIDE = 256  # pixels of a picture
-PLANES = 3  # position, direction (of 256 of a turn), kind: as the teacher's first three
-FIRST_PERSON = 2_000_000  # no test or demonstration goes there
-TOUCHES = 6  # of a finger: growing its skin takes longer than pressing it
-SHARD = 192  # pictures of a file: thirty-two fingers
-NO_FINGERS = 0.06  # of the pictures
-LEAST_SKIN = 0.15  # of the picture; with less there is hardly anything to learn
-WINDOW = 372  # pixels a side that are pressed, so that a turned and moved picture finds its corners there
-TURN = 18.0  # degrees, standard deviation, beyond what the finger itself is turned
+SIDE = 256  # pixels; images are square
+PLANES = 3  # position, direction (in 1/256 of a full circle), kind: the first three of the teacher
+FIRST_PERSON = 2_000_000  # tests and demonstrations use lower seeds
+IMPRESSIONS_PER_FINGER = 6  # generating skin takes longer than rendering an impression
+SHARD = 192  # images in a file: 32 fingers
+NO_FINGER_SHARE = 0.06  # of the images
+MIN_SKIN_SHARE = 0.15  # of the image; less skin has hardly anything to learn from
+WINDOW = 372  # pixels a side of an impression: contains the corners of a rotated and moved image
+ROTATION = 18.0  # degrees, standard deviation, in addition to the rotation of the finger itself
 
 Grey = NDArray[np.uint8]
 Image = NDArray[np.float32]
@@ -39,14 +39,14 @@ Batches = Iterator[tuple[Image, Grey]]
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
-    """u8[n, SIDE, SIDE] pictures, ridges dark, and u8[n, PLANES, SIDE, SIDE] what the teacher says of them."""
+class TrainingSet:
+    """Images u8[n, SIDE, SIDE], ridges dark, and the planes of the teacher u8[n, PLANES, SIDE, SIDE]."""
 
     images: Grey
     planes: Grey
 
     def __len__(self) -> int:
-        """How many."""
+        """The number of images."""
         return len(self.images)
 
 
@@ -55,74 +55,75 @@ def _teacher() -> Session:
     return Session(load_card("leader"), threads=1)
 
 
-def taught(image: Grey) -> Grey:
-    """What the teacher says of u8[h, w] (multiples of 32), as u8[PLANES, h, w]."""
+def teacher_planes(image: Grey) -> Grey:
+    """The output u8[PLANES, h, w] of the teacher for an image u8[h, w], sides multiples of 32."""
     planes = _teacher().run(image.astype(np.float32)[None, :, :, None])[0]
     direction = np.round(planes[..., 1] * (256 / (2 * np.pi))).astype(np.int64) % 256
-    said = np.stack([np.round(planes[..., 0] * 255), direction, np.round(planes[..., 2] * 255)])
-    return said.astype(np.uint8)
+    rounded = np.stack([np.round(planes[..., 0] * 255), direction, np.round(planes[..., 2] * 255)])
+    return rounded.astype(np.uint8)
 
 
-def picture(number: int) -> tuple[Grey, Grey]:
-    """One picture and what is to be said of it. The number decides person, finger, touch and sensor, or no finger."""
+def example(number: int) -> tuple[Grey, Grey]:
+    """One image and its planes. The number determines person, finger, touch and sensor, or that there is no finger."""
     rng = np.random.default_rng([12, number])
-    if rng.random() < NO_FINGERS:
+    if rng.random() < NO_FINGER_SHARE:
         return photographed(texture(rng), rng), np.zeros((PLANES, SIDE, SIDE), np.uint8)
-    seen = next(one for one in _attempts(number) if foreground(one.astype(np.float32)).mean() >= LEAST_SKIN)
-    return seen, taught(seen)
+    image = next(one for one in _attempts(number) if foreground(one.astype(np.float32)).mean() >= MIN_SKIN_SHARE)
+    return image, teacher_planes(image)
 
 
 def _attempts(number: int) -> Iterator[Grey]:
-    finger = Person(FIRST_PERSON + number // TOUCHES).fingers[number // TOUCHES % len(FINGERS)]
+    of_all = number // IMPRESSIONS_PER_FINGER
+    finger = Person(FIRST_PERSON + of_all).fingers[of_all % len(FINGERS)]
     for attempt in itertools.count():
         rng = np.random.default_rng([11, number, attempt])
-        scale = float(np.exp(rng.uniform(-0.22, 0.22)))  # children and tall men; sensors that mistake their pitch
+        scale = float(np.exp(rng.uniform(-0.22, 0.22)))  # small and large fingers; sensors with a wrong resolution
         pressed = finger.impression(int(rng.integers(1000)), WINDOW, WINDOW, PIXELS_PER_INCH * scale)
         yield photographed(placed(pressed, rng), rng)
 
 
 def texture(rng: np.random.Generator) -> Image:
-    """No finger, f32[SIDE, SIDE] of 0 to 255: noise drawn out in one direction, as cloth, dirt and faulty rows are.
+    """An image without a finger, f32[SIDE, SIDE], 0..255: noise stretched in one direction, as cloth, dirt or bad rows.
 
-    The teacher itself takes some of it for ridges; nobody has to.
+    The teacher finds ridges in some of it; the student must not.
     """
     noise = rng.standard_normal((2 * SIDE, 2 * SIDE), np.float32)
     drawn = ndimage.gaussian_filter(noise, np.exp(rng.uniform(np.log(0.4), np.log(6.0), 2)))
-    turned = ndimage.rotate(drawn, rng.uniform(0, 180), reshape=False, order=1)[
+    rotated = ndimage.rotate(drawn, rng.uniform(0, 180), reshape=False, order=1)[
         SIDE // 2 : -SIDE // 2, SIDE // 2 : -SIDE // 2
     ]
     steep = np.float32(np.exp(rng.uniform(-0.7, 1.5)))
-    return np.asarray(127.5 + 127.5 * np.tanh(steep * turned / turned.std()), np.float32)
+    return np.asarray(127.5 + 127.5 * np.tanh(steep * rotated / rotated.std()), np.float32)
 
 
 def placed(pressed: Grey, rng: np.random.Generator) -> Image:
-    """A turned and moved part of it, f32[SIDE, SIDE]."""
-    angle = np.deg2rad(rng.normal(0, TURN))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    """A rotated and moved part of an impression, f32[SIDE, SIDE]."""
+    angle = np.deg2rad(rng.normal(0, ROTATION))
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     middle_in = (np.array(pressed.shape) - 1) / 2 + rng.uniform(-70, 70, 2)
-    offset = middle_in - turn @ np.full(2, (SIDE - 1) / 2)
+    offset = middle_in - rotation @ np.full(2, (SIDE - 1) / 2)
     fill = float(np.median(pressed[:8]))
     out: Image = ndimage.affine_transform(
-        pressed.astype(np.float32), turn, offset, (SIDE, SIDE), order=3, mode="constant", cval=fill
+        pressed.astype(np.float32), rotation, offset, (SIDE, SIDE), order=3, mode="constant", cval=fill
     )
     return out
 
 
 def photographed(image: Image, rng: np.random.Generator) -> Grey:
-    """What a sensor makes of it: light, contrast, sharpness, the noise of its pixels and rows, few greys."""
+    """Applies the effects of a sensor: light, contrast, sharpness, noise of pixels and rows, few grey levels."""
     image = np.clip(image / np.float32(255), 0, 1) ** np.exp(rng.uniform(-0.5, 0.5))
     y, x = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     image = image * (1 + np.float32(rng.uniform(-0.25, 0.25)) * (x * np.cos(angle) + y * np.sin(angle)))
     if rng.random() < 0.5:
-        image = dimmed(image, rng, 2.2)
+        image = faded(image, rng, 2.2)
     contrast = np.exp(rng.uniform(np.log(0.12), 0))
     image = image * contrast + rng.uniform(0, 1 - contrast)
     if rng.random() < 0.3:
         image = image + np.float32(rng.uniform(-0.3, 0.3)) * patches(rng)
     if rng.random() < 0.5:
         image = ndimage.gaussian_filter(image, rng.uniform(0.2, 1.1))
-    if rng.random() < 0.3:  # the edges of ridges overdrawn, as some sensors' firmware does
+    if rng.random() < 0.3:  # sharpened edges of ridges, as the firmware of some sensors does
         image = image + rng.uniform(0.3, 1.5) * (image - ndimage.gaussian_filter(image, 1.5))
     grain = rng.standard_normal(image.shape, np.float32)
     if rng.random() < 0.4:
@@ -136,8 +137,8 @@ def photographed(image: Image, rng: np.random.Generator) -> Grey:
     return np.asarray(np.round(np.clip(image, 0, 1) * levels) * (255 // levels), np.uint8)
 
 
-def dimmed(image: Image, rng: np.random.Generator, strength: float) -> Image:
-    """The ridges fainter in places, by a factor of up to e to the `strength`, about the grey that is there."""
+def faded(image: Image, rng: np.random.Generator, strength: float) -> Image:
+    """Makes the ridges fainter in places, by a factor of up to e to the `strength`, around the local grey."""
     around = ndimage.gaussian_filter(image, 12)
     left = np.exp(-np.float32(rng.uniform(0.3, strength)) * patches(rng))
     dim: Image = around + (image - around) * left
@@ -145,17 +146,17 @@ def dimmed(image: Image, rng: np.random.Generator, strength: float) -> Image:
 
 
 def patches(rng: np.random.Generator) -> Image:
-    """Soft patches of some size, f32[SIDE, SIDE] from 0 to 1."""
+    """Soft patches of random size, f32[SIDE, SIDE], 0 to 1."""
     cells = int(rng.integers(3, 13))
     fine: Image = ndimage.zoom(rng.random((cells, cells), np.float32), SIDE / cells, order=1)
     return np.clip(fine[:SIDE, :SIDE] * 2 - np.float32(0.5), 0, 1)
 
 
 def make(path: Path, shard: int) -> Path:
-    """One file of SHARD pictures, unless it is there."""
+    """Makes one file of SHARD images, if it does not exist."""
     target = path / f"{shard:04d}.npz"
     if not target.exists():
-        rendered = [picture(number) for number in range(shard * SHARD, (shard + 1) * SHARD)]
+        rendered = [example(number) for number in range(shard * SHARD, (shard + 1) * SHARD)]
         unfinished = target.with_suffix(".part")
         with unfinished.open("wb") as file:
             np.savez(file, images=np.stack([one[0] for one in rendered]), planes=np.stack([one[1] for one in rendered]))
@@ -163,45 +164,47 @@ def make(path: Path, shard: int) -> Path:
     return target
 
 
-def load(paths: list[Path]) -> Pictures:
-    """The pictures of these files."""
+def load(paths: list[Path]) -> TrainingSet:
+    """The images of these files."""
     parts = []
     for path in paths:
         try:
             with np.load(path) as kept:
                 parts.append((kept["images"], kept["planes"]))
         except (ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise SystemExit(f"{path}: is no file of pictures ({error}): remove it, it is made again") from None
-    return Pictures(np.concatenate([one[0] for one in parts]), np.concatenate([one[1] for one in parts]))
+            raise SystemExit(f"{path}: is not a file of images ({error}): remove it, it is made again") from None
+    return TrainingSet(np.concatenate([one[0] for one in parts]), np.concatenate([one[1] for one in parts]))
 
 
-def load_or_make(path: Path, count: int, workers: int) -> Pictures:
-    """At least so many pictures, in files of the folder `path`; those of earlier runs are used again."""
+def load_or_make(path: Path, count: int, workers: int) -> TrainingSet:
+    """At least `count` images, in files of the folder `path`. Files of earlier runs are used again."""
     path.mkdir(parents=True, exist_ok=True)
     shards = range(-(-count // SHARD))
     with ProcessPoolExecutor(workers) as pool:
         return load(list(pool.map(make, [path] * len(shards), shards)))
 
 
-def batches(pictures: Pictures, size: int, rng: np.random.Generator) -> Batches:
-    """Without end: f32[size, 1, SIDE, SIDE] grey 0..255 and u8[size, PLANES, SIDE, SIDE], each another look."""
+def batches(training_set: TrainingSet, size: int, rng: np.random.Generator) -> Batches:
+    """Endless augmented batches: images f32[size, 1, SIDE, SIDE], 0..255, and planes u8[size, PLANES, SIDE, SIDE]."""
     while True:
-        chosen = rng.permutation(len(pictures))
+        chosen = rng.permutation(len(training_set))
         for first in range(0, len(chosen) - size + 1, size):
-            looks = [augmented(pictures.images[i], pictures.planes[i], rng) for i in chosen[first : first + size]]
-            yield np.stack([image for image, _ in looks])[:, None], np.stack([planes for _, planes in looks])
+            batch = [
+                augmented(training_set.images[i], training_set.planes[i], rng) for i in chosen[first : first + size]
+            ]
+            yield np.stack([image for image, _ in batch])[:, None], np.stack([planes for _, planes in batch])
 
 
 def augmented(image: Grey, planes: Grey, rng: np.random.Generator) -> tuple[Image, Grey]:
-    """A worse look at a picture, mirrored or not: other greys, softer, grainier, blotched, scratched."""
+    """A worse version of an image, mirrored or not: other greys, softer, grainier, blotched, scratched."""
     if rng.random() < 0.5:
         image, planes = image[:, ::-1], planes[:, :, ::-1].copy()
-        planes[1] = 128 - planes[1]  # half a turn less the angle, modulo 256
+        planes[1] = 128 - planes[1]  # half a circle minus the angle, modulo 256
     seen = image.astype(np.float32)
     if rng.random() < 0.4:
         seen = ndimage.gaussian_filter(seen, rng.uniform(0.3, 0.9))
     if rng.random() < 0.4:
-        seen = dimmed(seen, rng, 1.6)
+        seen = faded(seen, rng, 1.6)
     if rng.random() < 0.3:
         seen = seen + np.float32(rng.uniform(-60, 60)) * patches(rng)
     if rng.random() < 0.2:
@@ -220,7 +223,7 @@ def augmented(image: Grey, planes: Grey, rng: np.random.Generator) -> tuple[Imag
 
 
 def _speckled(image: Image, rng: np.random.Generator) -> Image:
-    """Ridges broken into beads in places, as those of dry skin."""
+    """Breaks ridges into beads in places, as on dry skin."""
     grain = ndimage.gaussian_filter(rng.standard_normal(image.shape, np.float32), rng.uniform(0.8, 2.0))
     holes = np.clip(2 * (grain / grain.std() - rng.uniform(0.3, 1.5)) + 2 * patches(rng), 0, 1)
     broken: Image = image + rng.uniform(0.4, 0.9) * holes * (np.percentile(image, 95) - image)
@@ -228,14 +231,14 @@ def _speckled(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _flooded(image: Image, rng: np.random.Generator) -> Image:
-    """Valleys filled up in places, as between ridges that are wet."""
+    """Fills valleys in places, as on wet skin."""
     full = ndimage.gaussian_filter(ndimage.grey_erosion(image, int(rng.integers(2, 5))), rng.uniform(0.5, 1.5))
     wet: Image = image + rng.uniform(0.4, 0.9) * patches(rng) * (full - image)
     return wet
 
 
 def _scratched(image: Image, rng: np.random.Generator) -> Image:
-    """One to four fine lines, light or dark."""
+    """Draws one to four fine lines, bright or dark."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     for _ in range(int(rng.integers(1, 5))):
         angle, place = rng.uniform(0, np.pi), rng.uniform(0, SIDE, 2)

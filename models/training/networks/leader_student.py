@@ -1,13 +1,13 @@
-"""Trains models/weights/leader_student.onnx: a small network learns from synthetic people what LEADER sees.
+"""Trains models/weights/leader_student.onnx: a small network that learns from LEADER, on synthetic fingerprints.
 
     python -m models.training.networks.leader_student --pictures DIR --out FILE
 
-Needs torch (CPU is enough) and onnx, in an environment of their own; models/README.md shows the commands.
+Needs torch (CPU is enough) and onnx, in a separate environment; models/README.md shows the commands.
 
-LEADER spends its time where images are large: normalisations, error functions and depthwise filters at half the
-resolution. But a minutia is a blob of a dozen pixels to it, so a quarter of the resolution is enough to say where it
-is, if the last step says it for each pixel. The student is plain convolutions, which any processor runs well, most of
-them at a quarter and less.
+LEADER spends most of its time on large images: normalisations, error functions and depthwise filters at half the
+resolution. But its response to a minutia is a blob of a dozen pixels, so a quarter of the resolution is enough to
+locate it, if the last step gives a value for each pixel. The student consists of plain convolutions, which run well on
+any processor, most of them at a quarter of the resolution or less.
 """
 
 import argparse
@@ -25,25 +25,25 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.finger.encoder import QUALITY_THRESHOLD
-from models.training.networks.finger_pictures import SHARD, Batches, Pictures, batches, load_or_make
+from models.training.networks.finger_pictures import SHARD, Batches, TrainingSet, batches, load_or_make
 
-CHANNELS = (32, 64, 96, 128)  # at half the size of the picture, a quarter, an eighth, a sixteenth
+CHANNELS = (32, 64, 96, 128)  # at half the size of the image, a quarter, an eighth, a sixteenth
 BATCH = 8
 RATE = 2e-3
-WARMING = 300  # steps in which the rate rises
-KEPT_EVERY = 250  # steps
-MEMORY = 0.998  # of the running mean of the weights, which is what ships
+WARM_UP = 300  # steps in which the learning rate rises
+KEPT_EVERY = 250  # steps between two checkpoints
+MEAN_DECAY = 0.998  # decay of the running mean of the weights, which is shipped
 OPSET = 17
-HELD_OUT = 96
-STEP = 4  # pixels of the picture in one of the maps, each way
+HELD_OUT = 96  # images that are used only to measure the result
+STEP = 4  # pixels of the image for one pixel of the maps, in each direction
 CELLS = STEP * STEP
 WEIGHTS = torch.tensor([4.0, 1.0, 0.3])  # of the errors of position, direction and kind
-CELL = 8  # pixels: greys are levelled by the mean of 3x3 such cells, two to three ridges
-FLAT = 3.0  # grey levels of swing, below which there is nothing to level
+CELL = 8  # pixels: greys are normalised by the mean of 3x3 such cells, two to three ridges
+FLAT = 3.0  # grey levels; deviations below are not amplified
 GAUSSIAN_5 = torch.tensor([1.0, 4, 6, 4, 1]) / 16  # as in LEADER's last step
 BLUR = torch.outer(GAUSSIAN_5, GAUSSIAN_5)[None, None]
 NMS_SIZE = 7
-TOLERANCE = 8  # pixels each way within which two minutiae are one
+TOLERANCE = 8  # pixels in each direction within which two minutiae count as the same
 
 
 def _convolution(inward: int, outward: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -54,10 +54,10 @@ def _convolution(inward: int, outward: int, size: int = 3, stride: int = 1) -> l
     ]
 
 
-def levelled(x: Tensor) -> Tensor:
-    """Grey against the mean grey about it, in units of how much it swings there; f32[n, 1, h, w], sides of 32s.
+def normalised(x: Tensor) -> Tensor:
+    """Normalises the grey by the local mean and deviation; f32[n, 1, h, w], sides multiples of 32.
 
-    Sensors and skin differ most in contrast, within a picture too, and it says nothing of minutiae.
+    Sensors and skin differ most in contrast, also within an image, and contrast has no information about minutiae.
     """
     mean, square = (
         functional.avg_pool2d(functional.avg_pool2d(each, CELL), 3, 1, 1, count_include_pad=False)
@@ -69,7 +69,7 @@ def levelled(x: Tensor) -> Tensor:
 
 
 class Residual(nn.Module):
-    """Two convolutions, added to what came in."""
+    """Two convolutions, added to their input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Residual(nn.Module):
         self.inner = nn.Sequential(*first, *last[:2])
 
     def forward(self, x: Tensor) -> Tensor:
-        """As many channels, the same size."""
+        """The same number of channels, the same size."""
         return functional.relu(x + self.inner(x))
 
 
@@ -99,7 +99,7 @@ class Student(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """f32[n, 1, h, w] grey 0..255 to logits f32[n, 1, h, w], and f32[n, 3, h / STEP, w / STEP]."""
-        b = self.quarter(self.stem(levelled(x)))
+        b = self.quarter(self.stem(normalised(x)))
         c = self.eighth(b)
         d = self.sixteenth(c)
         c = self.again_c(functional.relu(c + functional.interpolate(self.up_c(d), scale_factor=2.0)))
@@ -108,13 +108,13 @@ class Student(nn.Module):
 
 
 def targets(planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the teacher said, u8[n, PLANES, h, w], as the student is asked for it.
+    """The planes of the teacher, u8[n, PLANES, h, w], as targets of the student.
 
-    The position f32[n, 1, h, w]; direction (cosine, sine) and kind f32[n, 3, h / STEP, w / STEP], which mean something
-    only where there is a minutia; and how much each of those counts f32[n, 1, h / STEP, w / STEP].
+    The position f32[n, 1, h, w]; direction (cosine, sine) and kind f32[n, 3, h / STEP, w / STEP], which are defined
+    only where there is a minutia; and the weight of each of those f32[n, 1, h / STEP, w / STEP].
     """
-    said = planes.float()
-    heat, angle, kind = said[:, :1] / 255, said[:, 1:2] * (2 * torch.pi / 256), said[:, 2:] / 255
+    values = planes.float()
+    heat, angle, kind = values[:, :1] / 255, values[:, 1:2] * (2 * torch.pi / 256), values[:, 2:] / 255
     count = functional.avg_pool2d(heat, STEP)
     maps = functional.avg_pool2d(heat * torch.cat([torch.cos(angle), torch.sin(angle), kind], 1), STEP) / (count + 1e-6)
     return heat, maps, count
@@ -123,7 +123,7 @@ def targets(planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def loss_of(position: Tensor, rest: Tensor, planes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The three errors: of position, direction and kind."""
     heat, maps, count = targets(planes)
-    # However it is weighed, the cross-entropy is least where the student says what the teacher said.
+    # With any weights, the cross-entropy is lowest where the output of the student equals that of the teacher.
     entropy = functional.binary_cross_entropy_with_logits(position, heat, reduction="none")
     floor = functional.binary_cross_entropy(heat, heat, reduction="none")
     weight = 1 + 3 * heat
@@ -135,7 +135,7 @@ def loss_of(position: Tensor, rest: Tensor, planes: Tensor) -> tuple[Tensor, Ten
 
 
 class Prefetched(IterableDataset[tuple[Tensor, Tensor]]):
-    """Batches made in a process beside the one that learns."""
+    """Batches that are made in another process than the training."""
 
     def __init__(self, source: Batches) -> None:
         self._source = source
@@ -146,25 +146,25 @@ class Prefetched(IterableDataset[tuple[Tensor, Tensor]]):
 
 
 def rate(step: int, steps: int) -> float:
-    """Of learning, against RATE: rises, then falls along half a cosine."""
-    return min(1.0, step / WARMING) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+    """The learning rate, relative to RATE: rises, then falls along half a cosine."""
+    return min(1.0, step / WARM_UP) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-class Lesson:
-    """A network that learns, and all that is needed to go on after an interruption."""
+class Training:
+    """A network in training, with all that is needed to continue after an interruption."""
 
     def __init__(self, seed: int) -> None:
         torch.manual_seed(seed)
         self.network = Student().to(memory_format=torch.channels_last)
-        self.mean = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(MEMORY), use_buffers=True)
+        self.mean = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(MEAN_DECAY), use_buffers=True)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=RATE, weight_decay=1e-2)
         self.done = 0
 
     def step(self, image: Tensor, planes: Tensor, steps: int) -> Tensor:
-        """Learn from one batch; the three errors."""
+        """Train with one batch. Returns the three errors."""
         for group in self.optimizer.param_groups:
             group["lr"] = RATE * rate(self.done, steps)
-        # Half the bits: three times as fast on processors that multiply matrices of them.
+        # bfloat16: three times as fast on processors that multiply such matrices.
         with torch.autocast("cpu", torch.bfloat16):
             position, rest = self.network(image.contiguous(memory_format=torch.channels_last))
         errors = torch.stack(loss_of(position.float(), rest.float(), planes))
@@ -180,49 +180,51 @@ class Lesson:
         return {"network": self.network, "mean": self.mean, "optimizer": self.optimizer}
 
     def keep(self, path: Path) -> None:
-        """Write down where it stands, the old file whole until the new one is."""
+        """Write a checkpoint. The old file stays complete until the new one is."""
         state = {name: part.state_dict() for name, part in self._parts().items()}
         unfinished = path.with_suffix(".part")
         torch.save(state | {"done": self.done}, unfinished)
         unfinished.replace(path)
 
-    def go_on(self, path: Path) -> None:
-        """Read where it stood."""
+    def resume(self, path: Path) -> None:
+        """Continue from a checkpoint. SystemExit if the file is not one."""
         try:
             state = torch.load(path, weights_only=True)
             for name, part in self._parts().items():
                 part.load_state_dict(state[name])
             self.done = int(state["done"])
-        except Exception as error:  # noqa: BLE001 - torch raises of everything at files of others
+        except Exception as error:  # noqa: BLE001 - torch raises many errors for other files
             reason = str(error).partition("\n")[0]
-            raise SystemExit(f"{path}: is not what --kept has written ({reason}): remove it or name another") from None
+            raise SystemExit(
+                f"{path}: is not a file that --kept has written ({reason}): remove it or name another"
+            ) from None
 
 
-def train(pictures: Pictures, steps: int, seed: int, kept: Path | None = None) -> Student:
-    """Learn for so many steps, from where `kept` stands if it is there; a line of progress every hundred."""
-    lesson = Lesson(seed)
+def train(training_set: TrainingSet, steps: int, seed: int, kept: Path | None = None) -> Student:
+    """Trains for `steps` steps, from the checkpoint `kept` if it exists; prints a line of progress every 100."""
+    training = Training(seed)
     if kept is not None and kept.exists():
-        lesson.go_on(kept)
-        print(f"{kept}: goes on after {lesson.done} of {steps} steps", flush=True)
-    source = batches(pictures, BATCH, np.random.default_rng([seed, lesson.done]))
+        training.resume(kept)
+        print(f"{kept}: continues after {training.done} of {steps} steps", flush=True)
+    source = batches(training_set, BATCH, np.random.default_rng([seed, training.done]))
     start, total, counted = time.monotonic(), torch.zeros(3), 0
     loader = iter(
         DataLoader(
             Prefetched(source), batch_size=None, num_workers=1, prefetch_factor=8, multiprocessing_context="fork"
         )
     )
-    while lesson.done < steps:
+    while training.done < steps:
         image, planes = next(loader)
-        total += lesson.step(image, planes, steps)
+        total += training.step(image, planes, steps)
         counted += 1
-        if lesson.done % 100 == 0:
+        if training.done % 100 == 0:
             where, direction, kind = (total / counted).tolist()
-            errors = f"place {where:.4f}  direction {direction:.4f}  kind {kind:.4f}"
-            print(f"{lesson.done:6d} of {steps}  {errors}  {time.monotonic() - start:.0f} s", flush=True)
+            errors = f"position {where:.4f}  direction {direction:.4f}  kind {kind:.4f}"
+            print(f"{training.done:6d} of {steps}  {errors}  {time.monotonic() - start:.0f} s", flush=True)
             total, counted = torch.zeros(3), 0
-        if kept is not None and (lesson.done % KEPT_EVERY == 0 or lesson.done == steps):
-            lesson.keep(kept)
-    learned = lesson.mean.module
+        if kept is not None and (training.done % KEPT_EVERY == 0 or training.done == steps):
+            training.keep(kept)
+    learned = training.mean.module
     assert isinstance(learned, Student)
     return learned.eval()
 
@@ -234,22 +236,22 @@ def peaks(position: Tensor) -> Tensor:
     return torch.where(blurred == largest, blurred, torch.zeros_like(blurred))
 
 
-def agreement(network: Student, pictures: Pictures) -> tuple[float, float]:
-    """The share of the teacher's minutiae that the student finds, and of the student's that is the teacher's."""
+def recall_and_precision(network: Student, training_set: TrainingSet) -> tuple[float, float]:
+    """The share of the teacher's minutiae that the student finds, and of the student's that the teacher finds."""
     with torch.no_grad():
-        position, _ = network(torch.from_numpy(pictures.images[:, None].astype(np.float32)))
-        heat, _, _ = targets(torch.from_numpy(pictures.planes))
-        said, found = (peaks(each) >= QUALITY_THRESHOLD for each in (heat, torch.sigmoid(position)))
-        return _near(said, found), _near(found, said)
+        position, _ = network(torch.from_numpy(training_set.images[:, None].astype(np.float32)))
+        heat, _, _ = targets(torch.from_numpy(training_set.planes))
+        expected, found = (peaks(each) >= QUALITY_THRESHOLD for each in (heat, torch.sigmoid(position)))
+        return _near(expected, found), _near(found, expected)
 
 
 def _near(these: Tensor, those: Tensor) -> float:
-    """The share of these that have one of those within TOLERANCE pixels each way."""
+    """The share of these that have one of those within TOLERANCE pixels in each direction."""
     about = functional.max_pool2d(those.float(), 2 * TOLERANCE + 1, 1, TOLERANCE)
     return float((these.float() * about).sum() / these.sum())
 
 
-class Shipped(nn.Module):
+class ExportedNetwork(nn.Module):
     """The network as models/finger/encoder.py uses it: its input and output are those of leader.onnx."""
 
     def __init__(self, network: Student) -> None:
@@ -268,10 +270,10 @@ class Shipped(nn.Module):
 
 
 def export(network: Student, path: Path) -> None:
-    """Write the graph that ships."""
+    """Writes the graph that is shipped."""
     free = {0: "n", 1: "h", 2: "w"}
     torch.onnx.export(
-        Shipped(network.to(memory_format=torch.contiguous_format)).eval(),
+        ExportedNetwork(network.to(memory_format=torch.contiguous_format)).eval(),
         (torch.zeros(1, 64, 96, 1),),
         str(path),
         input_names=["input"],
@@ -283,32 +285,34 @@ def export(network: Student, path: Path) -> None:
 
 
 def main() -> None:
-    """Make or load the pictures, train, say how well, export."""
+    """Make or load the images, train, measure, export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--pictures", type=Path, required=True, help="folder, made if need be, kept between runs")
-    parser.add_argument("--count", type=int, default=8000, help="pictures to make")
+    parser.add_argument("--pictures", type=Path, required=True, help="folder of the images; kept between runs")
+    parser.add_argument("--count", type=int, default=8000, help="images to make")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1, help="more than one wait for each other on a busy machine")
-    parser.add_argument("--workers", type=int, default=2, help="processes that make pictures")
-    parser.add_argument("--kept", type=Path, help="file to go on from after an interruption")
-    asked = parser.parse_args()
-    for path in (asked.out, asked.kept):
+    parser.add_argument("--threads", type=int, default=1, help="more than one is slower on a busy machine")
+    parser.add_argument("--workers", type=int, default=2, help="processes that make images")
+    parser.add_argument("--kept", type=Path, help="checkpoint file to continue from after an interruption")
+    options = parser.parse_args()
+    for path in (options.out, options.kept):
         if path is not None and not path.absolute().parent.is_dir():
-            parser.error(f"{path}: there is no folder {path.parent}: make it")
-    if asked.count < SHARD or asked.steps < 1:
-        parser.error(f"--count is at least {SHARD}, --steps at least 1")
-    torch.set_num_threads(asked.threads)
-    pictures = load_or_make(asked.pictures, asked.count, asked.workers)
-    learned = Pictures(pictures.images[HELD_OUT:], pictures.planes[HELD_OUT:])
-    network = train(learned, asked.steps, asked.seed, asked.kept)
-    recall, precision = agreement(network, Pictures(pictures.images[:HELD_OUT], pictures.planes[:HELD_OUT]))
+            parser.error(f"{path}: there is no folder {path.parent}: create it")
+    if options.count < SHARD or options.steps < 1:
+        parser.error(f"--count must be at least {SHARD}, --steps at least 1")
+    torch.set_num_threads(options.threads)
+    training_set = load_or_make(options.pictures, options.count, options.workers)
+    learned = TrainingSet(training_set.images[HELD_OUT:], training_set.planes[HELD_OUT:])
+    network = train(learned, options.steps, options.seed, options.kept)
+    recall, precision = recall_and_precision(
+        network, TrainingSet(training_set.images[:HELD_OUT], training_set.planes[:HELD_OUT])
+    )
     print(
-        f"on unseen pictures {recall:.3f} of the teacher's minutiae, and {precision:.3f} of its own are the teacher's"
+        f"on unseen images {recall:.3f} of the teacher's minutiae are found, and {precision:.3f} of those found are its"
     )
     print(f"{sum(p.numel() for p in network.parameters())} parameters")
-    export(network, asked.out)
+    export(network, options.out)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The small network that learned from LEADER: it sees what its teacher sees, and each knows the other's fingers."""
+"""leader-student: it finds the minutiae that LEADER finds, and templates of both models are comparable."""
 
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -21,13 +22,14 @@ from models.finger.minutiae import TURN, Minutiae
 from models.finger.quality import measure
 from models.manifest import ModelError, encoder_card, load_card
 from models.session import Session
+from models.training.networks.finger_pictures import TrainingSet, batches, example
 from simulators.people.person import Person
 from tests.agent.test_config import SMALL
 from tests.conftest import touch
 
 PEOPLE = range(900, 906)  # training begins at 2 000 000
 NEAR = 8.0  # pixels
-ALIKE = math.radians(20)
+SAME_DIRECTION = math.radians(20)
 
 
 @pytest.fixture(name="student", scope="module")
@@ -45,13 +47,13 @@ def _sample(image: NDArray[np.uint8]) -> Sample:
 
 
 def _share(these: Minutiae, those: Minutiae) -> float:
-    """Of these, how many have one of those at the same place with the same direction."""
+    """The share of these that have one of those at the same place with the same direction."""
     apart = np.hypot(*(np.subtract.outer(getattr(these, axis) * 1.0, getattr(those, axis) * 1.0) for axis in "xy"))
-    turned = np.subtract.outer(these.direction * 1.0, those.direction * 1.0) * (2 * np.pi / TURN)
-    return float(((apart < NEAR) & (np.cos(turned) > math.cos(ALIKE))).any(1).mean())
+    rotation = np.subtract.outer(these.direction * 1.0, those.direction * 1.0) * (2 * np.pi / TURN)
+    return float(((apart < NEAR) & (np.cos(rotation) > math.cos(SAME_DIRECTION))).any(1).mean())
 
 
-def test_it_finds_what_its_teacher_finds_in_fingers_that_it_has_never_seen(
+def test_it_finds_what_leader_finds_in_fingers_that_are_not_in_its_training_data(
     student: FingerEncoder, leader: FingerEncoder
 ) -> None:
     found, missed = [], []
@@ -73,8 +75,8 @@ def test_a_faint_print_has_the_minutiae_of_a_strong_one(student: FingerEncoder, 
     assert _share(weak, strong) > 0.85
 
 
-def test_each_knows_the_fingers_of_the_other(student: FingerEncoder, leader: FingerEncoder) -> None:
-    """A kiosk that changes its model keeps its references, and meets those of kiosks that have not."""
+def test_templates_of_both_models_are_comparable(student: FingerEncoder, leader: FingerEncoder) -> None:
+    """A kiosk that changes its model keeps its references, and receives those of kiosks that have not changed."""
     rate = load_calibration(student.template_format).false_match_rate
     enrolled = [leader.encode(_sample(touch(number, 0))) for number in (1, 2)]
     shown = [student.encode(_sample(touch(number, 1))) for number in (1, 2)]
@@ -83,7 +85,7 @@ def test_each_knows_the_fingers_of_the_other(student: FingerEncoder, leader: Fin
             assert (rate(compare(probe, reference)) < 1e-5) == (number == other)
 
 
-def test_any_size_that_is_a_multiple_of_32_is_answered_pixel_for_pixel() -> None:
+def test_the_output_has_the_size_of_any_input_with_sides_that_are_multiples_of_32() -> None:
     session = Session(load_card("leader-student"), 1)
     for height, width in ((32, 32), (64, 160), (288, 256)):
         assert session.run(np.zeros((1, height, width, 1), np.float32)).shape == (1, height, width, 4)
@@ -97,12 +99,12 @@ def test_a_uniform_image_has_no_minutiae_and_no_nan() -> None:
         assert planes[..., 3].max() < 0.2
 
 
-@pytest.mark.parametrize("drawn_out", [(1, 3), (3, 1), (1, 5), (1.5, 4)])
-def test_noise_that_is_drawn_out_in_one_direction_is_hardly_more_of_a_finger_to_it_than_to_its_teacher(
-    student: FingerEncoder, leader: FingerEncoder, drawn_out: tuple[float, float]
+@pytest.mark.parametrize("stretch", [(1, 3), (3, 1), (1, 5), (1.5, 4)])
+def test_noise_stretched_in_one_direction_gets_hardly_more_quality_than_from_leader(
+    student: FingerEncoder, leader: FingerEncoder, stretch: tuple[float, float]
 ) -> None:
-    """As cloth or faulty rows are: the network has to see it, because its looks are those of ridges."""
-    noise = ndimage.gaussian_filter(np.random.default_rng(3).standard_normal((288, 256)), drawn_out)
+    """Like cloth or bad rows. The network must reject it, because its measures are those of ridges."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(3).standard_normal((288, 256)), stretch)
     grey = np.clip(128 + 50 * noise / noise.std(), 0, 255).astype(np.uint8)
     assert measure(prepare(grey, 500.0)).worth_reading
     assert student.assess(_sample(grey)).score < leader.assess(_sample(grey)).score + 10
@@ -127,3 +129,30 @@ def test_a_model_of_another_modality_is_refused() -> None:
         load_encoder(Modality.FINGER, 1, "iris-encoder")
     with pytest.raises(ModelError, match=r"there are: iris-encoder$"):
         load_encoder(Modality.IRIS, 1, "iris-segmenter")
+
+
+def test_the_network_can_be_trained_and_continues_from_a_checkpoint(tmp_path: Path) -> None:
+    """Four steps give the same weights as two, a checkpoint, and two more."""
+    torch = pytest.importorskip("torch", reason="torch is only in the environment of the training")
+    from models.training.networks.leader_student import Training  # noqa: PLC0415 - imports torch
+
+    training_set = TrainingSet(*(np.stack(each) for each in zip(*(example(n) for n in (0, 1, 7, 8)), strict=True)))
+    source = batches(training_set, 2, np.random.default_rng(1))
+    made = [next(source) for _ in range(4)]
+    whole, first, second = Training(1), Training(1), Training(2)
+
+    def learn(training: Training, first_batch: int, last_batch: int) -> None:
+        for image, planes in made[first_batch:last_batch]:
+            training.step(torch.from_numpy(image), torch.from_numpy(planes), 4)
+
+    learn(whole, 0, 4)
+    learn(first, 0, 2)
+    first.keep(tmp_path / "kept.pt")
+    second.resume(tmp_path / "kept.pt")
+    learn(second, 2, 4)
+    assert second.done == whole.done == 4
+    one, other = whole.mean.state_dict(), second.mean.state_dict()
+    assert all(bool((one[name] == other[name]).all()) for name in one)
+    torch.save({"network": {}}, tmp_path / "kept.pt")
+    with pytest.raises(SystemExit, match=r"kept\.pt: is not a file that --kept has written"):
+        second.resume(tmp_path / "kept.pt")
