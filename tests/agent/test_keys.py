@@ -72,6 +72,12 @@ def test_every_start_with_a_development_key_is_one_warning(
     assert f"LoadCredential={CREDENTIAL}" in caplog.records[-1].getMessage()
 
 
+def test_a_place_where_no_key_can_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("not a folder")
+    with pytest.raises(ConfigError, match=r"development-kiosk-key\.pem: the kiosk key cannot be written"):
+        load_kiosk_key(tmp_path / "state", {})
+
+
 def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     load_kiosk_key(tmp_path, {})
     (tmp_path / DEVELOPMENT_FILE).chmod(0o640)

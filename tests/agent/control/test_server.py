@@ -1,10 +1,12 @@
 """The control server: who may use it, and that nothing a client does harms it or another client."""
 
+import errno
+import grp
 import os
 import socket
 import stat
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +76,8 @@ def test_watchers_that_disconnect_while_nothing_is_announced_leave_nothing_behin
             with ControlClient(path).watch():
                 pass
         assert wait_until(lambda: not server._clients, 10)
-        names = [thread.name for thread in threading.enumerate()]
-        assert "control writer" not in names
-        assert "control request" not in names
+        threads = {"control writer", "control request"}
+        assert wait_until(lambda: not threads & {thread.name for thread in threading.enumerate()}, 10)
 
 
 def test_too_many_clients_are_refused_with_a_message_and_the_others_served(path: Path) -> None:
@@ -154,3 +155,84 @@ def test_it_stops_with_a_silent_client_connected(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as silent, running_server(path):
         silent.connect(str(path))
         assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+def test_a_client_without_a_name_is_known_by_its_number(path: Path, mocker: MockerFixture) -> None:
+    mocker.patch("pwd.getpwuid", side_effect=KeyError)
+    with running_server(path):
+        assert send_raw(path, b'{"do": "status"}\n')["ok"]
+    mocker.patch("os.geteuid", return_value=12345)
+    mocker.patch("agent.control.server._peer", return_value=(4321, ""))
+    with running_server(path):
+        assert send_raw(path, b'{"do": "status"}\n')["error"] == "user 4321 may not control this kiosk"
+
+
+def test_a_client_that_sends_no_request_is_dropped(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_server, "TICK_S", 0.02)
+    monkeypatch.setattr(control_server, "REQUEST_S", 0.05)
+    with running_server(path) as server, socket.socket(socket.AF_UNIX) as silent:
+        silent.settimeout(10)
+        silent.connect(str(path))
+        assert b"a request is one line of JSON" in silent.recv(1000)
+        assert silent.recv(1) == b""
+        assert wait_until(lambda: not server._clients, 10)
+
+
+class WithoutDescriptors:
+    """A listening socket in a process that has no file descriptor left, once."""
+
+    def __init__(self, listener: socket.socket, number: int) -> None:
+        self._listener = listener
+        self._number = number
+        self.failed = False
+        self.fileno, self.close = listener.fileno, listener.close
+
+    def accept(self) -> object:
+        if self.failed:
+            return self._listener.accept()
+        self.failed = True
+        raise OSError(self._number, os.strerror(self._number))
+
+
+def test_a_process_without_file_descriptors_accepts_the_client_later(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = ControlServer(path, None, echo, lambda *_: None)
+    server._socket = WithoutDescriptors(server._socket, errno.EMFILE)  # type: ignore[assignment]
+    server.start()
+    assert ControlClient(path).ask("status") == {"name": "status"}
+    assert server.stop()
+    assert "Too many open files" in caplog.text
+
+
+def test_another_error_of_the_listening_socket_is_a_crash(path: Path) -> None:
+    crashes: list[BaseException] = []
+    crashed = threading.Event()
+
+    def on_crash(_: str, error: BaseException) -> None:
+        crashes.append(error)
+        crashed.set()
+
+    server = ControlServer(path, None, echo, on_crash)
+    server._socket = WithoutDescriptors(server._socket, errno.EBADF)  # type: ignore[assignment]
+    server.start()
+    with suppress(ControlError):
+        ControlClient(path).ask("status")
+    assert crashed.wait(10)
+    assert isinstance(crashes[0], OSError)
+    assert server.stop()
+
+
+def test_the_socket_is_given_to_the_configured_group(path: Path) -> None:
+    group = grp.getgrgid(os.getgid())
+    server = ControlServer(path, group.gr_name, echo, lambda *_: None)
+    assert path.stat().st_gid == group.gr_gid
+    server.close()
+    assert not path.exists()
+
+
+def test_a_group_that_the_agent_is_no_member_of_is_a_configuration_error(path: Path, mocker: MockerFixture) -> None:
+    mocker.patch("os.chown", side_effect=PermissionError(errno.EPERM, "Operation not permitted"))
+    with pytest.raises(ConfigError, match="must be a member of the group"):
+        ControlServer(path, grp.getgrgid(os.getgid()).gr_name, echo, lambda *_: None)
+    assert not path.exists()

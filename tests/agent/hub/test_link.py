@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from agent.events.event import (
     StoredEvent,
     Tombstone,
 )
-from agent.hub.link import FIRST_WAIT_S, Connected, Disconnected, HubLink, HubSignal
+from agent.hub.link import FIRST_WAIT_S, MAX_IN_FLIGHT, MAX_QUEUED, Connected, Disconnected, HubLink, HubSignal
 from simulators.hub.broker import Broker, free_port
 from simulators.hub.hub import HubSimulator
 from simulators.polling import wait_until
@@ -409,6 +410,47 @@ def test_stops_at_once_while_connecting_to_a_host_that_drops_packets(monkeypatch
 
 def connecting(link: HubLink) -> bool:
     return link._connection is not None and link._connection._socket is not None
+
+
+def test_a_server_that_never_answers_is_given_up(
+    scripted: ScriptedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("agent.hub.link.ANSWER_S", 0.1)
+    monkeypatch.setattr("agent.hub.link.LOOP_S", 0.05)
+    link = LinkRig(scripted.port)
+    waits = link.record_waits()
+    with link:
+        scripted.accept()
+        assert waits.get(timeout=5) == FIRST_WAIT_S
+    assert "no answer within" in caplog.text
+
+
+def test_a_link_that_holds_enough_unacknowledged_events_refuses_more(scripted: ScriptedBroker) -> None:
+    with LinkRig(scripted.port) as link:
+        scripted.accept_and_answer(CONNACK)
+        scripted.suback(1)
+        link.connected()
+        with pytest.raises(HubError, match="queue"):
+            send_all(link.link, MAX_QUEUED + MAX_IN_FLIGHT + 1)
+
+
+def send_all(link: HubLink, count: int) -> None:
+    for sequence in range(1, count + 1):
+        link.send(stored(event(lead()), sequence), 0)
+
+
+def test_stops_in_time_though_the_broker_disconnects_before_it_has_the_last_state(scripted: ScriptedBroker) -> None:
+    with LinkRig(scripted.port) as link:
+        scripted.accept_and_answer(CONNACK)
+        scripted.suback(1)
+        link.connected()
+        assert b"/state" in scripted.read()[1]
+        stopping = threading.Thread(target=link.link.stop)
+        stopping.start()
+        assert b"offline" in scripted.read()[1]
+        scripted.hang_up()
+        stopping.join(STOP_S)
+        assert not link.link.alive
 
 
 # -- mutual TLS

@@ -197,6 +197,27 @@ def test_on_a_full_disk_old_telemetry_expires_into_the_room_of_the_reserve(
         assert {s.tombstone for s in everything(outbox, HEALTH)} == {Tombstone.EXPIRED}
 
 
+def test_on_a_full_disk_what_is_acknowledged_is_deleted_with_the_room_of_the_reserve(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Outbox(path, "k1") as outbox:
+        for _ in range(3 * BATCH_ROWS):
+            outbox.put(raw(LEAD))
+        reserve = path.with_suffix(".reserve")
+        forget, deleted = Outbox._forget, []
+
+        def full_until_the_reserve_is_gone(self: Outbox, event_class: EventClass, upto: int) -> int:
+            if reserve.exists():
+                raise StoreFull("outbox.db: the disk is full")
+            deleted.append(forget(self, event_class, upto))
+            return deleted[-1]
+
+        monkeypatch.setattr(Outbox, "_forget", full_until_the_reserve_is_gone)
+        assert outbox.forget(outbox.epoch, LEAD, 2 * BATCH_ROWS + 1) == 2 * BATCH_ROWS + 1
+        assert deleted == [BATCH_ROWS, BATCH_ROWS, 1]
+        assert sequences(outbox, LEAD) == list(range(2 * BATCH_ROWS + 2, 3 * BATCH_ROWS + 1))
+
+
 # A disk of its own, in a mount namespace that ends with the process. First others fill the disk, then we do.
 ON_A_SMALL_DISK = """
 import contextlib, errno, os, subprocess, sys
