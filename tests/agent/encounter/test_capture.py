@@ -1,0 +1,212 @@
+"""The collector: it asks again for what is poor, waits for what must leave, and notes what is missing."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pytest_mock import MockerFixture
+
+from agent.clock import SystemClock
+from agent.config import Step
+from agent.encounter.announcements import Announcement, StepDone, TravellerMessage
+from agent.encounter.capture import CapturedTemplate, Collection, Collector
+from agent.encounter.station import NoStreamHooks, Station
+from agent.events.event import Outcome, ReasonCode
+from agent.watchlist.watchlist import Watchlist
+from drivers.errors import CaptureRetry, LinkLost, Retry
+from drivers.sample import Modality, Position
+from models.template import Template
+from tests.conftest import touch
+from tests.rigs.eye_samples import CLOSED, eye_image, eye_template, iris_encoder
+from tests.rigs.lane_rig import BLANK, LISTED, TWO_FINGERS, TWO_SENSORS, UNLISTED, Make, message_keys, payload_of
+from tests.rigs.scripted_sensor import ScriptedSensor
+
+
+def test_an_unreadable_finger_is_asked_for_again_and_then_referred(make: Make) -> None:
+    kiosk = make()
+    kiosk.add_reference(LISTED)
+    kiosk.one.play(BLANK, CaptureRetry(Retry.MOVED), BLANK)
+    decided, announced = kiosk.until_decided()
+    assert (decided.outcome, decided.reason.code) == (Outcome.REFER, ReasonCode.FAILURE_TO_CAPTURE)
+    assert decided.reason.missing == (Position.RIGHT_INDEX,)
+    steps = [a for a in announced if isinstance(a, StepDone)]
+    assert [(s.attempt, s.usable) for s in steps] == [(1, False), (2, False), (3, False)]
+    assert len(kiosk.events()) == 1
+
+
+def test_a_second_try_that_is_good_is_searched(make: Make) -> None:
+    kiosk = make()
+    kiosk.add_reference(LISTED)
+    kiosk.one.play(BLANK, touch(LISTED, 1))
+    decided, announced = kiosk.until_decided()
+    assert decided.outcome is Outcome.LEAD
+    assert "empty" in message_keys(announced)
+
+
+def test_a_finger_left_on_after_a_poor_sample_is_told_to_lift_and_waited_for(make: Make) -> None:
+    kiosk = make()
+    kiosk.add_reference(LISTED)
+    lift = CaptureRetry(Retry.LIFT_FINGER)
+    kiosk.one.play(BLANK, lift, lift, touch(LISTED, 1))
+    decided, announced = kiosk.until_decided()
+    assert decided.outcome is Outcome.LEAD
+    assert message_keys(announced).count("lift_finger") == 1
+
+
+def test_a_finger_that_is_never_lifted_ends_with_the_step(make: Make) -> None:
+    kiosk = make(step_timeout_s=0.2)
+    kiosk.add_reference(LISTED)
+    kiosk.one.play(BLANK, *(CaptureRetry(Retry.LIFT_FINGER) for _ in range(100_000)))
+    assert kiosk.until_decided()[0].reason.code is ReasonCode.ABANDONED
+
+
+def test_a_finger_is_searched_for_while_the_next_is_awaited(make: Make, mocker: MockerFixture) -> None:
+    kiosk = make(TWO_FINGERS)
+    kiosk.add_reference(LISTED)
+    asked: list[Position] = []
+
+    def presearch(_: Watchlist, position: Position, __: Template) -> None:
+        if not asked:
+            kiosk.one.play(touch(LISTED, 1, Position.RIGHT_THUMB))  # comes only now
+        asked.append(position)
+
+    mocker.patch.object(Watchlist, "presearch", autospec=True, side_effect=presearch)
+    kiosk.one.play(touch(LISTED, 1))
+    assert kiosk.until_decided()[0].outcome is Outcome.LEAD
+    assert set(asked) == {Position.RIGHT_INDEX}
+
+
+def test_one_finger_shown_as_two_is_asked_for_again(make: Make) -> None:
+    kiosk = make(TWO_FINGERS)
+    kiosk.add_reference(LISTED)
+    kiosk.one.play(touch(LISTED, 1), touch(LISTED, 2), touch(LISTED, 1, Position.RIGHT_THUMB))
+    decided, announced = kiosk.until_decided()
+    assert decided.outcome is Outcome.LEAD
+    steps = [(a.position, a.usable, a.reason) for a in announced if isinstance(a, StepDone)]
+    assert [usable for _, usable, _ in steps] == [True, False, True]
+    assert steps[1][2] == "same_again"
+    assert "That finger has already been read. Please use your right thumb now." in [
+        a.text for a in announced if isinstance(a, TravellerMessage)
+    ]
+
+
+def test_one_finger_shown_as_two_at_every_attempt_is_a_failure_to_capture(make: Make) -> None:
+    kiosk = make(TWO_FINGERS)
+    kiosk.add_reference(LISTED)
+    kiosk.one.play(*[touch(LISTED, number) for number in range(4)])
+    decided, _ = kiosk.until_decided()
+    assert decided.reason.missing == (Position.RIGHT_THUMB,)
+    assert payload_of(kiosk.events()[0])["attempts"] == 4
+
+
+def test_two_sensors_work_side_by_side(make: Make) -> None:
+    kiosk = make(TWO_SENSORS)
+    kiosk.add_reference(LISTED)
+    kiosk.two.play(touch(LISTED, 1, Position.RIGHT_THUMB))  # waits there before the first finger comes
+    kiosk.one.play(touch(LISTED, 1))
+    assert kiosk.until_decided()[0].outcome is Outcome.LEAD
+
+
+def test_a_sensor_that_comes_back_in_time_costs_nothing(make: Make) -> None:
+    kiosk = make(TWO_FINGERS)
+    kiosk.add_reference(LISTED)
+    kiosk.one.play(touch(LISTED, 1), LinkLost("unplugged"), touch(LISTED, 1, Position.RIGHT_THUMB))
+    assert kiosk.until_decided()[0].outcome is Outcome.LEAD
+    assert kiosk.one.opened == 2
+
+
+def test_a_sensor_that_stays_away_is_named_as_the_reason(make: Make) -> None:
+    kiosk = make(TWO_SENSORS, step_timeout_s=0.2)
+    kiosk.add_reference(LISTED)
+    kiosk.two.play(*[LinkLost("unplugged")] * 1000)
+    kiosk.one.play(touch(UNLISTED, 1))
+    decided, _ = kiosk.until_decided()
+    assert (decided.outcome, decided.reason.code) == (Outcome.REFER, ReasonCode.SENSOR_UNAVAILABLE)
+
+
+RIGHT = Step(sensor="camera", position=Position.RIGHT_EYE)
+LEFT = Step(sensor="camera", position=Position.LEFT_EYE)
+ATTEMPTS = 2
+
+
+class RemovalCounter(NoStreamHooks):
+    """Counts how often what was presented had to leave."""
+
+    asked = 0
+
+    def require_removal(self) -> None:
+        self.asked += 1
+
+
+class EyeRig:
+    """A camera that shows what is played, its station, and a collector."""
+
+    def __init__(self) -> None:
+        self.camera, self.removal = ScriptedSensor(), RemovalCounter()
+        self.messages: list[str] = []
+        self.on_message: Callable[[], None] = lambda: None
+        self.crashes: list[BaseException] = []
+        self.station = Station(
+            "camera", "scripted", self.camera, lambda *_: None, lambda _, e: self.crashes.append(e), self.removal
+        )
+        self.station.start()
+
+    def collect(self, into: Collection, *steps: Step) -> Collection:
+        stations, encoders = {"camera": self.station}, {Modality.IRIS: iris_encoder()}
+        collector = Collector(stations, encoders, self._take, SystemClock(), 20.0, lambda: None)
+        collector.collect(steps, into, ATTEMPTS, min_quality=20)
+        return into
+
+    def _take(self, announcement: Announcement) -> None:
+        if isinstance(announcement, TravellerMessage):
+            self.messages.append(announcement.text)
+            self.on_message()
+
+
+@pytest.fixture(name="rig")
+def _rig() -> Iterator[EyeRig]:
+    rig = EyeRig()
+    yield rig
+    assert rig.station.stop()
+    assert not rig.crashes
+
+
+def test_one_eye_shown_as_both_is_asked_for_again(rig: EyeRig) -> None:
+    rig.camera.play(eye_image(Position.RIGHT_EYE, 0), eye_image(Position.RIGHT_EYE, 1), eye_image(Position.LEFT_EYE, 0))
+    taken = rig.collect(Collection(), RIGHT, LEFT)
+    assert set(taken.captured) == {Position.RIGHT_EYE, Position.LEFT_EYE}
+    assert taken.attempts == {Position.RIGHT_EYE: 1, Position.LEFT_EYE: 2}
+    assert "That eye has already been read. Please use your left eye now." in rig.messages
+
+
+def test_one_eye_shown_as_both_at_every_attempt_is_a_failure_to_capture(rig: EyeRig) -> None:
+    rig.camera.play(*[eye_image(Position.RIGHT_EYE, number) for number in range(1 + ATTEMPTS)])
+    taken = rig.collect(Collection(), RIGHT, LEFT)
+    assert taken.missing == {Position.LEFT_EYE: ReasonCode.FAILURE_TO_CAPTURE}
+
+
+def test_an_eye_of_an_earlier_collection_is_known_too(rig: EyeRig) -> None:
+    rig.camera.play(eye_image(Position.RIGHT_EYE, 1), eye_image(Position.LEFT_EYE, 0))
+    before = CapturedTemplate(RIGHT, 90, eye_template(Position.RIGHT_EYE, 0))
+    taken = rig.collect(Collection(earlier=(before,)), LEFT)
+    assert taken.attempts == {Position.LEFT_EYE: 2}
+
+
+def test_the_same_position_again_is_welcome(rig: EyeRig) -> None:
+    rig.camera.play(eye_image(Position.RIGHT_EYE, 1))
+    before = CapturedTemplate(RIGHT, 90, eye_template(Position.RIGHT_EYE, 0))
+    assert rig.collect(Collection(earlier=(before,)), RIGHT).attempts == {Position.RIGHT_EYE: 1}
+
+
+def test_an_eye_that_was_poor_may_stay_and_one_that_was_taken_must_leave(rig: EyeRig) -> None:
+    left: list[int] = []
+    rig.on_message = lambda: left.append(rig.removal.asked)
+    rig.camera.play(CLOSED, eye_image(Position.RIGHT_EYE, 0))
+    rig.collect(Collection(), RIGHT)
+    assert set(left) == {0}
+    assert rig.removal.asked == 1
+
+
+def test_an_eye_that_is_given_up_must_leave(rig: EyeRig) -> None:
+    rig.camera.play(*[CLOSED] * ATTEMPTS)
+    rig.collect(Collection(), LEFT)
+    assert rig.removal.asked == 1
