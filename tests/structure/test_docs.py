@@ -13,11 +13,6 @@ from typing import Any
 import pytest
 import typer
 
-from agent.encounter.messages import ENGLISH, ENGLISH_EYES, MessageKey, message_text
-from drivers.errors import Retry
-from drivers.sample import Position
-from models.encoder import Flaw
-
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [
@@ -173,21 +168,6 @@ def test_the_licence_of_the_model_travels_with_it() -> None:
     assert "weights/LICENSE.*" in project["tool"]["setuptools"]["package-data"]["models"]
     assert "models/weights/LICENSE.pyfing" in project["project"]["license-files"]
     assert "models/weights/LICENSE.pyfing" in (ROOT / "NOTICE").read_text(encoding="utf-8")
-
-
-def test_every_message_key_has_words() -> None:
-    for key in (*MessageKey, *Retry, *Flaw):
-        for position in (Position.LEFT_THUMB, Position.LEFT_EYE, Position.UNKNOWN):
-            text = message_text(key, position)
-            assert text
-            assert "{" not in text
-    assert set(ENGLISH) == {*MessageKey, *Retry, *Flaw}
-
-
-def test_no_message_accuses_anybody() -> None:
-    words = " ".join([*ENGLISH.values(), *ENGLISH_EYES.values()]).lower()
-    for word in ("match", "wanted", "criminal", "alert", "hit", "suspect", "police", "watchlist"):
-        assert word not in words.split()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
