@@ -15,7 +15,6 @@ from PIL import Image
 
 from agent.cli import console
 from agent.cli.sensor_check import CaptureRequest, CaptureResult, capture_one, describe, explain_failure
-from agent.cli.signals import cancel_on_signals
 from agent.encounter.best_frame import USABLE_SCORE
 from agent.errors import AgentError
 from drivers import open_sensor
@@ -148,15 +147,6 @@ def test_a_command_that_is_terminated_puts_the_module_back_and_says_interrupted(
     assert module.module.parameter(FORMAT) == BLACK_AND_WHITE
 
 
-def test_a_hang_up_that_nohup_ignores_stays_ignored(sensor: Ef01Rig) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with cancel_on_signals(open_sensor("ef01", f"serial:{sensor.server.link}?baud={sensor.settings.baud}")):
-            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
 def test_without_a_touch_the_technician_hears_what_the_traveller_would(sensor: Ef01Rig) -> None:
     with pytest.raises(AgentError, match=r"no sample: .*the traveller would be told: Please place"):
         capture(sensor, None, timeout=0.2)
@@ -201,7 +191,9 @@ def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
 
 
 def test_a_missing_permission_is_called_so_and_nobody_is_sent_to_stop_the_daemon() -> None:
-    told = explain_failure(PermissionDenied(f"reader: no permission; to grant it to this account, run: {GRANT_ACCESS_COMMAND}"))
+    told = explain_failure(
+        PermissionDenied(f"reader: no permission; to grant it to this account, run: {GRANT_ACCESS_COMMAND}")
+    )
     assert told.endswith("then log in again")
     assert "daemon" not in told
     assert "stop the daemon first" in explain_failure(DeviceBusy("reader: another program holds it"))
