@@ -1,10 +1,6 @@
 """Fingerprint images to templates: what is found, what quality says, and that no image whatever does harm."""
 
-import dataclasses
-import itertools
-import math
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -19,11 +15,11 @@ from drivers.sample import Modality, Position, Sample
 from models.encoder import Flaw, Quality
 from models.finger.compare.score import compare
 from models.finger.encoder import FingerEncoder, pad
-from models.finger.image import MAX_SIDE, at_500_ppi, foreground, prepare
-from models.finger.minutiae import MAX_MINUTIAE, Kind, Minutiae, no_minutiae
-from models.finger.template import FORMAT, RIDGE_DISTANCE, pack, unpack
+from models.finger.image import MAX_SIDE, at_500_ppi, prepare
+from models.finger.minutiae import Kind, Minutiae
+from models.finger.template import pack, unpack
 from models.session import Session
-from models.template import Template, TemplateError
+from models.template import Template
 from simulators.people.person import Condition
 from tests.conftest import finger_encoder, touch
 
@@ -303,16 +299,6 @@ def test_threads_get_the_templates_of_their_own_samples() -> None:
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 
-def test_the_foreground_is_the_finger() -> None:
-    framed = np.full((400, 400), 200, np.uint8)
-    framed[56:344, 72:328] = touch(7, 1)
-    skin = foreground(framed.astype(np.float32))
-    inside = skin[56:344, 72:328]
-    assert inside.sum() >= 0.85 * skin.sum()
-    assert 0.5 < inside.mean() < 0.98
-    assert inside[144, 128]
-
-
 @given(st.integers(1, 100), st.integers(1, 100))
 def test_padding_centres_the_image_in_multiples_of_32(height: int, width: int) -> None:
     image = np.full((height, width), 7, np.float32)
@@ -323,104 +309,3 @@ def test_padding_centres_the_image_in_multiples_of_32(height: int, width: int) -
 
 
 # --- the stored form -----------------------------------------------------------------------------------------------
-
-
-ROOMY = 2000  # pixels of a side, from which on random minutiae are no crowd
-
-
-@st.composite
-def minutiae_of(draw: st.DrawFn, most: int = MAX_MINUTIAE, least_side: int = ROOMY) -> Minutiae:
-    count = draw(st.integers(0, most))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    width, height = (draw(st.integers(least_side, 65_535)) for _ in range(2))
-    return Minutiae(
-        width,
-        height,
-        draw(st.integers(0, 100)),
-        x=rng.integers(0, width, count).astype(np.uint16),
-        y=rng.integers(0, height, count).astype(np.uint16),
-        direction=rng.integers(0, 65_536, count).astype(np.uint16),
-        kind=rng.integers(0, 3, count).astype(np.uint8),
-        qualities=rng.integers(0, 101, count).astype(np.uint8),
-    )
-
-
-def _fields(minutiae: Minutiae) -> list[object]:
-    return [np.asarray(getattr(minutiae, field.name)).tolist() for field in dataclasses.fields(minutiae)]
-
-
-@given(minutiae_of())
-def test_what_is_packed_comes_back(minutiae: Minutiae) -> None:
-    template = pack(minutiae)
-    assert len(template.data) == 1578 + 8 * len(minutiae)
-    assert _fields(unpack(template)) == _fields(minutiae.best(len(minutiae)))
-
-
-@given(minutiae_of(least_side=1))
-def test_of_a_crowd_those_come_back_that_lie_a_ridge_apart(minutiae: Minutiae) -> None:
-    found = unpack(pack(minutiae))
-    before, after = ({*zip(one.x.tolist(), one.y.tolist(), strict=True)} for one in (minutiae, found))
-    assert after <= before
-    assert len(found) or not len(minutiae)
-    apart = [math.dist(one, other) for one, other in itertools.combinations(after, 2)]
-    assert len(found) == len(minutiae) or min(apart, default=RIDGE_DISTANCE) >= RIDGE_DISTANCE
-
-
-def test_of_more_than_255_minutiae_the_best_are_kept() -> None:
-    count = 400
-    quality = np.arange(count) % 101
-    many = dataclasses.replace(
-        no_minutiae(500, 500),
-        x=(20 * (np.arange(count) % 20)).astype(np.uint16),
-        y=(20 * (np.arange(count) // 20)).astype(np.uint16),
-        direction=np.zeros(count, np.uint16),
-        kind=np.ones(count, np.uint8),
-        qualities=quality.astype(np.uint8),
-    )
-    kept = unpack(pack(many))
-    assert len(kept) == MAX_MINUTIAE
-    assert sorted(kept.qualities, reverse=True) == sorted(quality, reverse=True)[:MAX_MINUTIAE]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda data: data[:-1],
-        lambda data: data + b"\0",
-        lambda data: data[:0],
-        lambda data: data[:9],
-        lambda data: b"XXX" + data[3:],
-        lambda data: data[:3] + b"\1" + data[4:],  # version
-        lambda data: data[:4] + b"\1\0" + data[6:],  # a width that the minutiae exceed
-        lambda data: data[:8] + b"\x65" + data[9:],  # quality 101
-        lambda data: data[:9] + b"\xff" + data[10:],  # count
-        lambda data: data[:1584] + b"\3" + data[1585:],  # kind 3
-        lambda data: data[:1585] + b"\x65" + data[1586:],  # minutia quality 101
-        lambda data: data[:1585] + b"\0" + data[1586:],  # the first minutia is worse than the second
-        lambda data: data[:10] + b"\xff" + data[11:],  # a descriptor of a minutia that is not there
-        lambda data: data[:10] + data[11:12] + data[11:],  # two descriptors of one minutia
-        lambda data: data[:1582] + bytes([data[1582] ^ 1]) + data[1583:],  # a descriptor that points elsewhere
-        lambda data: data[:42] + bytes(1536) + data[1578:],  # of which minutiae the descriptors are, but none
-    ],
-)
-def test_a_damaged_template_is_refused(damage: Callable[[bytes], bytes]) -> None:
-    whole = pack(_encode(touch(1, 1)))
-    with pytest.raises(TemplateError, match=FORMAT):
-        unpack(Template(FORMAT, damage(whole.data)))
-
-
-def test_another_format_is_refused_by_name() -> None:
-    with pytest.raises(TemplateError, match="'iris-code/1'"):
-        unpack(Template("iris-code/1", pack(no_minutiae(1, 1)).data))
-
-
-@given(st.binary(max_size=120))
-def test_bytes_that_are_no_template_never_raise_anything_else(data: bytes) -> None:
-    with pytest.raises(TemplateError):
-        unpack(Template(FORMAT, data))
-
-
-def test_no_repr_shows_a_minutia() -> None:
-    minutiae = _encode(touch(1, 1))
-    assert repr(minutiae) == f"<Minutiae {len(minutiae)} in 256x288>"
-    assert repr(pack(minutiae)) == f"<Template {FORMAT} {1578 + 8 * len(minutiae)} bytes>"

@@ -21,7 +21,7 @@ from models.finger.minutiae import Minutiae, no_minutiae
 from models.finger.search.gallery import FingerGallery
 from models.finger.template import FORMAT, pack, unpack
 from models.template import Template, TemplateError
-from simulators.bench.compare_finger import Picture, compare_fingers, encode_finger
+from simulators.bench.compare_finger import ImageFile, compare_fingers, encode_finger
 from tests.conftest import finger_encoder, template_of, touch
 
 END_OF_DESCRIPTORS = 1578  # of a template; from there on minutiae
@@ -180,7 +180,7 @@ def _saved(folder: Path) -> dict[str, Path]:
 
 
 def test_pictures_of_any_depth_and_colour_are_the_same_finger(tmp_path: Path) -> None:
-    made = {name: encode_finger(tmp_path, Picture(name, 500.0)) for name in _saved(tmp_path)}
+    made = {name: encode_finger(tmp_path, ImageFile(name, 500.0)) for name in _saved(tmp_path)}
     first = made.pop("grey.png")
     assert first is not None
     for name, template in made.items():
@@ -192,4 +192,4 @@ def test_a_picture_that_cannot_be_read_has_no_template(tmp_path: Path) -> None:
     whole = _saved(tmp_path)["grey.png"].read_bytes()
     for number, data in enumerate((b"", whole[:40], whole[: len(whole) // 2], b"\0" * 900)):
         (tmp_path / f"{number}.png").write_bytes(data)
-        assert encode_finger(tmp_path, Picture(f"{number}.png", 500.0)) is None
+        assert encode_finger(tmp_path, ImageFile(f"{number}.png", 500.0)) is None

@@ -1,7 +1,11 @@
-"""The stored form of fingers: descriptors and minutiae in one piece, made again of whatever comes from elsewhere."""
+"""The template of fingers: packing, strict reading, and descriptors that are computed again for other templates."""
 
+import dataclasses
 import hashlib
+import itertools
+import math
 import struct
+from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
@@ -14,13 +18,23 @@ from models import exported, imported
 from models.encoder import Entry
 from models.exchange.iso19794_2 import FingerView, from_record, to_record
 from models.finger.cylinder_kernel import packed_cylinders_of
-from models.finger.minutiae import Minutiae, no_minutiae
+from models.finger.minutiae import MAX_MINUTIAE, Minutiae, no_minutiae
 from models.finger.search.block import Block
 from models.finger.search.gallery import FingerGallery
-from models.finger.template import EXCHANGE_FORMAT, FORMAT, TemplateArrays, arrays_of, pack, to_current_version, unpack
+from models.finger.template import (
+    EXCHANGE_FORMAT,
+    FORMAT,
+    RIDGE_DISTANCE,
+    TemplateArrays,
+    arrays_of,
+    pack,
+    to_current_version,
+    unpack,
+)
 from models.template import Template, TemplateError
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_minutiae import another_impression, fingers
+from tests.conftest import template_of as real_template_of
 
 FINGERS = fingers(np.random.default_rng(8), 120)
 ROWS = [FINGERS.one(n) for n in range(120)]
@@ -146,3 +160,98 @@ def test_descriptors_written_over_on_disk_change_no_score(changes: list[tuple[in
         return
     whole = FingerGallery.build([Entry("broken", Position.UNKNOWN, TEMPLATES[6])])
     assert gallery.search(TEMPLATES[6], Position.UNKNOWN, 1) == whole.search(TEMPLATES[6], Position.UNKNOWN, 1)
+
+
+ROOMY = 2000  # pixels of a side, from which on random minutiae are no crowd
+
+
+@st.composite
+def minutiae_of(draw: st.DrawFn, most: int = MAX_MINUTIAE, least_side: int = ROOMY) -> Minutiae:
+    count = draw(st.integers(0, most))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    width, height = (draw(st.integers(least_side, 65_535)) for _ in range(2))
+    return Minutiae(
+        width,
+        height,
+        draw(st.integers(0, 100)),
+        x=rng.integers(0, width, count).astype(np.uint16),
+        y=rng.integers(0, height, count).astype(np.uint16),
+        direction=rng.integers(0, 65_536, count).astype(np.uint16),
+        kind=rng.integers(0, 3, count).astype(np.uint8),
+        qualities=rng.integers(0, 101, count).astype(np.uint8),
+    )
+
+
+def _fields(minutiae: Minutiae) -> list[object]:
+    return [np.asarray(getattr(minutiae, field.name)).tolist() for field in dataclasses.fields(minutiae)]
+
+
+@given(minutiae_of())
+def test_what_is_packed_comes_back(minutiae: Minutiae) -> None:
+    template = pack(minutiae)
+    assert len(template.data) == 1578 + 8 * len(minutiae)
+    assert _fields(unpack(template)) == _fields(minutiae.best(len(minutiae)))
+
+
+@given(minutiae_of(least_side=1))
+def test_of_a_crowd_those_come_back_that_lie_a_ridge_apart(minutiae: Minutiae) -> None:
+    found = unpack(pack(minutiae))
+    before, after = ({*zip(one.x.tolist(), one.y.tolist(), strict=True)} for one in (minutiae, found))
+    assert after <= before
+    assert len(found) or not len(minutiae)
+    apart = [math.dist(one, other) for one, other in itertools.combinations(after, 2)]
+    assert len(found) == len(minutiae) or min(apart, default=RIDGE_DISTANCE) >= RIDGE_DISTANCE
+
+
+def test_of_more_than_255_minutiae_the_best_are_kept() -> None:
+    count = 400
+    quality = np.arange(count) % 101
+    many = dataclasses.replace(
+        no_minutiae(500, 500),
+        x=(20 * (np.arange(count) % 20)).astype(np.uint16),
+        y=(20 * (np.arange(count) // 20)).astype(np.uint16),
+        direction=np.zeros(count, np.uint16),
+        kind=np.ones(count, np.uint8),
+        qualities=quality.astype(np.uint8),
+    )
+    kept = unpack(pack(many))
+    assert len(kept) == MAX_MINUTIAE
+    assert sorted(kept.qualities, reverse=True) == sorted(quality, reverse=True)[:MAX_MINUTIAE]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: data[:0],
+        lambda data: data[:9],
+        lambda data: b"XXX" + data[3:],
+        lambda data: data[:3] + b"\1" + data[4:],  # version
+        lambda data: data[:4] + b"\1\0" + data[6:],  # a width that the minutiae exceed
+        lambda data: data[:8] + b"\x65" + data[9:],  # quality 101
+        lambda data: data[:9] + b"\xff" + data[10:],  # count
+        lambda data: data[:1584] + b"\3" + data[1585:],  # kind 3
+        lambda data: data[:1585] + b"\x65" + data[1586:],  # minutia quality 101
+        lambda data: data[:1585] + b"\0" + data[1586:],  # the first minutia is worse than the second
+        lambda data: data[:10] + b"\xff" + data[11:],  # a descriptor of a minutia that is not there
+        lambda data: data[:10] + data[11:12] + data[11:],  # two descriptors of one minutia
+        lambda data: data[:1582] + bytes([data[1582] ^ 1]) + data[1583:],  # a descriptor that points elsewhere
+        lambda data: data[:42] + bytes(1536) + data[1578:],  # of which minutiae the descriptors are, but none
+    ],
+)
+def test_a_damaged_template_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    whole = real_template_of(1, 1)
+    with pytest.raises(TemplateError, match=FORMAT):
+        unpack(Template(FORMAT, damage(whole.data)))
+
+
+def test_another_format_is_refused_by_name() -> None:
+    with pytest.raises(TemplateError, match="'iris-code/1'"):
+        unpack(Template("iris-code/1", pack(no_minutiae(1, 1)).data))
+
+
+@given(st.binary(max_size=120))
+def test_bytes_that_are_no_template_never_raise_anything_else(data: bytes) -> None:
+    with pytest.raises(TemplateError):
+        unpack(Template(FORMAT, data))
