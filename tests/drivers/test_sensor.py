@@ -6,17 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import drivers
-from drivers import SENSORS, known_drivers, open_sensor
+from drivers import SENSORS, open_sensor
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
-from drivers.options import Options
 from drivers.sample import Modality, Position
 from drivers.sensor import Sensor, WindowedSensor
 from simulators.polling import wait_until
@@ -318,11 +315,6 @@ def test_no_thread_is_left_behind(driver: str, rig: Rig) -> None:
 # The table
 
 
-def test_an_unknown_driver_names_those_that_there_are() -> None:
-    with pytest.raises(ValueError, match=r"there is no driver 'ef02'; there are: .*ef01"):
-        open_sensor("ef02", "serial:/dev/ttyFP0?baud=57600")
-
-
 def test_a_bad_url_is_refused_before_anything_opens(driver: str) -> None:
     with pytest.raises(ValueError, match="there is no transport 'carrier-pigeon'"):
         open_sensor(driver, "carrier-pigeon:coop")
@@ -331,38 +323,3 @@ def test_a_bad_url_is_refused_before_anything_opens(driver: str) -> None:
 def test_an_unknown_option_is_refused_by_name(driver: str, rig: Rig) -> None:
     with pytest.raises(ValueError, match="unknown option 'colour'"):
         open_sensor(driver, rig.url, {**rig.options, "colour": "green"})
-
-
-class OutsideSensor:
-    """What another package may bring."""
-
-    modality = Modality.IRIS
-    streams = True
-
-    def __init__(self, url: str, options: Options) -> None:
-        self.arguments = (url, options)
-
-
-def bring(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    point = EntryPoint(name, value, drivers.ENTRY_POINTS)
-    monkeypatch.setattr(drivers, "entry_points", lambda group: [point] if group == "kiosk_agent.sensors" else [])
-
-
-def test_another_package_brings_a_driver_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    bring(monkeypatch, "outside", "tests.drivers.test_sensor:OutsideSensor")
-    assert known_drivers() == {"outside": "tests.drivers.test_sensor:OutsideSensor", **SENSORS}
-    sensor = open_sensor("outside", "usb:1", {"gain": 3})
-    assert isinstance(sensor, OutsideSensor)
-    assert sensor.arguments == ("usb:1", {"gain": 3})
-
-
-def test_another_package_cannot_replace_a_driver_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    bring(monkeypatch, "ef01", "tests.drivers.test_sensor:OutsideSensor")
-    assert known_drivers() == SENSORS
-
-
-@pytest.mark.parametrize("target", ["no_such_package:Class", "tests.drivers.test_sensor:NoSuchClass"])
-def test_a_driver_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
-    bring(monkeypatch, "broken", target)
-    with pytest.raises(ValueError, match=f"driver 'broken' cannot be imported from {target}"):
-        open_sensor("broken", "usb:1")

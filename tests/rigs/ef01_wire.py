@@ -7,7 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from drivers.errors import Cancelled
+import pytest
+
+from drivers.ef01.driver import Ef01
+from drivers.errors import Cancelled, CaptureRetry, Retry
+from drivers.options import OptionValue
 from drivers.transport import SerialUrl, Url
 
 ADDRESS = 0xFFFFFFFF
@@ -130,3 +134,37 @@ class Wire:
 
     def upload(self, packets: list[bytes]) -> list[Burst]:
         return [(0.0, acknowledge(0x00)), *((0.001, packet) for packet in packets)]
+
+
+URL = "serial:/dev/ttyFP0?baud=57600"
+
+
+SILENCE: list[Burst] = []
+
+
+R307 = bytes(i * 7 & 0xFF for i in range(36_864))
+
+
+R503 = bytes(i * 5 & 0xFF for i in range(18_432))
+
+
+def sensor_on(wire: Wire, url: str = URL, **options: OptionValue) -> Ef01:
+    return Ef01(url, options, clock=wire.clock, connect=wire.connect)
+
+
+def opened(wire: Wire, **options: OptionValue) -> Ef01:
+    sensor = Ef01(URL, options, clock=wire.clock, connect=wire.connect)
+    sensor.open()
+    return sensor
+
+
+def retry_of(sensor: Ef01, timeout: float = 1.0) -> Retry:
+    with pytest.raises(CaptureRetry) as caught:
+        sensor.capture(timeout)
+    return caught.value.reason
+
+
+def lift_and_press(wire: Wire, sensor: Ef01) -> None:
+    wire.finger = False
+    assert retry_of(sensor, 0) is Retry.NOTHING_PRESENTED
+    wire.finger = True

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from drivers.ef01.framing import (
@@ -150,6 +150,14 @@ def invert(stream: bytes, place: int, count: int) -> bytes:
     return stream[:place] + bytes(byte ^ 0xFF for byte in stream[place : place + count]) + stream[place + count :]
 
 
+def is_another_packet(harmed: bytes, sent: Packet) -> bool:
+    """Whether the checksum cannot detect the harm: it is a sum, so two bytes may change and leave it equal."""
+    try:
+        return Packet.from_bytes(harmed) != sent
+    except ValueError:
+        return False
+
+
 @pytest.mark.parametrize("harm", [lose, double, invert])
 @given(
     sent=st.lists(plain_packets, min_size=3, max_size=5),
@@ -163,6 +171,7 @@ def test_packets_before_and_after_the_harm_are_whole(
     frames = [packet.to_bytes() for packet in sent]
     second = frames[1]
     harmed = harm(second, place % (len(second) - 1), count)  # begins inside the second packet, never reaches the third
+    assume(not is_another_packet(harmed, sent[1]))
     received = whole(fed(split(frames[0] + harmed + b"".join(frames[2:]), cuts), reset=True))
     assert received[0] == sent[0]
     # Harm that falls between two equal bytes, or repeats the whole packet, may leave it whole; nothing else gets in.

@@ -1,4 +1,4 @@
-"""USB devices of this machine: their URLs, what sysfs says of them, and the real libusb under umockdev."""
+"""USB devices of this machine: which one a URL names, and the real libusb under umockdev."""
 
 import subprocess
 import sys
@@ -8,92 +8,13 @@ import pytest
 
 from drivers.errors import LinkLost
 from drivers.transport import parse_usb_url
-from drivers.usb.link import UsbIdentity
 from drivers.usb.local import _choose
-from drivers.usb.sysfs import plugged_in, raw_configuration
-from drivers.usb.url import AnyUsbUrl, UsbIpUrl, UsbUrl
+from drivers.usb.sysfs import plugged_in
+from drivers.usb.url import UsbUrl
+from tests.rigs.sysfs import plug
 from tests.rigs.umockdev import ROOT, command, missing, needs_umockdev
 
-# URLs
-
-
-@pytest.mark.parametrize(
-    ("text", "url"),
-    [
-        ("usb:05ba:000a", UsbUrl(0x05BA, 0x000A)),
-        ("usb:05ba:000a?port=1-4.2", UsbUrl(0x05BA, 0x000A, port="1-4.2")),
-        ("usb:05ba:000a?serial=A%20B", UsbUrl(0x05BA, 0x000A, serial="A B")),
-        ("usbip://192.0.2.7:3241/1-1", UsbIpUrl("192.0.2.7", 3241, "1-1")),
-        ("usbip://192.0.2.7/1-4.2", UsbIpUrl("192.0.2.7", 3240, "1-4.2")),
-        ("usbip://[2001:db8::7]:3240/1-1", UsbIpUrl("2001:db8::7", 3240, "1-1")),
-    ],
-)
-def test_a_url_names_a_device(text: str, url: AnyUsbUrl) -> None:
-    assert parse_usb_url(text) == url
-    assert parse_usb_url(str(url)) == url
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("serial:/dev/ttyUSB0", "cannot be at 'serial', only at: usb, usbip"),
-        ("pigeon:1", "there is no transport 'pigeon'; there are: usb, usbip"),
-        ("usb:05ba", "four hexadecimal digits each"),
-        ("usb:05ba:000a?colour=red", "followed by either"),
-        ("usb:05ba:000a?port=1-1&serial=A", "followed by either"),
-        ("usb:05ba:000a?port=4", "a port is written as bus-port.port"),
-        ("usb:05ba:000a?serial=" + "A" * 127, "at most 126"),
-        ("usbip://example.org:3240/1-1", "usbip://ADDRESS:PORT/BUSID"),
-        ("usbip://192.0.2.7:3240", "usbip://ADDRESS:PORT/BUSID"),
-        ("usbip://192.0.2.7:99999/1-1", "usbip://ADDRESS:PORT/BUSID"),
-        ("usbip://192.0.2.7:0/1-1", "usbip://ADDRESS:PORT/BUSID"),
-    ],
-)
-def test_a_bad_url_is_refused_with_what_is_wrong(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match="URL") as caught:
-        parse_usb_url(text)
-    assert complaint in str(caught.value)
-
-
-# What the kernel says
-
-CONFIGURATIONS = bytes([9, 2, 9, 0, 0, 1, 0, 0, 0]), bytes([9, 2, 12, 0, 0, 2, 0, 0, 0, 3, 0x24, 1])
-
-
-def plug(devices: Path, port: str, address: int, serial: str = "") -> None:
-    folder = devices / port
-    folder.mkdir(parents=True)
-    told = {
-        "idVendor": "05ba", "idProduct": "000a", "bcdDevice": "0102", "busnum": "1", "devnum": str(address),
-        "speed": "12",
-    }  # fmt: skip
-    for name, text in (told | ({"serial": serial} if serial else {})).items():
-        (folder / name).write_text(f"{text}\n")
-    (folder / "descriptors").write_bytes(bytes(18) + b"".join(CONFIGURATIONS))
-
-
-def test_devices_are_read_from_sysfs_without_hubs_and_interfaces(tmp_path: Path) -> None:
-    plug(tmp_path, "1-4.2", 7, "A1")
-    plug(tmp_path, "1-1", 9)
-    (tmp_path / "usb1").mkdir()
-    (tmp_path / "1-1:1.0").mkdir()
-    (tmp_path / "1-9").mkdir()  # on its way out: its files are gone
-    first, second = plugged_in(tmp_path)
-    assert first.identity == UsbIdentity(0x05BA, 0x000A, "", "1-1", 0x0102, "full")
-    assert second.identity == UsbIdentity(0x05BA, 0x000A, "A1", "1-4.2", 0x0102, "full")
-    assert str(second.node) == "/dev/bus/usb/001/007"
-
-
-def test_a_machine_without_usb_has_no_devices(tmp_path: Path) -> None:
-    assert not list(plugged_in(tmp_path / "none"))
-
-
-def test_the_configuration_is_the_active_one_with_all_its_descriptors(tmp_path: Path) -> None:
-    plug(tmp_path, "1-1", 9)
-    assert raw_configuration("1-1", 1, tmp_path) == CONFIGURATIONS[0]
-    assert raw_configuration("1-1", 2, tmp_path) == CONFIGURATIONS[1]
-    assert raw_configuration("1-1", 3, tmp_path) == b""
-    assert raw_configuration("1-2", 1, tmp_path) == b""
+# Which device a URL names
 
 
 @pytest.mark.parametrize(
@@ -175,9 +96,3 @@ def _verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 )
 def test_behind_the_real_libusb(verdicts: dict[str, str], name: str) -> None:
     assert verdicts.get(name) == "ok", verdicts["stderr"]
-
-
-def test_a_configuration_shorter_than_its_own_head_is_none(tmp_path: Path) -> None:
-    (tmp_path / "1-1").mkdir()
-    (tmp_path / "1-1" / "descriptors").write_bytes(bytes(18) + bytes.fromhex("0902020001010080fa"))
-    assert raw_configuration("1-1", 1, tmp_path) == b""

@@ -1,0 +1,37 @@
+"""What sysfs says about the attached USB devices."""
+
+from pathlib import Path
+
+from drivers.usb.link import UsbIdentity
+from drivers.usb.sysfs import plugged_in, raw_configuration
+from tests.rigs.sysfs import CONFIGURATIONS, plug
+
+
+def test_devices_are_read_from_sysfs_without_hubs_and_interfaces(tmp_path: Path) -> None:
+    plug(tmp_path, "1-4.2", 7, "A1")
+    plug(tmp_path, "1-1", 9)
+    (tmp_path / "usb1").mkdir()
+    (tmp_path / "1-1:1.0").mkdir()
+    (tmp_path / "1-9").mkdir()  # on its way out: its files are gone
+    first, second = plugged_in(tmp_path)
+    assert first.identity == UsbIdentity(0x05BA, 0x000A, "", "1-1", 0x0102, "full")
+    assert second.identity == UsbIdentity(0x05BA, 0x000A, "A1", "1-4.2", 0x0102, "full")
+    assert str(second.node) == "/dev/bus/usb/001/007"
+
+
+def test_a_machine_without_usb_has_no_devices(tmp_path: Path) -> None:
+    assert not list(plugged_in(tmp_path / "none"))
+
+
+def test_the_configuration_is_the_active_one_with_all_its_descriptors(tmp_path: Path) -> None:
+    plug(tmp_path, "1-1", 9)
+    assert raw_configuration("1-1", 1, tmp_path) == CONFIGURATIONS[0]
+    assert raw_configuration("1-1", 2, tmp_path) == CONFIGURATIONS[1]
+    assert raw_configuration("1-1", 3, tmp_path) == b""
+    assert raw_configuration("1-2", 1, tmp_path) == b""
+
+
+def test_a_configuration_shorter_than_its_own_head_is_none(tmp_path: Path) -> None:
+    (tmp_path / "1-1").mkdir()
+    (tmp_path / "1-1" / "descriptors").write_bytes(bytes(18) + bytes.fromhex("0902020001010080fa"))
+    assert raw_configuration("1-1", 1, tmp_path) == b""
