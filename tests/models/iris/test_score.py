@@ -6,21 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.iris.score import GAIN, POWER, compare, counts, score, scores, similarity
-from models.iris.template import BITS, COLUMNS, ORDER, PLANES, SHIFTS, IrisCode, bits_of, empty_code, pack
+from models.iris.template import BITS, COLUMNS, PLANES, SHIFTS, IrisCode, bits_of, empty_code, pack
 from models.template import Template, TemplateError
-from tests.models.iris.test_template import columns, some_code
+from tests.rigs.iris_codes import columns, noisy, some_code
 
 seeds = st.integers(0, 2**32)
 
 
-def noisy(iris: IrisCode, seed: int, share: float, shift: int = 0, known: float = 1.0) -> IrisCode:
-    """The same iris with a share of its bits wrong, shifted by columns, with a part of it hidden."""
-    rng = np.random.default_rng(seed)
-    code, mask = (np.roll(columns(words), shift, axis=0)[ORDER].ravel() for words in (iris.code, iris.mask))
-    return IrisCode.of(iris.quality, code ^ (rng.random(BITS) < share), mask & (rng.random(BITS) < known))
-
-
-def by_the_book(probe: IrisCode, reference: IrisCode) -> float:
+def by_definition(probe: IrisCode, reference: IrisCode) -> float:
     """The definition, bit by bit, without any packing."""
     best = 0.0
     code, mask = columns(reference.code), columns(reference.mask)
@@ -37,35 +30,35 @@ def by_the_book(probe: IrisCode, reference: IrisCode) -> float:
 def test_the_score_is_that_of_the_definition(seed: int, known: float, share: float) -> None:
     one = some_code(seed, 0.7)
     other = noisy(one, seed + 1, share, shift=3, known=known)
-    assert score(other, one) == pytest.approx(by_the_book(other, one), abs=1e-12)
+    assert score(other, one) == pytest.approx(by_definition(other, one), abs=1e-12)
 
 
-def test_an_iris_that_is_known_everywhere_is_wholly_like_itself() -> None:
+def test_an_iris_that_is_known_everywhere_has_the_score_1_with_itself() -> None:
     iris = some_code(1, 1.1)
     assert score(iris, iris) == 1.0
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
-def test_a_turned_head_is_found_again_at_every_turn(shift: int) -> None:
+def test_a_tilted_head_is_recognised_at_every_shift(shift: int) -> None:
     iris = some_code(3, 1.1)
     assert score(noisy(iris, 0, 0.0, shift), iris) == 1.0
 
 
-def test_the_score_rises_with_likeness() -> None:
+def test_the_score_rises_with_similarity() -> None:
     iris = some_code(5)
     scores = [score(noisy(iris, 1, share), iris) for share in (0.0, 0.1, 0.2, 0.3, 0.4)]
     assert scores == sorted(scores, reverse=True)
     assert scores[-1] > score(some_code(6), iris)
 
 
-def test_little_iris_cannot_look_like_a_good_comparison() -> None:
+def test_a_few_known_bits_cannot_give_a_high_score() -> None:
     iris = some_code(5)
     scores = [score(noisy(iris, 1, 0.1, known=known), iris) for known in (1.0, 0.5, 0.1, 0.01)]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] - scores[-1] > 0.15
 
 
-def test_nothing_known_is_like_nobody() -> None:
+def test_a_code_without_known_bits_has_the_score_one_half() -> None:
     assert score(empty_code(), some_code(1)) == 0.5
     assert score(some_code(1), empty_code()) == 0.5
 
@@ -84,7 +77,7 @@ def test_the_gain_of_every_number_of_bits_is_finite_and_none_of_no_bits() -> Non
     assert similarity(np.zeros(1, np.int64), np.full(1, BITS)) == 0.5
 
 
-def test_several_references_are_scored_as_each_by_itself() -> None:
+def test_several_references_get_the_scores_of_single_comparisons() -> None:
     probe, others = some_code(1), [noisy(some_code(1), 2, 0.2), some_code(3), empty_code()]
     words = (np.stack([getattr(one, part) for one in others]) for part in ("code", "mask"))
     assert scores(*probe.shifted(), *words).tolist() == [score(probe, one) for one in others]
@@ -100,5 +93,5 @@ def test_counts_are_those_of_the_bits(seed: int) -> None:
     assert differing == (bits_of(one.code) ^ bits_of(other.code))[known].sum()
 
 
-def test_codes_have_one_column_for_each_place_around() -> None:
+def test_codes_have_one_column_for_each_angle() -> None:
     assert COLUMNS * PLANES == BITS

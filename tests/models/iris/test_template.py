@@ -1,21 +1,15 @@
-"""The iris as bits: what the graph makes of a known eye, the stored form, and turning."""
-
-import subprocess
-import sys
-from pathlib import Path
+"""The iris code: the stored form, shifts, and the order of its bits."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from models.iris.template import (
     BITS,
     COLUMNS,
     FORMAT,
     ORDER,
-    PLANES,
     SHIFTS,
     SIZE,
     WORDS,
@@ -27,22 +21,9 @@ from models.iris.template import (
     words_of,
 )
 from models.template import Template, TemplateError
-
-MODEL = Path(__file__).parents[3] / "models" / "weights" / "iris_encoder.onnx"
+from tests.rigs.iris_codes import columns, some_code
 
 seeds = st.integers(0, 2**32)
-
-
-def some_code(seed: int, known: float = 0.6) -> IrisCode:
-    rng = np.random.default_rng(seed)
-    return IrisCode.of(50, rng.random(BITS) < 0.5, rng.random(BITS) < known)
-
-
-def columns(words: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Bits by column and plane."""
-    sheet = np.empty((COLUMNS, PLANES), bool)
-    sheet[ORDER] = bits_of(words).reshape(COLUMNS, PLANES)
-    return sheet
 
 
 @given(seeds, st.floats(0, 1))
@@ -59,14 +40,14 @@ def test_what_is_packed_is_unpacked(seed: int, known: float) -> None:
 
 @given(st.binary(max_size=2 * SIZE))
 @settings(max_examples=100, deadline=None)
-def test_hostile_bytes_are_a_template_error(data: bytes) -> None:
+def test_random_bytes_are_a_template_error(data: bytes) -> None:
     with pytest.raises(TemplateError):
         unpack(Template(FORMAT, data))
 
 
 @given(seeds, st.integers(0, SIZE - 1), st.integers(1, 255))
 @settings(max_examples=100, deadline=None)
-def test_a_damaged_template_is_refused_or_consistent(seed: int, at: int, flip: int) -> None:
+def test_a_damaged_template_is_rejected_or_consistent(seed: int, at: int, flip: int) -> None:
     data = bytearray(pack(some_code(seed)).data)
     data[at] ^= flip
     try:
@@ -77,7 +58,7 @@ def test_a_damaged_template_is_refused_or_consistent(seed: int, at: int, flip: i
     assert iris.quality <= 100
 
 
-def test_other_formats_versions_and_lengths_are_refused_by_name() -> None:
+def test_other_formats_versions_and_lengths_are_rejected_with_the_reason() -> None:
     data = pack(some_code(1)).data
     for template, complaint in (
         (Template("finger-minutiae/1", data), "format is 'finger-minutiae/1'"),
@@ -100,14 +81,14 @@ def test_a_code_with_bits_that_are_not_known_cannot_be_packed() -> None:
         pack(IrisCode(0, ones[1:], ones[1:]))
 
 
-def test_nothing_shows_a_bit() -> None:
+def test_no_representation_shows_a_bit() -> None:
     iris = some_code(1)
     assert repr(iris) == f"<IrisCode {len(iris)} of 4096 bits>"
     assert repr(pack(iris)) == "<Template iris-code/1 1030 bytes>"
     assert len(empty_code()) == 0
 
 
-def test_turning_moves_whole_columns_around() -> None:
+def test_a_shift_rotates_whole_columns() -> None:
     iris = some_code(7)
     codes, masks = iris.shifted()
     for number, shift in enumerate(SHIFTS):
@@ -116,12 +97,12 @@ def test_turning_moves_whole_columns_around() -> None:
     assert (codes[SHIFTS.index(0)] == iris.code).all()
 
 
-def test_there_are_21_turns_alike_on_both_sides() -> None:
+def test_there_are_21_shifts_and_they_are_symmetric() -> None:
     assert len(set(SHIFTS)) == 21
     assert sorted(-shift for shift in SHIFTS) == sorted(SHIFTS)
 
 
-def test_any_first_part_of_a_code_samples_the_turn_evenly() -> None:
+def test_any_first_part_of_a_code_samples_all_angles_evenly() -> None:
     assert sorted(ORDER) == list(range(COLUMNS))
     for count in (2, 4, 8, 32, 128):
         gaps = np.diff(sorted(ORDER[:count]))
@@ -130,18 +111,10 @@ def test_any_first_part_of_a_code_samples_the_turn_evenly() -> None:
 
 @given(seeds)
 @settings(max_examples=20, deadline=None)
-def test_words_and_bits_are_the_same_thing(seed: int) -> None:
+def test_words_and_bits_are_converted_in_both_directions(seed: int) -> None:
     bits = np.random.default_rng(seed).random((3, BITS)) < 0.5
     words = words_of(bits)
     assert words.shape == (3, WORDS)
     assert (bits_of(words) == bits).all()
     assert int(words[1, 0]) & 1 == bits[1, 0]
     assert int(words[2, 63]) >> 63 == bits[2, -1]
-
-
-def test_the_graph_is_rebuilt_with_the_same_bytes(tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    pytest.importorskip("h5py")
-    path = tmp_path / "again.onnx"
-    subprocess.run([sys.executable, "-m", "models.training.build_iris_encoder", "--out", str(path)], check=True)
-    assert path.read_bytes() == MODEL.read_bytes()

@@ -12,7 +12,8 @@ from models.session import Session
 from models.training.networks import check_labels
 from models.training.networks.check_labels import labelled, overlaps, report
 from models.training.networks.eye_pictures import HEIGHT, WIDTH, inside
-from simulators.people.person import EyeCondition, EyeScene, Person
+from simulators.people.eye import EyeScene
+from simulators.people.person import EyeCondition, Person
 
 UNSEEN = 500  # a person who is not in the training data
 
