@@ -41,7 +41,7 @@ def test_a_wrong_option_is_named(options: dict[str, OptionValue], complaint: str
 
 def test_every_option_and_every_model_is_in_the_readme() -> None:
     text = (Path(drivers.__file__).parent / "README.md").read_text(encoding="utf-8")
-    rows = text.partition("## ef01")[2].partition("## Add")[0]
+    rows = text.partition("\n## ef01\n")[2].partition("\n## ")[0]
     for name in [*Ef01Options.model_fields, *(name for model in MODELS for name in model.names)]:
         assert f"`{name}`" in rows
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from drivers.ef01.tables import MODELS
+from drivers.ef01.tables import MODELS, NextStep, SystemParameters, confirmation
 from drivers.errors import ProtocolError
 from tests.rigs.ef01_wire import (
     Wire,
@@ -21,3 +21,14 @@ def test_parameters_without_sense_are_refused(wire: Wire, parameters: bytes) -> 
     wire.parameters = parameters
     with pytest.raises(ProtocolError, match="ef01 at /dev/ttyFP0: invalid system parameters"):
         sensor_on(wire).open()
+
+
+def test_the_parameters_of_a_module_are_read_from_its_answer() -> None:
+    payload = bytes.fromhex("0002 0009 00c8 0003 ffffffff 0003 000c".replace(" ", ""))
+    assert SystemParameters.from_bytes(payload, "ef01") == SystemParameters(0xFFFFFFFF, 256, 115_200)
+
+
+def test_an_unknown_code_reopens_the_device() -> None:
+    assert confirmation(0x02).then is NextStep.POLL_AGAIN
+    assert confirmation(0xEE).then is NextStep.REOPEN
+    assert confirmation(0xEE).meaning == "unknown confirmation code"
