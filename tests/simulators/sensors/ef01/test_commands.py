@@ -62,6 +62,7 @@ ANSWERS: list[tuple[int, bytes, bytes]] = [
     (SET_PARAMETER, b"\x04\x0d", b"\x1b"),
     (SET_PARAMETER, b"\x04\x64", b"\x1b"),
     (SET_PARAMETER, b"\x05\x06", b"\x1b"),
+    (SET_PARAMETER, b"\x05\x04", b"\x00"),
     (SET_PARAMETER, b"\x06\x04", b"\x1b"),
     (SET_PARAMETER, b"\x07\x00", b"\x1a"),
     (READ_PARAMETERS, b"", bytes.fromhex("00 0000 0009 00c8 0003 ffffffff 0002 0006")),
@@ -126,6 +127,7 @@ def test_a_finger_is_seen_once_it_has_settled() -> None:
         ({"packet_size": 100}, "packet size"),
         ({"baud": 57000}, "9600 times"),
         ({"width": 191}, "even width"),
+        ({"height": 1026}, "at most 1024 pixels a side, not 256x1026"),
         ({"ppi": 0}, "100 to 2000 ppi"),
     ],
 )

@@ -308,3 +308,12 @@ def test_a_damaged_template_of_the_host_leaves_the_buffer_empty() -> None:
         module.receive(last, 0.0)
     assert module.template_buffer(1) is None
     assert answer(module, UP_CHAR, b"\x01") == b"\x0d"
+
+
+def test_data_that_no_command_announced_and_commands_to_another_address_are_ignored() -> None:
+    module = small()
+    frames(module, GET_IMAGE)
+    image = module.image_buffer
+    assert module.receive(frame(ANYONE, 0x08, bytes(128)), 0.0) == []
+    assert module.image_buffer == image
+    assert answer(module, GET_IMAGE, address=7) == b"\x20"

@@ -42,10 +42,6 @@ def results(answers: list[bytes]) -> list[int]:
 # Golden bytes
 
 
-def test_the_manual_s_example_has_these_bytes() -> None:
-    assert packet(0x05, 0x9929) == bytes.fromhex("40052999000000000000 00070A".replace(" ", ""))
-
-
 def test_status_says_alive() -> None:
     assert frames(small(), SS) == [bytes.fromhex("40 04 30000000 00000000 61 D5 0A")]
 
@@ -228,14 +224,6 @@ def test_a_request_with_a_wrong_checksum_is_a_data_error() -> None:
     assert answer.data[10] == 0x82
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"baud": 12345}, {"width": 0, "height": 7}, {"terminal": 0}, {"firmware": "V3"}],
-)  # fmt: skip
-def test_settings_that_no_module_has_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"must|has"):
-        SfmSettings(**wrong)  # type: ignore[arg-type]
-
-
 def test_a_picture_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match=r"this sensor needs u8\[64, 64\]"):
         small().press(FINGER)
@@ -244,3 +232,25 @@ def test_a_picture_of_another_size_is_refused() -> None:
 def test_a_module_alone_on_its_line_has_no_wrong_address() -> None:
     with pytest.raises(ValueError, match="this sensor has no fault 'wrong_address'"):
         SfmModule(SfmSettings()).inject("wrong_address")
+
+
+def test_nothing_is_received_while_the_module_boots() -> None:
+    module = small(boot_s=0.05)
+    module.power_on(10.0)
+    assert frames(module, SS, now=10.04) == []
+    assert results(frames(module, SS, now=10.06)) == [0x61]
+
+
+def test_a_scan_waits_for_its_finger_until_it_has_ended() -> None:
+    module = small(touched=False)
+    assert not module.waits_for_finger
+    frames(module, SI)
+    assert module.waits_for_finger
+    frames(module, CA)
+    assert not module.waits_for_finger
+
+
+def test_a_command_that_the_module_does_not_know_is_not_supported() -> None:
+    module = small()
+    assert results(frames(module, 0x55)) == [0x75]
+    assert module.commands["0x55"] == 1

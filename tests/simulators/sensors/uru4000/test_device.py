@@ -317,3 +317,41 @@ def test_another_mode_makes_an_image_void_that_nobody_fetched() -> None:
 
 
 # What a technician asks for
+
+
+def test_the_descriptors_are_those_of_the_reader() -> None:
+    description = Uru4000Model(Uru4000Settings(reader="ms-reader")).description
+    assert (description.vendor, description.product, description.name) == (0x045E, 0x00BD, "Fingerprint Reader")
+
+
+def test_the_counters_are_a_copy_by_register() -> None:
+    desk = Desk()
+    before = desk.model.counters()
+    desk.write(0x4E, "10")
+    desk.read(7, 1)
+    assert desk.model.counters().registers == {"w4e=10": 1, "r07": 1}
+    assert before.registers == {}
+
+
+def test_a_status_is_not_accepted_during_a_reboot() -> None:
+    desk = Desk(fault="hung")
+    desk.write(7, "05")
+    desk.write(7, "81")
+    desk.wire.seconds = 0.05
+    assert desk.read(7, 1) == "01"
+
+
+@pytest.mark.parametrize(("fault", "timers"), [("no_power_on", []), ("late_power_on", [1.0003, 1.0093, 1.0173])])
+def test_the_message_of_the_scan_power_can_be_late_or_missing(fault: str, timers: list[float]) -> None:
+    desk = Desk(fault=fault)
+    desk.write(7, "81")
+    desk.write(7, "01")
+    assert desk.read(7, 1) == "01"
+    assert desk.wire.timers == pytest.approx(timers)
+
+
+def test_data_and_transfers_of_the_host_change_nothing() -> None:
+    desk = Desk()
+    desk.model.received(0x02, b"x")
+    desk.model.asked(0x81, 64)
+    assert desk.wire.sent == []
