@@ -1,0 +1,127 @@
+"""The parts of one kiosk: what a check refuses, who owns the stores, and how the parts are made and stopped."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from joserfc.jwk import OKPKey
+
+from agent.clock import SystemClock
+from agent.config import Config
+from agent.encounter.announcements import Announcement
+from agent.encounter.best_frame import BestFrameSensor
+from agent.errors import ConfigError, StoreError
+from agent.keys import load_kiosk_key
+from agent.kiosk import Kiosk, check, load_encoders, load_sealer, make_sensor, make_station, open_outbox, open_watchlist
+from drivers.sample import Modality, Position
+from models.encoder import Flaw
+from models.manifest import ModelError
+from simulators.hub.keys import HubKeys
+from tests.rigs.certificates import Authority
+from tests.rigs.simulated_kiosk import config_of
+
+
+def ignore(*_: object) -> None:
+    """Nobody wants to know."""
+
+
+def hub_key(folder: Path) -> tuple[Path, OKPKey]:
+    key = OKPKey.generate_key("X25519")
+    path = folder / "hub.jwk"
+    path.write_text(json.dumps(key.as_dict(private=False)))
+    return path, key
+
+
+def tls_and_key(folder: Path) -> str:
+    authority = Authority(folder, "ca")
+    certificate, key = authority.issue("kiosk")
+    tls = f'[hub.tls]\nca = "{authority.path}"\ncertificate = "{certificate}"\nkey = "{key}"'
+    return f'[hub]\nencryption_key = "{hub_key(folder)[0]}"\n{tls}'
+
+
+def test_a_check_passes_without_touching_device_store_or_network(tmp_path: Path) -> None:
+    check(config_of(tmp_path, more=tls_and_key(tmp_path)))
+    assert not (tmp_path / "state").exists()
+
+
+WRONG: dict[str, tuple[dict[str, str], str]] = {
+    "driver": ({"driver": "ef99"}, "sensors.finger: there is no driver 'ef99'"),
+    "option": ({"options": "colour = 3"}, "sensors.finger: .*colour"),
+    "group": ({"kiosk": 'control_group = "no-such-group"'}, "there is no group 'no-such-group'"),
+    "hub key": ({"more": '[hub]\nencryption_key = "/nowhere.jwk"'}, "/nowhere.jwk: cannot be read"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_check_refuses_what_a_start_would_refuse(tmp_path: Path, case: str) -> None:
+    changed, reason = WRONG[case]
+    config = config_of(tmp_path, **changed)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=reason):
+        check(config)
+
+
+def test_a_model_that_cannot_be_used_is_a_configuration_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ModelError("leader.onnx: is not the file of the manifest")
+
+    monkeypatch.setattr("agent.kiosk.load_encoder", refuse)
+    with pytest.raises(ConfigError, match=r"leader\.onnx"):
+        load_encoders(config_of(tmp_path))
+
+
+def test_each_modality_of_the_plan_has_an_encoder(tmp_path: Path) -> None:
+    assert list(load_encoders(config_of(tmp_path))) == [Modality.FINGER]
+
+
+def test_a_camera_is_read_through_a_best_frame_sensor_whose_hints_are_announced(tmp_path: Path) -> None:
+    announced: list[Announcement] = []
+    config = config_of(tmp_path, "usb:1209:0001", driver="uvc", position="right_eye")
+    assert make_sensor(config, "finger").streams
+    station = make_station(config, "finger", announced.append, ignore, ignore)
+    assert isinstance(station._sensor, BestFrameSensor)
+    station._sensor._guide(Flaw.BLURRED, Position.RIGHT_EYE)
+    assert [a.kind for a in announced] == ["told"]
+
+
+def test_biometric_payloads_are_sealed_for_the_configured_hub_key(tmp_path: Path) -> None:
+    assert load_sealer(config_of(tmp_path)) is None
+    path, key = hub_key(tmp_path)
+    config = config_of(tmp_path, more=f'[hub]\nencryption_key = "{path}"')
+    seal = load_sealer(config)
+    assert seal is not None
+    kiosk = load_kiosk_key(config.kiosk.state_dir, {})
+    assert HubKeys(key, [kiosk.public()]).unseal(seal(b"templates")) == b"templates"
+
+
+@pytest.fixture(name="config")
+def _config(tmp_path: Path) -> Config:
+    return config_of(tmp_path)
+
+
+def test_it_owns_its_stores_until_it_is_stopped(config: Config) -> None:
+    kiosk = Kiosk(config, ignore, ignore, ignore)
+    with pytest.raises(StoreError, match="another agent owns this kiosk's stores"):
+        Kiosk(config, ignore, ignore, ignore)
+    assert [worker.name for worker in kiosk.workers] == ["station finger", "lane"]
+    kiosk.start()
+    kiosk._on_usb_change()  # a station that is waiting for its device tries again
+    assert all(worker.alive for worker in kiosk.workers)
+    assert kiosk.stop(10)
+    with closing(open_watchlist(config, SystemClock())) as watchlist, open_outbox(config) as outbox:
+        assert watchlist.references() == ()
+        assert sum(outbox.counts().values()) == 0
+
+
+def test_stores_that_cannot_be_opened_are_an_error_before_anything_starts(config: Config) -> None:
+    config.kiosk.state_dir.mkdir(parents=True)
+    (config.kiosk.state_dir / "watchlist.db").write_text("not a database" * 100)
+    for _ in range(2):  # the lock was released
+        with pytest.raises(StoreError, match=r"watchlist\.db"):
+            Kiosk(config, ignore, ignore, ignore)
+
+
+def test_a_state_directory_that_cannot_be_made_is_named(config: Config) -> None:
+    config.kiosk.state_dir.write_text("a file")
+    with pytest.raises(StoreError, match=r"agent\.lock: cannot be opened"):
+        Kiosk(config, ignore, ignore, ignore)

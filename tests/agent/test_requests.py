@@ -1,0 +1,120 @@
+"""Each request of the command line: its arguments are checked, its answer is plain JSON without templates."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from agent.control.cancellation import CancellationToken
+from agent.errors import ControlError
+from agent.kiosk import Kiosk
+from agent.requests import REQUESTS, RequestContext, handle_request
+from simulators.images import Grey
+from simulators.polling import wait_until
+from simulators.sensors.ef01.device import Ef01Settings
+from simulators.sensors.ef01.rig import Ef01Rig
+from tests.conftest import touch
+from tests.rigs.simulated_kiosk import config_of
+
+PERSON, STRANGER = 5, 6
+
+
+@pytest.fixture(scope="module", name="sensor")
+def _sensor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ef01Rig]:
+    with Ef01Rig(Ef01Settings(), tmp_path_factory.mktemp("sensor") / "port") as rig:
+        yield rig
+
+
+@pytest.fixture(scope="module", name="kiosk")
+def _kiosk(sensor: Ef01Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
+    """A kiosk with one enrolled person, whose finger is not on the sensor."""
+    config = config_of(tmp_path_factory.mktemp("kiosk"), sensor.url, options='model = "R307", poll_s = 0.01')
+    crashes: list[BaseException] = []
+    kiosk = Kiosk(config, lambda _: None, lambda *_: None, lambda _, error: crashes.append(error))
+    kiosk.lane.attended = False  # no traveller starts an encounter: only requests do
+    kiosk.start()
+    ask_with_finger(kiosk, sensor, touch(PERSON, 0), "enrol", samples=1, into_local_list=True, reference_id="r-1")
+    yield kiosk
+    assert kiosk.stop(10)
+    assert crashes == []
+
+
+def ask(kiosk: Kiosk, name: str, **arguments: object) -> dict[str, Any]:
+    """The answer as it arrives at the command line: as JSON."""
+    context = RequestContext(kiosk, lambda: {"status": "online"}, CancellationToken())
+    answer: dict[str, Any] = json.loads(json.dumps(handle_request(context, name, arguments)))
+    return answer
+
+
+def ask_with_finger(kiosk: Kiosk, sensor: Ef01Rig, finger: Grey, name: str, **arguments: object) -> dict[str, Any]:
+    """The answer to a request for which a finger is put on the sensor as soon as the kiosk waits for it."""
+    polls = sensor.polls()
+    with ThreadPoolExecutor(1) as executor:
+        answer = executor.submit(ask, kiosk, name, **arguments)
+        assert wait_until(lambda: sensor.polls() > polls + 1, 10)
+        sensor.show(finger)
+        result = answer.result(30)
+    sensor.lift()
+    return result
+
+
+def test_status_and_watch_need_nothing_of_the_lane(kiosk: Kiosk) -> None:
+    assert ask(kiosk, "status") == {"status": "online"}
+    assert ask(kiosk, "watch") == {}
+
+
+def test_the_enrolment_is_on_the_list_and_waits_for_the_hub(kiosk: Kiosk) -> None:
+    listed = ask(kiosk, "watchlist")
+    assert [row["reference_id"] for row in listed["references"]] == ["r-1"]
+    assert "template" not in json.dumps(listed).replace("templates", "")
+    waiting = ask(kiosk, "outbox", limit=1)
+    assert waiting["waiting"]["enrolment"] == 1
+    (event,) = waiting["events"]
+    assert set(event) == {"key", "subject", "time", "bytes", "tombstone"}
+
+
+@pytest.mark.parametrize(("person", "outcome"), [(PERSON, "lead"), (STRANGER, "clear")])
+def test_identify_answers_with_the_decision(kiosk: Kiosk, sensor: Ef01Rig, person: int, outcome: str) -> None:
+    answer = ask_with_finger(kiosk, sensor, touch(person, 1), "identify")
+    assert answer["outcome"] == outcome
+    assert [c["reference_id"] for c in answer["candidates"]] == (["r-1"] if outcome == "lead" else [])
+    assert answer["withheld"] == 0
+
+
+def test_a_reference_is_removed_once(kiosk: Kiosk, sensor: Ef01Rig) -> None:
+    wanted = {"samples": 1, "into_local_list": True, "reference_id": "r-2", "positions": ["right_index"] * 2}
+    answer = ask_with_finger(kiosk, sensor, touch(STRANGER, 2), "enrol", **wanted)
+    assert (answer["searchable_here"], answer["sealed"]) == (True, False)
+    assert ask(kiosk, "watchlist-remove", reference_id="r-2") == {"removed": ["r-2"]}
+    with pytest.raises(ControlError, match="no reference r-2 on the list"):
+        ask(kiosk, "watchlist-remove", reference_id="r-2")
+
+
+REFUSED: dict[str, tuple[str, dict[str, object], str]] = {
+    "unknown": ("dance", {}, f"unknown request 'dance'; the requests are: {', '.join(REQUESTS)}"),
+    "no position": ("enrol", {"positions": ["unknown"]}, "must name the finger or eye"),
+    "too many samples": ("enrol", {"samples": 11}, "enrol: samples: .*less than or equal to 10"),
+    "another key": ("outbox", {"limits": 3}, "outbox: limits: "),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_request_is_refused_with_the_reason(kiosk: Kiosk, case: str) -> None:
+    name, arguments, reason = REFUSED[case]
+    with pytest.raises(ControlError, match=reason):
+        ask(kiosk, name, **arguments)
+
+
+def test_requests_whose_clients_disconnect_are_cancelled(kiosk: Kiosk, sensor: Ef01Rig) -> None:
+    running, waiting = CancellationToken(), CancellationToken()
+    polls = sensor.polls()
+    with ThreadPoolExecutor(1) as executor:
+        first = executor.submit(handle_request, RequestContext(kiosk, dict, running), "identify", {})
+        assert wait_until(lambda: sensor.polls() > polls + 1, 10)
+        waiting.cancel()
+        with pytest.raises(ControlError, match="the client that made this request has disconnected"):
+            handle_request(RequestContext(kiosk, dict, waiting), "identify", {})
+        running.cancel()
+        assert first.result(5)["outcome"] == "refer"  # well before the timeout of its step
