@@ -48,7 +48,7 @@ def serial_rig(
 
     with PtyServer(module, link=folder / "ttyFP0", pace=pace) as server:
         url = f"serial:{server.link}?baud={baud}"
-        yield SimulatedRig(server, module, url, SIZE | options, transfer_bytes, press, module.lift)
+        yield SimulatedRig(server, module, url, {**SIZE, **options}, transfer_bytes, press, module.lift)
 
 
 def ef01_rig(folder: Path, pace: bool) -> AbstractContextManager[SimulatedRig]:  # noqa: FBT001 - one row of RIGS

@@ -44,3 +44,16 @@ def test_a_message_of_another_size_is_none(size: int) -> None:
 @given(st.binary(max_size=600), st.integers(0, 89))
 def test_rubbish_is_never_an_image(data: bytes, number: int) -> None:
     assert lines_fault(data, number)
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        ("8038010010000000", "8 bytes in place of 16"),
+        ("8020010010000000 0000000000000000", "another message in place of 8037"),
+        ("8137010010000000 0000000000000000", "another message in place of 8037"),
+        ("8037010011000000 0000000000000000", "wrong length field"),
+    ],
+)
+def test_a_damaged_answer_is_named(message: str, fault: str) -> None:
+    assert fault in message_fault(bytes.fromhex(message), FINGER_CHECK.answer, 16)

@@ -252,3 +252,24 @@ def test_nothing_that_is_printed_holds_pixels(rig: SfmRig, caplog: pytest.LogCap
     sensor.capture(1)
     assert "5a5a" not in caplog.text.lower()
     assert "ZZZ" not in repr(Upload(b"Z" * 100, ""))
+
+
+def test_a_module_that_answers_but_is_not_idle_is_not_called_silent(rig: SfmRig) -> None:
+    busy = Answer(0x61, param=0x31)
+    answers(rig, 0x04, busy, busy, busy)
+    with pytest.raises(ProtocolError, match=r"answers at 115200 baud but does not become idle: state 0x31; if no"):
+        rig.sensor().open()
+
+
+def test_a_rate_whose_answer_is_lost_is_found_at_the_new_rate(rig: SfmRig) -> None:
+    sensor = rig.sensor(115_200, baud=921_600)
+    hear = rig.port.hear
+
+    def lose_the_answer(data: bytes) -> None:
+        if data[1] == 0x01 and data[10] == RATE:
+            rig.module.inject("lost", at="answer")
+        hear(data)
+
+    rig.port.hear = lose_the_answer  # type: ignore[method-assign]
+    sensor.open()
+    assert rig.module.baud == 921_600

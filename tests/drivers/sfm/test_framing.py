@@ -74,3 +74,14 @@ def test_raw_bytes_come_out_when_all_are_there(data: bytes, more: int) -> None:
     assert unframer.body(len(data) + 1 + more) is None
     assert unframer.body(len(data)) == data
     assert unframer.pending == 0
+
+
+def test_clear_discards_what_was_received() -> None:
+    unframer = Unframer()
+    unframer.feed(b"noise" + Packet(0x04).to_bytes()[:9])
+    assert unframer.packet() is None
+    assert unframer.skipped == 5
+    unframer.clear()
+    assert (unframer.pending, unframer.skipped) == (0, 0)
+    unframer.feed(Packet(0x04).to_bytes())
+    assert unframer.packet() == Packet(0x04)

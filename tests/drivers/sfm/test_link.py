@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import Cancelled, ProtocolError
 from drivers.options import OptionValue
+from drivers.sfm.driver import Sfm
 from drivers.sfm.framing import Packet
 from drivers.sfm.link import PacketSequence
 from simulators.sensors.sfm.commands import Answer
@@ -185,3 +186,43 @@ def test_a_module_that_does_not_rest_between_two_scans_says_why(rig: SfmRig) -> 
     rig.time.later(2.0, lambda: answers(rig, 0x04, *[Answer(0x61, param=0x31)] * 3))
     with pytest.raises(ProtocolError, match=r"does not become idle: state 0x31$"):
         sensor.capture(3)
+
+
+@pytest.mark.parametrize("size", [0, (1 << 21) + 1, 0xFFFFFFFF])
+def test_an_announced_image_of_an_impossible_size_is_refused(rig: SfmRig, size: int) -> None:
+    sensor = rig.opened_sensor()
+    answers(rig, 0x83, Answer(0x61, size=size))
+    with pytest.raises(ProtocolError, match=f"announces an image of {size} bytes"):
+        sensor.capture(1)
+
+
+@pytest.mark.parametrize(("fault", "place"), [("drop", {"at": "data"}), ("long", {})])
+def test_a_plain_image_with_lost_or_extra_bytes_is_read_again(rig: SfmRig, fault: str, place: dict[str, str]) -> None:
+    sensor = rig.opened_sensor(transfer="plain")
+    rig.module.press(GREY)
+    rig.module.inject(fault, **place)
+    assert (sensor.capture(1).image == GREY).all()
+    assert (rig.module.commands["SI"], rig.module.commands["RI"]) == (1, 1)
+
+
+def test_a_module_that_becomes_silent_is_named_with_the_command(rig: SfmRig) -> None:
+    sensor = rig.opened_sensor()
+    rig.module.inject("silent")
+    with pytest.raises(ProtocolError, match="no answer to SS in 2 s"):
+        sensor.capture(1)
+
+
+def test_a_cancel_stops_the_scan_in_the_module(rig: SfmRig) -> None:
+    sensor = rig.opened_sensor()
+    rig.time.later(0.5, sensor.cancel)
+    with pytest.raises(Cancelled):
+        sensor.capture(5)
+    assert not rig.module.waits_for_finger
+
+
+def test_behind_a_socket_the_deadline_of_an_image_follows_the_rate_of_the_module() -> None:
+    rig = SfmRig(settings_of(baud=9600))
+    sensor = Sfm("socket://127.0.0.1:4001", {}, clock=rig.time.now, connect=rig.connect)
+    sensor.open()
+    rig.module.press(GREY)
+    assert (sensor.capture(5).image == GREY).all()

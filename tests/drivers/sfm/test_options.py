@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from drivers.options import OptionValue
+from drivers.sfm.image import Format
 from drivers.sfm.options import SfmOptions
 from tests.rigs.sfm_rig import SfmRig
 
@@ -32,3 +33,8 @@ def test_every_option_is_in_the_readme() -> None:
     documented = set(re.findall(r"`([a-z_]+)`", "\n".join(line.split("|")[1] for line in section.splitlines()
                                                           if line.startswith("| `"))))  # fmt: skip
     assert documented == set(SfmOptions.model_fields)
+
+
+@pytest.mark.parametrize(("grey", "form"), [("8bit", Format.GREY8), ("4bit", Format.GREY4)])
+def test_the_option_grey_chooses_the_pixel_format(grey: str, form: Format) -> None:
+    assert SfmOptions.model_validate({"grey": grey}).format is form

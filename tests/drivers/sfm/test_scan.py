@@ -184,3 +184,10 @@ def test_looking_for_a_lift_leaves_no_image_under_way(rig: SfmRig) -> None:
     assert retry_of(sensor, 0.0) is Retry.LIFT_FINGER
     looks = rig.module.commands["SIX"] - 1
     assert 0 < rig.port.bytes_sent - began < 400 * looks
+
+
+def test_a_scan_that_stays_busy_or_refused_is_an_error_with_the_last_result(rig: SfmRig) -> None:
+    sensor = rig.opened_sensor()
+    flags(rig, 0x83, 0x80, 0x82, 0x80)
+    with pytest.raises(ProtocolError, match=r"3 times: busy with another command: .*\(0x80\)"):
+        sensor.capture(1)

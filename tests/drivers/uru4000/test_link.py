@@ -240,3 +240,20 @@ def test_close_switches_the_reader_off_even_after_a_cancel(rig: ReaderRig) -> No
 @pytest.mark.parametrize(("challenge", "response"), CHALLENGES)
 def test_a_challenge_is_answered_as_openssl_would(challenge: bytes, response: bytes) -> None:
     assert challenge_response(challenge) == response
+
+
+def test_a_reported_fault_is_logged_and_the_image_taken_again(rig: ReaderRig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.model.inject("fault_report")
+    rig.press(noise(13))
+    with caplog.at_level("INFO", "drivers.uru4000.link"):
+        assert (rig.captured() == as_captured(noise(13))).all()
+        rig.model.lift()
+        rig.retry(1.0)
+    assert "reports a fault; the next image may be empty" in caplog.text
+
+
+def test_a_halted_message_pipe_is_cleared_and_the_finger_noticed(rig: ReaderRig) -> None:
+    assert rig.model._wire is not None
+    rig.model._wire.stall(0x81)
+    rig.later(0.5, noise(4))
+    assert (rig.captured() == as_captured(noise(4))).all()

@@ -1,5 +1,6 @@
 """The options of the uvc driver, and the stream that they choose."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from drivers.errors import ProtocolError
 from drivers.uvc.descriptors import streaming_interfaces
 from drivers.uvc.driver import Uvc
 from drivers.uvc.formats import FORMAT_NAMED
-from drivers.uvc.options import UvcOptions, choose_stream
+from drivers.uvc.options import Led, UvcOptions, choose_stream, frame_timeout
 from tests.rigs.uvc_bytes import BEHIND_ENDPOINT, ENDPOINT, d, stream_of
 
 WRONG: dict[str, tuple[str | float, str]] = {
@@ -97,3 +98,38 @@ def test_no_promise_makes_a_frame_larger_than_it_can_be(name: str, promised: int
     formats = ("y800", "mjpeg")
     choice = choose_stream(stream_of(formats=formats, sizes=((64, 48),)), UvcOptions.model_validate({"format": name}))
     assert choice.frame_limit(promised) == limit
+
+
+@pytest.mark.parametrize(
+    ("value", "led"),
+    [("3:1:01:00", Led(3, 1, b"\x01", b"\0")), ("3:1:0102", Led(3, 1, b"\x01\x02", bytes(2)))],
+)
+def test_the_light_is_given_by_unit_selector_and_bytes(value: str, led: Led) -> None:
+    assert UvcOptions.model_validate({"led": value}).led == led
+
+
+@pytest.mark.parametrize("value", ["0:1:01", "3:256:01", "300:1:01"])
+def test_a_light_has_a_unit_and_a_selector_of_one_byte(value: str) -> None:
+    with pytest.raises(ValueError, match="a unit and a selector from 1 to 255"):
+        UvcOptions.model_validate({"led": value})
+
+
+def test_a_size_beyond_every_sensor_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 16384 pixels a side"):
+        UvcOptions.model_validate({"size": "99999x480"})
+
+
+def test_a_choice_knows_its_rate_timeout_and_request() -> None:
+    choice = choose_stream(stream_of(**CAMERA), UvcOptions(fps=15))
+    assert (choice.frame_interval_s, choice.fps) == pytest.approx((1 / 15, 15), rel=1e-5)
+    assert choice.frame_timeout_s == pytest.approx(4 / 15, rel=1e-5)
+    assert (choice.requested.interval, choice.frame_bytes) == (666_667, 640 * 480)
+
+
+def test_a_camera_that_does_not_report_its_interval_is_taken_for_ten_frames_a_second() -> None:
+    choice = replace(choose_stream(stream_of(**CAMERA), UvcOptions()), interval=0)
+    assert (choice.frame_interval_s, choice.frame_timeout_s) == (0.1, 0.4)
+
+
+def test_a_frame_is_never_waited_for_longer_than_four_seconds() -> None:
+    assert frame_timeout(60.0) == 4.0

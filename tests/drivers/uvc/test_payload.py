@@ -199,3 +199,22 @@ def test_a_jpeg_ends_in_the_same_transfer_too() -> None:
 def test_a_header_is_sound_or_none(data: bytes) -> None:
     found = Header.from_bytes(data)
     assert found is None or 2 <= found.length <= len(data)
+
+
+def test_after_a_reset_the_frame_being_received_is_counted_as_damaged_and_dropped() -> None:
+    target = assembler()
+    target.reset("nothing was lost yet")
+    assert target.statistics.damaged == 0
+    first, *others = payloads_of(0, [10, 20])
+    assert target.feed(first, 0.0) == []
+    target.reset("the endpoint halted")
+    assert (target.statistics.damaged, target.statistics.last_damage) == (1, "the endpoint halted")
+    assert fed(target, others) == []
+    assert [frame.data for frame in fed(target, payloads_of(1, []))] == [frame_of(1)]
+
+
+def test_an_end_of_another_frame_is_not_cut_off() -> None:
+    pixels = bytes(range(58))
+    target = Assembler(exact_size(64), limit=64, packet_bytes=64)
+    assert [frame.data for frame in target.feed(header(0) + pixels + header(1, end=True), 0.0)] == []
+    assert [frame.data for frame in target.feed(header(1), 1.0)] == [pixels + header(1, end=True)]

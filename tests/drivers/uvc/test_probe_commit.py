@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import ProtocolError
-from drivers.uvc.probe_commit import StreamSettings, block_lengths
+from drivers.errors import ProtocolError, Stalled
+from drivers.uvc.probe_commit import COMMIT, StreamSettings, block_lengths, negotiate
 from tests.rigs.uvc_stream import HEIGHT, WIDTH, StreamRig
 
 
@@ -59,3 +59,35 @@ def test_the_length_of_a_block_follows_the_version() -> None:
     assert [block_lengths(version) for version in (0x0100, 0x010A, 0x0110, 0x0150)] == [
         (26,), (26,), (34, 26), (48, 34, 26)
     ]  # fmt: skip
+
+
+class RefusingCamera:
+    """A link to a camera that accepts probe blocks of some lengths only, and notes the requests."""
+
+    def __init__(self, *accepted: int) -> None:
+        self.accepted = accepted
+        self.probed = list[int]()
+        self.committed = b""
+
+    def control_out(self, _kind: int, _request: int, value: int, _index: int, data: bytes, _timeout: float) -> None:
+        if value == COMMIT:
+            self.committed = data
+            return
+        self.probed.append(len(data))
+        if len(data) not in self.accepted:
+            raise Stalled("probe")
+
+    def control_in(self, _kind: int, _request: int, _value: int, _index: int, size: int, _timeout: float) -> bytes:
+        return StreamSettings(1, 1, 333_333, 307_200, 16_384).to_bytes(size)
+
+
+def test_a_shorter_block_is_tried_where_the_camera_refuses_that_of_its_version() -> None:
+    camera = RefusingCamera(26)
+    agreed = negotiate(camera, 1, 0x0150, StreamSettings(1, 1, 333_333))  # type: ignore[arg-type]
+    assert camera.probed == [48, 34, 26]
+    assert camera.committed == agreed.to_bytes(26)
+
+
+def test_a_camera_that_refuses_every_block_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError, match=r"the camera refuses the stream settings of UVC 1\.1"):
+        negotiate(RefusingCamera(), 1, 0x0110, StreamSettings(1, 1, 333_333))  # type: ignore[arg-type]

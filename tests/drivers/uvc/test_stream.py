@@ -1,15 +1,27 @@
 """The stream of a bulk camera in virtual time, fault by fault."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.errors import LinkLost, ProtocolError
+from drivers.errors import Cancelled, LinkLost, ProtocolError
+from drivers.transport import parse_usb_url
+from drivers.usb.connect import open_link
 from drivers.usb.link import PendingRead
+from drivers.uvc.descriptors import streaming_interfaces
+from drivers.uvc.options import UvcOptions, choose_stream
 from drivers.uvc.payload import RawFrame
+from drivers.uvc.stream import FrameReader, OnFrame, Stream, ignore_frame
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.device import UvcCamera
 from simulators.sensors.uvc.frames import Mode, encode, looping, numbered
+from simulators.transports.usb.usbip import UsbIpServer
 from tests.rigs.uvc_rig import noise
 from tests.rigs.uvc_stream import HEIGHT, WIDTH, StreamRig, frame_number
+from tests.rigs.virtual_usb import VirtualUsb
 
 
 def test_every_frame_comes_in_order_and_at_the_rate_of_the_camera() -> None:
@@ -195,3 +207,77 @@ def test_the_light_is_switched_on_with_the_stream_and_off_after_it() -> None:
 def test_a_light_that_the_camera_does_not_have_is_an_error_of_the_option(led: str) -> None:
     with pytest.raises(ProtocolError, match="option 'led': the camera refuses it; its extension units: 3"):
         StreamRig({"led": led})
+
+
+def test_a_cancel_left_over_does_not_keep_the_light_on() -> None:
+    rig = StreamRig({"led": "3:1:01:00"})
+    rig.link.cancel()
+    rig.stream.stop()
+    assert not rig.camera.lamp_on
+
+
+# The thread that reads
+
+
+@contextmanager
+def reading(on_frame: OnFrame = ignore_frame) -> Iterator[FrameReader]:
+    camera = UvcCamera(UvcSettings(sizes=((WIDTH, HEIGHT),), rates=(100.0,), max_payload=1024), seed=1)
+    with UsbIpServer(camera) as server:
+        reader = FrameReader(open_link(parse_usb_url(server.url), 1), on_frame)
+        choice = choose_stream(streaming_interfaces(reader.link.configuration), UvcOptions())
+        reader.start(Stream(reader.link, choice))
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+def test_the_newest_frame_that_began_after_a_moment_is_returned() -> None:
+    with reading() as reader:
+        moment = reader.link.now()
+        for _ in range(3):
+            frame = reader.frame_after(moment, moment + 5.0)
+            assert frame.began_at > moment
+            moment = frame.began_at
+        assert reader.statistics.frames >= 3
+
+
+def test_a_deadline_without_a_new_frame_is_a_protocol_error() -> None:
+    with reading() as reader:
+        now = reader.link.now()
+        with pytest.raises(ProtocolError, match="no readable frame in time; 0 damaged ones"):
+            reader.frame_after(now + 60.0, now + 0.05)
+
+
+@pytest.mark.parametrize("cancel", [FrameReader.cancel, lambda reader: reader.link.cancel()], ids=["cancel", "open"])
+def test_a_cancel_ends_one_wait_and_the_stream_continues(cancel: Callable[[FrameReader], None]) -> None:
+    """Also one that was meant for open() and came too late for it."""
+    with reading() as reader:
+        cancel(reader)
+        with pytest.raises(Cancelled):
+            reader.frame_after(reader.link.now() + 60.0, reader.link.now() + 5.0)
+        reader.frame_after(reader.link.now(), reader.link.now() + 5.0)
+
+
+def test_a_cancel_before_the_start_reaches_the_link() -> None:
+    link = VirtualUsb(UvcCamera(UvcSettings(), seed=1)).open_link()
+    reader = FrameReader(link)
+    reader.cancel()
+    with pytest.raises(Cancelled):
+        link.pause(1.0)
+    assert reader.statistics.payloads == 0
+
+
+def test_an_error_of_the_receiver_ends_the_stream_and_is_raised_by_the_next_wait() -> None:
+    def broken(_frame: RawFrame) -> None:
+        raise ZeroDivisionError
+
+    with reading(broken) as reader, pytest.raises(ZeroDivisionError):
+        reader.frame_after(reader.link.now() + 60.0, reader.link.now() + 5.0)
+
+
+def test_a_closed_reader_has_no_frames_and_closes_twice() -> None:
+    with reading() as reader:
+        reader.close()
+        with pytest.raises(LinkLost, match="closed"):
+            reader.frame_after(0.0, 5.0)

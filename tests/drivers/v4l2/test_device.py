@@ -1,9 +1,16 @@
 """An open video device of the fake kernel (tests/rigs/video_kernel.py): formats, buffers and errors."""
 
+import errno
+import os
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
-from drivers.errors import DeviceBusy, ProtocolError
+from drivers.errors import Cancelled, DeviceBusy, LinkLost, PermissionDenied, ProtocolError, SensorError
+from drivers.uvc.options import CameraOptions
+from drivers.v4l2.abi import FrameLayout
+from drivers.v4l2.device import VideoDevice, VideoFrame
 from drivers.v4l2.driver import V4l2
 from tests.rigs.uvc_rig import HEIGHT, WIDTH, noise
 from tests.rigs.v4l2_rig import URL, capture_of, numbered, sensor_of
@@ -60,3 +67,130 @@ def test_another_program_holding_the_camera_is_said_so() -> None:
 
 def test_a_rate_is_asked_for_and_an_unknown_one_is_no_reason_to_fail() -> None:
     assert capture_of(VideoCamera(), fps=100.0).shape == (HEIGHT, WIDTH)
+
+
+# The device alone
+
+
+class FailingKernel(FakeKernel):
+    """Every request fails with one error number."""
+
+    number = 0
+
+    def ioctl(self, fd: int, code: int, data: bytearray) -> None:
+        if self.number:
+            raise OSError(self.number, os.strerror(self.number))
+        super().ioctl(fd, code, data)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "message"),
+    [
+        (errno.ENODEV, LinkLost, "unplugged"),
+        (errno.EIO, LinkLost, "unplugged"),
+        (errno.ENOTTY, LinkLost, "no video device"),
+        (errno.EACCES, PermissionDenied, "put this account in the group video"),
+        (errno.EBUSY, DeviceBusy, "another program uses the camera"),
+        (errno.EINVAL, ProtocolError, "VIDIOC_QUERYCAP: Invalid argument"),
+    ],
+)
+def test_an_error_of_the_kernel_says_what_to_do(number: int, kind: type[SensorError], message: str) -> None:
+    kernel = FailingKernel(VideoCamera())
+    device = VideoDevice(kernel, "/dev/video0")
+    kernel.number = number
+    with pytest.raises(kind, match=message) as caught:
+        device.identify()
+    assert type(caught.value) is kind
+    device.close()
+
+
+def test_a_list_that_breaks_off_is_an_error() -> None:
+    kernel = FailingKernel(VideoCamera())
+    device = VideoDevice(kernel, "/dev/video0")
+    kernel.number = errno.ENODEV
+    with pytest.raises(LinkLost, match="unplugged"):
+        device.configure(CameraOptions())
+    device.close()
+
+
+class AnotherSizeKernel(FakeKernel):
+    """Changes every requested size, as the interface allows."""
+
+    def _s_fmt(self, data: bytearray) -> None:
+        super()._s_fmt(data)
+        data[8:12] = (32).to_bytes(4, "little")
+
+
+def test_a_camera_that_changes_the_requested_size_is_refused() -> None:
+    device = VideoDevice(AnotherSizeKernel(VideoCamera()), "/dev/video0")
+    with pytest.raises(ProtocolError, match="the camera gives 32x48 in place of 64x48"):
+        device.configure(CameraOptions())
+    device.close()
+
+
+def test_a_size_outside_the_range_of_a_camera_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="no such size or format"):
+        sensor_of(VideoCamera(stepwise=True), size="1600x1200").open()
+
+
+class WrongBufferKernel(FakeKernel):
+    """Names a buffer that was never made."""
+
+    def _dqbuf(self, data: bytearray) -> None:
+        super()._dqbuf(data)
+        data[0:4] = (9).to_bytes(4, "little")
+
+
+def started(kernel: FakeKernel) -> tuple[VideoDevice, FrameLayout]:
+    device = VideoDevice(kernel, "/dev/video0")
+    _, layout = device.configure(CameraOptions())
+    device.start()
+    return device, layout
+
+
+def test_a_buffer_that_does_not_exist_is_a_protocol_error() -> None:
+    device, layout = started(WrongBufferKernel(VideoCamera()))
+    with pytest.raises(ProtocolError, match="a buffer that does not exist"):
+        device.next_frame(layout, device.kernel.now() + 5.0)
+    device.close()
+
+
+@pytest.fixture(name="streaming")
+def _streaming() -> Iterator[tuple[VideoCamera, VideoDevice, FrameLayout]]:
+    camera = VideoCamera()
+    device, layout = started(FakeKernel(camera))
+    yield camera, device, layout
+    device.close()
+
+
+def test_a_cancel_ends_one_wait(streaming: tuple[VideoCamera, VideoDevice, FrameLayout]) -> None:
+    camera, device, layout = streaming
+    camera.change(silent=True)
+    device.cancel()
+    with pytest.raises(Cancelled):
+        device.next_frame(layout, device.kernel.now() + 5.0)
+    camera.change(silent=False)
+    device.next_frame(layout, device.kernel.now() + 5.0)
+
+
+def test_a_camera_without_frames_is_a_protocol_error(
+    streaming: tuple[VideoCamera, VideoDevice, FrameLayout],
+) -> None:
+    camera, device, layout = streaming
+    camera.change(silent=True)
+    with pytest.raises(ProtocolError, match="the camera sends no frame"):
+        device.next_frame(layout, device.kernel.now() + 0.05)
+
+
+def test_a_frame_that_is_stamped_at_its_end_began_one_interval_earlier() -> None:
+    camera = VideoCamera(flags=0x2000, frame=numbered)
+    kernel = FakeKernel(camera)
+    device, layout = started(kernel)
+    frame = device.next_frame(layout, kernel.now() + 5.0)
+    assert frame.began_at == pytest.approx(kernel.stream_began(), abs=1e-3)
+    device.close()
+    device.close()
+
+
+def test_the_repr_of_a_frame_shows_no_pixels() -> None:
+    assert repr(VideoFrame(b"ZZZZ", 1.0)) == "<VideoFrame 4 bytes>"

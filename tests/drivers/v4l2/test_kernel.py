@@ -1,5 +1,6 @@
 """The real kernel, as far as it can be tested without a camera."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -25,4 +26,16 @@ def test_a_wake_ends_one_wait_of_the_real_kernel_and_is_remembered(tmp_path: Pat
     kernel.wake()
     assert not kernel.wait(fd, 5.0)
     assert kernel.wait(fd, 5.0)  # a file is always ready
+    kernel.close(fd)
+
+
+def test_the_clock_is_the_monotonic_one_and_requests_reach_the_device(tmp_path: Path) -> None:
+    kernel = LinuxKernel()
+    before = time.monotonic()
+    assert before <= kernel.now() <= time.monotonic()
+    (tmp_path / "file").write_bytes(b"pixels".ljust(4096, b"\0"))
+    fd = kernel.open(str(tmp_path / "file"))
+    memory = kernel.map(fd, 4096, 0)
+    assert memory[0:6] == b"pixels"
+    memory.close()
     kernel.close(fd)
