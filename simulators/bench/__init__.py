@@ -1,1 +1,1 @@
-"""kiosk-bench: speed and accuracy as figures."""
+"""kiosk-bench measures speed and accuracy."""

@@ -1,4 +1,4 @@
-"""kiosk-bench: speed and accuracy as figures, on synthetic people or on pictures that you name."""
+"""kiosk-bench: measure speed and accuracy, on synthetic people or on your own images."""
 
 import json
 import statistics
@@ -13,20 +13,16 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from agent.encounter.messages import MessageKey
 from drivers.errors import Retry
 from drivers.sample import Position
 from models.encoder import Flaw
-from simulators.bench import compare_finger as bench_compare
-from simulators.bench import compare_iris as bench_iris_compare
-from simulators.bench import encode_finger as bench_encode
-from simulators.bench import encode_iris as bench_iris_encode
-from simulators.bench import encounter as bench_encounter
-from simulators.bench import search_iris as bench_iris_search
+from simulators.bench import compare_finger, compare_iris, encode_finger, encode_iris, search_iris
+from simulators.bench.encounter import encounter
+from simulators.bench.figures import out, print_table
+from simulators.bench.files import image_files
 from simulators.bench.report import report
 from simulators.bench.search_finger import search
 from simulators.extras import explain_missing_library
@@ -41,30 +37,28 @@ with explain_missing_library():
 
 FINGER = Position.RIGHT_INDEX
 SYNTHETIC_FINGERS, SYNTHETIC_IMPRESSIONS = 10, 8
-SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})
-POLL_S = 0.2  # how soon the end of an enrolment is seen that the kiosk does not announce
+POLL_S = 0.2  # how often to check for the end of an enrolment that the kiosk does not announce
 
-out = Console(highlight=False, soft_wrap=True, stderr=True)
 app = typer.Typer(name="kiosk-bench", help=__doc__, no_args_is_help=True, add_completion=False)
-bench_compare.app.command()(bench_iris_compare.iris)
-bench_encode.app.command()(bench_iris_encode.iris)
-search.command()(bench_iris_search.iris)
-app.add_typer(bench_compare.app, name="compare")
-app.add_typer(bench_encode.app, name="encode")
+compare_finger.app.command()(compare_iris.iris)
+encode_finger.app.command()(encode_iris.iris)
+search.command()(search_iris.iris)
+app.add_typer(compare_finger.app, name="compare")
+app.add_typer(encode_finger.app, name="encode")
 app.add_typer(search)
 app.command()(report)
-app.command()(bench_encounter.encounter)
+app.command()(encounter)
 
 Image = NDArray[np.uint8]
 Json = Mapping[str, Any]
 
-# What a person is told who is to touch the sensor, or to touch it again.
-ASKING = {MessageKey.PRESENT, Retry.MOVED, Retry.TOO_MESSY, *Flaw}
+# The messages that ask the traveller to touch the sensor, or to touch it again.
+PROMPTS = {MessageKey.PRESENT, Retry.MOVED, Retry.TOO_MESSY, *Flaw}
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One impression of one finger, as the sensor sees it."""
+    """The image of one impression of one finger."""
 
     finger: str
     impression: int
@@ -73,7 +67,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class PathFigures:
-    """What the whole path did: impression 1 of each finger enrolled, the others identified."""
+    """Results of the whole path. Impression 1 of each finger is enrolled, the others are identified."""
 
     fingers: int
     probes: int
@@ -89,22 +83,22 @@ class PathFigures:
 
 
 def synthetic(settings: Ef01Settings) -> Iterator[Touch]:
-    """A small set of synthetic people, in the shape of the public test sets."""
+    """A small set of synthetic people, with as many fingers and impressions as the public test sets."""
     for seed in range(SYNTHETIC_FINGERS):
         finger = Person(1000 + seed).finger(FINGER)
         for n in range(SYNTHETIC_IMPRESSIONS):
             yield Touch(str(seed), n + 1, finger.impression(n, settings.width, settings.height, settings.ppi))
 
 
-def pictures(folder: Path, settings: Ef01Settings, source_ppi: float) -> Iterator[Touch]:
-    """FINGER_IMPRESSION.png and so on below a folder."""
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def images_of(folder: Path, settings: Ef01Settings, source_ppi: float) -> Iterator[Touch]:
+    """The images FINGER_IMPRESSION.png (or .bmp, .tif, .jpg) of a folder."""
+    files = image_files(folder)
     if not files:
-        raise typer.BadParameter(f"{folder}: holds no picture FINGER_IMPRESSION.png")
+        raise typer.BadParameter(f"{folder}: contains no image FINGER_IMPRESSION.png")
     for path in files:
         finger, _, impression = path.stem.rpartition("_")
         if not finger or not impression.isdigit():
-            raise typer.BadParameter(f"{path.name}: a picture is named FINGER_IMPRESSION.png, as 101_1.png")
+            raise typer.BadParameter(f"{path.name}: the name of an image must be FINGER_IMPRESSION.png, as 101_1.png")
         image = load_image(path, settings.width, settings.height, settings.ppi, source_ppi)
         yield Touch(finger, int(impression), image)
 
@@ -116,7 +110,7 @@ class PathBench:
         self._rig, self._watcher = rig, watcher
 
     def enrol(self, touch: Touch) -> bool:
-        """Put one touch on the local list; False is a failure to enrol."""
+        """Enrol one touch in the local list. False: failure to enrol."""
         wanted = {"samples": 1, "into_local_list": True, "reference_id": f"f{touch.finger}"}
         answer: list[Any] = []
 
@@ -135,9 +129,9 @@ class PathBench:
         self._rig.lift()
         return isinstance(answer[0], dict)
 
-    def _press_if_asked(self, heard: Json, touch: Touch) -> None:
+    def _press_if_asked(self, message: Json, touch: Touch) -> None:
         """Once for each time that the kiosk asks: a press too many would be the next traveller's."""
-        if heard["kind"] == "told" and heard["key"] in ASKING:
+        if message["kind"] == "told" and message["key"] in PROMPTS:
             self._rig.lift()
             self._rig.sensor.show(touch.image)
 
@@ -146,11 +140,11 @@ class PathBench:
         self._watcher.discard_pending()
         start = time.perf_counter()
         self._rig.sensor.show(touch.image)
-        while (heard := self._watcher.next(ANSWER_S))["kind"] != "decided":
-            self._press_if_asked(heard, touch)
+        while (message := self._watcher.next(ANSWER_S))["kind"] != "decided":
+            self._press_if_asked(message, touch)
         seconds = time.perf_counter() - start
         self._rig.lift()
-        return heard["outcome"], self._lead(heard["event"]), seconds, heard["timings_ms"]
+        return message["outcome"], self._lead(message["event"]), seconds, message["timings_ms"]
 
     def _lead(self, key: str) -> list[str]:
         def stored() -> list[Any]:
@@ -167,7 +161,7 @@ def measure_path(touches: Sequence[Touch], settings: Ef01Settings, *, pace: bool
     first = {touch.finger: touch for touch in reversed(touches)}
     probes = [t for t in touches if t is not first[t.finger]]
     if not probes:
-        raise ValueError("one impression of a finger is enrolled, the others are identified: no finger has a second")
+        raise ValueError("no finger has a second impression: the first one is enrolled, the others are identified")
     with KioskRig(sensor=lambda link: Ef01Rig(settings, link, pace=pace)) as rig, Watcher(rig) as watcher:
         bench = PathBench(rig, watcher)
         enrolled = {t.finger for t in track(list(first.values()), "enrolling", console=out) if bench.enrol(t)}
@@ -197,29 +191,26 @@ def path(
     images: Annotated[
         Path | None, typer.Option(help="Folder of FINGER_IMPRESSION.png; default: synthetic people.")
     ] = None,
-    source_ppi: Annotated[float, typer.Option(help="Resolution of those pictures.")] = 500.0,
+    source_ppi: Annotated[float, typer.Option(help="Resolution of those images.")] = 500.0,
     baud: Annotated[int, typer.Option(help="Rate of the simulated sensor.")] = 57600,
-    most: Annotated[int | None, typer.Option(min=2, help="Use the first so many pictures only.")] = None,
+    most: Annotated[int | None, typer.Option(min=2, help="Use only this many images, the first ones.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
     *,
-    pace: Annotated[bool, typer.Option("--pace", help="Let bytes take the time of a UART.")] = False,
+    pace: Annotated[bool, typer.Option("--pace", help="Send bytes at the speed of a UART.")] = False,
 ) -> None:
-    """The whole path: simulated sensor, driver, encoder, search, decision, hub."""
+    """Measure the whole path: simulated sensor, driver, encoder, search, decision, hub."""
     settings = Ef01Settings(baud=baud)
     try:
-        touches = list(pictures(images, settings, source_ppi) if images else synthetic(settings))[:most]
+        touches = list(images_of(images, settings, source_ppi) if images else synthetic(settings))[:most]
     except (ImageFileError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     try:
         figures = measure_path(touches, settings, pace=pace)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    table = Table("figure", "value", box=None)
     rows = asdict(figures)
     rows |= {f"{name}, ms": value for name, value in rows.pop("steps_ms_median").items()}
-    for name, value in rows.items():
-        table.add_row(name.replace("_", " "), str(value))
-    Console(highlight=False).print(table)
+    print_table(rows)
     if json_file is not None:
         json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
 

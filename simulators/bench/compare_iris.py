@@ -1,4 +1,4 @@
-"""kiosk-bench compare iris: the scores of listed pairs of pictures of eyes, and a sheet of the worst segmentations."""
+"""kiosk-bench compare iris: writes the scores of a list of pairs of eye images, and a sheet of the worst ones."""
 
 import functools
 import itertools
@@ -23,48 +23,48 @@ from models.iris.template import IrisCode, unpack
 from models.template import Template
 from simulators.bench.compare_finger import (
     PROCESSES,
-    Kind,
+    Comparer,
+    ImageFile,
     PairsError,
-    Picture,
     measure,
-    out,
     read_pairs,
     refuse_overwriting,
     write_scores,
 )
-from simulators.bench.files import picture, writable
+from simulators.bench.figures import out
+from simulators.bench.files import writable, writable_png
 from simulators.images import ImageFileError, read_grey
 
-PIXELS_PER_INCH = 500.0  # nothing depends on it: an iris is measured in its own radii
-TEMPLATES_KEPT = 4096  # by each process, ready to compare
+PIXELS_PER_INCH = 500.0  # nothing depends on it: an iris is compared in its own radii
+TEMPLATES_KEPT = 4096  # by each process, prepared for comparison
 SHEET_COLUMNS, SHEET_ROWS = 5, 10
-CELL = (320, 260)  # pixels of the sheet for a picture and a line of text
+CELL = (320, 260)  # pixels of the sheet for an image and a line of text
 TEXT_HEIGHT = 20
 PUPIL_COLOUR, LIMBUS_COLOUR, HIDDEN = (255, 60, 60), (60, 255, 60), 0.55
 
 
-class Seen(NamedTuple):
-    """A picture file and its quality."""
+class RatedImage(NamedTuple):
+    """An image file and its quality."""
 
     quality: int
-    picture: Picture
+    file: ImageFile
 
 
 @functools.cache
 def _encoder() -> IrisEncoder:
-    """One in each process."""
+    """The encoder of this process."""
     return IrisEncoder(threads=1)
 
 
 def sample_of(image: NDArray[np.uint8], position: Position = Position.UNKNOWN) -> Sample:
-    """An image as a camera would give it."""
+    """An image as a sample of a camera."""
     return Sample(Modality.IRIS, position, image, 8, PIXELS_PER_INCH, datetime.now(UTC), "file")
 
 
-def encode_eye(root: Path, picture: Picture) -> Template | None:
-    """The template of an image file; None when it cannot be read or shows no iris."""
+def encode_eye(root: Path, file: ImageFile) -> Template | None:
+    """The template of an image file; None if it cannot be read or shows no iris."""
     try:
-        image = read_grey(root / picture.path)
+        image = read_grey(root / file.path)
     except (ImageFileError, OSError):
         return None
     template = _encoder().encode(sample_of(image))
@@ -77,7 +77,7 @@ def _code(template: Template) -> IrisCode:
 
 
 def compare_eyes(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
-    """models.iris.score.compare of each pair, the references of one probe that stand together at once."""
+    """models.iris.score.compare of each pair; consecutive references of the same probe are compared in one call."""
     found: list[float] = []
     for probe, group in itertools.groupby(pairs, key=lambda pair: pair[0]):
         turned, codes = ShiftedProbe.of(_code(probe)), [_code(reference) for _, reference in group]
@@ -86,18 +86,18 @@ def compare_eyes(pairs: Sequence[tuple[Template, Template]]) -> list[float]:
     return found
 
 
-IRIS = Kind(encode_eye, compare_eyes)
+IRIS = Comparer(encode_eye, compare_eyes)
 
 
-def worst(templates: Mapping[Picture, Template | None], count: int) -> list[Seen]:
-    """The pictures of lowest quality, worst first; those without a template before all others."""
-    seen = (Seen(unpack(known).quality if known else 0, picture) for picture, known in templates.items())
-    return sorted(seen)[:count]
+def worst(templates: Mapping[ImageFile, Template | None], count: int) -> list[RatedImage]:
+    """The images of lowest quality, worst first; those without a template before all others."""
+    rated = (RatedImage(unpack(known).quality if known else 0, file) for file, known in templates.items())
+    return sorted(rated)[:count]
 
 
-def sheet(root: Path, seen: Iterable[Seen]) -> Image.Image:
-    """A picture of pictures, with the boundaries that were found and what is not used of the iris darkened."""
-    cells = list(_cells(root, seen))
+def sheet(root: Path, images: Iterable[RatedImage]) -> Image.Image:
+    """A contact sheet of the images, with the boundaries that were found, and unused parts of the iris darkened."""
+    cells = list(_cells(root, images))
     rows = -(-len(cells) // SHEET_COLUMNS)
     whole = Image.new("RGB", (SHEET_COLUMNS * CELL[0], max(1, rows) * CELL[1]))
     for number, cell in enumerate(cells):
@@ -105,15 +105,15 @@ def sheet(root: Path, seen: Iterable[Seen]) -> Image.Image:
     return whole
 
 
-def _cells(root: Path, seen: Iterable[Seen]) -> Iterator[Image.Image]:
-    for one in seen:
-        with suppress(ImageFileError, OSError):  # it has been named as unusable
-            yield _cell(read_grey(root / one.picture.path), one)
+def _cells(root: Path, images: Iterable[RatedImage]) -> Iterator[Image.Image]:
+    for one in images:
+        with suppress(ImageFileError, OSError):  # already reported as unusable
+            yield _cell(read_grey(root / one.file.path), one)
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """From the pixels of a picture to those of its cell."""
+    """Converts pixels of an image to pixels of its cell."""
 
     factor: float
 
@@ -122,7 +122,7 @@ class _Scale:
         return [*points, points[0]]
 
 
-def _cell(image: NDArray[np.uint8], one: Seen) -> Image.Image:
+def _cell(image: NDArray[np.uint8], one: RatedImage) -> Image.Image:
     found = extract(image)
     scale = _Scale(min(CELL[0] / image.shape[1], (CELL[1] - TEXT_HEIGHT) / image.shape[0]))
     size = (round(image.shape[1] * scale.factor), round(image.shape[0] * scale.factor))
@@ -132,7 +132,7 @@ def _cell(image: NDArray[np.uint8], one: Seen) -> Image.Image:
     if found.segmentation:
         for boundary, colour in ((found.segmentation.pupil, PUPIL_COLOUR), (found.segmentation.limbus, LIMBUS_COLOUR)):
             draw.line([(x, y + TEXT_HEIGHT) for x, y in scale.line(boundary)], fill=colour)
-    draw.text((4, 4), f"{one.quality} {found.quality.flaw or ''} {Path(one.picture.path).name}", fill="white")
+    draw.text((4, 4), f"{one.quality} {found.quality.flaw or ''} {Path(one.file.path).name}", fill="white")
     return cell
 
 
@@ -143,24 +143,24 @@ def _shaded(image: NDArray[np.uint8], found: Segmentation | None) -> NDArray[np.
 
 
 def iris(
-    root: Annotated[Path, typer.Option(help="Folder below which the images lie.", exists=True, file_okay=False)],
+    root: Annotated[Path, typer.Option(help="Folder that the paths are relative to.", exists=True, file_okay=False)],
     pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label.")],
-    scores_file: Annotated[Path, typer.Option("--out", callback=writable, help="CSV to write, with score.")],
+    scores_file: Annotated[Path, typer.Option("--out", callback=writable, help="CSV file to write, with the scores.")],
     worst_file: Annotated[
         Path | None,
-        typer.Option("--worst", callback=picture, help="Sheet of the lowest quality: FILE.png."),
+        typer.Option("--worst", callback=writable_png, help="Write the images of lowest quality to FILE.png."),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="How many at a time.")] = PROCESSES,
+    processes: Annotated[int, typer.Option(min=1, help="Number of processes.")] = PROCESSES,
 ) -> None:
-    """Pictures of eyes, as the kiosk encodes and compares them."""
+    """Compare images of eyes, encoded and compared as in the kiosk."""
     try:
         refuse_overwriting(pairs, scores_file)
         listed = read_pairs(pairs)
-        measured = measure(IRIS, root, listed, processes)
-        found = measured.scores
+        compared = measure(IRIS, root, listed, processes)
+        found = compared.scores
         write_scores(scores_file, listed, found)
         if worst_file is not None:
-            sheet(root, worst(measured.templates, SHEET_COLUMNS * SHEET_ROWS)).save(worst_file)
+            sheet(root, worst(compared.templates, SHEET_COLUMNS * SHEET_ROWS)).save(worst_file)
     except (PairsError, OSError, ValueError) as error:
         raise typer.BadParameter(str(error)) from error
     out.print(f"{len(found)} comparisons, {found.count(None)} without a score: {scores_file}", markup=False)

@@ -1,4 +1,4 @@
-"""kiosk-bench encounter: two fingers and two eyes against many people, from the last sample to the answer.
+"""kiosk-bench encounter: two fingers and two eyes against many people; measures the time from last sample to answer.
 
 The code is the agent's own, from collector to outbox; its sensors return synthetic samples. The list is filled with
 people made as minutiae and codes (simulators/people/finger_minutiae.py, simulators/people/iris_codes.py) and is on disk
@@ -6,23 +6,20 @@ as in a kiosk. The last sample is held back until all samples before it have bee
 to lift the hand and put it down again.
 """
 
-import json
 import statistics
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from agent.clock import SystemClock
 from agent.config import AgreementConfig, Config, OutboxConfig, Step, parse
@@ -41,6 +38,7 @@ from models import load_encoder
 from models.encoder import Encoder
 from models.iris.template import pack as pack_iris
 from models.template import Template
+from simulators.bench.figures import out, write_figures
 from simulators.bench.files import writable
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_minutiae import fingers
@@ -50,7 +48,7 @@ from simulators.people.person import Condition, EyeCondition, Person
 FINGERS = (Position.RIGHT_INDEX, Position.LEFT_INDEX)
 EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 TRAVELLER = 7
-PAUSE_S = 0.5  # from one sample to the next, at the least: a finger is lifted and another one laid down
+PAUSE_S = 0.5  # minimum time between two samples: one finger is lifted and another one put down
 LOAD_BATCH = 1000  # people made at a time
 WAIT_S = 60.0
 CONFIG = """
@@ -69,12 +67,10 @@ steps = [{steps}]
 threads = {threads}
 """
 
-out = Console(highlight=False, soft_wrap=True, stderr=True)
-
 
 @dataclass(frozen=True, slots=True)
 class EncounterFigures:
-    """Seconds; medians over the encounters."""
+    """Times in seconds; medians over the encounters."""
 
     persons: int
     threads: int
@@ -85,11 +81,11 @@ class EncounterFigures:
     after_last_eye_s: float
     after_last_eye_longest_s: float
     search_s: float
-    fill_s: float  # of the store and the galleries
+    fill_s: float  # to fill the store and the galleries
 
 
-class Hand:
-    """A sensor that hands out one sample for each capture; that of `held` waits until it is let go."""
+class SampleSensor:
+    """A sensor that returns prepared samples. The sample of the position `held` waits until `released` is set."""
 
     modality = Modality.FINGER
     streams = False
@@ -97,44 +93,44 @@ class Hand:
     def __init__(self, samples: Mapping[Position, Sequence[Sample]]) -> None:
         self._samples = {position: iter(several) for position, several in samples.items()}
         self.held: Position | None = None
-        self.let_go = threading.Event()
-        self.handed_at = 0.0
+        self.released = threading.Event()
+        self.delivered_at = 0.0
 
     def open(self) -> DeviceInfo:
-        """Always there."""
+        """Succeeds always."""
         return DeviceInfo("bench", "bench", "", "", 0, 0, 500.0, 8)
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """The next sample of the position."""
-        if position is self.held and not self.let_go.wait(timeout):
+        if position is self.held and not self.released.wait(timeout):
             raise CaptureRetry(Retry.NOTHING_PRESENTED)
-        self.handed_at = time.perf_counter()
+        self.delivered_at = time.perf_counter()
         return next(self._samples[position])
 
     def cancel(self) -> None:
-        """Nothing runs for long."""
-        self.let_go.set()
+        """Release the sample that is held back."""
+        self.released.set()
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """There is nothing to release."""
 
 
-class Bench:
-    """The path with a filled list. Each call of run() is one encounter."""
+class EncounterBench:
+    """The encounter path with a filled list. Each call of run() is one encounter."""
 
     def __init__(
-        self, config: Config, watchlist: Watchlist, outbox: Outbox, hands: Mapping[str, Hand], pause_s: float
+        self, config: Config, watchlist: Watchlist, outbox: Outbox, sensors: Mapping[str, SampleSensor], pause_s: float
     ) -> None:
         self._config = config
-        self._hands = hands
+        self._sensors = sensors
         self._clock = SystemClock()
         self._judged = 0
         self._pause_s = pause_s
         self._last: Position | None = None
         encoders = _encoders(config)
-        self._path = EncounterPath(config, encoders, watchlist, outbox, self._hear, self._clock)
+        self._path = EncounterPath(config, encoders, watchlist, outbox, self._on_announcement, self._clock)
         self._stations = {
-            name: Station(name, "bench", hand, lambda *_: None, lambda *_: None) for name, hand in hands.items()
+            name: Station(name, "bench", sensor, lambda *_: None, lambda *_: None) for name, sensor in sensors.items()
         }
         self._encoders = encoders
         for station in self._stations.values():
@@ -146,26 +142,26 @@ class Bench:
             station.stop()
 
     def run(self, last: Position) -> tuple[float, float, str]:
-        """Seconds from the last sample to the decision, of them for the search, and the outcome."""
+        """Seconds from the last sample to the decision, the seconds of the search, and the outcome."""
         self._judged, self._last = 0, last
-        for hand in self._hands.values():
-            hand.held = last
-            hand.let_go.clear()
-        collector = Collector(self._stations, self._encoders, self._hear, self._clock, WAIT_S, lambda: None)
+        for sensor in self._sensors.values():
+            sensor.held = last
+            sensor.released.clear()
+        collector = Collector(self._stations, self._encoders, self._on_announcement, self._clock, WAIT_S, lambda: None)
         started = time.perf_counter()
         decision = self._path.run(collector)
         ended = time.perf_counter()
-        handed = self._hands[_sensor_of(last)].handed_at
-        assert started < handed < ended
-        return ended - handed, self._search_s, str(decision.outcome)
+        delivered = self._sensors[_sensor_of(last)].delivered_at
+        assert started < delivered < ended
+        return ended - delivered, self._search_s, str(decision.outcome)
 
-    def _hear(self, announcement: Announcement) -> None:
+    def _on_announcement(self, announcement: Announcement) -> None:
         timings = getattr(announcement, "timings_ms", {})
         self._search_s = timings.get("search", 0.0) / 1000
         if isinstance(announcement, StepDone):
             self._judged += 1
             if self._judged == len(self._config.plan.steps) - 1 and self._last is not None:
-                threading.Timer(self._pause_s, self._hands[_sensor_of(self._last)].let_go.set).start()
+                threading.Timer(self._pause_s, self._sensors[_sensor_of(self._last)].released.set).start()
 
 
 def _sensor_of(position: Position) -> str:
@@ -176,8 +172,8 @@ def _encoders(config: Config) -> Mapping[Modality, Encoder]:
     return {modality: load_encoder(modality, config.models.threads) for modality in (Modality.FINGER, Modality.IRIS)}
 
 
-def crowd(rng: np.random.Generator, number: int) -> Iterator[tuple[tuple[Position, Template], ...]]:
-    """The templates of so many people of nobody: two fingers and two eyes each."""
+def synthetic_people(rng: np.random.Generator, number: int) -> Iterator[tuple[tuple[Position, Template], ...]]:
+    """The templates of `number` synthetic people: two fingers and two eyes each."""
     prints = fingers(rng, number * len(FINGERS))
     codes = [code for _ in EYES for code in codes_of(rng, responses(rng, number), 0)]
     for person in range(number):
@@ -186,19 +182,19 @@ def crowd(rng: np.random.Generator, number: int) -> Iterator[tuple[tuple[Positio
         yield tuple(own)
 
 
-def people(size: int, traveller: tuple[tuple[Position, Template], ...]) -> Iterator[Reference]:
-    """So many references, the traveller's in the middle."""
+def references(size: int, traveller: tuple[tuple[Position, Template], ...]) -> Iterator[Reference]:
+    """`size` references, with the traveller's in the middle."""
     rng, expires = np.random.default_rng(size), datetime.now(UTC) + timedelta(days=1)
     made = 0
     for at in track(range(0, size, LOAD_BATCH), "making people", console=out):
-        for templates in crowd(rng, min(LOAD_BATCH, size - at)):
+        for templates in synthetic_people(rng, min(LOAD_BATCH, size - at)):
             own = traveller if made == size // 2 else templates
             yield Reference(f"r{made}", "bench", Category.WANTED, expires, own)
             made += 1
 
 
 def _samples(number: int, count: int) -> dict[Position, list[Sample]]:
-    """Impressions and looks of the traveller, numbered from `number`."""
+    """Impressions and frames of the traveller, numbered from `number`."""
     now, person = datetime.now(UTC), Person(TRAVELLER)
     shown: dict[Position, list[Sample]] = {}
     for position in FINGERS:
@@ -222,19 +218,21 @@ def _templates(config: Config) -> tuple[tuple[Position, Template], ...]:
 
 
 def measure(size: int, encounters: int, threads: int, pause_s: float) -> EncounterFigures:
-    """Fill a list, then so many encounters that end with a finger and so many that end with an eye."""
+    """Fill a list, then run `encounters` that end with a finger and as many that end with an eye."""
     config = _config(threads)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kiosk-bench-")))
         watchlist = stack.enter_context(closing(Watchlist(folder / "watchlist.db", SystemClock())))
         outbox = stack.enter_context(closing(Outbox(folder / "outbox.db", "bench", OutboxConfig())))
-        references = list(people(size, _templates(config)))
+        listed = list(references(size, _templates(config)))
         started = time.perf_counter()
-        watchlist.add_all(references, AGREEMENT)
+        watchlist.add_all(listed, AGREEMENT)
         fill_s = time.perf_counter() - started
-        del references
-        bench = stack.enter_context(closing(Bench(config, watchlist, outbox, _hands(2 * encounters + 1), pause_s)))
-        bench.run(FINGERS[-1])  # the first search reads the gallery from memory that nobody has touched yet
+        del listed
+        bench = stack.enter_context(
+            closing(EncounterBench(config, watchlist, outbox, _sensors(2 * encounters + 1), pause_s))
+        )
+        bench.run(FINGERS[-1])  # not counted: the first search reads the gallery from memory that was not used before
         ends = {last: [bench.run(last) for _ in range(encounters)] for last in (FINGERS[-1], EYES[-1])}
     return _figures(size, threads, encounters, fill_s, ends[FINGERS[-1]], ends[EYES[-1]])
 
@@ -248,11 +246,11 @@ def _config(threads: int) -> Config:
     return parse(CONFIG.format(steps=lines, threads=threads), "bench")
 
 
-def _hands(count: int) -> dict[str, Hand]:
+def _sensors(count: int) -> dict[str, SampleSensor]:
     samples = _samples(10, count)
     return {
-        "finger": Hand({position: samples[position] for position in FINGERS}),
-        "camera": Hand({position: samples[position] for position in EYES}),
+        "finger": SampleSensor({position: samples[position] for position in FINGERS}),
+        "camera": SampleSensor({position: samples[position] for position in EYES}),
     }
 
 
@@ -279,17 +277,13 @@ def _median(seconds: Iterable[float]) -> float:
 
 
 def encounter(
-    size: Annotated[int, typer.Option(min=2, help="People on the list.")] = 100_000,
-    encounters: Annotated[int, typer.Option(min=1, help="Of each kind: the last sample a finger, or an eye.")] = 5,
+    size: Annotated[int, typer.Option(min=2, help="Number of people on the list.")] = 100_000,
+    encounters: Annotated[
+        int, typer.Option(min=1, help="Encounters that end with a finger, and as many that end with an eye.")
+    ] = 5,
     threads: Annotated[int, typer.Option(min=1, help="As models.threads of the configuration.")] = 2,
-    pause: Annotated[float, typer.Option(min=0, help="Seconds from one sample to the last.")] = PAUSE_S,
+    pause: Annotated[float, typer.Option(min=0, help="Seconds between the last two samples.")] = PAUSE_S,
     json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
 ) -> None:
-    """Two fingers and two eyes of a listed traveller: how long after the last sample the kiosk answers."""
-    figures = measure(size, encounters, threads, pause)
-    table = Table("figure", "value", box=None)
-    for name, value in asdict(figures).items():
-        table.add_row(name.replace("_", " "), str(value))
-    Console(highlight=False).print(table)
-    if json_file is not None:
-        json_file.write_text(json.dumps(asdict(figures), indent=1), encoding="utf-8")
+    """Measure the time from the last sample to the answer, for two fingers and two eyes of a listed traveller."""
+    write_figures(measure(size, encounters, threads, pause), json_file)

@@ -1,4 +1,4 @@
-"""The synthetic gallery of kiosk-bench search: made in parts, written in a plain layout, opened as a map."""
+"""The synthetic gallery of kiosk-bench search finger: made in parts, stored as plain arrays, memory-mapped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from simulators.people.finger_minutiae import Fingers, fingers, repositioned
 
 POSITIONS = tuple(position for position in Position if position is not Position.UNKNOWN)
 NUMBERS = {position: number for number, position in enumerate(Position)}
-DISTINCT = 32 * BLOCK  # synthetic fingers; a larger gallery has these again in other poses
+DISTINCT = 32 * BLOCK  # synthetic fingers; a larger gallery repeats them, rotated and shifted
 ARRAYS = ("positions", "starts", "rows", "words", "which")
 
 
 def groups(total: int, threads: int) -> list[list[tuple[int, int]]]:
-    """First entry and number of entries of each part, in groups that threads make at a time.
+    """First entry and number of entries of each part, in groups of parts that are made in parallel.
 
-    No group goes beyond a multiple of DISTINCT: what lies there is made of parts of the groups before.
+    No group crosses a multiple of DISTINCT: the entries after it are made from parts of earlier groups.
     """
     each = BLOCK * min(2 * threads, DISTINCT // BLOCK)
     rounds = ((first, min(first + DISTINCT, total)) for first in range(0, total, DISTINCT))
@@ -36,28 +36,28 @@ def groups(total: int, threads: int) -> list[list[tuple[int, int]]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Some entries: their fingers, and these as the search keeps them."""
+    """Some entries: their fingers, and the packed form that the search uses."""
 
     fingers: Fingers
     words: Words
     which: NDArray[np.uint8]
 
 
-class Crowd:
-    """Fingers of nobody. Up to DISTINCT are made one by one; a larger crowd is those again in other poses."""
+class SyntheticFingers:
+    """Makes synthetic fingers. The first DISTINCT are made one by one; the rest repeats them, rotated and shifted."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._made: dict[int, Part] = {}
 
-    def part(self, at: int, count: int, instead: dict[int, Rows]) -> Part:
-        """The entries from `at` on, real ones instead of some."""
+    def part(self, at: int, count: int, replacements: dict[int, Rows]) -> Part:
+        """The `count` entries from `at`, some of them replaced by real ones."""
         rng = np.random.default_rng([self._seed, at])
         if at < DISTINCT:
             self._made[at] = made = _described(fingers(rng, count))
         else:
             made = _posed(rng, self._made[at % DISTINCT], count)
-        return _replaced(made, at, instead)
+        return _replaced(made, at, replacements)
 
 
 def _described(made: Fingers) -> Part:
@@ -69,16 +69,16 @@ def _posed(rng: np.random.Generator, part: Part, count: int) -> Part:
     return Part(*repositioned(rng, some, part.words[:count]), part.which[:count])
 
 
-def _replaced(made: Part, first: int, instead: dict[int, Rows]) -> Part:
+def _replaced(made: Part, first: int, replacements: dict[int, Rows]) -> Part:
     count = len(made.words)
-    if not any(first + i in instead for i in range(count)):
+    if not any(first + i in replacements for i in range(count)):
         return made
-    rows = [instead.get(first + i, made.fingers.one(i)) for i in range(count)]
+    rows = [replacements.get(first + i, made.fingers.one(i)) for i in range(count)]
     return _described(Fingers(np.concatenate(rows), np.concatenate([[0], np.cumsum([len(one) for one in rows])])))
 
 
 class Writer:
-    """The plain layout: one file for each array, entry after entry."""
+    """Writes one file for each array, entry after entry."""
 
     def __init__(self, folder: Path, fingers_each: int) -> None:
         self._files = {name: (folder / name).open("wb") for name in ARRAYS}
@@ -93,7 +93,7 @@ class Writer:
             file.close()
 
     def write(self, at: int, part: Part) -> None:
-        """The next entries."""
+        """Write the next entries."""
         numbers = range(at, at + len(part.words))
         positions = np.array([NUMBERS[POSITIONS[n % self._fingers_each]] for n in numbers], np.uint8)
         starts, rows = part.fingers.starts[:-1] + self._written, part.fingers.rows
@@ -103,8 +103,8 @@ class Writer:
         self._written += len(rows)
 
 
-def opened(folder: Path, threads: int) -> FingerGallery:
-    """The gallery of a folder in the plain layout, without reading what is not searched yet."""
+def open_gallery(folder: Path, threads: int) -> FingerGallery:
+    """The gallery in a folder, as a memory map: data is read when it is searched."""
     positions = np.fromfile(folder / "positions", np.uint8)
     starts = np.fromfile(folder / "starts", np.int64)
     count = len(positions)

@@ -1,4 +1,4 @@
-"""The picture of a bench: error curves beside those of others, and the time of a search by the size of the gallery."""
+"""The plot of kiosk-bench report: error curves with those of other systems, and search time by size of the gallery."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,12 +12,12 @@ from simulators.bench.search_finger import SearchFigures
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST = 1e-5  # of rates that are shown
+LEAST = 1e-5  # the lowest rate that is shown
 BAR_S = {"100 000 persons, two fingers": (100_000, 0.6), "a million, one finger": (1_000_000, 3.0)}
 
 
 class Peer(NamedTuple):
-    """Another system on the same comparisons, in per cent: error rates that were measured before."""
+    """Error rates of another system on the same comparisons, per cent, measured earlier."""
 
     name: str
     eer: float
@@ -25,7 +25,7 @@ class Peer(NamedTuple):
     fnir0: float
 
 
-# On UareU, FVC2002 DB1 and DB2, FVC2000 DB1, pooled: measured for this project, not by this bench.
+# On UareU, FVC2002 DB1 and DB2, FVC2000 DB1, pooled: measured for this project, not by this program.
 PEERS = (
     Peer("SourceAFIS 3.18.1", 2.14, 4.17, 7.67),
     Peer("LEADER + SourceAFIS", 0.19, 0.19, 0.45),
@@ -34,15 +34,15 @@ PEERS = (
 
 
 class Curve(NamedTuple):
-    """False match and false non-match rates, threshold by threshold."""
+    """False match and false non-match rates, one for each threshold."""
 
     matched: NDArray[np.float64]
     missed: NDArray[np.float64]
 
 
 def draw(path: Path, curves: Mapping[str, Curve], searches: Sequence[SearchFigures], *, peers: bool) -> None:
-    """Write the picture. ImportError without matplotlib."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - optional: the table needs no picture
+    """Write the plot. ImportError without matplotlib."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - optional: the tables do not need it
 
     figure = Figure(figsize=(12, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)

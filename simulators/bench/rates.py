@@ -1,4 +1,4 @@
-"""Which comparisons make a test of accuracy, and what its scores say: ISO/IEC 19795-1, small."""
+"""The comparisons of an accuracy test and the error rates from its scores: a small part of ISO/IEC 19795-1."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.bench.compare_finger import Pair, Picture
+from models.calibration import fuse, load_calibration
+from simulators.bench.compare_finger import ImageFile, Pair
+from simulators.bench.files import image_files
 
-SUFFIXES = frozenset({".png", ".bmp", ".tif", ".jpg"})
-FALSE_MATCH_RATE = 1e-3  # at which false non-matches are told
+FALSE_MATCH_RATE = 1e-3  # at which the false non-match rate is reported
 
 Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """In per cent. An identification finds nobody when its mate is not above every other score of the test."""
+    """Error rates, per cent. An identification misses if the mated score is not above every other score of the test."""
 
     genuine: int
     impostor: int
@@ -28,81 +29,98 @@ class Rates:
 
 
 def pairs_of(root: Path, name: str, pixels_per_inch: float) -> list[Pair]:
-    """Every two impressions of a finger, and every impression with the first of every other finger of the set.
+    """All pairs of impressions of the same finger, and every impression with the first one of every other finger.
 
-    ValueError when these are not of both kinds; OSError.
+    ValueError if there are no genuine or no impostor pairs; OSError.
     """
-    fingers: dict[str, list[tuple[int, Picture]]] = {}
-    for path in sorted((root / name).iterdir()):
+    fingers: dict[str, list[tuple[int, ImageFile]]] = {}
+    for path in image_files(root / name):
         finger, _, impression = path.stem.rpartition("_")
-        if path.suffix.lower() in SUFFIXES and finger and impression.isdigit():
-            fingers.setdefault(finger, []).append((int(impression), Picture(f"{name}/{path.name}", pixels_per_inch)))
-    seen = {finger: [picture for _, picture in sorted(found)] for finger, found in fingers.items()}
-    genuine = [Pair(b, a, "genuine") for found in seen.values() for a, b in itertools.combinations(found, 2)]
+        if finger and impression.isdigit():
+            fingers.setdefault(finger, []).append((int(impression), ImageFile(f"{name}/{path.name}", pixels_per_inch)))
+    impressions = {finger: [file for _, file in sorted(found)] for finger, found in fingers.items()}
+    genuine = [Pair(b, a, "genuine") for own in impressions.values() for a, b in itertools.combinations(own, 2)]
     impostor = [
-        Pair(probe, seen[other][0], "impostor")
-        for finger, found in seen.items()
-        for probe in found
-        for other in seen
+        Pair(probe, impressions[other][0], "impostor")
+        for finger, own in impressions.items()
+        for probe in own
+        for other in impressions
         if other != finger
     ]
     if not genuine or not impostor:
         raise ValueError(
-            f"{root / name} has {len(seen)} fingers and {len(genuine)} pairs of impressions of one finger: rates need "
-            "two fingers and two impressions of one, named FINGER_IMPRESSION.png as 101_1.png"
+            f"{root / name} has {len(impressions)} fingers and {len(genuine)} pairs of impressions of one finger: "
+            "rates need two fingers and two impressions of one, named FINGER_IMPRESSION.png as 101_1.png"
         )
     return genuine + impostor
 
 
 def rates_of(pairs: Sequence[Pair], scores: Sequence[float | None]) -> Rates:
-    """Of the pairs of one set or several. An image that cannot be used is like nobody, its own finger included."""
-    value = np.array([-1.0 if score is None else score for score in scores])
-    genuine = np.array([pair.label == "genuine" for pair in pairs])
-    mates, others = value[genuine], value[~genuine]
+    """The error rates of the pairs. A pair with an image that cannot be used counts as a score below all others."""
+    value, genuine = _values(pairs, scores)
+    mated, non_mated = value[genuine], value[~genuine]
     return Rates(
-        len(mates), len(others), _per_cent(equal_error_rate(mates, others)), _per_cent(_fnmr(mates, others)),
+        len(mated), len(non_mated), _per_cent(equal_error_rate(mated, non_mated)), _per_cent(_fnmr(mated, non_mated)),
         _per_cent(_fnir0(pairs, value)),
     )  # fmt: skip
 
 
 def curve(pairs: Sequence[Pair], scores: Sequence[float | None]) -> tuple[Scores, Scores]:
-    """False match rates and false non-match rates at every threshold, from the lowest."""
-    value = np.array([-1.0 if score is None else score for score in scores])
-    genuine = np.array([pair.label == "genuine" for pair in pairs])
+    """False match rates and false non-match rates at every threshold, lowest threshold first."""
+    value, genuine = _values(pairs, scores)
     return _errors(value[genuine], value[~genuine])
 
 
-def equal_error_rate(mates: Scores, others: Scores) -> float:
-    """Where as many mates are missed as others are taken for mates."""
-    matched, missed = _errors(mates, others)
+def _values(pairs: Sequence[Pair], scores: Sequence[float | None]) -> tuple[Scores, NDArray[np.bool_]]:
+    """The scores, -1 instead of None, and which pairs are genuine."""
+    value = np.array([-1.0 if score is None else score for score in scores])
+    return value, np.array([pair.label == "genuine" for pair in pairs])
+
+
+def equal_error_rate(mated: Scores, non_mated: Scores) -> float:
+    """The error rate at the threshold where false match rate and false non-match rate are equal."""
+    matched, missed = _errors(mated, non_mated)
     at = int(np.argmin(np.abs(matched - missed)))
     return float(matched[at] + missed[at]) / 2
 
 
-def _errors(mates: Scores, others: Scores) -> tuple[Scores, Scores]:
-    thresholds = np.unique(np.concatenate([mates, others]))
-    matched = 1 - np.searchsorted(np.sort(others), thresholds, "left") / len(others)
-    missed = np.searchsorted(np.sort(mates), thresholds, "left") / len(mates)
+def _errors(mated: Scores, non_mated: Scores) -> tuple[Scores, Scores]:
+    thresholds = np.unique(np.concatenate([mated, non_mated]))
+    matched = 1 - np.searchsorted(np.sort(non_mated), thresholds, "left") / len(non_mated)
+    missed = np.searchsorted(np.sort(mated), thresholds, "left") / len(mated)
     return matched, missed
 
 
-def _fnmr(mates: Scores, others: Scores) -> float:
-    threshold = np.sort(others)[::-1][int(FALSE_MATCH_RATE * len(others))]
-    return float(np.mean(mates <= threshold))
+def _fnmr(mated: Scores, non_mated: Scores) -> float:
+    threshold = np.sort(non_mated)[::-1][int(FALSE_MATCH_RATE * len(non_mated))]
+    return float(np.mean(mated <= threshold))
 
 
 def _fnir0(pairs: Iterable[Pair], value: Scores) -> float:
     references = {pair.reference for pair in pairs if pair.label == "impostor"}
-    mate: dict[Picture, float] = {}
-    rival: dict[Picture, float] = {}
+    own: dict[ImageFile, float] = {}
+    rival: dict[ImageFile, float] = {}
     for pair, score in zip(pairs, value.tolist(), strict=True):
         if pair.label == "genuine" and pair.reference in references:
-            mate[pair.probe] = score
+            own[pair.probe] = score
         elif pair.label == "impostor" and pair.probe not in references:
             rival[pair.probe] = max(rival.get(pair.probe, -1.0), score)
     highest = max(rival.values(), default=-1.0)
-    missed = [mate[probe] <= highest for probe in mate if probe in rival]
+    missed = [own[probe] <= highest for probe in own if probe in rival]
     return sum(missed) / max(1, len(missed))
+
+
+def fused_rates(template_format: str, results: Sequence[Iterable[tuple[str, float]]]) -> dict[str, float]:
+    """The false match rate of each candidate, fused as agent/watchlist/watchlist.py does.
+
+    `results` are the (key, score) of one search for each finger or eye of the traveller.
+    """
+    rate = load_calibration(template_format).false_match_rate
+    rates: dict[str, dict[int, float]] = {}
+    for number, candidates in enumerate(results):
+        for key, score in candidates:
+            rates.setdefault(key, {})[number] = rate(score)
+    return {key: fuse([one.get(n, 1.0) for n in range(len(results))]) for key, one in rates.items()}
 
 
 def _per_cent(share: float) -> float:

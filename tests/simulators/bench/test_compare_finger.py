@@ -20,7 +20,7 @@ from simulators.bench import compare_finger as bench_compare
 from simulators.bench import encode_finger as bench_encode
 from simulators.bench import yardstick as bench_yardstick
 from simulators.bench.command import app
-from simulators.bench.compare_finger import FINGER, Pair, PairsError, Picture, read_pairs
+from simulators.bench.compare_finger import FINGER, ImageFile, Pair, PairsError, read_pairs
 from simulators.images import read_grey
 from tests.conftest import template_of, touch
 
@@ -73,19 +73,19 @@ def test_a_pair_with_an_unusable_image_has_an_empty_score_and_the_image_is_named
 
 
 def test_other_processes_give_the_same_scores(root: Path) -> None:
-    pairs = [Pair(Picture("a/1_2.png", 500.0), Picture("a/1_1.png", 500.0), "genuine")]
+    pairs = [Pair(ImageFile("a/1_2.png", 500.0), ImageFile("a/1_1.png", 500.0), "genuine")]
     assert bench_compare.measure(FINGER, root, pairs, 2) == bench_compare.measure(FINGER, root, pairs, 1)
 
 
 def test_each_image_is_encoded_once_for_each_resolution(root: Path) -> None:
-    asked: list[Picture] = []
+    asked: list[ImageFile] = []
 
-    def encode(_: Path, picture: Picture) -> None:
+    def encode(_: Path, picture: ImageFile) -> None:
         asked.append(picture)
 
-    pictures = [Picture("x", 500.0), Picture("y", 500.0), Picture("x", 569.0)]
+    pictures = [ImageFile("x", 500.0), ImageFile("y", 500.0), ImageFile("x", 569.0)]
     pairs = [Pair(one, other, "genuine") for one in pictures for other in pictures]
-    kind = bench_compare.Kind(encode, bench_compare.compare_fingers)
+    kind = bench_compare.Comparer(encode, bench_compare.compare_fingers)
     assert bench_compare.measure(kind, root, pairs, 1).scores == [None] * 9
     assert asked == pictures
 
@@ -96,7 +96,7 @@ def test_each_image_is_encoded_once_for_each_resolution(root: Path) -> None:
         ("probe,reference\n", "has no column label"),
         ("", "has no column probe, reference, label"),
         ("probe,reference,label\na,b,mated\n", "line 2: the label is 'mated'"),
-        ("probe,reference,label\na,,genuine\n", "line 2: names no reference"),
+        ("probe,reference,label\na,,genuine\n", "line 2: no reference is given"),
         ("probe,reference,label\na\n", "line 2: the label is None"),
         ("probe,reference,label,ppi_probe\na,b,genuine,high\n", "line 2: ppi_probe is 'high'"),
         *(
@@ -116,7 +116,7 @@ def test_a_list_that_cannot_be_right_is_refused_by_line(tmp_path: Path, text: st
 
 def test_a_list_of_a_spreadsheet_begins_with_a_mark_and_an_empty_resolution_is_500(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text(HEADER + "a,b,genuine,,4000\n", encoding="utf-8-sig")
-    assert read_pairs(tmp_path / "pairs.csv") == [Pair(Picture("a", 500.0), Picture("b", 4000.0), "genuine")]
+    assert read_pairs(tmp_path / "pairs.csv") == [Pair(ImageFile("a", 500.0), ImageFile("b", 4000.0), "genuine")]
 
 
 @pytest.mark.parametrize("modality", ["finger", "iris"])
@@ -171,7 +171,7 @@ def test_a_yardstick_that_cannot_be_fetched_leaves_the_ratio_unknown_and_says_wh
     output, figures = _encode(root)
     assert "4 MB to download" in output
     assert str(root / "none") in output
-    assert "could not be fetched (ERROR: No route to host)" in output
+    assert "could not be downloaded (ERROR: No route to host)" in output
     assert figures["ms_2_threads"] > 0
     assert figures["yardstick_ratio"] is None
 
@@ -190,7 +190,7 @@ def test_a_ratio_is_the_middle_of_the_ratios_of_single_turns(monkeypatch: pytest
     now = 0.0
     load = iter([9.0, 1.0, 5.0, 2.0, 2.0, 2.0])  # of the machine: the first, a warm-up, does not count
 
-    def taking(seconds: float, *, first: bool = False) -> bench_encode.Contestant:
+    def taking(seconds: float, *, first: bool = False) -> bench_encode.Workload:
         slow = 1.0
 
         def run(_: object) -> None:
@@ -201,7 +201,7 @@ def test_a_ratio_is_the_middle_of_the_ratios_of_single_turns(monkeypatch: pytest
         return run
 
     running = {"1_thread": taking(0.2, first=True), "2_threads": taking(0.1), "graph": taking(0.25)}
-    monkeypatch.setattr(bench_encode, "contestants", lambda *_: running | {"yardstick": taking(0.5)})
+    monkeypatch.setattr(bench_encode, "workloads", lambda *_: running | {"yardstick": taking(0.5)})
     monkeypatch.setattr("time.perf_counter", lambda: now)
     figures = bench_encode.measure([np.zeros((4, 4), np.uint8)], None, rounds=5)
     assert (figures.ms_1_thread, figures.ms_2_threads, figures.ms_yardstick) == (400.0, 100.0, 500.0)
@@ -212,7 +212,7 @@ def test_a_ratio_is_the_middle_of_the_ratios_of_single_turns(monkeypatch: pytest
 
 def test_images_are_brought_to_the_size_that_is_measured(root: Path) -> None:
     (root / "a" / "no.png").unlink()
-    images = bench_encode.pictures(root / "a")
+    images = bench_encode.images_of(root / "a")
     assert {image.shape for image in images} == {(416, 320)}
     assert read_grey(root / "a" / "1_1.png").shape == (288, 256)
 
@@ -233,7 +233,7 @@ def test_a_yardstick_of_other_bytes_is_refused(tmp_path: Path) -> None:
     card = bench_yardstick.yardstick(tmp_path / "cache")
     assert card is not None
     with pytest.raises(ModelError, match="sha256"):
-        bench_encode.contestants(card, load_card("leader"))
+        bench_encode.workloads(card, load_card("leader"))
 
 
 def test_a_yardstick_of_the_right_bytes_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def _refused(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("none/a.json", "one that is not there"), (".", "is a folder"), ("worst.xyz", "FILE.png")]
+    ("name", "said"), [("none/a.json", "its folder does not exist"), (".", "is a folder"), ("worst.xyz", "FILE.png")]
 )
 def test_a_file_that_cannot_be_written_is_said_before_the_work(root: Path, name: str, said: str) -> None:
     files = ["--root", str(root), "--pairs", str(root / "none.csv"), "--out", str(root / "scores.csv")]
@@ -70,7 +70,7 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work(root: Path, name:
 def test_mates_that_cannot_be_used_are_named(root: Path, tmp_path: Path) -> None:
     assert "no.png" in _refused("search", "iris", "--size", "100", "--mates", str(root / "a"))
     shutil.copy(root / "a" / "1L01.png", tmp_path)
-    assert "0 persons with two pictures" in _refused("search", "iris", "--size", "100", "--mates", str(tmp_path))
+    assert "0 persons with at least two images" in _refused("search", "iris", "--size", "100", "--mates", str(tmp_path))
 
 
 def test_each_pair_gets_the_score_of_the_kiosk_and_the_worst_are_shown(root: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_synthetic_travellers_are_found_and_the_way_out_changes_no_mate(tmp_path
 def test_mates_of_a_folder_are_hidden_and_found(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     codes = iter([_code(1, 0.0), _code(1, 0.1), _code(2, 0.0), _code(2, 0.1)])
     monkeypatch.setattr(IrisEncoder, "code", lambda *_: next(codes))
-    monkeypatch.setattr(bench_iris_search, "SUFFIXES", {".png"})
+    monkeypatch.setattr("simulators.bench.files.SUFFIXES", {".png"})
     (root / "a" / "no.png").rename(root / "no.png")
     people = list(bench_iris_search.people_of(root / "a", 1, 50))
     assert [(p.number, len(p.references), len(p.probes)) for p in people] == [(0, 1, 1), (49, 1, 1)]
@@ -131,7 +131,7 @@ def test_people_are_told_by_their_file_names(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((60, 80), np.uint8)).save(tmp_path / "eye.png")
     done = CliRunner().invoke(app, ["search", "iris", "--size", "5", "--mates", str(tmp_path)], env={"COLUMNS": "300"})
     assert done.exit_code == 2
-    assert "eye.png: a picture is named PERSON, EYE" in done.output
+    assert "eye.png: the name of an image must be PERSON, EYE" in done.output
 
 
 def test_made_up_codes_are_nobodys_and_their_own_again() -> None:

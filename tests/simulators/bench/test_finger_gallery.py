@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from models.gallery import BLOCK
 from simulators.bench import finger_gallery as bench_gallery
-from simulators.bench.finger_gallery import DISTINCT, Crowd, Part, groups
+from simulators.bench.finger_gallery import DISTINCT, Part, SyntheticFingers, groups
 
 SMALL = 4  # entries of a part, instead of BLOCK
 
@@ -33,7 +33,7 @@ def test_a_crowd_is_the_same_in_whatever_order_threads_make_a_group(monkeypatch:
 
 
 def _made(threads: int, *, backwards: bool) -> dict[int, Part]:
-    crowd, parts = Crowd(7), dict[int, Part]()
+    crowd, parts = SyntheticFingers(7), dict[int, Part]()
     for group in groups(8 * SMALL - 1, threads):
         for at, count in reversed(group) if backwards else group:
             parts[at] = crowd.part(at, count, {})

@@ -14,7 +14,7 @@ from models.manifest import load_card
 from simulators.bench import encode_finger as bench_encode
 from simulators.bench import report as bench_report
 from simulators.bench.command import app
-from simulators.bench.compare_finger import Pair, Picture
+from simulators.bench.compare_finger import ImageFile, Pair
 from simulators.bench.encode_finger import EncodeFigures
 from simulators.bench.plot import draw
 from simulators.bench.rates import equal_error_rate, pairs_of, rates_of
@@ -47,7 +47,7 @@ def test_an_image_that_cannot_be_used_is_a_false_non_match(root: Path) -> None:
 
 def test_a_mate_below_the_highest_stranger_is_not_identified() -> None:
     def pair(probe: str, reference: str, label: str) -> Pair:
-        return Pair(Picture(probe, 500.0), Picture(reference, 500.0), label)
+        return Pair(ImageFile(probe, 500.0), ImageFile(reference, 500.0), label)
 
     pairs = [pair("a2", "a1", "genuine"), pair("b2", "b1", "genuine")]
     pairs += [pair("a2", "b1", "impostor"), pair("b2", "a1", "impostor")]
@@ -86,8 +86,8 @@ def _report(*options: str) -> Result:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ("--search 0x1", "0x1: a search is"),
-        ("--search=-5x1", "-5x1: a search is"),
+        ("--search 0x1", "0x1: a search must be"),
+        ("--search=-5x1", "-5x1: a search must be"),
         ("--search 10x11", "1 to 10 fingers"),
         ("--search 10x0", "1 to 10 fingers"),
         ("--search ten", "PERSONSxFINGERS"),
@@ -96,7 +96,7 @@ def _report(*options: str) -> Result:
         ("--images {root} --set none", "none: "),
         ("--images {root} --set few=0", "'0', not a resolution of 100 to 4000"),
         ("--images {root} --set few=nan", "'nan', not a resolution"),
-        ("--images {root} --set few --set few=512", "few=512: this set is named twice"),
+        ("--images {root} --set few --set few=512", "few=512: this set is given twice"),
         ("--images {root} --set few --set one", "two fingers and two impressions"),
     ],
 )
