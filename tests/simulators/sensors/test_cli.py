@@ -20,6 +20,7 @@ from simulators.sensors.ef01.commands import Ef01Settings, pack
 from simulators.sensors.ef01.device import EF01_FAULTS
 from simulators.sensors.ef01.rig import Ef01Rig
 from simulators.sensors.fault_sets import FAULT_SETS
+from simulators.transports.faults import FAULTS
 from simulators.transports.remote import RemoteControl, RemoteError, SensorRemote
 from tests.rigs.ef01_wire import GET_IMAGE, frame
 
@@ -223,3 +224,27 @@ def test_whatever_goes_wrong_in_an_order_the_next_one_is_served(link: Path) -> N
 def test_a_path_that_is_too_long_for_a_socket_is_named_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(RemoteError, match=r"x\.control cannot be used \(.*too long\)"):
         SensorRemote(tmp_path / ("x" * 120)).lift()
+
+
+def test_a_finger_that_is_held_is_lifted_at_the_end(
+    rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sensor_cli.press(link=link, person=3, hold=0.0)
+    assert capsys.readouterr().out.splitlines()[-1] == "lifted"
+    assert not rig.module.finger_on
+
+
+def test_a_finger_that_is_stuck_is_said_to_stay(rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig.press(person=3)
+    rig.fault("stuck")
+    sensor_cli.lift(link=link)
+    assert capsys.readouterr().out == "lifted, but the sensor still detects it (fault stuck): kiosk-sim fault clear\n"
+
+
+def test_the_list_without_a_sensor_names_the_sensors_of_each_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    sensor_cli.fault("list")
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert set(rows) == {*FAULTS, "clear", "replug"}
+    assert rows["messy"].split()[1:3] == ["ef01", "sfm"]
+    assert rows["wrong_address"].endswith("[1x] at=data packet=-1 address=0x12345678")
+    assert "[until cleared]" in rows["silent"]
