@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
+from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError, TransferTimeout
 from drivers.nb1010.driver import Nb1010
 from drivers.nb1010.tables import CAPTURE, FINGER_CHECK, PRE_CAPTURE
 from drivers.playback import Player
 from drivers.recording import TITLE
 from drivers.usb.link import UsbLink
 from simulators.sensors.nb1010.device import Nb1010Model, image_messages, reply, status
+from simulators.transports.usb.port import HostTransfer
 from tests.conftest import SHARED
 from tests.rigs.nb1010_rig import URL, noise, press, sensor_on
 from tests.rigs.umockdev import needs_umockdev
@@ -110,6 +111,65 @@ def test_a_finger_that_only_an_answer_of_before_tells_of_is_none(
         sensor.capture(1.0)
     assert caught.value.reason is Retry.NOTHING_PRESENTED
     assert model.commands[0x12] == 0
+
+
+def test_a_sensor_that_becomes_silent_is_a_timeout_after_one_more_check(model: Nb1010Model, sensor: Nb1010) -> None:
+    before = model.commands[0x38]
+    model.inject("silent")
+    with pytest.raises(TransferTimeout):
+        sensor.capture(1.0)
+    assert model.commands[0x38] - before <= 2
+
+
+def test_a_sensor_that_sends_two_answers_to_each_check_is_a_protocol_error(model: Nb1010Model, sensor: Nb1010) -> None:
+    press(model, 4)
+    model.inject("garbage", packet=0)
+    model.inject("duplicate", packet=0, times=6)
+    with pytest.raises(ProtocolError, match="sends more answers than commands"):
+        sensor.capture(1.0)
+
+
+def test_unread_data_without_end_is_a_protocol_error(usb: VirtualUsb, model: Nb1010Model, sensor: Nb1010) -> None:
+    wire = model._wire
+    assert wire is not None
+
+    def send_again() -> None:
+        wire.send(0x83, status(1, 0))
+        usb.time.later(0.05, send_again)
+
+    usb.time.later(0.1, sensor.cancel)
+    with pytest.raises(Cancelled):
+        sensor.capture(1.0)
+    sensor.close()
+    send_again()
+    with pytest.raises(ProtocolError, match="sends data without end; unplug it"):
+        sensor.open()
+
+
+def test_a_command_with_the_answer_to_another_one_three_times_is_a_protocol_error(
+    usb: VirtualUsb, model: Nb1010Model, sensor: Nb1010
+) -> None:
+    press(model, 4)
+    submit, wire = usb.port.submit, model._wire
+    assert wire is not None
+
+    def submit_with_another_answer(transfer: HostTransfer) -> None:
+        if transfer.data == PRE_CAPTURE.message:
+            wire.send(0x83, status(1, 0xF7))
+        submit(transfer)
+
+    usb.port.submit = submit_with_another_answer  # type: ignore[method-assign]
+    with pytest.raises(ProtocolError, match="pre-capture: another message in place of 8020"):
+        sensor.capture(1.0)
+    assert model.commands[0x0D] == 3
+
+
+def test_a_wait_for_the_lift_polls_until_the_time_is_up(model: Nb1010Model, sensor: Nb1010) -> None:
+    press(model, 4)
+    sensor.capture(1.0)
+    with pytest.raises(CaptureRetry) as caught:
+        sensor.capture(0.5)
+    assert caught.value.reason is Retry.LIFT_FINGER
 
 
 def test_what_another_program_left_unread_is_passed_over(usb: VirtualUsb, model: Nb1010Model) -> None:

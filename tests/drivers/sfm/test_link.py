@@ -196,11 +196,11 @@ def test_an_announced_image_of_an_impossible_size_is_refused(rig: SfmRig, size: 
         sensor.capture(1)
 
 
-@pytest.mark.parametrize(("fault", "place"), [("drop", {"at": "data"}), ("long", {})])
-def test_a_plain_image_with_lost_or_extra_bytes_is_read_again(rig: SfmRig, fault: str, place: dict[str, str]) -> None:
+@pytest.mark.parametrize("fault", ["short", "long"])
+def test_a_plain_image_with_lost_or_extra_bytes_is_read_again(rig: SfmRig, fault: str) -> None:
     sensor = rig.opened_sensor(transfer="plain")
     rig.module.press(GREY)
-    rig.module.inject(fault, **place)
+    rig.module.inject(fault)
     assert (sensor.capture(1).image == GREY).all()
     assert (rig.module.commands["SI"], rig.module.commands["RI"]) == (1, 1)
 
