@@ -1,0 +1,192 @@
+"""The command line: exit statuses, messages without a traceback, and log lines for a terminal or the journal."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agent import __main__ as command_line
+from agent.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, app, main
+from agent.errors import StoreError
+from simulators.polling import wait_until
+from simulators.sensors.ef01.device import Ef01Settings
+from simulators.sensors.ef01.rig import Ef01Rig
+from tests.conftest import touch
+from tests.rigs.control_server import running_server
+from tests.rigs.simulated_kiosk import CONFIG
+
+
+@pytest.fixture(name="config")
+def _config(tmp_path: Path) -> Path:
+    path = tmp_path / "kiosk-agent.toml"
+    sensor = {"driver": "ef01", "url": "serial:/dev/null", "options": "", "position": "right_index", "timeout": "0.2"}
+    path.write_text(CONFIG.format(folder=tmp_path, kiosk="", more="", **sensor))
+    return path
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit status and output of a command."""
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def test_a_good_configuration_is_summed_up(config: Path) -> None:
+    status, output = run("check-config", "--config", config)
+    assert (status, "good. Kiosk s1/k1" in output) == (0, True)
+
+
+def test_a_sensor_that_does_not_answer_is_exit_status_1(config: Path) -> None:
+    status, output = run("sensors", "--config", config)
+    assert (status, "fault" in output) == (EXIT_FAILED, True)
+
+
+def test_without_a_configuration_only_what_is_plugged_in_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "DEFAULT_CONFIG", Path("/nowhere/kiosk-agent.toml"))
+    status, output = run("sensors", "--config", "/nowhere/kiosk-agent.toml")
+    assert (status, output.startswith("plugged in")) == (0, True)
+
+
+STANDALONE = {
+    "watchlist list": "revision 0",
+    "outbox": "0 events wait for the hub",
+    "identify": "refer: ",
+}
+
+
+@pytest.mark.parametrize("command", STANDALONE)
+def test_without_a_daemon_a_request_is_served_here(config: Path, command: str) -> None:
+    status, output = run(*command.split(), "--config", config)
+    assert (status, STANDALONE[command] in output) == (0, True)
+
+
+def test_a_daemon_that_runs_is_asked(config: Path) -> None:
+    answer = {
+        "reference_id": "r-1",
+        "searchable_here": True,
+        "quality": {},
+        "agreement": "a",
+        "expires_at": "",
+        "sealed": True,
+    }
+    with running_server(config.with_name("control.sock"), lambda *_: answer | {"sealed": True}):
+        assert "reference r-1: searchable" in run("enrol", "--config", config)[1]
+        assert "reference r-1 was removed" in run("watchlist", "remove", "r-1", "--config", config)[1]
+        assert '"reference_id": "r-1"' in run("status", "--json", "--config", config)[1]
+
+
+def test_a_sample_is_captured_and_recorded(tmp_path: Path) -> None:
+    with Ef01Rig(Ef01Settings(), tmp_path / "port") as rig:
+        rig.show(touch(1, 0))
+        options = ["--option", "model=R307", "--option", "poll_s=0.01", "--out"]
+        status, output = run("capture", "ef01", rig.url, *options, tmp_path / "x.png")
+        assert (status, "256x288 at 500 ppi" in output) == (0, True)
+        rig.lift()
+        status, output = run("record", "ef01", rig.url, "--timeout", "0.3", *options, tmp_path / "x.txt")
+        assert (status, "ended early: no sample" in output) == (EXIT_FAILED, True)
+
+
+def entry(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> object:
+    """The exit status of the program."""
+    monkeypatch.setattr(sys, "argv", ["kiosk-agent", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def test_encounters_are_shown_until_the_daemon_ends(config: Path) -> None:
+    """A watcher that is answered and then gets one announcement."""
+    path = config.with_name("control.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+
+        def serve() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(b'{"ok": true, "result": {}}\n{"announce": {"kind": "told", "text": "Thank you."}}\n')
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        status, output = run("encounter", "--config", config)
+        thread.join(10)
+    assert (status, output) == (0, "  to the traveller  Thank you.\n")
+
+
+def test_a_captured_signal_is_exit_status_130(tmp_path: Path) -> None:
+    with Ef01Rig(Ef01Settings(), tmp_path / "port") as rig:
+
+        def interrupt() -> None:
+            if wait_until(lambda: rig.polls() > 1, 10):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        sender = threading.Thread(target=interrupt)
+        sender.start()
+        status, _ = run("capture", "ef01", rig.url, "--option", "poll_s=0.01")
+        sender.join(10)
+    assert status == EXIT_INTERRUPTED
+
+
+def test_an_error_is_one_message_and_an_exit_status(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert entry(monkeypatch, "status", "--config", config) == EXIT_FAILED
+    assert "no daemon listens here" in capsys.readouterr().err
+    assert entry(monkeypatch, "capture", "ef01", "serial:/dev/null", "--option", "model") == EXIT_CONFIG
+    assert capsys.readouterr().err == "kiosk-agent: --option model: write it as key=value\n"
+    config.write_text("[kiosk]")
+    assert entry(monkeypatch, "run", "--config", config) == EXIT_CONFIG
+    assert "missing key plan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(StoreError("full"), EXIT_FAILED), (KeyboardInterrupt(), EXIT_INTERRUPTED)]
+)
+def test_what_ends_a_command_is_told_by_its_status(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int
+) -> None:
+    def end() -> None:
+        raise error
+
+    monkeypatch.setattr(command_line, "app", end)
+    assert entry(monkeypatch) == status
+
+
+def set_up_logging(*, verbose: bool) -> tuple[int, logging.Handler]:
+    """The level and the handler that the command line sets; those of pytest are put back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    root.handlers = []
+    try:
+        command_line._log_to_stderr(verbose=verbose)
+        return root.level, root.handlers[0]
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
+
+
+def test_a_terminal_gets_lines_with_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    assert set_up_logging(verbose=True)[0] == logging.DEBUG
+    level, handler = set_up_logging(verbose=False)
+    assert level == logging.INFO
+    assert handler.format(logging.makeLogRecord({"levelname": "INFO", "msg": "ready"})).endswith(" INFO    ready")
+
+
+LEVELS = {logging.CRITICAL: 3, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+
+
+def test_the_journal_gets_a_priority_on_each_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+    _, handler = set_up_logging(verbose=False)
+    for level, priority in LEVELS.items():
+        record = logging.makeLogRecord({"levelno": level, "msg": "one\ntwo"})
+        assert handler.format(record) == f"<{priority}>one\n<{priority}>two"
