@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.errors import Cancelled, ProtocolError
+from drivers.errors import Cancelled, CaptureRetry, ProtocolError
 from drivers.options import OptionValue
 from drivers.sfm.driver import Sfm
-from drivers.sfm.framing import Packet
+from drivers.sfm.framing import Packet, packet_size
 from drivers.sfm.link import PacketSequence
 from simulators.sensors.sfm.commands import Answer
 from simulators.sensors.sfm.device import SfmSettings
@@ -196,13 +196,27 @@ def test_an_announced_image_of_an_impossible_size_is_refused(rig: SfmRig, size: 
         sensor.capture(1)
 
 
-@pytest.mark.parametrize("fault", ["short", "long"])
+@pytest.mark.parametrize("fault", ["drop", "double"])
 def test_a_plain_image_with_lost_or_extra_bytes_is_read_again(rig: SfmRig, fault: str) -> None:
     sensor = rig.opened_sensor(transfer="plain")
     rig.module.press(GREY)
-    rig.module.inject(fault)
+    rig.module.inject(fault, at="data")
     assert (sensor.capture(1).image == GREY).all()
     assert (rig.module.commands["SI"], rig.module.commands["RI"]) == (1, 1)
+
+
+def test_a_line_that_damages_every_data_packet_is_given_up(rig: SfmRig) -> None:
+    sensor = rig.opened_sensor()
+    rig.module.press(GREY)
+    take = rig.port.take
+
+    def take_damaged() -> bytes:
+        data = take()
+        return data[:-1] + bytes([data[-1] ^ 1]) if len(data) > packet_size(None) else data
+
+    rig.port.take = take_damaged  # type: ignore[method-assign]
+    with pytest.raises(CaptureRetry, match=r"moved: only 0 of [0-9]+ bytes arrived whole"):
+        sensor.capture(1)
 
 
 def test_a_module_that_becomes_silent_is_named_with_the_command(rig: SfmRig) -> None:
