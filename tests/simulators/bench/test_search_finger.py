@@ -75,7 +75,11 @@ def test_real_people_are_hidden_and_found_whatever_the_depth_of_their_pictures(t
         (["thumb.png"], [], "thumb.png: the name of an image must be FINGER_IMPRESSION.png"),
         (["a_1.png", "a_01.png"], [], "a_1.png and a_01.png are the same impression"),
         (["a_1.png", "b_1.png"], [], "no finger has a second impression"),
-        (["a_1.png", "b_2.png"], ["--fingers", "2"], "a and b belong to one person but have no impression with the same"),
+        (
+            ["a_1.png", "b_2.png"],
+            ["--fingers", "2"],
+            "a and b belong to one person but have no impression with",
+        ),
         (["a_1.png", "a_2.png"], ["--fingers", "2"], "has 0 persons of 2 fingers"),
         (["a_1.png", "a_2.png", "text_1.png"], [], "text_1.png is not a readable image"),
     ],
