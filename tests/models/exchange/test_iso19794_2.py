@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.sample import Position
@@ -85,12 +85,14 @@ def fingers(draw: st.DrawFn) -> Minutiae:
 
 
 @given(fingers(), st.sampled_from([Position.UNKNOWN, Position.RIGHT_THUMB, Position.LEFT_LITTLE]))
+@settings(deadline=None)
 def test_what_the_format_can_hold_is_read_as_it_was_written(finger: Minutiae, position: Position) -> None:
     view = FingerView(position, pack(finger))
     assert from_record(to_record([view])) == [view]
 
 
 @given(st.integers(0, 65_535))
+@settings(deadline=None)
 def test_a_direction_is_rounded_to_the_nearest_step(direction: int) -> None:
     finger = _minutiae([1], [1], [direction], [1], [50])
     (view,) = from_record(to_record([FingerView(Position.UNKNOWN, pack(finger))]))
@@ -174,6 +176,7 @@ def test_a_record_cut_anywhere_is_rejected() -> None:
 
 
 @given(st.binary(max_size=80), st.integers(0, 64))
+@settings(deadline=None)
 def test_random_bytes_raise_only_template_errors(noise: bytes, at: int) -> None:
     with contextlib.suppress(TemplateError):
         assert from_record(_fixed(GOLDEN, at, noise))
@@ -188,3 +191,10 @@ def test_a_record_has_1_to_255_views(views: int) -> None:
 def test_an_eye_is_not_a_finger() -> None:
     with pytest.raises(TemplateError, match="left_eye is not a finger"):
         to_record([FingerView(Position.LEFT_EYE, pack(FIRST))])
+
+
+def test_a_record_has_at_most_16_views_of_a_finger() -> None:
+    view = FingerView(Position.RIGHT_INDEX, pack(FIRST))
+    assert len(from_record(to_record([view] * 16))) == 16
+    with pytest.raises(TemplateError, match="more than 16 views of one finger"):
+        to_record([view] * 17)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.iris import kernel
 from models.iris.kernel import search, search_plain, search_whole
 from models.iris.score import score
 from models.iris.search_layout import NOT_ALLOWED, STOPPED, ShiftedProbe
@@ -42,3 +43,12 @@ def test_stopped_entries_are_those_of_different_eyes_and_excluded_entries_are_no
     assert (found == STOPPED).sum() > 30
     whole = search_whole(ShiftedProbe.of(some_code(999)), heads, tails)
     assert whole.max() < 0.1
+
+
+def test_without_numba_the_search_is_that_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    probe, (heads, tails) = ShiftedProbe.of(noisy(CODES[3], 1, 0.2)), split_codes(CODES)
+    allowed = np.ones(len(CODES), bool)
+    usual = search(probe, heads, tails, allowed)
+    monkeypatch.setattr(kernel, "NUMBA", None)
+    assert (search(probe, heads, tails, allowed) == usual).all()
+    assert usual.argmax() == 3

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from models.iris.segmentation.geometry import Boundary
+from models.iris.segmentation.network import HEIGHT, USABLE, WIDTH, Letterbox, ProbabilityMaps
 from models.iris.segmentation.occlusion import (
     Appearance,
     appearance_of,
@@ -58,7 +59,8 @@ def test_the_appearance_is_that_of_the_iris_and_the_pupil(drawn: Drawn) -> None:
 
 def test_an_iris_that_is_all_glare_has_no_appearance(drawn: Drawn) -> None:
     unknown = appearance_of(drawn.logs, np.ones_like(drawn.glare), PUPIL, LIMBUS)
-    assert (unknown.spread, unknown.pupil, unknown.rings.any()) == (1.0, 0.0, False)
+    assert (unknown.spread, unknown.pupil) == (1.0, 0.0)
+    assert not unknown.rings.any()
 
 
 def test_skin_is_far_brighter_than_the_iris_and_the_iris_is_not(drawn: Drawn) -> None:
@@ -93,3 +95,14 @@ def test_an_eye_outside_the_image_has_no_usable_pixels(drawn: Drawn) -> None:
     pupil, limbus = Boundary.circle(-200, -200, 25), Boundary.circle(-200, -200, 60)
     lids = find_lids(drawn.logs, PUPIL, LIMBUS, drawn.appearance)
     assert not usable_pixels(drawn.logs, drawn.glare, pupil, limbus, lids, drawn.appearance).any()
+
+
+def test_the_network_moves_a_lid_that_looks_like_iris(drawn: Drawn) -> None:
+    """The maps say that nothing above row 110 is usable, although it has the grey of the iris."""
+    maps = np.zeros((3, HEIGHT, WIDTH), np.float32)
+    maps[USABLE, 55:] = 1
+    probabilities = ProbabilityMaps(maps, Letterbox(0.5, 0.0, 0.0))
+    alone = find_lids(drawn.logs, PUPIL, LIMBUS, drawn.appearance)
+    both = find_lids(drawn.logs, PUPIL, LIMBUS, drawn.appearance, probabilities)
+    middle = np.abs(alone.x - 160) < 30
+    assert both.upper[middle].mean() > alone.upper[middle].mean() + 10

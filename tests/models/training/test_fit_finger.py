@@ -11,18 +11,17 @@ from models.finger.encoder import FingerEncoder
 from models.finger.minutiae import Minutiae
 from models.finger.template import unpack
 from models.manifest import ModelCard
-from models.training import fit_finger as fit_calibration
-from models.training import fit_iris as fit_iris_calibration
+from models.training import fit_finger
 from models.training.fit_finger import fit, impressions, main
 from models.training.golden_scores import GoldenScores
-from models.training.sample_sets import EYES, FINGERS, FileNaming, SetError, load_sets
+from models.training.sample_sets import FINGERS, SetError, load_sets
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_minutiae import another_impression, fingers
 from tests.conftest import touch
 
 
 def _save(folder: Path, number: int, each: int) -> None:
-    """The picture of one finger under the names of several: nothing looks at what is in it."""
+    """The image of one finger under the names of several; the content is not used."""
     folder.mkdir()
     for finger in range(number):
         for impression in range(each):
@@ -56,10 +55,10 @@ def _root(tmp_path: Path) -> Path:
         ("named", "overview.png: an image is named FINGER_IMPRESSION, as 101_1.png"),
     ],
 )
-def test_a_set_that_nothing_can_be_fitted_to_is_refused_in_one_line(
+def test_a_set_that_no_calibration_can_be_fitted_to_is_rejected_with_one_line(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sets: str, complaint: str
 ) -> None:
-    monkeypatch.setattr(fit_calibration, "FingerEncoder", lambda **_: pytest.fail("encoded"))
+    monkeypatch.setattr(fit_finger, "FingerEncoder", lambda **_: pytest.fail("encoded"))
     with pytest.raises(SystemExit) as ended:
         main(["--root", str(root), *sets.split()])
     said = capsys.readouterr()
@@ -67,51 +66,8 @@ def test_a_set_that_nothing_can_be_fitted_to_is_refused_in_one_line(
     assert complaint in said.err
 
 
-@pytest.mark.parametrize(
-    ("sets", "complaint"),
-    [
-        ("eyes:500", "eyes:500: the resolution of an eye does not matter"),
-        ("none", "none"),
-        ("few", "few has 1 eyes with two images"),
-        ("A", "0_0.png: an image is named EYE and two digits"),
-        ("eyes", "eyes: an iris is found in 0 of 8 images"),
-    ],
-)
-def test_eyes_that_nothing_can_be_fitted_to_are_refused_in_one_line(
-    root: Path, capsys: pytest.CaptureFixture[str], sets: str, complaint: str
-) -> None:
-    for name, eyes in (("eyes", 4), ("few", 1)):
-        (root / name).mkdir()
-        for number in range(2 * eyes):
-            Image.new("L", (160, 120), 90).save(root / name / f"L{number // 2}0{number % 2}.png")
-    with pytest.raises(SystemExit) as ended:
-        fit_iris_calibration.main(["--root", str(root), *sets.split()])
-    said = capsys.readouterr()
-    assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
-    assert complaint in said.err
-
-
-@pytest.mark.parametrize(
-    ("naming", "stem", "owner"),
-    [
-        (FINGERS, "101_1", "101"),
-        (FINGERS, "left_thumb_12", "left_thumb"),
-        (FINGERS, "101", None),
-        (FINGERS, "_1", None),
-        (FINGERS, "101_a", None),
-        (EYES, "S1001L01", "S1001L"),
-        (EYES, "010203", "0102"),
-        (EYES, "01", None),
-        (EYES, "S1001L1", None),
-    ],
-)
-def test_whose_a_picture_is_stands_in_its_name(naming: FileNaming, stem: str, owner: str | None) -> None:
-    found = naming.stem.fullmatch(stem)
-    assert (found and found[1]) == owner
-
-
 class Touches:
-    """An encoder that sees another finger in every second picture, and not the same of it."""
+    """An encoder that ignores the image: it returns two different impressions of each of eight fingers."""
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng(4)
@@ -122,13 +78,13 @@ class Touches:
         return unpack(template_of(another_impression(self._rng, self._left.pop())))
 
 
-def test_the_smallest_sets_that_are_taken_can_be_fitted_to(
+def test_a_calibration_can_be_fitted_to_the_smallest_accepted_sets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("A", "B"):
         _save(tmp_path / name, 4, 2)
-    monkeypatch.setattr(fit_calibration, "FingerEncoder", lambda **_: Touches())
-    monkeypatch.setattr(fit_calibration, "finger_golden_scores", lambda: GoldenScores(0.1, 0.5))
+    monkeypatch.setattr(fit_finger, "FingerEncoder", lambda **_: Touches())
+    monkeypatch.setattr(fit_finger, "finger_golden_scores", lambda: GoldenScores(0.1, 0.5))
     main(["--root", str(tmp_path), "A", "B:500"])
     said = capsys.readouterr().out
     assert 'sets = ["A", "B"]' in said
@@ -136,7 +92,7 @@ def test_the_smallest_sets_that_are_taken_can_be_fitted_to(
     assert "nan" not in said
 
 
-def test_of_another_model_no_table_is_printed_that_would_replace_the_one_of_the_format(
+def test_for_another_model_no_table_is_printed_that_could_replace_that_of_the_format(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _save(tmp_path / "A", 4, 2)
@@ -146,7 +102,7 @@ def test_of_another_model_no_table_is_printed_that_would_replace_the_one_of_the_
         cards.append(card.name)
         return Touches()
 
-    monkeypatch.setattr(fit_calibration, "FingerEncoder", encoder)
+    monkeypatch.setattr(fit_finger, "FingerEncoder", encoder)
     main(["--root", str(tmp_path), "A", "--model", "leader-student"])
     lines = capsys.readouterr().out.splitlines()
     assert cards == ["leader-student"]
@@ -154,14 +110,14 @@ def test_of_another_model_no_table_is_printed_that_would_replace_the_one_of_the_
     assert lines[0].startswith("# calibration of the manifest, predicted 0.1")
 
 
-def test_a_model_that_is_none_of_fingers_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_not_one_of_fingers_is_rejected(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--root", str(root), "A", "--model", "iris-encoder"])
     assert ended.value.code == 2
     assert "there are: leader, leader-student" in capsys.readouterr().err
 
 
-def test_a_picture_of_16_bits_is_the_finger_that_it_is_in_8(root: Path) -> None:
+def test_an_image_of_16_bits_gives_the_same_minutiae_as_one_of_8_bits(root: Path) -> None:
     deep = Image.fromarray(touch(1, 0).astype(np.uint16) * 257)
     deep.save(root / "A" / "0_1.png")
     (sample_set,) = load_sets(root, ["A"], FINGERS)
@@ -170,6 +126,6 @@ def test_a_picture_of_16_bits_is_the_finger_that_it_is_in_8(root: Path) -> None:
     assert np.array_equal(seen[0].cylinders.rows, seen[1].cylinders.rows)
 
 
-def test_scores_that_are_all_alike_are_refused() -> None:
+def test_scores_that_are_all_equal_are_rejected() -> None:
     with pytest.raises(SetError, match="are all 0"):
         fit(np.zeros(100))
