@@ -6,6 +6,7 @@ import pytest
 
 import drivers
 from drivers import SENSORS, known_drivers, open_sensor
+from drivers.errors import LinkLost
 from drivers.options import Options
 from drivers.sample import Modality
 
@@ -48,3 +49,17 @@ def test_a_driver_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPat
     bring(monkeypatch, "broken", target)
     with pytest.raises(ValueError, match=f"driver 'broken' cannot be imported from {target}"):
         open_sensor("broken", "usb:1")
+
+
+def test_a_driver_opens_its_device_through_the_given_connect() -> None:
+    def unplugged(*_: object) -> object:
+        raise LinkLost("test: unplugged")
+
+    sensor = open_sensor("nb1010", "usb:298d:1010", connect=unplugged)
+    with pytest.raises(LinkLost, match="test: unplugged"):
+        sensor.open()
+
+
+def test_a_driver_without_connect_refuses_one() -> None:
+    with pytest.raises(ValueError, match="driver 'v4l2' takes no `connect`"):
+        open_sensor("v4l2", "v4l2:/dev/video0", connect=lambda *_: None)

@@ -57,7 +57,7 @@ def test_an_error_names_the_options_and_shows_no_value(options: Options, complai
 
 def test_options_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        LampOptions().address = 1  # type: ignore[misc]
+        LampOptions().address = 1
 
 
 def test_any_other_value_passes_the_check_for_booleans() -> None:

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from drivers.errors import Cancelled
-from drivers.transport import Attachment, SerialUrl, SocketUrl, open_transport, parse_url, parse_video_url
+from drivers.transport import (
+    Attachment,
+    SerialUrl,
+    SocketUrl,
+    open_transport,
+    parse_url,
+    parse_usb_url,
+    parse_video_url,
+)
 
 
 @pytest.fixture
@@ -163,3 +171,9 @@ def test_a_cancel_ends_a_running_attempt_and_only_one() -> None:
     assert transport.cancels == 2  # again, in case the clean-up after the last attempt used the first one up
     with attachment.attempt():
         assert transport.cancels == 2
+
+
+def test_a_usb_url_is_parsed_and_is_no_byte_stream() -> None:
+    assert str(parse_usb_url("usb:05ba:000a")) == "usb:05ba:000a"
+    with pytest.raises(ValueError, match="cannot be at 'v4l2', only at: usb, usbip"):
+        parse_usb_url("v4l2:/dev/video0")

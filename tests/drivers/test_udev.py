@@ -1,6 +1,7 @@
 """The udev rules and the hardware database are those of the match tables."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,13 @@ def test_the_unit_may_open_the_devices_of_every_subsystem_that_a_rule_is_for(sub
     unit = RULES.with_name("kiosk-agent.service").read_text(encoding="utf-8")
     allowed = re.findall(r"^DeviceAllow=(\S+) rw$", unit, re.MULTILINE)
     assert DEVICE_NAMES[subsystem] <= set(allowed)
+
+
+@pytest.mark.parametrize(("flags", "path"), [([], RULES), (["--hwdb"], HWDB)])
+def test_the_module_prints_its_file(
+    flags: list[str], path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["drivers.udev", *flags])
+    monkeypatch.delitem(sys.modules, "drivers.udev")
+    runpy.run_module("drivers.udev", run_name="__main__")
+    assert capsys.readouterr().out == path.read_text(encoding="utf-8")

@@ -53,3 +53,21 @@ def test_an_option_may_be_written_as_text() -> None:
 
 def test_the_password_is_in_no_repr() -> None:
     assert "4711" not in repr(parse_options(Ef01Options, "ef01", {"password": 4711}))
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({}, None),
+        ({"model": "r503"}, (192, 192, 508.0)),
+        ({"model": "R307", "ppi": 510}, (256, 288, 510.0)),
+        ({"width": 192, "height": 192}, (192, 192, 508.0)),  # the size of a known model
+        ({"width": 160, "height": 160}, (160, 160, 500.0)),
+        ({"width": 160, "height": 160, "ppi": 385}, (160, 160, 385.0)),
+    ],
+)
+def test_the_image_size_follows_from_the_options(
+    options: dict[str, OptionValue], size: tuple[int, int, float] | None
+) -> None:
+    model = parse_options(Ef01Options, "ef01", options).image_model()
+    assert (model and (model.width, model.height, model.pixels_per_inch)) == size

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from drivers.usb.configuration import Interface
 from drivers.usb.link import UsbIdentity
-from drivers.usb.sysfs import plugged_in, raw_configuration
+from drivers.usb.sysfs import described_interfaces, plugged_in, raw_configuration
 from tests.rigs.sysfs import CONFIGURATIONS, plug
 
 
@@ -35,3 +36,11 @@ def test_a_configuration_shorter_than_its_own_head_is_none(tmp_path: Path) -> No
     (tmp_path / "1-1").mkdir()
     (tmp_path / "1-1" / "descriptors").write_bytes(bytes(18) + bytes.fromhex("0902020001010080fa"))
     assert raw_configuration("1-1", 1, tmp_path) == b""
+
+
+def test_the_interfaces_of_all_configurations_are_described(tmp_path: Path) -> None:
+    plug(tmp_path, "1-1", 9)
+    assert described_interfaces("1-1", tmp_path) == ()
+    reader = bytes([9, 4, 1, 0, 2, 0xFF, 0xFF, 0xFF, 0])
+    (tmp_path / "1-1" / "descriptors").write_bytes(bytes(18) + CONFIGURATIONS[0] + reader)
+    assert described_interfaces("1-1", tmp_path) == (Interface(1, (0xFF, 0xFF, 0xFF)),)

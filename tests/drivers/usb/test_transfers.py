@@ -1,10 +1,11 @@
 """A link over a backend that refuses, or is dead: what its driver hears, and how long it waits."""
 
+import threading
 from collections.abc import Callable
 
 import pytest
 
-from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, TransferTimeout
+from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
 from drivers.usb.link import UsbIdentity
 from drivers.usb.transfers import Link, Outcome, ThreadedBackend, Transfer
 
@@ -102,3 +103,75 @@ def test_a_device_that_lives_again_is_waited_for_again(backend: FakeBackend) -> 
     with pytest.raises(TransferTimeout):
         link.read(0x82, 64, 0.0)
     assert backend.seconds == pytest.approx(2 * before)
+
+
+def answer(backend: FakeBackend, outcome: Outcome, data: bytes = b"") -> None:
+    """The next wait ends the last transfer."""
+    backend.when_waiting = lambda: backend.finish(backend.submitted[-1], outcome, data)
+
+
+def test_a_control_request_carries_its_setup_packet_and_returns_the_data(backend: FakeBackend) -> None:
+    link = Link(backend)
+    answer(backend, Outcome.DONE, b"ab")
+    assert link.control_in(0x40, 4, 0x0007, 1, 2) == b"ab"
+    sent = backend.submitted[-1]
+    assert (sent.setup, sent.is_in) == (bytes([0xC0, 4, 7, 0, 1, 0, 2, 0]), True)
+    answer(backend, Outcome.DONE)
+    link.control_out(0x40, 4, 0x004E, 0, b"p")
+    sent = backend.submitted[-1]
+    assert (sent.setup, sent.payload, sent.is_in) == (bytes([0x40, 4, 0x4E, 0, 0, 0, 1, 0]), b"p", False)
+
+
+def test_a_write_goes_to_the_endpoint_that_is_named(backend: FakeBackend) -> None:
+    answer(backend, Outcome.DONE)
+    Link(backend).write(0x02, b"abc", 1.0)
+    assert (backend.submitted[-1].endpoint, backend.submitted[-1].payload) == (0x02, b"abc")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "complaint"),
+    [
+        (Outcome.STALLED, Stalled, "reading endpoint 0x82 was refused"),
+        (Outcome.GONE, LinkLost, "unplugged"),
+        (Outcome.FAILED, ProtocolError, "failed on the bus; check cable and hub"),
+        (Outcome.CANCELLED, TransferTimeout, "did not end within 1 s"),
+    ],
+)
+def test_every_outcome_has_its_error(
+    backend: FakeBackend, outcome: Outcome, error: type[SensorError], complaint: str
+) -> None:
+    answer(backend, outcome)
+    with pytest.raises(error, match=complaint):
+        Link(backend).read(0x82, 64, 1.0)
+
+
+def test_a_pause_takes_its_time_and_a_closed_link_is_lost(backend: FakeBackend) -> None:
+    link = Link(backend)
+    link.pause(0.5)
+    link.claim(1)
+    link.clear_halt(0x82)
+    assert link.now() == 0.5
+    link.close()
+    link.close()
+    with pytest.raises(LinkLost, match="closed"):
+        link.pause(0.5)
+
+
+def test_a_closed_inbox_starts_no_other_read(backend: FakeBackend) -> None:
+    inbox = Link(backend).listen(0x81, 64)
+    backend.when_waiting = lambda: backend.finish(backend.submitted[-1], Outcome.DONE, b"late")
+    inbox.close()
+    assert len(backend.submitted) == 1
+
+
+def test_a_backend_with_threads_wakes_who_waits() -> None:
+    waiting = ThreadedBackend()
+    done = list[Transfer]()
+    transfer = Transfer(0x82, 64, on_done=done.append)
+    before = waiting.now()
+    thread = threading.Thread(target=waiting.finish, args=(transfer, Outcome.DONE, b"x"))
+    thread.start()
+    waiting.wait(lambda: transfer.ended, 5.0)
+    thread.join()
+    assert (transfer.data, done) == (b"x", [transfer])
+    assert before <= waiting.now() < before + 5.0
