@@ -14,6 +14,7 @@ from drivers.uvc.driver import Uvc
 from simulators.sensors.uvc import cli as uvc_cli
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.rig import UvcRig
+from tests.rigs.umockdev import needs_umockdev
 from tests.rigs.uvc_rig import noise
 
 
@@ -82,3 +83,31 @@ def test_a_camera_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
 
 
 DEADLINE_S = 20.0
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_camera_says_what_it_is_and_who_looks_into_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(noise(9)).save(tmp_path / "eye.png")
+    link = tmp_path / "eye"
+    uvc_cli.uvc(link=link, image=tmp_path / "eye.png", size="64x48", fps=15)
+    lines = [line[10:] for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "nobody in front of the camera"
+    assert lines[1] == f"in front of the camera: {tmp_path / 'eye.png'}"
+    assert lines[2] == "simulated UVC camera, y800 64x48, 15 frames a second"
+    assert lines[5] == f"look into it from another terminal:  kiosk-sim look --link {link} --person 7 --eye left"
+    assert lines[6:] == ["Ctrl-C ends", "sensor stopped"]
+
+
+@needs_umockdev
+def test_behind_libusb_the_exit_status_is_that_of_the_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        uvc_cli.uvc(link=tmp_path / "eye", size="64x48", via="libusb", program=["sh", "-c", "exit 7"])
+    assert ended.value.exit_code == 7
+    assert capsys.readouterr().err.startswith("kiosk-sim: simulated UVC camera, at usb:1209:0001 for sh\n")
+
+
+def test_the_options_of_a_synthetic_eye_are_passed_on(rig: UvcRig, capsys: pytest.CaptureFixture[str]) -> None:
+    uvc_cli.look(link=rig.link, person=7, eye="right", condition="closed")
+    assert capsys.readouterr().out.startswith("in front of the camera: person 7, right eye, closed\n")

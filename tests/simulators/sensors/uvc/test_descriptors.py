@@ -34,3 +34,9 @@ WRONG: list[dict[str, object]] = [
 def test_a_camera_that_cannot_be_is_refused_by_name(facts: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=f"no camera has {next(iter(facts))} = "):
         UvcSettings(**facts)  # type: ignore[arg-type]
+
+
+def test_a_super_speed_endpoint_has_a_companion_descriptor() -> None:
+    fast, slow = (configuration(UvcSettings(speed=speed)) for speed in ("super", "high"))
+    assert bytes([6, 0x30, 0, 0, 0, 0]) in fast
+    assert len(fast) == len(slow) + 6

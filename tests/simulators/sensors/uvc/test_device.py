@@ -1,18 +1,20 @@
-"""The simulated camera by itself, and what a technician types: kiosk-sim uvc, look and away."""
+"""The simulated camera alone: requests, payloads, frames at a rate and faults of the stream; no driver of ours."""
 
 import struct
+import threading
 from collections.abc import Callable
 
 import pytest
 
-from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 from simulators.sensors.uvc.device import Counters, UvcCamera
-from simulators.sensors.uvc.frames import Mode, numbered
+from simulators.sensors.uvc.frames import Mode, looping, numbered
 from simulators.transports.usb.device import Setup, Stall, UsbWire
 
 SMALL = UvcSettings(sizes=((64, 48),), max_payload=1036)
 SET, GET = 0x21, 0xA1
 WISH = struct.pack("<HBBI10xII", 1, 1, 1, 333_333, 0, 0) + bytes(8)
+DEADLINE_S = 10.0
 
 
 class Wire:
@@ -137,3 +139,99 @@ def test_a_wish_out_of_reach_is_answered_with_what_there_is() -> None:
 
 
 # What is before the camera
+
+
+def test_the_descriptors_are_those_of_the_settings() -> None:
+    description = UvcCamera(UvcSettings(vendor=0x1234, serial="X", speed="super")).description
+    assert (description.vendor, description.serial, description.speed) == (0x1234, "X", "super")
+    assert description.configuration == configuration(UvcSettings(speed="super"))
+
+
+def test_what_the_camera_sees_changes_with_the_next_frame() -> None:
+    camera, wire = plugged()
+    ask(camera, 1)
+    camera.show(looping([b"\x07" * 64 * 48]))
+    ask(camera, 3)
+    assert set(wire.sent[1][0][12:]) != {7}
+    assert set(wire.sent[3][0][12:]) == {7}
+
+
+def test_frames_that_begin_can_be_waited_for() -> None:
+    camera, _ = plugged()
+    assert not camera.wait_for_frames(1, 0.0)
+    waiting = threading.Thread(target=lambda: waited.append(camera.wait_for_frames(1, DEADLINE_S)))
+    waited: list[bool] = []
+    waiting.start()
+    while waiting.is_alive():
+        ask(camera, 3)
+    assert waited == [True]
+
+
+def test_a_frozen_stream_continues_when_the_fault_is_cleared() -> None:
+    camera, wire = plugged()
+    camera.inject("freeze")
+    ask(camera, 2)
+    assert wire.sent == []
+    camera.clear_faults()
+    assert len(wire.sent) == 2
+
+
+def test_an_unplugged_camera_sends_nothing_and_forgets_its_mode() -> None:
+    camera, wire = plugged()
+    camera.detach()
+    ask(camera, 1)
+    camera.received(0x02, b"x")
+    camera.asked(0x82, 2048)
+    assert (wire.sent, camera.mode) == ([], None)
+
+
+def test_the_light_is_switched_by_the_extension_unit() -> None:
+    camera, _ = plugged()
+    assert not camera.lamp_on
+    assert camera.control(Setup(SET, 0x01, 0x0100, 0x0300, 1), b"\x01") == b""
+    assert camera.lamp_on
+    assert camera.control(Setup(GET, 0x81, 0x0100, 0x0300, 1), b"") == b"\x01"
+    assert camera.control(Setup(GET, 0x85, 0x0100, 0x0300, 2), b"") == b"\x01\x00"
+    for request in (Setup(GET, 0x82, 0x0100, 0x0300, 1), Setup(SET, 0x01, 0x0100, 0x0300, 2)):
+        with pytest.raises(Stall):
+            camera.control(request, bytes(2))
+
+
+def test_a_camera_can_promise_frames_of_no_bytes() -> None:
+    camera, _ = plugged(commit=False)
+    camera.inject("max_frame_zero")
+    camera.control(Setup(SET, 0x01, 0x0100, 1, 34), WISH)
+    answer = camera.control(Setup(GET, 0x81, 0x0100, 1, 34), b"")
+    assert struct.unpack_from("<18xI", answer) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("size", "lengths"),
+    [((64, 48), [1036, 1036, 1036, 12]), ((50, 10), [512 + 12])],
+    ids=["in a transfer of its own", "in the same transfer after a full packet"],
+)
+def test_the_end_of_a_frame_can_be_a_header_without_data(size: tuple[int, int], lengths: list[int]) -> None:
+    camera, wire = plugged(UvcSettings(sizes=(size,), max_payload=1036, separate_end=True))
+    ask(camera, len(lengths))
+    payloads = [payload for payload, _ in wire.sent]
+    assert [len(payload) for payload in payloads] == lengths
+    assert [payload[1] & 0x02 for payload in payloads[:-1]] == [0] * (len(lengths) - 1)
+    end = payloads[-1][-12:]
+    assert (end[0], end[1] & 0x02) == (12, 2)
+    assert camera.counters().frames_sent == 1
+
+
+def test_a_damaged_payload_has_the_error_bit_once() -> None:
+    camera, wire = plugged()
+    camera.inject("error_bit")
+    ask(camera, 6)
+    assert [payload[1] & 0x40 for payload, _ in wire.sent] == [0x40, 0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "lengths"), [({"timestamps": False}, [2, 2, 2]), ({"timestamp_once": True}, [12, 2, 2])]
+)
+def test_headers_can_have_no_time_or_only_the_first_one(changes: dict[str, bool], lengths: list[int]) -> None:
+    camera, wire = plugged(UvcSettings(sizes=((64, 48),), max_payload=1036, **changes))  # type: ignore[arg-type]
+    ask(camera, 3)
+    assert [payload[0] for payload, _ in wire.sent] == lengths

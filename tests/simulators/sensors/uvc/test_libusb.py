@@ -8,6 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from simulators.sensors.uvc import cli as uvc_cli
+from simulators.sensors.uvc.descriptors import UvcSettings
+from simulators.sensors.uvc.libusb import LibusbCamera
+from simulators.sensors.uvc.scene import Look
 from simulators.transports.remote import SensorRemote
 from tests.rigs.umockdev import needs_umockdev
 from tests.rigs.uvc_rig import noise
@@ -102,3 +105,28 @@ def test_who_looks_from_another_terminal_is_what_a_program_behind_libusb_sees(tm
 
 
 DEADLINE_S = 20.0
+
+
+SMALL = UvcSettings(sizes=((64, 48),))
+
+
+@needs_umockdev
+def test_who_looks_is_changed_in_this_process_while_a_program_runs(tmp_path: Path) -> None:
+    Image.fromarray(noise(9)).save(tmp_path / "eye.png")
+    camera = LibusbCamera(SMALL, Look(image=tmp_path / "eye.png"), ["sleep", "60"], tmp_path / "eye")
+    with camera:
+        remote = SensorRemote(camera.link)
+        status = remote.status()
+        assert (status["sensor"], status["url"]) == ("UVC camera", "usb:1209:0001")
+        assert (status["seen"], status["plugged"], status["streaming"]) == (str(tmp_path / "eye.png"), True, False)
+        assert remote.ask("away") == {"seen": "nobody"}
+        remote.fault("freeze")
+        assert remote.status()["faults"] == {"freeze": 0}
+        remote.clear()
+        assert remote.status()["faults"] == {}
+
+
+@needs_umockdev
+def test_without_a_look_nobody_is_in_front_of_the_camera(tmp_path: Path) -> None:
+    with LibusbCamera(SMALL, Look(), ["sleep", "60"], tmp_path / "eye") as camera:
+        assert SensorRemote(camera.link).status()["seen"] == "nobody"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from drivers.uvc.driver import Uvc
 from simulators.sensors.uvc.descriptors import UvcSettings
-from simulators.sensors.uvc.rig import UvcRig
+from simulators.sensors.uvc.rig import ScenePlayer, UvcRig
 from simulators.transports.remote import RemoteError, SensorRemote
 from tests.rigs.uvc_rig import noise
 
@@ -63,3 +63,18 @@ def test_a_frozen_stream_goes_on_when_the_fault_is_cleared(rig: UvcRig) -> None:
 
 
 DEADLINE_S = 20.0
+
+
+def test_a_scene_that_is_replaced_while_it_is_drawn_is_drawn_no_further() -> None:
+    shown: list[int] = []
+    player = ScenePlayer(UvcSettings(sizes=((64, 48),)), lambda frames: shown.append(len(frames)))
+
+    def frames() -> Iterator[np.ndarray]:
+        yield noise(1)
+        assert player._stopping.wait(DEADLINE_S)
+        yield noise(2)
+        raise AssertionError
+
+    player.play(frames())
+    player.stop()
+    assert shown == [1]
