@@ -1,4 +1,4 @@
-"""Events as the agent makes them, for the tests of their road to the hub."""
+"""Events as the agent makes them, for the tests of their path to the hub."""
 
 from datetime import UTC, datetime
 
@@ -89,5 +89,5 @@ def event(payload: Payload, subject: str = "e-1", time: datetime = NOON) -> Even
 
 
 def raw(event_class: EventClass, body: bytes = b"{}", subject: str = "s", time: datetime = NOON) -> Event:
-    """An event whose body nobody reads."""
+    """An event whose body is not read."""
     return Event(event_class, subject, time, body)

@@ -1,4 +1,4 @@
-"""A client of the simulated U.are.U 4500 that nobody here wrote: Debian's libfprint captures one image.
+"""An independent client of the simulated U.are.U 4500: Debian's libfprint captures one image.
 
     /usr/bin/python3 libfprint_client.py OUT        OUT: width and height in a line, then the grey bytes
 
@@ -19,7 +19,7 @@ else:
 
 
 def main() -> None:
-    """Open the one device that there is, capture, write."""
+    """Opens the only device, captures an image and writes it."""
     context = FPrint.Context()
     (device,) = context.get_devices()
     device.open_sync()

@@ -1,4 +1,4 @@
-"""What test_local.py tries behind the real libusb: runs under umockdev, prints a verdict a function."""
+"""The checks of test_local.py with the real libusb. Runs under umockdev and prints one result per function."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""How good the synthetic fingers are, measured with the project's own encoder and comparison.
+"""Measures how realistic the synthetic fingers are, with the project's own encoder and comparison.
 
 python -m tests.rigs.people_figures [PERSONS [IMPRESSIONS]]        ten fingers a person
 python -m tests.rigs.people_figures FOLDER                         real prints, <finger>_<impression>.png at 500 ppi
@@ -29,32 +29,32 @@ Pixels = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """What the encoder made of one picture."""
+    """The features that the encoder found in one image."""
 
-    minutiae: int  # of quality 0.5 or better, as the issue counts them
+    minutiae: int  # of quality 0.5 or better
     cylinders: Cylinders
 
 
 def read(encoder: FingerEncoder, image: Pixels, ppi: float = 500.0) -> Read:
-    """The minutiae of one picture."""
+    """Reads the minutiae of one image."""
     when = datetime(2026, 1, 1, tzinfo=UTC)
     found = encoder.minutiae(Sample(Modality.FINGER, Position.UNKNOWN, image, 8, ppi, when, "figures"))
     return Read(int((found.qualities >= 50).sum()), cylinders(found))
 
 
 def mate_scores(fingers: Sequence[Sequence[Read]]) -> NDArray[np.float64]:
-    """Every two impressions of a finger."""
+    """The scores of every two impressions of the same finger."""
     pairs = (pair for finger in fingers for pair in combinations(finger, 2))
     return np.array([score(one.cylinders, other.cylinders) for one, other in pairs])
 
 
 def non_mate_scores(fingers: Sequence[Sequence[Read]]) -> NDArray[np.float64]:
-    """The first impressions of every two fingers."""
+    """The scores of the first impressions of every two fingers."""
     return np.array([score(a[0].cylinders, b[0].cylinders) for a, b in combinations(fingers, 2)])
 
 
 def equal_error_rate(mates: NDArray[np.float64], others: NDArray[np.float64]) -> float:
-    """Where as many mates are missed as non-mates are taken for mates."""
+    """The error rate at the threshold where false non-matches and false matches are equally frequent."""
     thresholds = np.unique(np.concatenate((mates, others)))
     missed = np.searchsorted(np.sort(mates), thresholds) / len(mates)
     taken = 1 - np.searchsorted(np.sort(others), thresholds) / len(others)
@@ -78,7 +78,7 @@ def report(fingers: Sequence[Sequence[Read]]) -> str:
 
 
 def real(encoder: FingerEncoder, folder: Path) -> list[list[Read]]:
-    """The pictures of a folder by finger."""
+    """Reads the images of a folder, grouped by finger."""
     fingers = defaultdict(list)
     for path in sorted(folder.glob("*_*.png")):
         fingers[path.stem.rpartition("_")[0]].append(read(encoder, np.asarray(Image.open(path).convert("L"))))
@@ -92,7 +92,7 @@ def synthetic(encoder: FingerEncoder, persons: int, impressions: int) -> list[li
 
 
 def seconds(persons: int) -> str:
-    """How long a first impression takes, which grows the skin, and how long another."""
+    """The time of a first impression, which generates the skin, and of another one."""
     fingers = [finger for seed in range(5000, 5000 + persons) for finger in Person(seed).fingers]
     taken = [timeit.repeat(partial(finger.impression, 0), number=1, repeat=2) for finger in fingers]
     first, again = np.median(taken, axis=0)

@@ -1,4 +1,4 @@
-"""A sensor that plays a script: samples, retries and errors in order, then nobody comes. Keeps the Sensor contract."""
+"""A sensor that follows a script of samples, retries and errors, then presents nothing. Follows the Sensor contract."""
 
 import queue
 import threading
@@ -40,7 +40,7 @@ class ScriptedSensor:
             self._opens.put(result)
 
     def play(self, *acts: Act) -> None:
-        """Let these happen next; a waiting capture hears them."""
+        """Appends acts to the script; a waiting capture gets the first one."""
         for act in acts:
             self._script.put(act)
         with self._changed:

@@ -15,7 +15,7 @@ PROBE = "import gi; gi.require_version('UMockdev', '1.0'); from gi.repository im
 
 @cache
 def missing() -> str:
-    """What of umockdev is not here; empty: all is."""
+    """What of umockdev is not installed; empty if nothing is missing."""
     if not shutil.which("umockdev-wrapper") or not shutil.which("umockdev-run"):
         return f"umockdev is not installed: apt install {PACKAGES}"
     probe = subprocess.run([DEBIAN_PYTHON, "-c", PROBE], check=False, capture_output=True)

@@ -1,6 +1,6 @@
-"""A host for a U.are.U reader that does what the facts say, word by word: it shares no line with the driver.
+"""A host for a U.are.U reader that follows the facts literally. It shares no code with the driver.
 
-Its traffic with the simulated reader, written down, is what the driver must be able to follow.
+Its recorded traffic with the simulated reader is played back to the driver.
 Source: ../shared/facts/usb-fingerprint.md, sections 2 to 5.
 """
 
@@ -16,9 +16,9 @@ PERSON_S = 10.0
 
 
 class FactsHost:
-    """One session: start-up, one capture, the end. `challenges`: the reader is one that asks.
+    """One session: start-up, one capture, the end. `challenges`: the reader needs the challenge.
 
-    `seeds`: of the keys, in order; all further ones have the last.
+    `seeds`: of the keys, in order; all further keys use the last one.
     """
 
     def __init__(self, usb: VirtualUsb, *, challenges: bool = False, seeds: Sequence[int] = (SEED,)) -> None:

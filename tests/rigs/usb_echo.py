@@ -17,7 +17,7 @@ CONFIGURATION = configuration_descriptor(
 
 
 class Echo:
-    """Says again what it hears: bulk on IN after `delay` seconds, a register by control request, each ask on BELL."""
+    """Sends back what it receives: bulk on IN after `delay` seconds, a register by control request, rings on BELL."""
 
     def __init__(self, serial: str = "E1", delay: float = 0.5) -> None:
         self.delay = delay

@@ -1,10 +1,10 @@
-"""What passes between a host and a simulated device, as umockdev plays it back: usbmon records in a pcapng.
+"""Records the traffic between a host and a simulated device for umockdev: usbmon records in a pcapng file.
 
-recorder = PcapRecorder(usb)      # a VirtualUsb; from now on every transfer is noted
+recorder = PcapRecorder(usb)      # a VirtualUsb; from now on every transfer is recorded
 …
 recorder.save(folder)             # "device" and "capture.pcapng", as umockdev-run wants them
 
-Both are made here from a simulated device: nothing of a recording of a real one is in them.
+Both are made from a simulated device and contain nothing from a recording of a real one.
 """
 
 import struct
@@ -24,7 +24,7 @@ IN_PROGRESS, CANCELLED = -115, -2
 STATUS = {End.DONE: 0, End.STALLED: -32, End.GONE: -108}
 LINK_TYPE = 220  # LINKTYPE_USB_LINUX_MMAPPED
 NO_SETUP, NO_DATA_IN, NO_DATA_OUT, DATA = ord("-"), ord("<"), ord(">"), 0
-GET_DESCRIPTOR = ((1, 18), (2, 9), (2, 0))  # what the kernel asks of a new device: kind, length (0: all there is)
+GET_DESCRIPTOR = ((1, 18), (2, 9), (2, 0))  # what the kernel reads from a new device: kind, length (0: everything)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Record:
 
 
 class PcapRecorder:
-    """Notes every transfer of a VirtualUsb, from its making on."""
+    """Records every transfer of a VirtualUsb from now on."""
 
     def __init__(self, usb: VirtualUsb) -> None:
         self._usb, self._port = usb, usb.port
@@ -70,7 +70,7 @@ class PcapRecorder:
         self._port.submit, self._port.unlink = self._submitted, self._unlinked  # type: ignore[method-assign]
 
     def _enumerate(self) -> None:
-        """What the kernel has asked before any driver came."""
+        """The requests of the kernel before a driver opens the device."""
         for kind, length in GET_DESCRIPTOR:
             whole = device_descriptor(self._about) if kind == 1 else self._about.configuration
             setup = struct.pack("<BBHHH", 0x80, 6, kind << 8, 0, length or len(whole))
@@ -147,7 +147,7 @@ def _block(kind: int, body: bytes) -> bytes:
 
 
 def _device(about: UsbDescription, path: str, socket: int, address: int) -> str:
-    """As umockdev-record writes a device down."""
+    """The device description in the format of umockdev-record."""
     blob = (device_descriptor(about) + about.configuration).hex().upper()
     ids = {
         "idVendor": f"{about.vendor:04x}",

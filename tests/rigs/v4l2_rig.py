@@ -1,4 +1,4 @@
-"""A camera of a kernel made for tests, for the contract in test_sensor.py: this machine's may have no video."""
+"""A camera of the fake kernel, for the contract in test_sensor.py: the real kernel may have no video device."""
 
 import struct
 from collections.abc import Iterator

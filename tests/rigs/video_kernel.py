@@ -1,4 +1,4 @@
-"""A kernel with one video device, at the level of open, ioctl, mmap and poll. Written from linux/videodev2.h alone."""
+"""A fake kernel with one video device: open, ioctl, mmap and poll. Written from linux/videodev2.h alone."""
 
 import errno
 import os
@@ -35,7 +35,7 @@ MONOTONIC, AT_START, ERROR = 0x2000, 0x10000, 0x40
 
 @dataclass
 class VideoCamera:
-    """One camera of the kernel's, and what a test does with it. Frames are begun at a rate while it streams."""
+    """One camera of the fake kernel, and what a test does with it. While it streams, frames begin at a fixed rate."""
 
     fourccs: tuple[bytes, ...] = (b"GREY",)
     sizes: tuple[tuple[int, int], ...] = ((64, 48),)
@@ -55,7 +55,7 @@ class VideoCamera:
     begun: int = 0
 
     def change(self, **facts: object) -> None:
-        """Set any of the fields; whoever waits looks again."""
+        """Sets any of the fields and wakes all waiting threads."""
         with self.news:
             for name, value in facts.items():
                 setattr(self, name, value)
@@ -63,7 +63,7 @@ class VideoCamera:
 
 
 class FakeKernel:
-    """What the driver v4l2 sees in place of Linux."""
+    """The kernel that the driver v4l2 uses instead of Linux."""
 
     def __init__(self, camera: VideoCamera) -> None:
         self.camera = camera
@@ -122,7 +122,7 @@ class FakeKernel:
             return False
 
     def _due(self) -> float:
-        """When a frame is whole that fills the oldest buffer."""
+        """When the frame for the oldest buffer is complete."""
         if self._streaming_since is None or not self._queued or self.camera.silent:
             return float("inf")
         return self._began() + 1 / self.camera.fps
@@ -217,7 +217,7 @@ class FakeKernel:
         self._go_on()
 
     def _pull(self, count: int) -> None:
-        """Pull the cable by itself in the middle of the frame that a test has named."""
+        """Unplugs the camera in the middle of a frame, if a test asked for it."""
         camera = self.camera
         if camera.unplug_in is None:
             return
@@ -227,7 +227,7 @@ class FakeKernel:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
     def _go_on(self) -> None:
-        """The frame that comes next: after a pause for want of buffers, the sensor's, which does not wait."""
+        """Advances to the next frame. After a pause without buffers some are lost: the sensor does not wait."""
         self._number += 1
         if not self._queued:
             late = self.now() - self._began()

@@ -41,7 +41,7 @@ class VirtualTime:
 
 
 class VirtualUsb:
-    """A device on a desk: plug it in, pull it out, hand `open_link` to a driver.
+    """A simulated device that can be plugged in and unplugged. Pass `open_link` to a driver.
 
     `bytes_per_s` is the pace of the wire. A link made before an unplugging stays dead after it.
     """

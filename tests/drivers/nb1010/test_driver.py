@@ -71,7 +71,7 @@ def test_an_image_that_never_comes_is_asked_for_again(model: Nb1010Model, sensor
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.55, 1.0, 2.9])
-def test_an_answer_that_comes_late_is_let_by_and_the_question_put_again(
+def test_an_answer_that_comes_late_is_skipped_and_the_check_repeated(
     model: Nb1010Model, sensor: Nb1010, seconds: float
 ) -> None:
     expected = press(model, 4)
@@ -84,7 +84,7 @@ def test_an_answer_that_comes_late_is_let_by_and_the_question_put_again(
 
 
 @pytest.mark.parametrize("fault", ["garbage", "drop", "double", "flip", "lost", "stall", "duplicate"])
-def test_a_damaged_look_for_a_finger_is_taken_again(model: Nb1010Model, sensor: Nb1010, fault: str) -> None:
+def test_a_damaged_contact_check_is_taken_again(model: Nb1010Model, sensor: Nb1010, fault: str) -> None:
     expected = press(model, 4)
     model.faults.random.seed(2)
     model.inject(fault, packet=0)
@@ -103,7 +103,7 @@ def test_an_answer_that_came_twice_is_not_taken_for_that_to_the_next_order(model
 def test_a_finger_that_only_an_answer_of_before_tells_of_is_none(
     usb: VirtualUsb, model: Nb1010Model, sensor: Nb1010
 ) -> None:
-    """Every answer is one behind: the look says that a finger is there when it has just left."""
+    """Every answer is late by one: the contact check reports a finger that has just left."""
     model.inject("duplicate", packet=0)
     usb.time.later(0.12, lambda: press(model, 4))
     usb.time.later(0.16, model.lift)
@@ -268,7 +268,7 @@ def test_any_link_will_do() -> None:
 
 
 def traffic(image: np.ndarray[tuple[int, int], np.dtype[np.uint8]], level: int = 0xF7) -> list[str]:
-    """What another driver and a sensor said: one look, the two orders, the image."""
+    """The traffic of another driver with a sensor: one contact check, the two commands, the image."""
     exchanges = [(FINGER_CHECK, status(1, level)), (PRE_CAPTURE, reply(3)), (CAPTURE, reply(4, 3))]
     lines = [
         "open =",
@@ -282,7 +282,7 @@ def traffic(image: np.ndarray[tuple[int, int], np.dtype[np.uint8]], level: int =
     return [*head, *(f"{number / 1000:.6f} {line}" for number, line in enumerate(lines))]
 
 
-def test_a_session_of_one_look_is_played_in_its_order_and_nothing_more_is_asked() -> None:
+def test_a_session_of_one_contact_check_is_played_in_its_order_and_nothing_more_is_asked() -> None:
     expected = noise(6)
     player = Player(traffic(expected))
     sensor = player.sensor()
@@ -292,7 +292,7 @@ def test_a_session_of_one_look_is_played_in_its_order_and_nothing_more_is_asked(
     assert player.remaining == 0
 
 
-def test_the_finger_that_the_greeting_met_is_looked_for_again_when_time_has_passed(
+def test_the_finger_that_open_measured_is_looked_for_again_when_time_has_passed(
     usb: VirtualUsb, model: Nb1010Model
 ) -> None:
     press(model, 1)
@@ -305,7 +305,7 @@ def test_the_finger_that_the_greeting_met_is_looked_for_again_when_time_has_pass
     assert caught.value.reason is Retry.NOTHING_PRESENTED
 
 
-def test_the_look_of_the_greeting_counts_for_one_capture(usb: VirtualUsb, model: Nb1010Model) -> None:
+def test_the_contact_check_of_open_counts_for_one_capture(usb: VirtualUsb, model: Nb1010Model) -> None:
     press(model, 1)
     sensor = sensor_on(usb)
     sensor.open()

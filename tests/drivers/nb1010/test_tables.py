@@ -42,7 +42,7 @@ def test_a_message_of_another_size_is_none(size: int) -> None:
 
 
 @given(st.binary(max_size=600), st.integers(0, 89))
-def test_rubbish_is_never_an_image(data: bytes, number: int) -> None:
+def test_invalid_data_is_never_an_image(data: bytes, number: int) -> None:
     assert lines_fault(data, number)
 
 

@@ -45,7 +45,7 @@ def test_open_says_what_it_is(rig: SfmRig) -> None:
     assert rig.sensor().open() == DeviceInfo("sfm", "", "12648430", "V31A", WIDTH, HEIGHT, 500.0, 8)
 
 
-def test_without_options_the_usual_size_is_told_until_an_image_teaches_better(rig: SfmRig) -> None:
+def test_without_options_the_usual_size_is_reported_until_an_image_teaches_better(rig: SfmRig) -> None:
     sensor = Sfm("serial:/dev/ttyFP0", {}, clock=rig.time.now, connect=rig.connect)
     assert sensor.open().width == 272
     rig.module.press(GREY)
@@ -106,7 +106,7 @@ def test_a_rate_left_by_a_process_that_died_is_found_and_put_back(rig: SfmRig) -
     assert rig.module.baud == 115_200
 
 
-def test_a_rate_that_does_not_come_into_force_is_told(rig: SfmRig, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_rate_that_does_not_take_effect_is_reported(rig: SfmRig, caplog: pytest.LogCaptureFixture) -> None:
     rig.module.inject("baud_deferred")
     sensor = rig.opened_sensor(baud=921_600)
     assert "keeps 115200 baud" in caplog.text
@@ -114,7 +114,7 @@ def test_a_rate_that_does_not_come_into_force_is_told(rig: SfmRig, caplog: pytes
     assert (sensor.capture(1).image == GREY).all()
 
 
-def test_a_refused_rate_is_told(rig: SfmRig, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_rate_is_reported(rig: SfmRig, caplog: pytest.LogCaptureFixture) -> None:
     flags(rig, 0x01, 0x75, param=RATE)
     rig.opened_sensor(baud=9600)
     assert "refuses 9600 baud: not supported" in caplog.text
@@ -191,7 +191,7 @@ def test_a_second_cancel_behind_that_of_a_capture_does_not_either(after: float, 
 
 @pytest.mark.parametrize("requests", [1, 2, 4, 5, 6, 7, 8, 9, 10])
 def test_a_cancel_in_open_leaves_nothing_changed_after_close(rig: SfmRig, requests: int) -> None:
-    """Only behind the third request, of the new rate, nobody knows which rate the module has."""
+    """Except after the third request, of the new rate: then it is unknown which rate the module has."""
     sensor = rig.sensor(115_200, baud=921_600)
     hear = rig.port.hear
 

@@ -22,7 +22,7 @@ def test_a_module_that_just_got_power_is_asked_again() -> None:
     assert rig.time.seconds < 1.0
 
 
-def test_what_a_former_owner_left_running_is_stopped(rig: SfmRig) -> None:
+def test_what_an_earlier_host_left_running_is_stopped(rig: SfmRig) -> None:
     rig.port.host_baud = None
     rig.port.hear(Packet(0x15).to_bytes())  # a scan that nobody ended
     assert rig.module.waits_for_finger
@@ -172,7 +172,7 @@ def test_a_cancel_ends_the_waiting_for_a_busy_module(rig: SfmRig) -> None:
         (Answer(0x61, param=0x31), r"state 0x31"),
     ],
 )
-def test_a_module_that_answers_but_does_not_rest_is_not_called_silent(rig: SfmRig, answer: Answer, said: str) -> None:
+def test_a_module_that_answers_but_is_not_idle_is_not_called_silent(rig: SfmRig, answer: Answer, said: str) -> None:
     answers(rig, 0x04, answer, answer, answer)
     with pytest.raises(
         ProtocolError, match=rf"answers at 115200 baud but does not become idle: {said}; if no other host"
@@ -181,7 +181,7 @@ def test_a_module_that_answers_but_does_not_rest_is_not_called_silent(rig: SfmRi
     assert rig.time.seconds > 0.5
 
 
-def test_a_module_that_does_not_rest_between_two_scans_says_why(rig: SfmRig) -> None:
+def test_a_module_that_is_not_idle_between_two_scans_says_why(rig: SfmRig) -> None:
     sensor = rig.opened_sensor()
     rig.time.later(2.0, lambda: answers(rig, 0x04, *[Answer(0x61, param=0x31)] * 3))
     with pytest.raises(ProtocolError, match=r"does not become idle: state 0x31$"):

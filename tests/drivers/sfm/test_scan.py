@@ -46,7 +46,7 @@ def test_a_module_without_the_extended_transfer_is_asked_plainly(rig: SfmRig) ->
     assert (rig.module.commands["SIX"], rig.module.commands["SI"]) == (1, 1)
 
 
-def test_an_extended_transfer_that_was_insisted_on_is_an_error(rig: SfmRig) -> None:
+def test_an_extended_transfer_that_was_required_is_an_error(rig: SfmRig) -> None:
     rig.module.inject("no_extended")
     sensor = rig.opened_sensor(transfer="extended")
     with pytest.raises(ProtocolError, match=r"SIX refused: not supported: is enhanced privacy on"):
@@ -150,7 +150,7 @@ def test_nobody_coming_is_a_retry_and_the_module_waits_no_longer(rig: SfmRig) ->
     assert not rig.module.waits_for_finger
 
 
-def test_the_module_s_own_time_out_is_not_ours(rig: SfmRig) -> None:
+def test_the_module_s_own_timeout_is_not_ours(rig: SfmRig) -> None:
     sensor = rig.opened_sensor()
     rig.time.later(25.0, lambda: rig.module.press(GREY))
     assert (sensor.capture(60).image == GREY).all()

@@ -6,7 +6,7 @@ from drivers.errors import ProtocolError
 from drivers.sfm.tables import RESULTS, Next, result
 
 
-def test_answers_that_nobody_asked_for_point_at_another_host() -> None:
+def test_answers_that_were_not_requested_point_at_another_host() -> None:
     odd = [row.meaning for row in RESULTS.values() if "was not requested" in row.meaning]
     assert len(odd) == 13
     assert all(meaning.endswith("does another host share the line?") for meaning in odd)

@@ -12,7 +12,7 @@ from tests.rigs.uru4000_reader import ONE_BLOCK, PERSON_S, ReaderRig, opened
 from tests.rigs.uru4000_rig import as_captured, noise
 
 
-def test_a_4500_hears_what_the_recorded_one_heard() -> None:
+def test_a_4500_gets_the_requests_that_the_recorded_one_got() -> None:
     rig = ReaderRig(replace(Uru4000Settings(), first_key=0), seed="0x51ea2124")
     rig.sensor.open()
     rig.press(noise(1))
@@ -67,7 +67,7 @@ def test_a_key_that_changes_in_the_middle_is_asked_for_before_the_mode_is_set() 
     assert differ <= white
 
 
-def test_rows_that_were_not_sent_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_that_were_not_sent_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     rig = opened(Uru4000Settings(blocks=(Block(2, 122), Block(1, 1), Block(0, 1), Block(2, 165))))
     rig.press(noise(11))
     with caplog.at_level("INFO", "drivers.uru4000.driver"):
@@ -76,7 +76,7 @@ def test_rows_that_were_not_sent_are_told(caplog: pytest.LogCaptureFixture) -> N
     assert "1 rows were not sent" in caplog.text
 
 
-def test_many_gaps_are_told_and_the_quality_judges(caplog: pytest.LogCaptureFixture) -> None:
+def test_many_gaps_are_reported_and_the_quality_judges(caplog: pytest.LogCaptureFixture) -> None:
     rig = opened(Uru4000Settings(blocks=(Block(2, 200), Block(1, 40), Block(2, 49))))
     rig.press(noise(12))
     with caplog.at_level("INFO", "drivers.uru4000.driver"):
@@ -93,7 +93,7 @@ def test_a_damaged_image_is_taken_again_while_the_finger_lies_there(rig: ReaderR
 
 
 @pytest.mark.parametrize("fault", ["fault_report", "bad_header", "short"])
-def test_an_image_is_taken_again_as_often_as_the_time_out_allows(rig: ReaderRig, fault: str) -> None:
+def test_an_image_is_taken_again_as_often_as_the_timeout_allows(rig: ReaderRig, fault: str) -> None:
     rig.press(noise(13))
     rig.model.inject(fault, times=10)
     assert (rig.captured() == as_captured(noise(13))).all()
@@ -117,7 +117,7 @@ def test_three_damaged_images_at_the_end_of_the_time_are_asked_of_the_person_aga
     assert (rig.captured() == as_captured(noise(14))).all()
 
 
-def test_a_table_of_rubbish_is_no_error_of_the_reader(rig: ReaderRig) -> None:
+def test_a_table_of_invalid_data_is_no_error_of_the_reader(rig: ReaderRig) -> None:
     rig.press(noise(17))
     for _ in range(30):
         rig.model.inject("bad_table")
@@ -150,7 +150,7 @@ def test_unplugging_is_a_lost_link(rig: ReaderRig) -> None:
         rig.captured()
 
 
-def test_cancel_switches_the_reader_off_and_what_it_was_sending_is_nobodys(rig: ReaderRig) -> None:
+def test_cancel_switches_the_reader_off_and_what_it_was_sending_is_discarded(rig: ReaderRig) -> None:
     rig.press(noise(20))
     rig.usb.time.later(0.06, rig.sensor.cancel)
     with pytest.raises(Cancelled):

@@ -13,7 +13,7 @@ from drivers.errors import CaptureRetry, Retry
 from drivers.uru4000.image import HEIGHT, IMAGE_BYTES, WIDTH, Block, Header, decode, is_scrambled, read_header
 from simulators.sensors.uru4000 import image as simulated
 
-# The first 46 bytes of the image recorded from a 4500, with the blocks that the facts list, and rubbish behind them.
+# The first 46 bytes of the image recorded from a 4500, with the blocks of the facts, and invalid data after them.
 RECORDED_TABLE = bytes.fromhex("024800010231010100010231000102740000ffff0102037f7f02c1000102ff01")[:30]
 
 
@@ -103,7 +103,7 @@ def test_what_is_no_image_says_why(raw: bytes, why: str) -> None:
 
 
 def received_with(lines: NDArray[np.uint8], rows: Rows) -> tuple[NDArray[np.uint8], int]:
-    """The picture, ridges bright, of lines in the clear under any table; and its rows that were not sent."""
+    """The image, ridges bright, of unscrambled lines with any table; and the number of rows that were not sent."""
     head = simulated.header(len(lines), 0, [simulated.Block(*row) for row in rows])
     raw = head + lines.tobytes()
     picture = decode(raw, read_header(raw), keys)
@@ -114,7 +114,7 @@ def clear_lines(count: int) -> NDArray[np.uint8]:
     return np.linspace(0, 200, count).astype(np.uint8)[:, None].repeat(WIDTH, axis=1)
 
 
-def test_lines_without_a_table_are_the_picture_as_they_are() -> None:
+def test_lines_without_a_table_are_the_image_as_they_are() -> None:
     lines = clear_lines(289)
     seen, invented = received_with(lines, ())
     assert (seen[:289] == lines).all()
@@ -126,7 +126,7 @@ def test_lines_without_a_table_are_the_picture_as_they_are() -> None:
     [
         (((2, 255), (2, 35)), 0),  # more lines than the header's
         (((2, 250), (2, 255), (2, 255)), 0),
-        (((2, 250), (2, 39), (1, 41)), 1),  # more rows than a picture has
+        (((2, 250), (2, 39), (1, 41)), 1),  # more rows than an image has
         (((0x80, 255), (0x83, 255), (2, 255)), 35),
     ],
 )
@@ -145,7 +145,7 @@ def test_a_scrambled_block_that_ends_too_early_shows_what_came() -> None:
     assert (seen[:200] == expected(pixels, ((2, 200), (2, 89)))[:200]).all()
 
 
-def test_many_rows_that_were_not_sent_are_told_and_left_to_the_quality() -> None:
+def test_many_rows_that_were_not_sent_are_reported_and_left_to_the_quality() -> None:
     lines = clear_lines(200)
     seen, invented = received_with(lines, ((2, 150), (1, 60), (2, 50)))
     assert invented == 60
@@ -200,7 +200,7 @@ def test_rows_of_a_gap_are_counted() -> None:
     assert decode(raw, read_header(raw), keys).filled_rows == 1
 
 
-def test_a_4500_stands_on_its_head() -> None:
+def test_a_4500_is_turned_upright() -> None:
     raw = sent(picture(5), WHOLE)
     upright = decode(raw, read_header(raw), keys, upside_down=True).pixels
     assert (upright == received(raw)[::-1, ::-1]).all()
@@ -265,7 +265,7 @@ def read_or_refuse(raw: bytes) -> Header | None:
 
 @given(st.binary(max_size=200), st.integers(0, 300))
 @settings(max_examples=200, deadline=None)
-def test_rubbish_is_refused_or_read_and_nothing_else(head: bytes, lines: int) -> None:
+def test_invalid_data_is_refused_or_read_and_nothing_else(head: bytes, lines: int) -> None:
     read_or_refuse(head + bytes(lines * WIDTH))
 
 

@@ -118,7 +118,7 @@ def machine(folder: Path, *command: str, reader: str = "4500") -> Iterator[Senso
 
 
 @pytest.mark.shared
-def test_the_recorded_4500_gives_the_picture_of_the_reference_driver(tmp_path: Path) -> None:
+def test_the_recorded_4500_gives_the_image_of_the_reference_driver(tmp_path: Path) -> None:
     need()
     device, out = RECORDING / "device", tmp_path / "out"
     path = device.read_text(encoding="utf-8").splitlines()[0].removeprefix("P: ")

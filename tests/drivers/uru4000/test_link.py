@@ -12,7 +12,7 @@ from tests.rigs.uru4000_reader import ASLEEP, HUNG, ReaderRig, opened
 from tests.rigs.uru4000_rig import as_captured, noise
 
 
-def test_a_reader_that_sleeps_is_only_woken() -> None:
+def test_a_reader_in_low_power_mode_is_only_woken() -> None:
     rig = ReaderRig(Uru4000Settings(status=ASLEEP))
     rig.sensor.open()
     assert rig.said() == ["r07 1", "w07 01", "r07 1", "rf0 16"]
@@ -34,7 +34,7 @@ def test_a_reader_that_does_not_start_again_is_a_protocol_error_within_a_second(
     assert rig.usb.links == 0
 
 
-def test_a_reader_that_naps_is_woken_every_10_ms() -> None:
+def test_a_reader_that_is_slow_to_wake_is_woken_every_10_ms() -> None:
     rig = ReaderRig(Uru4000Settings(ignored_wakes=3))
     rig.sensor.open()
     assert rig.said() == ["r07 1", "w07 81", *["w07 01", "r07 1"] * 4, "rf0 16"]

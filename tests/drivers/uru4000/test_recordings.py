@@ -106,7 +106,7 @@ def record(case: Case, folder: Path, socket: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every recording played to the driver: a folder with the picture, or the error, of each."""
+    """Every recording played to the driver: a folder with the image, or the error, of each."""
     folder = tmp_path_factory.mktemp("readers")
     recordings, client = list[str](), list[str]()
     for socket, (name, case) in enumerate(CASES.items(), 1):
@@ -120,7 +120,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_umockdev
 @pytest.mark.parametrize("name", CASES)
-def test_a_reader_that_was_never_recorded_gives_its_picture(played: Path, name: str) -> None:
+def test_a_reader_that_was_never_recorded_gives_its_image(played: Path, name: str) -> None:
     error = played / f"{name}.error"
     assert not error.exists(), error.read_text(encoding="utf-8")
     case, expected = CASES[name], finger()

@@ -20,7 +20,7 @@ def test_nobody_coming_switches_the_reader_off(rig: ReaderRig) -> None:
     assert rig.said() == ["w4e 10", "w4e 70"]
 
 
-def test_a_finger_is_told_before_a_message_of_power_on_that_is_late() -> None:
+def test_a_finger_is_reported_before_a_message_of_power_on_that_is_late() -> None:
     rig = ReaderRig()
     rig.model.inject("late_power_on", seconds=3.0)
     rig.sensor.open()
@@ -30,7 +30,7 @@ def test_a_finger_is_told_before_a_message_of_power_on_that_is_late() -> None:
 
 
 @pytest.mark.parametrize("slow_s", [0.4, 0.7])
-def test_a_finger_that_is_told_late_and_has_left_is_none(rig: ReaderRig, slow_s: float) -> None:
+def test_a_finger_that_is_reported_late_and_has_left_is_none(rig: ReaderRig, slow_s: float) -> None:
     rig.model.inject("slow", seconds=slow_s)
     rig.press(noise(4))
     assert rig.retry() is Retry.NOTHING_PRESENTED
@@ -51,7 +51,7 @@ def test_a_finger_that_comes_just_after_a_wait_for_nobody_is_asked_for_again_and
 
 @pytest.mark.parametrize("tells", ["afresh", "changes"])
 @pytest.mark.parametrize("after", [0.1, 1.0, 2.9, 4.0])
-def test_a_touch_that_is_told_once_counts_at_any_moment_of_a_wait(tells: str, after: float) -> None:
+def test_a_touch_that_is_reported_once_counts_at_any_moment_of_a_wait(tells: str, after: float) -> None:
     rig = opened(Uru4000Settings(tells=tells))
     assert rig.retry(1.0) is Retry.NOTHING_PRESENTED
     rig.later(after, noise(6))
@@ -129,7 +129,7 @@ def test_one_lost_message_of_a_lift_never_locks_a_reader(tells: str) -> None:
 
 
 @pytest.mark.parametrize("tells", TELLS)
-def test_a_finger_that_stays_is_never_a_second_sample_whatever_the_reader_tells(tells: str) -> None:
+def test_a_finger_that_stays_is_never_a_second_sample_whatever_the_reader_reports(tells: str) -> None:
     rig = opened(Uru4000Settings(tells=tells))
     rig.later(0.5, noise(8))
     rig.captured()
@@ -159,7 +159,7 @@ def test_a_lift_whose_message_is_lost_is_asked_for_by_the_next_capture_however_s
     assert (rig.captured() == as_captured(noise(9))).all()
 
 
-def test_a_lift_that_is_told_late_is_heard_whatever_is_asked_meanwhile(rig: ReaderRig) -> None:
+def test_a_lift_that_is_reported_late_is_heard_whatever_is_asked_meanwhile(rig: ReaderRig) -> None:
     rig.press(noise(8))
     rig.captured()
     rig.model.inject("late", at="answer", seconds=3.0)

@@ -66,7 +66,7 @@ def test_a_descriptor_that_ends_early_is_a_protocol_error() -> None:
 
 
 @pytest.mark.parametrize("behind", [b"\0", b"\x07", bytes(300)])
-def test_junk_behind_the_last_descriptor_is_none(behind: bytes) -> None:
+def test_extra_bytes_behind_the_last_descriptor_is_none(behind: bytes) -> None:
     assert streaming_interfaces(BEHIND_ENDPOINT + behind) == streaming_interfaces(BEHIND_ENDPOINT)
 
 

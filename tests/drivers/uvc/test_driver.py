@@ -57,7 +57,7 @@ def test_open_says_what_was_agreed_on() -> None:
         assert (sample.depth_bits, sample.pixels_per_inch) == (10, 600)
 
 
-def test_a_look_begins_with_a_frame_that_began_after_the_call() -> None:
+def test_a_capture_window_begins_with_a_frame_that_began_after_the_call() -> None:
     with attached() as (camera, sensor):
         sensor.open()
         last = -1
@@ -71,14 +71,16 @@ def test_a_look_begins_with_a_frame_that_began_after_the_call() -> None:
             last = number
 
 
-def test_no_frame_of_a_look_is_given_twice() -> None:
+def test_no_frame_of_a_capture_window_is_given_twice() -> None:
     with attached() as (_, sensor):
         sensor.open()
         numbers = [int.from_bytes(sensor.capture(1.0).image.tobytes()[:8], "little") for _ in range(30)]
         assert all(earlier < later for earlier, later in pairwise(numbers))
 
 
-def test_the_next_frame_of_a_look_may_be_under_way_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_frame_of_a_capture_window_may_be_under_way_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rig = StreamRig()
     clock, reader, sensor = rig.usb.time, FrameReader(rig.link), Uvc("usb:1209:0001", {})
     asked_for = list[float]()
@@ -98,7 +100,7 @@ def test_the_next_frame_of_a_look_may_be_under_way_when_it_is_asked_for(monkeypa
     assert asked_for == pytest.approx([5.0, 4.993, 5.026, 5.099])
 
 
-def test_a_picture_that_cannot_be_decoded_is_let_by() -> None:
+def test_a_image_that_cannot_be_decoded_is_skipped() -> None:
     stream = io.BytesIO()
     Image.fromarray(np.full((HEIGHT, WIDTH), 90, np.uint8)).save(stream, "JPEG")
     broken = b"\xff\xd8 this is not a JPEG \xff\xd9"

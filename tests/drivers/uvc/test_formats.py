@@ -83,7 +83,7 @@ def test_a_raw_frame_of_another_size_is_refused(name: str, change: int) -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_mjpeg_gives_the_grey_of_its_picture(mode: str) -> None:
+def test_mjpeg_gives_the_grey_of_its_image(mode: str) -> None:
     expected = np.add.outer(np.arange(48), np.arange(64))
     assert np.abs(MJPEG.luma(jpeg(mode=mode), 64, 48).astype(int) - expected).max() <= 3
 
@@ -163,7 +163,7 @@ def test_mjpeg_of_another_size_is_refused(size: tuple[int, int]) -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 800))
-def test_damaged_mjpeg_is_a_picture_or_refused(noise: bytes, at: int) -> None:
+def test_damaged_mjpeg_is_a_image_or_refused(noise: bytes, at: int) -> None:
     file = jpeg()
     damaged = file[:at] + noise + file[at + len(noise) :]
     with suppress(BadFrame):

@@ -57,7 +57,7 @@ def test_options_choose_what_to_stream(
     assert (choice.pixels.name, (choice.frame.width, choice.frame.height), choice.interval) == (name, size, interval)
 
 
-def test_a_camera_of_small_pictures_gives_its_largest() -> None:
+def test_a_camera_of_small_images_gives_its_largest() -> None:
     choice = choose_stream(stream_of(sizes=((160, 120), (320, 240), (176, 144))), UvcOptions())
     assert (choice.frame.width, choice.frame.height) == (320, 240)
 
@@ -75,7 +75,7 @@ def test_an_isochronous_camera_is_sent_to_the_other_driver() -> None:
 
 
 @pytest.mark.parametrize(("interface", "said"), [(5, "video streams at: 1"), (None, "not a UVC camera")])
-def test_no_stream_is_said_so(interface: int | None, said: str) -> None:
+def test_no_stream_is_reported(interface: int | None, said: str) -> None:
     found = streaming_interfaces(BEHIND_ENDPOINT) if interface else ()
     with pytest.raises(ProtocolError, match=said):
         choose_stream(found, UvcOptions(interface=interface))

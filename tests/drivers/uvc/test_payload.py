@@ -107,7 +107,7 @@ def test_a_header_may_carry_fields_of_the_maker(cuts: list[list[int]], more: byt
     assert target.statistics.damaged == 0
 
 
-def test_payloads_without_a_header_are_counted_and_said() -> None:
+def test_payloads_without_a_header_are_counted_and_named() -> None:
     target = assembler()
     assert fed(target, [bytes(50), b"", bytes(50)]) == []
     assert (target.statistics.damaged, target.statistics.last_damage) == (2, "a payload without a sound header")

@@ -37,7 +37,7 @@ def test_a_camera_that_answers_with_another_size_is_refused(monkeypatch: pytest.
         rig.stream.start()
 
 
-def test_the_block_of_a_wish_is_that_of_the_specification() -> None:
+def test_the_block_of_a_request_is_that_of_the_specification() -> None:
     block = StreamSettings(1, 2, 333_333, 307_200, 16_384).to_bytes(34)
     assert block.hex() == "01000102" + "15160500" + "00" * 10 + "00b00400" + "00400000" + "00" * 8
 

@@ -117,7 +117,7 @@ def test_a_habit_of_the_camera_costs_nothing(fault: str) -> None:
     assert numbers == list(range(numbers[0], numbers[0] + 8))
 
 
-def test_a_stall_is_cleared_and_the_stream_begun_anew() -> None:
+def test_a_stall_is_cleared_and_the_stream_started_again() -> None:
     rig = StreamRig()
     rig.numbers(3)
     rig.camera.inject("stall")

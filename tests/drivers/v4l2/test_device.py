@@ -36,7 +36,7 @@ def test_padding_behind_the_rows_is_left_out(fourcc: bytes, wide: int, padding: 
     assert (capture_of(camera) == grey).all()
 
 
-def test_a_damaged_buffer_is_let_by() -> None:
+def test_a_damaged_buffer_is_skipped() -> None:
     camera = VideoCamera(frame=numbered, damaged=set(range(1, 200)) - {60, 61, 62})
     assert int.from_bytes(capture_of(camera).tobytes()[:4], "little") in (60, 61, 62)
 
@@ -55,12 +55,12 @@ def test_what_the_camera_does_not_have_is_refused(options: dict[str, str]) -> No
         sensor_of(VideoCamera(), **options).open()
 
 
-def test_a_video_device_without_pictures_is_refused() -> None:
+def test_a_video_device_without_images_is_refused() -> None:
     with pytest.raises(ProtocolError, match="try the next"):
         sensor_of(VideoCamera(capabilities=0x04A00000)).open()
 
 
-def test_another_program_holding_the_camera_is_said_so() -> None:
+def test_another_program_holding_the_camera_is_reported() -> None:
     with pytest.raises(DeviceBusy, match="another program uses the camera"):
         sensor_of(VideoCamera(owner=object())).open()
 

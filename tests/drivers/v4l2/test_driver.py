@@ -26,7 +26,7 @@ def test_open_says_what_was_agreed_on_and_that_nobody_has_tried_it() -> None:
     assert (sample.modality, sample.position, sample.pixels_per_inch) == (Modality.IRIS, Position.RIGHT_EYE, 600.0)
 
 
-def test_mjpeg_is_decoded_and_a_broken_picture_let_by() -> None:
+def test_mjpeg_is_decoded_and_a_broken_image_skipped() -> None:
     stream = io.BytesIO()
     Image.fromarray(np.full((HEIGHT, WIDTH), 90, np.uint8)).save(stream, "JPEG")
     frames = [b"\xff\xd8 broken \xff\xd9", stream.getvalue()]
@@ -35,7 +35,7 @@ def test_mjpeg_is_decoded_and_a_broken_picture_let_by() -> None:
 
 
 @pytest.mark.parametrize("flags", [0x2000 | 0x10000, 0x2000, 0x0000])
-def test_frames_that_the_kernel_kept_from_before_the_call_are_let_by(flags: int) -> None:
+def test_frames_that_the_kernel_kept_from_before_the_call_are_skipped(flags: int) -> None:
     """Stamped at their start, at their end, or by a clock that is not ours."""
     camera = VideoCamera(frame=numbered, flags=flags, fps=100.0)
     kernel = FakeKernel(camera)
@@ -54,7 +54,7 @@ def test_frames_that_the_kernel_kept_from_before_the_call_are_let_by(flags: int)
     sensor.close()
 
 
-def test_a_look_takes_frames_that_the_kernel_has_kept_for_a_moment_and_none_twice() -> None:
+def test_a_capture_window_takes_frames_that_the_kernel_has_kept_for_a_moment_and_none_twice() -> None:
     camera = VideoCamera(frame=numbered, fps=100.0)
     kernel = FakeKernel(camera)
     sensor = V4l2(URL, {}, kernel=kernel)
