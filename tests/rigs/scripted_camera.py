@@ -1,4 +1,4 @@
-"""A camera that shows scripted frames, what a glance thinks of each, and a clock that its frames turn."""
+"""A camera that shows scripted frames with scripted quality, and a clock that advances with its frames."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,9 +30,9 @@ def times(count: float, quality: Seen) -> Sequence[Seen]:
 
 
 class ScriptedCamera:
-    """Every capture takes `period_s` of its own clock and shows the next of `seen`; the last one for ever.
+    """Every capture takes `period_s` of its own clock and returns the next of `seen`; the last one is repeated.
 
-    Keeps the Sensor contract: cancel() ends the next capture. The first pixel of a frame is its number.
+    Follows the Sensor contract: cancel() ends the next capture. The first pixel of a frame is its number.
     """
 
     modality = Modality.IRIS
@@ -42,10 +42,10 @@ class ScriptedCamera:
         self._seen: Iterator[Seen] = chain(seen, repeat(seen[-1]))
         self._period_s = period_s
         self.now = 0.0
-        self.captures = 0  # with the damaged ones
+        self.captures = 0  # including the damaged ones
         self.frames = 0
-        self.looks: list[int] = []  # how many captures there had been when each look began
-        self.cancelled = 0
+        self.windows: list[int] = []  # how many captures there had been when each capture window began
+        self.cancelled = self.closed = 0
         self._cancel = threading.Event()
         self._taken = threading.Condition()
         self._quality: dict[int, Quality] = {}
@@ -71,20 +71,20 @@ class ScriptedCamera:
         return Sample(Modality.IRIS, position, image, 8, 0.0, datetime.now(UTC), "scripted")
 
     def begin_window(self) -> None:
-        self.looks.append(self.captures)
+        self.windows.append(self.captures)
 
     def skip(self, seconds: float) -> None:
-        """Time passes without a frame."""
+        """Advances the clock without a frame."""
         with self._taken:
             self.now += seconds
 
     def wait_for_capture(self, number: int, within: float) -> bool:
-        """Whether so many captures were made in time."""
+        """Whether that many captures were made in time."""
         with self._taken:
             return self._taken.wait_for(lambda: self.captures >= number, within)
 
     def quality(self, sample: Sample) -> Quality:
-        """What the script says of this frame."""
+        """The scripted quality of this frame."""
         return self._quality[int(sample.image[0, 0])]
 
     check_frame = quality
@@ -94,7 +94,7 @@ class ScriptedCamera:
         self._cancel.set()
 
     def close(self) -> None:
-        """Nothing to close."""
+        self.closed += 1
 
 
 _: type[Sensor] = ScriptedCamera

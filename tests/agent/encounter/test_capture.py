@@ -1,19 +1,22 @@
 """The collector: it asks again for what is poor, waits for what must leave, and notes what is missing."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 import pytest
 from pytest_mock import MockerFixture
 
 from agent.clock import SystemClock
 from agent.config import Step
+from agent.encounter import capture as capture_module
 from agent.encounter.announcements import Announcement, StepDone, TravellerMessage
 from agent.encounter.capture import CapturedTemplate, Collection, Collector
 from agent.encounter.station import NoStreamHooks, Station
 from agent.events.event import Outcome, ReasonCode
 from agent.watchlist.watchlist import Watchlist
 from drivers.errors import CaptureRetry, LinkLost, Retry
-from drivers.sample import Modality, Position
+from drivers.sample import Modality, Position, Sample
+from models.encoder import models_of
 from models.template import Template
 from tests.conftest import touch
 from tests.rigs.eye_samples import CLOSED, eye_image, eye_template, iris_encoder
@@ -150,11 +153,16 @@ class EyeRig:
         )
         self.station.start()
 
-    def collect(self, into: Collection, *steps: Step) -> Collection:
         stations, encoders = {"camera": self.station}, {Modality.IRIS: iris_encoder()}
-        collector = Collector(stations, encoders, self._take, SystemClock(), 20.0, lambda: None)
-        collector.collect(steps, into, ATTEMPTS, min_quality=20)
+        self.on_beat: Callable[[], None] = lambda: None
+        self.collector = Collector(stations, encoders, self._take, SystemClock(), 20.0, self._beat)
+
+    def collect(self, into: Collection, *steps: Step, first: "Future[Sample] | None" = None) -> Collection:
+        self.collector.collect(steps, into, ATTEMPTS, 20, first)
         return into
+
+    def _beat(self) -> None:
+        self.on_beat()
 
     def _take(self, announcement: Announcement) -> None:
         if isinstance(announcement, TravellerMessage):
@@ -210,3 +218,34 @@ def test_an_eye_that_is_given_up_must_leave(rig: EyeRig) -> None:
     rig.camera.play(*[CLOSED] * ATTEMPTS)
     rig.collect(Collection(), LEFT)
     assert rig.removal.asked == 1
+
+
+def test_the_models_of_a_modality_are_those_of_its_encoder(rig: EyeRig) -> None:
+    assert rig.collector.models({Modality.IRIS}) == models_of([iris_encoder()])
+    assert rig.collector.models({Modality.FINGER}) == {}
+
+
+def test_what_is_missing_when_it_is_aborted_is_abandoned(rig: EyeRig) -> None:
+    rig.on_message = rig.collector.abort
+    collection = rig.collect(Collection(), RIGHT, LEFT)
+    assert collection.missing == dict.fromkeys((Position.RIGHT_EYE, Position.LEFT_EYE), ReasonCode.ABANDONED)
+    assert collection.gap is ReasonCode.ABANDONED
+
+
+def test_a_collector_that_waits_keeps_the_watchdog_fed(rig: EyeRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "BEAT_S", 0.001)
+    beats: list[None] = []
+
+    def beat() -> None:
+        beats.append(None)
+        if len(beats) == 3:
+            rig.camera.play(eye_image(Position.RIGHT_EYE, 0))
+
+    rig.on_beat = beat
+    assert set(rig.collect(Collection(), RIGHT).captured) == {Position.RIGHT_EYE}
+
+
+def test_a_presentation_that_was_cancelled_is_abandoned(rig: EyeRig) -> None:
+    first: Future[Sample] = Future()
+    first.cancel()
+    assert rig.collect(Collection(), RIGHT, first=first).missing == {Position.RIGHT_EYE: ReasonCode.ABANDONED}

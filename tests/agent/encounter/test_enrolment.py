@@ -116,3 +116,15 @@ def test_a_reference_is_searched_only_once_its_event_is_durable(make: Make, monk
     with pytest.raises(StoreError, match="full"):
         enrol(kiosk, samples=1, into_local_list=True)
     assert kiosk.run_job(lambda context: context.watchlist.references()) == ()
+
+
+def test_a_reference_id_is_given_once(make: Make) -> None:
+    kiosk = make()
+    kiosk.add_reference(LISTED)
+    with pytest.raises(ControlError, match="reference r101 is already on the list"):
+        enrol(kiosk, reference_id="r101", into_local_list=True)
+
+
+def test_an_eye_needs_a_sensor_in_the_plan_that_captures_eyes(make: Make) -> None:
+    with pytest.raises(ControlError, match="no sensor in this kiosk's plan captures left_eye"):
+        enrol(make(), Position.LEFT_EYE, into_local_list=True)

@@ -4,22 +4,27 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from agent.clock import SystemClock
+from agent.config import Step
+from agent.encounter import lane as lane_module
 from agent.encounter.announcements import Decided, TravellerMessage
 from agent.encounter.enrolment import EnrolmentRequest
 from agent.encounter.lane import JobContext
+from agent.encounter.station import Station
 from agent.errors import ControlError, StoreError
-from agent.events.event import Outcome, ReasonCode
+from agent.events.event import Category, Outcome, ReasonCode
 from agent.hub.outbox import Outbox
-from agent.watchlist.reference import ReferenceInfo
+from agent.watchlist.reference import Reference, ReferenceInfo
 from agent.watchlist.watchlist import Watchlist
 from drivers.errors import CaptureRetry, Retry
-from drivers.sample import Position
-from tests.conftest import touch
+from drivers.sample import Position, Sample
+from simulators.polling import wait_until
+from tests.conftest import template_of, touch
 from tests.rigs.lane_rig import LISTED, SOON, TWO_FINGERS, UNLISTED, LaneRig, Make, drained, enrol, message_keys
 
 
@@ -133,3 +138,89 @@ def test_a_local_list_that_was_switched_off_is_gone(make: Make) -> None:
 def stored_references(kiosk: LaneRig) -> Sequence[ReferenceInfo]:
     with closing(Watchlist(kiosk.config.kiosk.state_dir / "watchlist.db", SystemClock())) as watchlist:
         return watchlist.references()
+
+
+class Gate:
+    """A job that runs until it is opened."""
+
+    def __init__(self, kiosk: LaneRig) -> None:
+        self._begun, self._open = threading.Event(), threading.Event()
+        self.result: Future[Any] = kiosk.lane.submit(self._wait)
+        assert self._begun.wait(SOON)
+
+    def open(self) -> None:
+        self._open.set()
+
+    def _wait(self, _: JobContext) -> None:
+        self._begun.set()
+        self._open.wait(SOON)
+
+
+def test_jobs_that_wait_when_the_lane_stops_are_refused(make: Make) -> None:
+    kiosk = make()
+    gate = Gate(kiosk)
+    waiting: Future[Any] = kiosk.lane.submit(lambda _: None)
+    kiosk.lane.stopping.set()
+    gate.open()
+    with pytest.raises(ControlError, match="being stopped"):
+        waiting.result(timeout=SOON)
+
+
+def test_a_job_that_is_withdrawn_before_it_captures_captures_nothing(make: Make) -> None:
+    kiosk = make()
+    kiosk.set_attended(attended=False)
+    begun, go_on = threading.Event(), threading.Event()
+    wanted = EnrolmentRequest((Position.RIGHT_INDEX,), samples=1, into_local_list=True)
+
+    def enrol_later(context: JobContext) -> None:
+        begun.set()
+        go_on.wait(SOON)
+        context.enroller.run(wanted, context.new_collector())
+
+    result = kiosk.lane.submit(enrol_later)
+    assert begun.wait(SOON)
+    kiosk.lane.withdraw(result)
+    go_on.set()
+    with pytest.raises(ControlError, match="failure to enrol: abandoned"):
+        result.result(timeout=SOON)
+
+
+def test_a_job_with_a_mistake_ends_the_lane_and_reports_it(make: Make) -> None:
+    kiosk = make()
+    with pytest.raises(ZeroDivisionError):
+        kiosk.run_job(lambda _: 1 / 0)
+    name, error = kiosk.crashes.get(timeout=SOON)
+    assert (name, type(error)) == ("lane", ZeroDivisionError)
+
+
+def test_a_traveller_who_comes_with_a_job_is_served_first(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    kiosk = make()
+    kiosk.add_reference(LISTED)
+    kiosk.set_attended(attended=False)
+    gate, capture, calls = Gate(kiosk), Station.capture, []
+
+    def present_at_once(station: Station, step: Step, timeout: float | None) -> "Future[Sample]":
+        future = capture(station, step, timeout)
+        calls.append(future)
+        if len(calls) == 1:
+            future.result(timeout=SOON)  # the sample is there before the lane looks at its jobs
+        return future
+
+    monkeypatch.setattr(Station, "capture", present_at_once)
+    kiosk.one.play(touch(LISTED, 1))
+    encounters: Future[int] = kiosk.lane.submit(lambda _: kiosk.lane.encounters)
+    kiosk.lane.attended = True
+    gate.open()
+    assert encounters.result(timeout=SOON) == 1
+
+
+def test_an_idle_lane_removes_what_has_expired(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "IDLE_BEAT_S", 0.01)
+    kiosk = make()
+    kiosk.set_attended(attended=False)
+    template = ((Position.RIGHT_INDEX, template_of(LISTED, 0)),)
+    soon = SystemClock().now() + timedelta(milliseconds=50)
+    reference = Reference("r1", "partner", Category.WANTED, soon, template)
+    kiosk.run_job(lambda context: context.watchlist.add(reference, kiosk.config.agreements["partner"]))
+    assert wait_until(lambda: kiosk.lane.list_state is not None and kiosk.lane.list_state.revision == 2, SOON)
+    assert kiosk.lane.references == 0

@@ -19,6 +19,7 @@ from agent.events.event import SensorState
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Position, Sample
 from drivers.sensor import Sensor
+from simulators.polling import wait_until
 from tests.rigs.scripted_camera import DAMAGED, EMPTY, FAIR, GOOD, PERIOD_S, POOR, ScriptedCamera, Seen, times
 from tests.rigs.scripted_sensor import ScriptedSensor
 
@@ -140,6 +141,16 @@ def test_a_cancelled_request_frees_the_station_for_the_next() -> None:
         following = station.capture(STEP, SOON)
         sensor.play(IMAGE)
         assert result(following).position is Position.RIGHT_INDEX
+
+
+def test_a_sample_of_a_cancelled_request_is_dropped() -> None:
+    sensor = ScriptedSensor()
+    with running(sensor) as station:
+        waiting = station.capture(STEP, None)
+        assert wait_until(lambda: sensor.asked == 1, SOON)
+        assert waiting.cancel()
+        sensor.play(IMAGE, IMAGE // 2)
+        assert result(station.capture(STEP, SOON)).image[0, 0] == 100
 
 
 def test_a_cancel_that_nobody_asked_for_does_not_lose_the_request() -> None:

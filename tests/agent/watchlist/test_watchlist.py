@@ -81,10 +81,10 @@ def test_two_fingers_count_together(watchlist: Watchlist, clock: FakeClock) -> N
 def test_every_template_that_a_probe_is_compared_with_is_one_more_chance_of_a_false_match(
     watchlist: Watchlist, clock: FakeClock
 ) -> None:
-    """A search returns the best of them: that one of ten is so alike says less than that the only one is."""
+    """A search returns the best of them: one similar template of ten means less than one of one."""
     watchlist.add(reference(clock, ALICE), AGREEMENT)
-    strangers = tuple((INDEX, template_of(seed, 0, INDEX)) for seed in range(200, 209))
-    mine = ((INDEX, template_of(ALICE, 0, INDEX)), *strangers)
+    non_mated = tuple((INDEX, template_of(seed, 0, INDEX)) for seed in range(200, 209))
+    mine = ((INDEX, template_of(ALICE, 0, INDEX)), *non_mated)
     watchlist.add(Reference("ten", "agreement-1", Category.WANTED, clock.now() + timedelta(1), mine), AGREEMENT)
     one, ten = watchlist.search({INDEX: template_of(ALICE, 1)}, 5).candidates
     assert (one.reference_id, ten.reference_id) == ("r101", "ten")
@@ -92,8 +92,8 @@ def test_every_template_that_a_probe_is_compared_with_is_one_more_chance_of_a_fa
     assert ten.false_match_rate == pytest.approx(10 * one.false_match_rate, rel=0.01)
 
 
-def test_a_finger_that_a_reference_does_not_have_says_nothing(watchlist: Watchlist, clock: FakeClock) -> None:
-    """Whoever gives more fingers than are on the list is found as if only those on the list had been asked for."""
+def test_a_finger_that_a_reference_does_not_have_is_not_counted(watchlist: Watchlist, clock: FakeClock) -> None:
+    """A traveller who presents more fingers than are on the list is found as if only those had been requested."""
     watchlist.add(reference(clock, ALICE), AGREEMENT)
     watchlist.add(reference(clock, ALICE + 50, position=THUMB), AGREEMENT)  # thumbs can be searched, but not Alice's
     one = watchlist.search({INDEX: template_of(ALICE, 1)}, 5).candidates[0]
@@ -102,7 +102,7 @@ def test_a_finger_that_a_reference_does_not_have_says_nothing(watchlist: Watchli
     assert two.false_match_rate == one.false_match_rate
 
 
-def test_a_finger_that_differs_speaks_against_a_reference_that_has_it(watchlist: Watchlist, clock: FakeClock) -> None:
+def test_a_finger_that_differs_counts_against_a_reference_that_has_it(watchlist: Watchlist, clock: FakeClock) -> None:
     both = ((INDEX, template_of(ALICE, 0, INDEX)), (THUMB, template_of(BOB, 0, THUMB)))
     watchlist.add(Reference("both", "agreement-1", Category.WANTED, clock.now() + timedelta(1), both), AGREEMENT)
     one = watchlist.search({INDEX: template_of(ALICE, 1)}, 5).candidates[0]
@@ -110,7 +110,7 @@ def test_a_finger_that_differs_speaks_against_a_reference_that_has_it(watchlist:
     assert two.false_match_rate > one.false_match_rate
 
 
-def test_looking_ahead_changes_no_answer_and_saves_the_search(
+def test_a_presearch_changes_no_result_and_saves_the_search(
     watchlist: Watchlist, clock: FakeClock, mocker: MockerFixture
 ) -> None:
     watchlist.add(reference(clock, ALICE), AGREEMENT)
@@ -127,7 +127,7 @@ def test_looking_ahead_changes_no_answer_and_saves_the_search(
     assert searched.call_count == 4  # nothing is kept from one search to the next
 
 
-def test_what_has_been_looked_up_ahead_is_of_that_probe_and_that_list(watchlist: Watchlist, clock: FakeClock) -> None:
+def test_a_presearch_is_of_its_probe_and_its_list(watchlist: Watchlist, clock: FakeClock) -> None:
     watchlist.add(reference(clock, ALICE), AGREEMENT)
     watchlist.presearch(INDEX, template_of(CAROL, 1))
     assert found(watchlist, ALICE) == ["r101"]
@@ -140,8 +140,8 @@ def test_what_has_been_looked_up_ahead_is_of_that_probe_and_that_list(watchlist:
 
 
 @pytest.mark.parametrize("change", ["remove", "add", "forget"])
-def test_nothing_is_kept_for_a_search_that_does_not_come(watchlist: Watchlist, clock: FakeClock, change: str) -> None:
-    """Neither the traveller's probe nor who has left the list."""
+def test_a_presearch_without_a_search_is_not_kept(watchlist: Watchlist, clock: FakeClock, change: str) -> None:
+    """Neither the traveller's probe nor a removed reference stays in memory."""
     watchlist.add(reference(clock, ALICE), AGREEMENT)
     watchlist.presearch(INDEX, template_of(ALICE, 1))
     assert in_memory(Presearch)
@@ -220,7 +220,7 @@ def test_no_reference_changes_nothing(watchlist: Watchlist) -> None:
 
 
 def test_an_unreadable_template_is_refused_and_nothing_is_stored(watchlist: Watchlist, clock: FakeClock) -> None:
-    bad = Template(template_of(ALICE, 0).format, b"rubbish")
+    bad = Template(template_of(ALICE, 0).format, b"invalid")
     with pytest.raises(TemplateError):
         watchlist.add(
             Reference("bad", "agreement-1", Category.WANTED, clock.now() + timedelta(1), ((INDEX, bad),)), AGREEMENT
@@ -259,7 +259,7 @@ def test_a_list_of_an_earlier_release_is_brought_up_to_date_once(path: Path, clo
 
 
 def test_a_template_of_an_earlier_release_that_cannot_be_read_is_named(path: Path, clock: FakeClock) -> None:
-    _stored_by_an_earlier_release(path, clock, {"r101": Template("finger-minutiae/1", b"rubbish")})
+    _stored_by_an_earlier_release(path, clock, {"r101": Template("finger-minutiae/1", b"invalid")})
     with pytest.raises(TemplateError, match="r101: finger-minutiae/1"):
         Watchlist(path, clock)
 
@@ -338,6 +338,12 @@ def test_terms_of_an_agreement_are_not_changed_under_what_is_there(watchlist: Wa
 def test_removing_somebody_who_is_not_there_changes_nothing(watchlist: Watchlist) -> None:
     assert watchlist.remove(["nobody"]) == ()
     assert watchlist.state.revision == 0
+
+
+def test_what_is_on_the_list_is_known_by_its_id(watchlist: Watchlist, clock: FakeClock) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    assert "r101" in watchlist
+    assert "r102" not in watchlist
 
 
 def test_an_unknown_agreement_allows_nobody(watchlist: Watchlist) -> None:
