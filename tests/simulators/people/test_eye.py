@@ -13,8 +13,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from drivers.sample import Position
 from simulators.people.eye import EyeScene
-from simulators.people.eye_blanks import Blank, printed, two_eyes
-from simulators.people.person import EYES, Eye, EyeCondition, Person, blank
+from simulators.people.person import EYES, Eye, EyeCondition, Person
 from simulators.sensors.uvc.scene import EYES as CAMERA_EYES
 
 EYE = Person(1).eye(Position.LEFT_EYE)
@@ -172,21 +171,3 @@ def test_little_light_makes_a_dark_image() -> None:
     eyes = [Person(40 + n).eye(EYES[n % 2]) for n in range(FRAMES)]
     dark, normal = (np.mean([scene_of(e, 0, how).image.mean() for e in eyes]) for how in (EyeCondition.DARK, None))
     assert dark < 0.6 * normal
-
-
-@pytest.mark.parametrize("kind", Blank)
-def test_a_scene_without_an_eye_has_no_outlines(kind: Blank) -> None:
-    scene = blank(np.random.default_rng(3), WIDTH, HEIGHT, kind)
-    assert scene.image.shape == (HEIGHT, WIDTH)
-    assert scene.pupil.shape == scene.limbus.shape == (0, 2)
-    assert not scene.usable.any()
-
-
-def test_a_print_is_dots_and_a_face_has_two_eyes() -> None:
-    image = EYE.frame(0, WIDTH, HEIGHT)
-    dots = printed(image).astype(float)
-    spectrum = np.abs(np.fft.rfft2(dots - gaussian_filter(dots, 4)))
-    row, column = np.unravel_index(int(spectrum.argmax()), spectrum.shape)
-    assert max(min(row, HEIGHT - row) / HEIGHT, column / WIDTH) > 0.15, "the screen of the printer is the strongest"
-    face = two_eyes(image, Person(1).eye(Position.RIGHT_EYE).frame(0, WIDTH, HEIGHT))
-    assert face.shape == image.shape

@@ -186,7 +186,10 @@ WRONG: list[tuple[Callable[[Path], None], str]] = [
     (lambda link: touch_cli.nb1010(link=link, via="libusb"), "--via libusb needs a program"),
     (lambda link: touch_cli.nb1010(link=link, program=SLEEPER), "a program (sleep) runs only with --via libusb"),
     (lambda link: touch_cli.nb1010(link=link, via="pigeon"), "--via must be usbip or libusb, not 'pigeon'"),
-    (lambda link: touch_cli.uru4000(link=link, via="libusb", port=3240, program=SLEEPER), "--port is only for --via usbip"),
+    (
+        lambda link: touch_cli.uru4000(link=link, via="libusb", port=3240, program=SLEEPER),
+        "--port is only for --via",
+    ),
 ]
 
 
