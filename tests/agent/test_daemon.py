@@ -14,11 +14,16 @@ from typing import Any
 import pytest
 
 from agent.config import parse
+from agent.control.protocol import ControlClient
 from agent.daemon import Daemon
+from agent.errors import ControlError
 from simulators.hub.hub import HubSimulator
 from simulators.kiosk_rig import KioskRig, Watcher
 from simulators.polling import wait_until
+from simulators.sensors.ef01.device import Ef01Settings
+from simulators.sensors.ef01.rig import Ef01Rig
 from tests.rigs.scripted_sensor import ScriptedSensor
+from tests.rigs.simulated_kiosk import config_of
 from tests.whole.drills.fingers import LISTED, enrol, meet, touch
 from tests.whole.drills.stop import children
 
@@ -166,6 +171,43 @@ def test_a_worker_that_crashes_ends_the_process_with_its_reason(
     assert Daemon(parse(text, "test")).run() == 1
     assert "ending because worker station finger crashed: ValueError: a bug" in caplog.text
     assert [t.name for t in threading.enumerate() if t not in before] == []
+
+
+def test_it_serves_requests_and_puts_a_health_event_for_a_lost_sensor_until_sigterm(tmp_path: Path) -> None:
+    """In this process: the others run it as a process of its own."""
+    failures: list[Exception] = []
+
+    def use(sensor: Ef01Rig, client: ControlClient) -> None:
+        try:
+            assert wait_until(lambda: answers(client), SOON)
+            status = client.ask("status")
+            assert (status["kiosk"], status["status"]) == ("k1", "online")
+            announced: list[dict[str, Any]] = []
+            assert client.ask("identify", {}, announced.append)["outcome"] == "refer"
+            assert announced[-1]["kind"] == "decided"
+            sensor.server.unplug()
+            assert wait_until(lambda: client.ask("status")["outbox_pending"]["health"] > 0, SOON)
+            assert client.ask("status")["sensors"]["finger"]["state"] == "fault"
+        except Exception as error:  # noqa: BLE001 - reported by the test
+            failures.append(error)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with Ef01Rig(Ef01Settings(), tmp_path / "port") as sensor:
+        config = config_of(tmp_path, sensor.url, options='model = "R307", poll_s = 0.01', timeout=0.2)
+        user = threading.Thread(target=use, args=(sensor, ControlClient(config.kiosk.control_socket)))
+        daemon = Daemon(config)
+        user.start()
+        assert daemon.run() == 0
+        user.join(SOON)
+    assert failures == []
+
+
+def answers(client: ControlClient) -> bool:
+    try:
+        return bool(client.ask("status")["status"] == "online")
+    except ControlError:
+        return False
 
 
 def test_a_wrong_configuration_is_told_apart_by_its_status(rig: KioskRig, tmp_path: Path) -> None:
