@@ -1,1 +1,1 @@
-"""NEXT Biometrics NB-1010-U, a USB fingerprint sensor. Other rooms import driver alone."""
+"""NEXT Biometrics NB-1010-U, a USB fingerprint sensor. Other rooms import only driver."""

@@ -1,1 +1,1 @@
-"""Suprema SFM serial fingerprint modules. Other rooms import driver alone."""
+"""Suprema SFM serial fingerprint modules. Other rooms import only driver."""

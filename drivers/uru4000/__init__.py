@@ -1,1 +1,1 @@
-"""The U.are.U 4000 family of USB fingerprint readers. Other rooms import driver alone."""
+"""The U.are.U 4000 family of USB fingerprint readers. Other rooms import only driver."""

@@ -1,1 +1,1 @@
-"""USB Video Class cameras on a bulk endpoint. Other rooms import driver alone; v4l2 shares the formats."""
+"""USB Video Class cameras on a bulk endpoint. Other rooms import only driver; v4l2 shares the formats."""

@@ -1,1 +1,1 @@
-"""Cameras through the Linux kernel driver (V4L2). Other rooms import driver alone."""
+"""Cameras through the Linux kernel driver (V4L2). Other rooms import only driver."""

@@ -1,4 +1,4 @@
-"""Simulated machines for tests under umockdev. Standard library only: Debian's own Python makes them."""
+"""Simulated USB devices for tests under umockdev. Standard library only: Debian's own Python runs it too."""
 
 from simulators.sensors.nb1010.device import HEIGHT, WIDTH, Nb1010Model
 from simulators.transports.usb.plugged import Device, PluggedDevices

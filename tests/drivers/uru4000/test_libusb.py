@@ -84,12 +84,12 @@ def answers(remote: SensorRemote) -> bool:
 
 
 @contextmanager
-def machine(folder: Path, *command: str, reader: str = "4500") -> Iterator[SensorRemote]:
-    """`command` on a machine with a simulated 4500 that has a finger on it, and the control socket."""
+def simulated_host(folder: Path, *command: str, reader: str = "4500") -> Iterator[SensorRemote]:
+    """`command` on a simulated USB host with a 4500 that has a finger on it, and the control socket."""
     environment = os.environ | {SETTINGS_VARIABLE: str(TouchSettings(choice={"reader": reader}))}
     pixels, remote = folder / "finger", SensorRemote(control=folder / "control")
     pixels.write_bytes(finger().tobytes())
-    bench = [
+    wrapper = [
         "-m",
         "simulators.transports.usb.umockdev",
         "simulators.sensors.touch_plugged:uru4000",
@@ -101,7 +101,7 @@ def machine(folder: Path, *command: str, reader: str = "4500") -> Iterator[Senso
     with (
         said.open("wb") as output,
         subprocess.Popen(
-            ["umockdev-wrapper", DEBIAN_PYTHON, *bench, "--", *command],
+            ["umockdev-wrapper", DEBIAN_PYTHON, *wrapper, "--", *command],
             cwd=ROOT,
             env=environment,
             stdout=output,
@@ -131,7 +131,7 @@ def test_the_recorded_4500_gives_the_image_of_the_reference_driver(tmp_path: Pat
 def test_our_driver_reads_the_simulated_4500_through_libusb(tmp_path: Path) -> None:
     need("UMockdev:1.0")
     out = tmp_path / "out"
-    with machine(tmp_path, sys.executable, "-c", OUR_CLIENT, str(out)):
+    with simulated_host(tmp_path, sys.executable, "-c", OUR_CLIENT, str(out)):
         pass
     assert (read_picture(out) == as_captured(finger())).all()
 
@@ -140,7 +140,7 @@ def test_the_reader_of_a_keyboard_is_read_and_its_keys_are_left_to_the_kernel(tm
     """The simulated kernel's driver serves interface 0 and does not let go of it: whoever claims that is refused."""
     need("UMockdev:1.0")
     out = tmp_path / "out"
-    with machine(tmp_path, sys.executable, "-c", OUR_CLIENT, str(out), "usb:05ba:0008", reader="keyboard"):
+    with simulated_host(tmp_path, sys.executable, "-c", OUR_CLIENT, str(out), "usb:05ba:0008", reader="keyboard"):
         pass
     image = read_picture(out)
     assert np.count_nonzero((image != finger()).any(axis=1)) <= 1 + len(DEFAULT_BLOCKS)
@@ -150,7 +150,7 @@ def test_libfprint_reads_the_simulated_4500(tmp_path: Path) -> None:
     need("UMockdev:1.0", "FPrint:2.0")
     out = tmp_path / "out"
     client = str(ROOT / "tests" / "rigs" / "libfprint_client.py")
-    with machine(tmp_path, DEBIAN_PYTHON, client, str(out)) as remote:
+    with simulated_host(tmp_path, DEBIAN_PYTHON, client, str(out)) as remote:
         assert wait_until(lambda: remote.ask("counters")["mode"] == AWAIT_LIFT, CHILD_S)
         registers = remote.ask("counters")["registers"]
         remote.ask("lift")
