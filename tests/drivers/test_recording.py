@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import open_sensor
-from drivers.errors import CaptureRetry, ProtocolError
+from drivers.errors import CaptureRetry, LinkLost, ProtocolError
 from drivers.playback import PlayedLink, Player
 from drivers.recording import TITLE, Line, Recorder
 from drivers.sensor import Sensor
 from drivers.usb.link import UsbIdentity
+from drivers.usb.url import UsbUrl
 from drivers.uvc.driver import Uvc
 from tests.rigs.sensor_rigs import RIGS
 from tests.rigs.simulated_rig import Rig
@@ -110,3 +111,17 @@ def test_a_driver_without_connect_cannot_be_recorded() -> None:
 def test_any_line_can_be_read_again(at: float, call: str, answer: bytes) -> None:
     line = Line(round(at, 6), call, answer.hex())
     assert Line.parse(str(line)) == line
+
+
+def test_a_device_that_cannot_be_opened_is_recorded_as_such() -> None:
+    file = io.StringIO()
+    recorder = Recorder(file, "nb1010", "usb:1209:fffe", {})
+    with pytest.raises(LinkLost):
+        recorder.connect(UsbUrl(0x1209, 0xFFFE))
+    assert (recorder.opened, recorder.lines) == (False, 1)
+    assert file.getvalue().splitlines()[-1].endswith(" open ! LinkLost")
+
+
+def test_a_text_that_is_no_line_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a line of a recording"):
+        Line.parse("0.1 nonsense")
