@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from agent.cli import console
-from agent.cli.sensor_check import CaptureRequest, CaptureResult, capture_one, describe, explain_failure
+from agent.cli.sensor_check import CaptureRequest, CaptureResult, capture_one, check_all, describe, explain_failure
 from agent.encounter.best_frame import USABLE_SCORE
 from agent.errors import AgentError
 from drivers import open_sensor
@@ -28,6 +28,7 @@ from simulators.sensors.sfm.rig import SfmRig
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.rig import UvcRig
 from tests.conftest import touch
+from tests.rigs.simulated_kiosk import config_of
 
 FORMAT, BLACK_AND_WHITE = 0x6C, 0x31  # of an SFM module; the second as it leaves the factory
 PROCESS_S = 30.0
@@ -171,6 +172,16 @@ def test_without_an_eye_the_technician_hears_so_and_can_have_any_frame_to_adjust
         capture_one(CaptureRequest("uvc", camera.url, {}, 0.5), no_words)
     capture = capture_one(CaptureRequest("uvc", camera.url, {}, 10, any_frame=True), no_words)
     assert (capture.quality.score, capture.quality.flaw) == (0, Flaw.EMPTY)
+
+
+def test_each_configured_sensor_is_opened_and_its_state_reported(sensor: Ef01Rig, tmp_path: Path) -> None:
+    options = 'model = "R307"'
+    assert check_all(config_of(tmp_path, sensor.url, options=options)) == {
+        "finger": {"state": "ready", "driver": "ef01", "detail": "ZFM-20/R301T/R307, 256x288 at 500 ppi, 4 bit"}
+    }
+    state = check_all(config_of(tmp_path, "serial:/dev/nowhere", options=options))["finger"]
+    assert (state["state"], state["driver"]) == ("fault", "ef01")
+    assert "/dev/nowhere" in state["detail"]
 
 
 def test_a_driver_that_is_not_there_is_named() -> None:
