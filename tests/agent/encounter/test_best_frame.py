@@ -46,8 +46,8 @@ class CameraRig:
             self.sensor.capture(timeout, position)
         return caught.value.reason
 
-    def tend_until_gone(self) -> list[float]:
-        """The pauses until no more is wanted, as a station makes them."""
+    def check_until_gone(self) -> list[float]:
+        """The pauses that a station makes until no check is needed any more."""
         pauses = []
         while (pause := self.sensor.idle_check()) is not None:
             pauses.append(pause)
@@ -55,7 +55,7 @@ class CameraRig:
         return pauses
 
 
-def test_a_good_frame_ends_the_look_early() -> None:
+def test_a_good_frame_ends_the_capture_window_early() -> None:
     rig = CameraRig(*times(10, EMPTY), *times(MIN_EYE_FRAMES - 1, FAIR), GOOD)
     assert rig.capture() == 10 + MIN_EYE_FRAMES
     assert rig.camera.now < 10 * PERIOD_S + WINDOW_S
@@ -67,13 +67,13 @@ def test_without_a_good_frame_the_best_of_the_window_is_taken() -> None:
     assert rig.camera.now == pytest.approx(WINDOW_S + PERIOD_S)
 
 
-def test_a_poor_eye_is_looked_at_until_the_time_is_over_and_then_taken_as_it_is() -> None:
+def test_without_a_usable_frame_the_best_one_is_taken_at_the_timeout() -> None:
     rig = CameraRig(POOR, Quality(20, Flaw.TOO_SMALL), POOR)
     assert rig.capture(timeout=4.0) == 2
     assert rig.camera.now == pytest.approx(4.0)
 
 
-def test_a_camera_is_told_where_a_look_begins_and_not_of_its_slices() -> None:
+def test_a_camera_is_told_where_a_capture_window_begins_and_not_of_its_slices() -> None:
     rig = CameraRig(POOR, *times(4, FAIR), GOOD, FAIR, FAIR, GOOD)
     rig.sensor.set_time_left(2.0)
     assert rig.retry(0.2) is Retry.NOTHING_PRESENTED  # a slice: the next goes on with the look
@@ -83,44 +83,44 @@ def test_a_camera_is_told_where_a_look_begins_and_not_of_its_slices() -> None:
     assert rig.camera.windows == [0, 6]
 
 
-def test_nobody_is_a_retry() -> None:
+def test_nobody_in_view_is_a_retry() -> None:
     assert CameraRig(EMPTY).retry(1.0) is Retry.NOTHING_PRESENTED
 
 
-def test_somebody_who_walks_by_is_nobody() -> None:
+def test_somebody_who_walks_past_is_not_captured() -> None:
     assert CameraRig(*times(MIN_EYE_FRAMES - 1, BEST), EMPTY).retry(2.0) is Retry.NOTHING_PRESENTED
 
 
-def test_a_blink_does_not_end_a_look() -> None:
+def test_a_blink_does_not_end_a_capture_window() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, FAIR), EMPTY, GOOD)
     assert rig.capture() == MIN_EYE_FRAMES + 2
 
 
-def test_a_blink_of_four_tenths_of_a_second_does_not_end_a_look() -> None:
+def test_a_blink_of_four_tenths_of_a_second_does_not_end_a_capture_window() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, Quality(60)), *times(4, EMPTY), FAIR)
     assert rig.capture() == 1
     assert rig.camera.now == pytest.approx(WINDOW_S + PERIOD_S)
 
 
-def test_a_glimpse_of_one_person_is_not_given_for_the_next() -> None:
+def test_a_glimpse_of_one_person_is_not_taken_for_the_next() -> None:
     rig = CameraRig(BEST, BEST, EMPTY, EMPTY, POOR)
     assert rig.capture(timeout=2.0) == 5
 
 
-def test_who_leaves_in_the_middle_of_a_look_is_not_given_for_the_next() -> None:
+def test_a_person_who_leaves_early_is_not_taken_for_the_next() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, Quality(65)), *times(BLINK_S / PERIOD_S + 2, EMPTY), POOR)
     assert rig.capture(timeout=4.0) > MIN_EYE_FRAMES
 
 
-def test_who_leaves_in_the_middle_of_a_look_leaves_no_sample() -> None:
+def test_a_person_who_leaves_early_gives_no_sample() -> None:
     assert CameraRig(*times(MIN_EYE_FRAMES, Quality(65)), EMPTY).retry(4.0) is Retry.NOTHING_PRESENTED
 
 
-def test_a_camera_of_few_frames_is_no_blink() -> None:
+def test_a_slow_frame_rate_is_not_a_blink() -> None:
     assert CameraRig(FAIR, FAIR, GOOD, period_s=0.8).capture() == 3
 
 
-def test_a_look_goes_on_over_the_slices_of_a_request() -> None:
+def test_a_capture_window_continues_over_the_slices_of_a_request() -> None:
     rig = CameraRig(*times(7, EMPTY), POOR, Quality(60), POOR)
     rig.sensor.set_time_left(15.0)
     assert rig.retry(1.0) is Retry.NOTHING_PRESENTED
@@ -137,7 +137,7 @@ def test_a_poor_frame_is_given_only_at_the_end_of_the_request() -> None:
     assert rig.capture(timeout=0.5) == 1
 
 
-def test_a_look_of_one_position_is_none_of_another() -> None:
+def test_a_capture_window_of_one_position_is_not_used_for_another() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, Quality(35)), POOR)
     rig.sensor.set_time_left(2.0)
     rig.retry(1.0)
@@ -145,14 +145,14 @@ def test_a_look_of_one_position_is_none_of_another() -> None:
     assert rig.capture(1.0, Position.LEFT_EYE) > MIN_EYE_FRAMES
 
 
-def test_who_waits_for_no_end_is_given_no_poor_frame() -> None:
+def test_a_request_without_an_end_gets_no_poor_frame() -> None:
     rig = CameraRig(Quality(30))
     for _ in range(10):
         rig.sensor.set_time_left(inf)
         assert rig.retry(5.0) is Retry.NOTHING_PRESENTED
 
 
-def test_the_eye_of_a_sample_that_is_done_with_must_leave_first() -> None:
+def test_an_eye_that_was_accepted_must_leave_before_the_next_sample() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), BEST)
     rig.capture()
     rig.sensor.require_removal()
@@ -161,7 +161,7 @@ def test_the_eye_of_a_sample_that_is_done_with_must_leave_first() -> None:
     assert rig.camera.now == pytest.approx(began + LEAVE_TIMEOUT_S)
 
 
-def test_nobody_is_hurried_away_while_nothing_is_asked_of_another() -> None:
+def test_nobody_is_asked_to_leave_while_no_other_sample_is_requested() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), BEST)
     rig.capture()
     rig.sensor.require_removal()
@@ -171,7 +171,7 @@ def test_nobody_is_hurried_away_while_nothing_is_asked_of_another() -> None:
     assert rig.camera.now == pytest.approx(began + 5.0, abs=1.5 * PERIOD_S)
 
 
-def test_who_was_told_to_leave_is_then_told_to_come() -> None:
+def test_a_person_who_was_asked_to_leave_is_then_asked_to_come() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), *times(20, BEST), *times(8, EMPTY), GOOD)
     rig.capture()
     rig.sensor.require_removal()
@@ -197,36 +197,36 @@ def test_an_eye_that_blinks_has_not_left(frames: int) -> None:
     assert rig.retry(LEAVE_TIMEOUT_S) is Retry.LOOK_AWAY
 
 
-def test_an_eye_that_leaves_while_nobody_asks_is_seen_to_leave() -> None:
+def test_an_eye_that_leaves_between_two_requests_is_noticed() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), FAIR, DAMAGED, *times(20, EMPTY), *times(MIN_EYE_FRAMES, GOOD))
     assert rig.sensor.idle_check() is None
     rig.capture()
     rig.sensor.require_removal()
-    assert rig.tend_until_gone()
+    assert rig.check_until_gone()
     frames = rig.camera.frames
     assert rig.sensor.idle_check() is None
     assert rig.camera.frames == frames
     assert rig.capture() > frames
 
 
-def test_what_leaves_before_its_sample_is_judged_need_not_leave_again() -> None:
+def test_an_eye_that_leaves_before_its_sample_is_assessed_need_not_leave_again() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), *times(7, EMPTY), *times(MIN_EYE_FRAMES, GOOD))
     rig.capture()
-    rig.tend_until_gone()
+    rig.check_until_gone()
     rig.sensor.require_removal()
     assert rig.capture() > MIN_EYE_FRAMES
 
 
-def test_a_still_thing_is_looked_at_ever_more_rarely_and_closely_when_it_may_be_leaving() -> None:
+def test_an_eye_that_stays_is_checked_more_and_more_rarely_and_often_when_it_may_be_leaving() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), *times(10, BEST), EMPTY)
     rig.capture()
-    pauses = rig.tend_until_gone()
+    pauses = rig.check_until_gone()
     assert pauses[:3] == [2 * CHECK_PAUSE_S, 4 * CHECK_PAUSE_S, 8 * CHECK_PAUSE_S]
     assert set(pauses[4:10]) == {MAX_CHECK_PAUSE_S}
     assert set(pauses[10:]) == {CHECK_PAUSE_S}
 
 
-def test_whoever_waits_for_an_eye_to_leave_rests() -> None:
+def test_waiting_for_an_eye_to_leave_pauses_between_frames() -> None:
     rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), BEST, rests=True)
     rig.capture()
     rig.sensor.require_removal()
@@ -236,7 +236,7 @@ def test_whoever_waits_for_an_eye_to_leave_rests() -> None:
     assert rig.camera.captures - before <= 30.0 / IDLE_PAUSE_S / 1.4
 
 
-def test_a_still_thing_that_is_no_use_is_looked_at_ever_more_rarely() -> None:
+def test_an_object_without_a_usable_frame_is_checked_more_rarely() -> None:
     rig = CameraRig(POOR, rests=True)
     rig.sensor.set_time_left(inf)
     rig.retry(SLOW_AFTER_S)
@@ -246,7 +246,7 @@ def test_a_still_thing_that_is_no_use_is_looked_at_ever_more_rarely() -> None:
     assert rig.camera.captures - before <= 30.0 / (IDLE_PAUSE_S + PERIOD_S) + 2
 
 
-def test_a_camera_that_gives_damage_at_once_keeps_no_core_busy() -> None:
+def test_a_camera_that_delivers_only_damaged_frames_keeps_no_core_busy() -> None:
     rig = CameraRig(DAMAGED, period_s=0.0, rests=True)
     rig.retry(1.0)
     assert rig.camera.captures <= 21
@@ -270,17 +270,17 @@ def test_a_flaw_that_passes_is_not_told() -> None:
     assert rig.told == []
 
 
-def test_nobody_is_told_anything_where_nobody_is() -> None:
+def test_without_an_eye_there_are_no_messages() -> None:
     rig = CameraRig(EMPTY)
     rig.retry(5.0)
     assert rig.told == []
 
 
-def test_a_damaged_frame_is_passed_over() -> None:
+def test_a_damaged_frame_is_skipped() -> None:
     assert CameraRig(DAMAGED, FAIR, DAMAGED, FAIR, GOOD).capture() == 3
 
 
-def test_a_camera_that_only_gives_damage_ends_with_its_reason() -> None:
+def test_only_damaged_frames_end_with_their_reason() -> None:
     assert CameraRig(DAMAGED).retry(1.0) is Retry.MOVED
 
 

@@ -1,4 +1,4 @@
-"""The collector: it asks again for what is poor, waits for what must leave, and notes what is missing."""
+"""The collector repeats poor samples, waits until the last finger or eye is removed, and notes what is missing."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -78,7 +78,7 @@ def test_a_finger_is_searched_for_while_the_next_is_awaited(make: Make, mocker: 
     assert set(asked) == {Position.RIGHT_INDEX}
 
 
-def test_one_finger_shown_as_two_is_asked_for_again(make: Make) -> None:
+def test_one_finger_presented_for_two_positions_is_asked_for_again(make: Make) -> None:
     kiosk = make(TWO_FINGERS)
     kiosk.add_reference(LISTED)
     kiosk.one.play(touch(LISTED, 1), touch(LISTED, 2), touch(LISTED, 1, Position.RIGHT_THUMB))
@@ -92,7 +92,7 @@ def test_one_finger_shown_as_two_is_asked_for_again(make: Make) -> None:
     ]
 
 
-def test_one_finger_shown_as_two_at_every_attempt_is_a_failure_to_capture(make: Make) -> None:
+def test_one_finger_presented_for_two_positions_at_every_attempt_is_a_failure_to_capture(make: Make) -> None:
     kiosk = make(TWO_FINGERS)
     kiosk.add_reference(LISTED)
     kiosk.one.play(*[touch(LISTED, number) for number in range(4)])
@@ -101,7 +101,7 @@ def test_one_finger_shown_as_two_at_every_attempt_is_a_failure_to_capture(make: 
     assert payload_of(kiosk.events()[0])["attempts"] == 4
 
 
-def test_two_sensors_work_side_by_side(make: Make) -> None:
+def test_two_sensors_capture_in_parallel(make: Make) -> None:
     kiosk = make(TWO_SENSORS)
     kiosk.add_reference(LISTED)
     kiosk.two.play(touch(LISTED, 1, Position.RIGHT_THUMB))  # waits there before the first finger comes
@@ -132,16 +132,16 @@ ATTEMPTS = 2
 
 
 class RemovalCounter(NoStreamHooks):
-    """Counts how often what was presented had to leave."""
+    """Counts how often the removal of a finger or eye was required."""
 
-    asked = 0
+    required = 0
 
     def require_removal(self) -> None:
-        self.asked += 1
+        self.required += 1
 
 
 class EyeRig:
-    """A camera that shows what is played, its station, and a collector."""
+    """A scripted camera, its station, and a collector."""
 
     def __init__(self) -> None:
         self.camera, self.removal = ScriptedSensor(), RemovalCounter()
@@ -178,7 +178,7 @@ def _rig() -> Iterator[EyeRig]:
     assert not rig.crashes
 
 
-def test_one_eye_shown_as_both_is_asked_for_again(rig: EyeRig) -> None:
+def test_one_eye_presented_for_both_is_asked_for_again(rig: EyeRig) -> None:
     rig.camera.play(eye_image(Position.RIGHT_EYE, 0), eye_image(Position.RIGHT_EYE, 1), eye_image(Position.LEFT_EYE, 0))
     taken = rig.collect(Collection(), RIGHT, LEFT)
     assert set(taken.captured) == {Position.RIGHT_EYE, Position.LEFT_EYE}
@@ -186,7 +186,7 @@ def test_one_eye_shown_as_both_is_asked_for_again(rig: EyeRig) -> None:
     assert "That eye has already been read. Please use your left eye now." in rig.messages
 
 
-def test_one_eye_shown_as_both_at_every_attempt_is_a_failure_to_capture(rig: EyeRig) -> None:
+def test_one_eye_presented_for_both_at_every_attempt_is_a_failure_to_capture(rig: EyeRig) -> None:
     rig.camera.play(*[eye_image(Position.RIGHT_EYE, number) for number in range(1 + ATTEMPTS)])
     taken = rig.collect(Collection(), RIGHT, LEFT)
     assert taken.missing == {Position.LEFT_EYE: ReasonCode.FAILURE_TO_CAPTURE}
@@ -199,7 +199,7 @@ def test_an_eye_of_an_earlier_collection_is_known_too(rig: EyeRig) -> None:
     assert taken.attempts == {Position.LEFT_EYE: 2}
 
 
-def test_the_same_position_again_is_welcome(rig: EyeRig) -> None:
+def test_the_same_position_may_be_captured_again(rig: EyeRig) -> None:
     rig.camera.play(eye_image(Position.RIGHT_EYE, 1))
     before = CapturedTemplate(RIGHT, 90, eye_template(Position.RIGHT_EYE, 0))
     assert rig.collect(Collection(earlier=(before,)), RIGHT).attempts == {Position.RIGHT_EYE: 1}
@@ -207,17 +207,17 @@ def test_the_same_position_again_is_welcome(rig: EyeRig) -> None:
 
 def test_an_eye_that_was_poor_may_stay_and_one_that_was_taken_must_leave(rig: EyeRig) -> None:
     left: list[int] = []
-    rig.on_message = lambda: left.append(rig.removal.asked)
+    rig.on_message = lambda: left.append(rig.removal.required)
     rig.camera.play(CLOSED, eye_image(Position.RIGHT_EYE, 0))
     rig.collect(Collection(), RIGHT)
     assert set(left) == {0}
-    assert rig.removal.asked == 1
+    assert rig.removal.required == 1
 
 
 def test_an_eye_that_is_given_up_must_leave(rig: EyeRig) -> None:
     rig.camera.play(*[CLOSED] * ATTEMPTS)
     rig.collect(Collection(), LEFT)
-    assert rig.removal.asked == 1
+    assert rig.removal.required == 1
 
 
 def test_the_models_of_a_modality_are_those_of_its_encoder(rig: EyeRig) -> None:

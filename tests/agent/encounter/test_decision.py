@@ -1,4 +1,4 @@
-"""decide(): a table of evidence and what must come of it, and properties that hold for all of it."""
+"""decide(): a table of inputs and their decisions, and properties that hold for all inputs."""
 
 from dataclasses import dataclass, field
 
@@ -42,12 +42,12 @@ class Case:
 
 
 CASES = (
-    Case("nobody alike is cleared", Outcome.CLEAR, ReasonCode.NO_CANDIDATE),
-    Case("somebody hardly alike is cleared", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(0.3)),
-    Case("somebody very alike is a lead", Outcome.LEAD, ReasonCode.CANDIDATE_ABOVE_THRESHOLD, listed(1e-6)),
+    Case("no similar reference is cleared", Outcome.CLEAR, ReasonCode.NO_CANDIDATE),
+    Case("a hardly similar reference is cleared", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(0.3)),
+    Case("a very similar reference is a lead", Outcome.LEAD, ReasonCode.CANDIDATE_ABOVE_THRESHOLD, listed(1e-6)),
     Case("just within the threshold is a lead", Outcome.LEAD, ReasonCode.CANDIDATE_ABOVE_THRESHOLD, listed(0.00099)),
     Case(
-        "the same likeness in a long list is no lead",
+        "the same similarity in a long list is no lead",
         Outcome.CLEAR,
         ReasonCode.NO_CANDIDATE,
         listed(1e-6, references=1_000_000),
@@ -105,19 +105,19 @@ CASES = (
 )
 
 
-def evidence_of(case: Case) -> DecisionInput:
+def input_of(case: Case) -> DecisionInput:
     return DecisionInput(case.candidates, case.quality, case.missing, case.gap, case.may_recapture)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_table(case: Case) -> None:
-    decision = decide(evidence_of(case), case.policy)
+    decision = decide(input_of(case), case.policy)
     assert (decision.outcome, decision.reason.code) == (case.outcome, case.code)
 
 
 def test_the_reason_says_how_old_the_list_was() -> None:
-    assert decide(evidence_of(CASES[-3]), POLICY).reason.list_is_stale
-    assert not decide(evidence_of(CASES[0]), POLICY).reason.list_is_stale
+    assert decide(input_of(CASES[-3]), POLICY).reason.list_is_stale
+    assert not decide(input_of(CASES[0]), POLICY).reason.list_is_stale
 
 
 def test_only_candidates_above_the_threshold_are_leads() -> None:
@@ -126,7 +126,7 @@ def test_only_candidates_above_the_threshold_are_leads() -> None:
 
 
 rates = st.floats(0, 1)
-evidences = st.builds(
+inputs = st.builds(
     DecisionInput,
     candidates=st.builds(
         lambda found, more, age: listed(*found, references=len(found) + more, age_s=age),
@@ -140,30 +140,30 @@ evidences = st.builds(
 )
 
 
-@given(evidences)
-def test_nobody_without_a_usable_sample_or_without_a_list_is_cleared(evidence: DecisionInput) -> None:
-    decision = decide(evidence, POLICY)
-    if not evidence.quality or evidence.candidates.age_s is None or not evidence.candidates.references:
+@given(inputs)
+def test_nobody_without_a_usable_sample_or_without_a_list_is_cleared(drawn: DecisionInput) -> None:
+    decision = decide(drawn, POLICY)
+    if not drawn.quality or drawn.candidates.age_s is None or not drawn.candidates.references:
         assert decision.outcome is Outcome.REFER
 
 
-@given(evidences)
-def test_a_lead_has_candidates_and_nothing_else_has(evidence: DecisionInput) -> None:
-    decision = decide(evidence, POLICY)
+@given(inputs)
+def test_a_lead_has_candidates_and_nothing_else_has(drawn: DecisionInput) -> None:
+    decision = decide(drawn, POLICY)
     assert bool(decision.leads) == (decision.outcome is Outcome.LEAD)
 
 
-@given(evidences, st.floats(0, 1))
-def test_a_more_likely_candidate_never_turns_a_lead_into_something_else(evidence: DecisionInput, rate: float) -> None:
-    if decide(evidence, POLICY).outcome is not Outcome.LEAD:
+@given(inputs, st.floats(0, 1))
+def test_a_more_likely_candidate_never_turns_a_lead_into_something_else(drawn: DecisionInput, rate: float) -> None:
+    if decide(drawn, POLICY).outcome is not Outcome.LEAD:
         return
-    old = evidence.candidates
+    old = drawn.candidates
     best = candidate(min(rate, *(c.false_match_rate for c in old.candidates)), "better")
     longer = CandidateList((best, *old.candidates), old.references, old.revision, old.age_s)
-    assert decide(DecisionInput(longer, evidence.quality), POLICY).outcome is Outcome.LEAD
+    assert decide(DecisionInput(longer, drawn.quality), POLICY).outcome is Outcome.LEAD
 
 
-@given(evidences)
-def test_recapture_is_asked_for_only_while_it_may_be(evidence: DecisionInput) -> None:
-    if decide(evidence, POLICY).outcome is Outcome.RECAPTURE:
-        assert evidence.may_recapture
+@given(inputs)
+def test_recapture_is_asked_for_only_while_it_may_be(drawn: DecisionInput) -> None:
+    if decide(drawn, POLICY).outcome is Outcome.RECAPTURE:
+        assert drawn.may_recapture

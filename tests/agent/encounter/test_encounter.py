@@ -69,7 +69,7 @@ def test_a_protective_entry_goes_to_protection_staff(make: Make) -> None:
     assert payload_of(kiosk.events()[0])["candidates"][0]["handling"] == "protection"
 
 
-def test_a_lead_and_a_referral_read_the_same_to_the_traveller(make: Make) -> None:
+def test_a_lead_and_a_referral_have_the_same_message_for_the_traveller(make: Make) -> None:
     kiosk = make()
     kiosk.add_reference(LISTED)
     kiosk.one.play(touch(LISTED, 1))
@@ -79,7 +79,7 @@ def test_a_lead_and_a_referral_read_the_same_to_the_traveller(make: Make) -> Non
     assert message_keys(lead)[-1] == message_keys(refer)[-1]
 
 
-def test_what_a_recipient_may_not_have_is_withheld_from_it(make: Make) -> None:
+def test_a_candidate_that_the_recipient_may_not_receive_is_withheld(make: Make) -> None:
     kiosk = make()
     kiosk.add_reference(LISTED, kiosk.config.agreements["elsewhere"])
     kiosk.one.play(touch(LISTED, 1))
@@ -101,7 +101,7 @@ def test_the_answer_to_identify_withholds_the_same(make: Make) -> None:
     assert (decision.outcome, shown) == (Outcome.LEAD, ())
 
 
-# Stricter than any score can reach, and then a wide belt below it in which only a better sample would tell.
+# A threshold that no score can reach, and below it a wide range in which only a better sample could decide.
 UNCERTAIN = "max_false_positive_identification_rate = 1e-9\nuncertain_factor = 1e6\ngood_quality = 100"
 
 
@@ -116,7 +116,7 @@ def test_an_uncertain_candidate_is_captured_again_and_then_referred(make: Make) 
     assert payload_of(kiosk.events()[0])["attempts"] == 3
 
 
-def test_who_leaves_when_asked_again_is_decided_on_what_there_is(make: Make) -> None:
+def test_a_traveller_who_leaves_before_a_recapture_is_decided_on_the_first_sample(make: Make) -> None:
     kiosk = make(policy=UNCERTAIN, step_timeout_s=0.1)
     kiosk.add_reference(LISTED)
     kiosk.one.play(touch(LISTED, 1))
@@ -138,7 +138,7 @@ def test_without_any_list_nobody_is_cleared(make: Make) -> None:
     assert kiosk.until_decided()[0].reason.code is ReasonCode.LIST_UNAVAILABLE
 
 
-def test_who_leaves_in_the_middle_is_referred_with_one_event(make: Make) -> None:
+def test_a_traveller_who_leaves_early_is_referred_with_one_event(make: Make) -> None:
     kiosk = make(TWO_FINGERS, step_timeout_s=0.1)
     kiosk.add_reference(LISTED)
     kiosk.one.play(touch(UNLISTED, 1))

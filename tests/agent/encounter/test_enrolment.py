@@ -13,7 +13,7 @@ from tests.conftest import touch
 from tests.rigs.lane_rig import BLANK, LISTED, UNLISTED, Make, drained, enrol, message_keys
 
 
-def test_an_enrolment_into_the_local_list_is_found_at_once(make: Make) -> None:
+def test_an_enrolment_into_the_local_list_is_found_immediately(make: Make) -> None:
     kiosk = make()
     kiosk.set_attended(attended=False)
     kiosk.one.play(touch(LISTED, 0), BLANK, touch(LISTED, 2))
@@ -95,7 +95,7 @@ def test_two_different_fingers_make_no_reference(make: Make) -> None:
     assert kiosk.events() == []
 
 
-def test_a_finger_that_cannot_be_enrolled_is_an_outcome_in_words(make: Make) -> None:
+def test_a_failure_to_enrol_is_an_error_message(make: Make) -> None:
     kiosk = make()
     kiosk.set_attended(attended=False)
     kiosk.one.play(BLANK, BLANK, BLANK)

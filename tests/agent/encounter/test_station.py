@@ -1,4 +1,4 @@
-"""A station's thread: it serves requests, reopens a device that is unwell, and stops when told."""
+"""A station's thread serves requests, reopens a device that failed, and stops."""
 
 import math
 import queue
@@ -34,7 +34,7 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class States:
-    """What the station tells, in order."""
+    """The states that the station reports, in order."""
 
     def __init__(self) -> None:
         self.heard: queue.SimpleQueue[SensorState] = queue.SimpleQueue()
@@ -80,7 +80,7 @@ def test_a_request_yields_the_sample_of_its_position() -> None:
         assert result(station.capture(STEP, 1)).position is Position.RIGHT_INDEX
 
 
-def test_a_retry_reaches_who_asked() -> None:
+def test_a_retry_reaches_the_request() -> None:
     with running(ScriptedSensor([CaptureRetry(Retry.MOVED)])) as station, pytest.raises(CaptureRetry, match="moved"):
         result(station.capture(STEP, 1))
 
@@ -107,7 +107,7 @@ def test_a_device_that_does_not_come_back_in_time_ends_the_request_with_its_erro
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_a_device_that_is_plugged_in_is_tried_at_once(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:  # noqa: FBT001
+def test_a_device_that_is_plugged_in_is_tried_immediately(monkeypatch: pytest.MonkeyPatch, asked: bool) -> None:  # noqa: FBT001
     monkeypatch.setattr(station_module, "BACKOFF_S", {ProtocolError: (3600.0, 3600.0)})
     states = States()
     with running(ScriptedSensor([IMAGE], opens=[ProtocolError("nonsense")]), states) as station:
@@ -118,7 +118,7 @@ def test_a_device_that_is_plugged_in_is_tried_at_once(monkeypatch: pytest.Monkey
         assert future is None or result(future).position is STEP.position
 
 
-def test_a_fault_is_told_once_however_often_opening_fails() -> None:
+def test_a_fault_is_reported_once_however_often_opening_fails() -> None:
     sensor, states = ScriptedSensor([], [LinkLost("gone")] * 5), States()
     with running(sensor, states):
         assert [told.state for told in states.until("ready")] == ["closed", "fault", "ready"]
@@ -159,8 +159,8 @@ def test_a_cancel_that_nobody_asked_for_does_not_lose_the_request() -> None:
         assert result(station.capture(STEP, SOON)).position is Position.RIGHT_INDEX
 
 
-class Audience(NoStreamHooks):
-    """Wants to be tended a few times, then no more, and notes what it is told."""
+class RecordingHooks(NoStreamHooks):
+    """Asks for a few idle checks, then for no more, and records the time left."""
 
     def __init__(self, *pauses: float) -> None:
         self._pauses = list(pauses)
@@ -170,25 +170,25 @@ class Audience(NoStreamHooks):
     def set_time_left(self, left: float) -> None:
         self.expected.append(left)
 
-    def idle_check(self) -> float | None:  # type: ignore[override]  # what it stands in for never wants to be
+    def idle_check(self) -> float | None:  # type: ignore[override]  # the base class never asks for a check
         if not self._pauses:
             self.enough.set()
             return None
         return self._pauses.pop(0)
 
 
-def test_a_sensor_is_tended_while_nothing_is_asked_until_it_has_enough() -> None:
-    audience = Audience(0.01, 0.02, 0.01)
-    with running(ScriptedSensor(), hooks=audience):
-        assert audience.enough.wait(SOON)
+def test_idle_checks_are_made_between_requests_until_none_is_needed() -> None:
+    recorder = RecordingHooks(0.01, 0.02, 0.01)
+    with running(ScriptedSensor(), hooks=recorder):
+        assert recorder.enough.wait(SOON)
 
 
-def test_a_sensor_that_watches_knows_how_long_the_request_lasts_beyond_the_slice() -> None:
-    audience, slices = Audience(), [CaptureRetry(Retry.NOTHING_PRESENTED)] * 2
-    with running(ScriptedSensor([*slices, IMAGE, IMAGE]), hooks=audience, clock=lambda: 100.0) as station:
+def test_a_streaming_sensor_is_told_how_long_the_request_lasts_beyond_the_slice() -> None:
+    recorder, slices = RecordingHooks(), [CaptureRetry(Retry.NOTHING_PRESENTED)] * 2
+    with running(ScriptedSensor([*slices, IMAGE, IMAGE]), hooks=recorder, clock=lambda: 100.0) as station:
         result(station.capture(STEP, 20.0))
         result(station.capture(STEP, None))
-    assert audience.expected == [20.0, 20.0, 20.0, math.inf]
+    assert recorder.expected == [20.0, 20.0, 20.0, math.inf]
 
 
 def best_frame_sensor(camera: ScriptedCamera) -> BestFrameSensor:
@@ -214,7 +214,7 @@ def number(sample: Sample) -> int:
     return int(sample.image[0, 0])
 
 
-def test_a_look_that_begins_at_the_end_of_a_slice_is_not_cut() -> None:
+def test_a_capture_window_that_begins_at_the_end_of_a_slice_is_not_cut() -> None:
     with running_camera(
         *times((SLICE_S - 0.3) / (PERIOD_S + DAMAGED_PAUSE_S), DAMAGED), *times(6, POOR), GOOD, POOR
     ) as (
@@ -224,19 +224,19 @@ def test_a_look_that_begins_at_the_end_of_a_slice_is_not_cut() -> None:
         assert camera.quality(result(station.capture(EYE, 20.0))) is GOOD
 
 
-def test_a_poor_look_is_given_at_the_end_of_the_whole_request() -> None:
+def test_a_poor_frame_is_taken_at_the_end_of_the_whole_request() -> None:
     with running_camera(POOR) as (station, camera):
         assert camera.quality(result(station.capture(EYE, 12.0))) is POOR
         assert camera.now == pytest.approx(12.0, abs=2 * PERIOD_S)
 
 
-def test_a_still_thing_that_is_no_use_begins_nothing() -> None:
+def test_an_object_without_a_usable_frame_starts_nothing() -> None:
     with running_camera(*times(150, POOR), GOOD) as (station, camera):
         assert camera.quality(result(station.capture(EYE, None))) is GOOD
         assert camera.now > 3 * SLICE_S
 
 
-def test_the_eye_that_was_accepted_is_tended_until_it_has_left() -> None:
+def test_an_accepted_eye_is_checked_until_it_has_left() -> None:
     with running_camera(*times(MIN_EYE_FRAMES, GOOD), *times(4, FAIR), *times(8, EMPTY), GOOD) as (station, camera):
         result(station.capture(EYE, 20.0))
         station.require_removal()
@@ -244,7 +244,7 @@ def test_the_eye_that_was_accepted_is_tended_until_it_has_left() -> None:
         assert number(result(station.capture(EYE, 20.0))) > MIN_EYE_FRAMES + 4 + 4
 
 
-def test_the_eye_that_was_accepted_and_stays_is_told_of_soon() -> None:
+def test_an_accepted_eye_that_stays_is_reported_soon() -> None:
     with running_camera(GOOD) as (station, camera):
         result(station.capture(EYE, 20.0))
         station.require_removal()
