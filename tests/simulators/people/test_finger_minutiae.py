@@ -46,7 +46,7 @@ def test_a_repositioned_finger_keeps_its_distances_and_rotates_its_directions() 
     moved, turned = repositioned(np.random.default_rng(7), made, words)
     for number in range(3):
         before, after = (each.one(number)[:, :2].astype(float) for each in (made, moved))
-        lengths = (np.hypot(*(points - points[0]).T) for points in (before, after))
-        assert np.allclose(*lengths, atol=2)
+        far, still_far = (np.hypot(*(points - points[0]).T) for points in (before, after))
+        assert np.allclose(far, still_far, atol=2)
     changed = (words != turned).any(axis=(0, 2))
     assert changed.tolist() == [index == DIRECTION_WORD for index in range(len(changed))]
