@@ -1,4 +1,4 @@
-"""The encoder of irises: the graph on made-up sheets, synthetic eyes, and pictures without an iris."""
+"""The encoder of irises: the graph on synthetic textures, and the encoder on images without an iris."""
 
 import functools
 from datetime import UTC, datetime
@@ -32,13 +32,15 @@ def sample(image: NDArray[np.uint8]) -> Sample:
     return Sample(Modality.IRIS, Position.RIGHT_EYE, image.copy(), 8, 500.0, datetime.now(UTC), "made up")
 
 
-def texture(seed: int, turn: float = 0.0, shift: tuple[float, float] = (0, 0), scale: float = 1.0) -> NDArray[np.uint8]:
-    """Waves around a point, at any scale and turned: nobody's iris, but one that can be told from others."""
+def texture(
+    seed: int, rotation: float = 0.0, shift: tuple[float, float] = (0, 0), scale: float = 1.0
+) -> NDArray[np.uint8]:
+    """Waves around a point, at any scale and rotation: a synthetic iris that differs from those of other seeds."""
     rng = np.random.default_rng(seed)
     side = round(SIZE * scale)
     y, x = np.mgrid[:side, :side] / scale
     across, down = x - 100 - shift[0], y - 100 - shift[1]
-    angle, radius = np.arctan2(down, across) - turn, np.hypot(across, down)
+    angle, radius = np.arctan2(down, across) - rotation, np.hypot(across, down)
     grey = np.full((side, side), 120.0)
     for _ in range(60):
         waves, depth, phase = rng.integers(8, 30), rng.uniform(-0.15, 0.15), rng.uniform(0, 2 * np.pi)
@@ -58,8 +60,8 @@ def around(shift: tuple[float, float] = (0, 0), scale: float = 1.0, hidden: int 
     return Segmentation(pupil, limbus, usable, 1.0)
 
 
-def code(seed: int, turn: float = 0.0) -> IrisCode:
-    return graph().code(texture(seed, turn), around(), 80)
+def code(seed: int, rotation: float = 0.0) -> IrisCode:
+    return graph().code(texture(seed, rotation), around(), 80)
 
 
 def test_the_same_iris_has_the_same_code_and_another_has_not() -> None:
@@ -70,7 +72,7 @@ def test_the_same_iris_has_the_same_code_and_another_has_not() -> None:
 
 def test_a_head_held_at_an_angle_is_recognised() -> None:
     for degrees in (-22, -12, -3, 1, 8, 20):
-        assert score(code(1, turn=np.radians(degrees)), code(1)) > 0.75
+        assert score(code(1, rotation=np.radians(degrees)), code(1)) > 0.75
 
 
 def test_an_iris_elsewhere_and_of_another_size_has_the_same_code() -> None:
@@ -80,14 +82,14 @@ def test_an_iris_elsewhere_and_of_another_size_has_the_same_code() -> None:
     assert score(larger, code(1)) > 0.85
 
 
-def test_what_is_hidden_is_not_known_and_not_compared() -> None:
+def test_hidden_parts_are_not_known_and_not_compared() -> None:
     image = texture(1)
     covered = image.copy()
     covered[:70] = np.random.default_rng(0).integers(0, 256, (70, SIZE))
-    told = graph().code(covered, around(hidden=70), 0)
+    partial = graph().code(covered, around(hidden=70), 0)
     whole = code(1)
-    assert len(told) < 0.85 * len(whole)
-    assert score(told, whole) > score(graph().code(covered, around(), 0), whole)
+    assert len(partial) < 0.85 * len(whole)
+    assert score(partial, whole) > score(graph().code(covered, around(), 0), whole)
 
 
 def test_brightness_and_contrast_do_not_matter() -> None:
@@ -95,7 +97,7 @@ def test_brightness_and_contrast_do_not_matter() -> None:
     assert score(graph().code((image // 2 + 30).astype(np.uint8), around(), 0), code(1)) > 0.85
 
 
-def test_an_iris_of_one_grey_and_one_that_is_all_hidden_are_like_nobody() -> None:
+def test_an_iris_of_one_grey_and_one_that_is_all_hidden_are_not_similar_to_any() -> None:
     blank = graph().code(np.full((SIZE, SIZE), 90, np.uint8), around(), 0)
     hidden = graph().code(texture(1), around(hidden=SIZE), 0)
     assert len(hidden) == 0
@@ -103,7 +105,7 @@ def test_an_iris_of_one_grey_and_one_that_is_all_hidden_are_like_nobody() -> Non
     assert score(blank, code(1)) < 0.62
 
 
-def test_an_iris_beyond_the_border_is_known_as_far_as_it_is_seen() -> None:
+def test_an_iris_that_crosses_the_border_is_known_as_far_as_it_is_visible() -> None:
     part = graph().code(texture(1)[:, :120], Segmentation(PUPIL, LIMBUS, np.ones((SIZE, 120), bool), 1.0), 0)
     assert 0.4 * len(code(1)) < len(part) < 0.75 * len(code(1))
     assert score(part, code(1)) > 0.75
@@ -125,7 +127,7 @@ def test_a_code_carries_the_quality_of_its_sample() -> None:
     ],
     ids=["black", "white", "noise", "one pixel", "a strip", "nothing"],
 )
-def test_a_picture_without_an_iris_is_answered_and_never_good(image: NDArray[np.uint8]) -> None:
+def test_an_image_without_an_iris_has_a_low_quality_and_a_template(image: NDArray[np.uint8]) -> None:
     quality = encoder().assess(sample(image))
     assert quality.score < 30
     assert quality.flaw is not None
@@ -134,7 +136,7 @@ def test_a_picture_without_an_iris_is_answered_and_never_good(image: NDArray[np.
     assert unpack(template).quality == quality.score
 
 
-def test_what_was_found_is_remembered_from_assess_to_encode(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_segmentation_is_kept_from_assess_to_encode(monkeypatch: pytest.MonkeyPatch) -> None:
     found, asked = around(), []
     image = texture(5)
 
@@ -152,5 +154,5 @@ def test_what_was_found_is_remembered_from_assess_to_encode(monkeypatch: pytest.
     assert compare(first, first) > 0.9
 
 
-def test_a_blank_picture_shows_no_iris() -> None:
+def test_a_blank_image_has_no_iris() -> None:
     assert extract(np.full((240, 320), 128, np.uint8)).segmentation is None

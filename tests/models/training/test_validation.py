@@ -1,4 +1,4 @@
-"""What calibration and quality are worth, on scores whose law is known."""
+"""The validation of calibration and quality, on scores with a known distribution."""
 
 import dataclasses
 
@@ -22,24 +22,25 @@ from tests.conftest import template_of
 FINGERS, EACH = 60, 6
 
 
-def _world(spread: float = 0.0, *, telling: bool = True) -> Comparisons:
+def _world(spread: float = 0.0, *, predictive: bool = True) -> Comparisons:
     """Impostor scores fall off exponentially; genuine ones are higher the better the worse of the two impressions.
 
-    With `spread` the fingers differ in how alike they are to strangers. `telling` quality is what the scores come from.
+    With `spread` the fingers differ in their similarity to other fingers. A `predictive` quality is the one that the
+    genuine scores come from.
     """
     rng = np.random.default_rng(5)
     finger = np.repeat(np.arange(FINGERS), EACH)
     first, second = np.triu_indices(len(finger), 1)
     usefulness = rng.uniform(0, 1, len(finger))
-    alike = np.exp(spread * rng.normal(size=FINGERS))[finger]
-    impostor = rng.exponential(0.1, len(first)) * alike[first] * alike[second]
+    similarity = np.exp(spread * rng.normal(size=FINGERS))[finger]
+    impostor = rng.exponential(0.1, len(first)) * similarity[first] * similarity[second]
     genuine = np.minimum(usefulness[first], usefulness[second]) * 4
     scores = np.where(finger[first] == finger[second], genuine, impostor)
-    quality = usefulness if telling else rng.uniform(0, 1, len(finger))
+    quality = usefulness if predictive else rng.uniform(0, 1, len(finger))
     return Comparisons(finger, 100 * quality, first, second, scores)
 
 
-def test_a_calibration_holds_on_unseen_fingers_that_are_alike() -> None:
+def test_a_calibration_holds_on_other_fingers_of_the_same_distribution() -> None:
     world = _world()
     for one in observe(world, world.finger % 2 == 0, fit)[:3]:
         assert one.predicted / 2 < one.rate < one.predicted * 2
@@ -53,7 +54,7 @@ def test_only_comparisons_within_the_other_half_are_observed() -> None:
     assert {one.comparisons for one in observe(world, world.finger < FINGERS // 2, fit)} == {expected}
 
 
-def test_fitting_sees_impostor_scores_of_its_half_alone() -> None:
+def test_the_fit_uses_only_the_impostor_scores_of_its_half() -> None:
     world, seen = _world(), list[int]()
 
     def counting(scores: Scores, weights: Scores | None) -> Calibration:
@@ -64,16 +65,16 @@ def test_fitting_sees_impostor_scores_of_its_half_alone() -> None:
     assert seen == [10 * EACH * 9 * EACH // 2]
 
 
-def test_a_rate_that_does_not_carry_over_is_reported_as_it_is() -> None:
+def test_a_rate_that_does_not_hold_on_the_other_fingers_is_reported_as_observed() -> None:
     world = _world()
-    strangers = np.where(world.finger[world.second] >= FINGERS // 2, 3.0, 1.0)
-    other = Comparisons(world.finger, world.quality, world.first, world.second, world.scores * strangers)
+    factors = np.where(world.finger[world.second] >= FINGERS // 2, 3.0, 1.0)
+    other = Comparisons(world.finger, world.quality, world.first, world.second, world.scores * factors)
     one = observe(other, other.finger < FINGERS // 2, fit)[2]
     assert one.rate > 10 * one.predicted
 
 
 def test_a_set_of_many_fingers_does_not_decide_alone() -> None:
-    """Of two sets the larger has 98 % of the comparisons; in the smaller strangers are three times as alike."""
+    """Of two sets the larger has 98 % of the comparisons; in the smaller, impostor scores are three times as high."""
     rng = np.random.default_rng(1)
     many, few = rng.exponential(1.0, 98_000), 3 * rng.exponential(1.0, 2_000)
     scores, weights = np.concatenate([many, few]), np.repeat([1 / 98_000, 1 / 2_000], [98_000, 2_000])
@@ -92,7 +93,7 @@ def test_equal_weights_change_nothing() -> None:
     assert plain.scores[3] == pytest.approx(np.quantile(scores, 0.9))
 
 
-def test_each_set_is_told_as_what_the_others_say_of_it() -> None:
+def test_each_set_is_reported_with_the_calibration_of_the_others() -> None:
     world = _world()
     of_set = (world.finger[world.first] >= FINGERS // 10).astype(np.intp)
     other = dataclasses.replace(world, scores=world.scores * np.where(of_set, 1.0, 3.0), set=of_set)
@@ -104,17 +105,17 @@ def test_each_set_is_told_as_what_the_others_say_of_it() -> None:
     assert one.rate > 1.1 * one.count / one.comparisons  # the smaller set counts as much
 
 
-def test_dropping_by_a_quality_that_tells_helps_and_by_one_that_does_not_helps_no_more_than_chance() -> None:
-    for telling in (True, False):
-        world = _world(telling=telling)
+def test_leaving_out_low_quality_helps_only_if_the_quality_is_predictive() -> None:
+    for predictive in (True, False):
+        world = _world(predictive=predictive)
         worst = np.argsort(np.argsort(world.quality)) < len(world.quality) // 10
         threshold = float(np.quantile(world.impostors, 0.999))
         before = false_non_match_rate(world, worst | True, threshold)
         after = false_non_match_rate(world, ~worst, threshold)
-        assert (after < 0.9 * before) == telling
+        assert (after < 0.9 * before) == predictive
 
 
-def test_the_lines_say_both_halves_the_spread_and_both_ways_of_dropping() -> None:
+def test_the_lines_report_both_halves_the_spread_and_both_ways_of_leaving_out() -> None:
     lines = [*calibration_lines(_world(0.2), fit), *quality_lines(_world())]
     assert sum("fitted on even" in line for line in lines) == 4
     assert sum("fitted on odd" in line for line in lines) == 4
@@ -123,7 +124,7 @@ def test_the_lines_say_both_halves_the_spread_and_both_ways_of_dropping() -> Non
     assert sum("of lowest quality" in line for line in lines) == 2
 
 
-def test_impressions_are_compared_within_their_set_alone() -> None:
+def test_impressions_are_compared_only_within_their_set() -> None:
     one, two = (cylinders(unpack(template_of(1, n))) for n in (0, 1))
     impressions = [
         Impression("a", "a/1", 80, one),
