@@ -90,6 +90,7 @@ def test_a_score_that_is_no_number_is_refused(calibration: Calibration) -> None:
         ("floor = ", "flaw = "),
         ("rates = [1.0", "rates = [1.5"),
         ("scores = [", "scores = [9.0, "),
+        ("scores = [0.05641, 0.22664", "scores = [0.22664, 0.05641"),
     ],
 )
 def test_a_calibration_that_cannot_be_right_is_refused(tmp_path: Path, was: str, becomes: str) -> None:

@@ -1,5 +1,6 @@
 """Compiled code on disk: a function is compiled again when its own module or one that it imports has changed."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.compiled import NUMBA, PLAIN
+from models.compiled import NUMBA, PLAIN, compiled
 
 ROOT = Path(__file__).parents[2]
 ADDER = """
@@ -79,3 +80,17 @@ def test_a_function_is_compiled_again_when_a_constant_in_another_folder_changes(
 def test_compiled_code_is_off_only_when_plain_search_is_on(value: str, found: str) -> None:
     code = "from models.compiled import NUMBA; print(NUMBA is not None)"
     assert run_python(ROOT, code, **{PLAIN: value}) == found
+
+
+@needs_numba
+def test_a_function_is_compiled_with_its_options_and_gives_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "def halved(number):\n    return number / 2\n"
+    (tmp_path / "halving.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    plain = importlib.import_module("halving").halved
+    for options in ({}, {"exact": True}, {"inline": True}):
+        assert compiled(plain, **options)(7) == 3.5
+    monkeypatch.setattr("models.compiled.NUMBA", None)
+    assert compiled(plain) is plain

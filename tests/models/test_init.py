@@ -3,10 +3,12 @@
 import pytest
 
 from drivers.sample import Modality
-from models import ENCODERS, GALLERIES, gallery_class, load_encoder
+from models import ENCODERS, GALLERIES, exported, gallery_class, imported, load_encoder
 from models.calibration import load_calibration
 from models.finger.template import FORMAT
 from models.manifest import ModelCard, ModelError
+from models.template import Template
+from tests.conftest import template_of
 
 
 def test_what_is_not_there_is_refused_and_what_is_there_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +30,19 @@ def test_the_encoder_names_its_model_and_format(card: ModelCard) -> None:
     encoder = load_encoder(Modality.FINGER)
     assert (encoder.modality, encoder.model_name, encoder.model_sha256) == (Modality.FINGER, card.name, card.sha256)
     assert encoder.template_format == card.template_format == FORMAT
+
+
+def test_another_model_of_the_modality_can_be_named() -> None:
+    assert load_encoder(Modality.FINGER, model="leader-student").model_name == "leader-student"
+    with pytest.raises(ModelError, match="'iris-encoder' is not an encoder of modality finger; there are: leader"):
+        load_encoder(Modality.FINGER, model="iris-encoder")
+
+
+def test_templates_are_exchanged_without_descriptors_and_other_formats_unchanged() -> None:
+    template = template_of(1, 1)
+    sent = exported(template)
+    assert sent.format == "finger-minutiae/1"
+    assert imported(sent) == template
+    unknown = Template("iris-code/1", b"")
+    assert imported(unknown) is unknown
+    assert exported(unknown) is unknown

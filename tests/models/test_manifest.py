@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.manifest import MANIFEST, ModelCard, ModelError, load_card
+from models.manifest import MANIFEST, ModelCard, ModelError, calibration_table, encoder_card, load_card
 from models.session import Session
 
 
@@ -50,3 +50,15 @@ def test_a_manifest_that_does_not_describe_the_model_is_refused(tmp_path: Path, 
     manifest.write_text(text, encoding="utf-8")
     with pytest.raises(ModelError, match=complaint):
         load_card("leader", manifest)
+
+
+def test_only_models_that_make_templates_of_a_modality_are_encoders() -> None:
+    assert encoder_card("iris-encoder", "iris").template_format == "iris-code/1"
+    with pytest.raises(ModelError, match=r"'iris-segmenter' is not an encoder of modality iris; .* iris-encoder$"):
+        encoder_card("iris-segmenter", "iris")
+
+
+def test_a_format_without_a_calibration_is_named() -> None:
+    assert calibration_table("iris-code/1")["comparisons"] > 1_000_000
+    with pytest.raises(ModelError, match=r'has no \[calibration\."iris-code/0"\]'):
+        calibration_table("iris-code/0")

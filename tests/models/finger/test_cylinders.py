@@ -50,3 +50,11 @@ def test_cylinders_come_best_quality_first() -> None:
     if distinct:
         assert (cylinders(minutiae).bits == cylinders(shuffled).bits).all()
     assert cylinders(minutiae).first(5).x.shape == (5,)
+
+
+def test_minutiae_on_one_line_have_no_hull_and_every_place_is_valid() -> None:
+    finger = random_minutiae(1, 20)
+    line = dataclasses.replace(finger, x=np.arange(20, dtype=np.uint16) * 9, y=np.full(20, 50, np.uint16))
+    found = cylinders(line)
+    assert len(found) == 20
+    assert (np.bitwise_count(found.valid) == 52).all()

@@ -255,3 +255,10 @@ def test_another_format_is_refused_by_name() -> None:
 def test_bytes_that_are_no_template_never_raise_anything_else(data: bytes) -> None:
     with pytest.raises(TemplateError):
         unpack(Template(FORMAT, data))
+
+
+def test_minutiae_closer_than_ridges_are_refused() -> None:
+    data = bytearray(TEMPLATES[0].data)
+    np.frombuffer(data, "<u2", offset=END_OF_DESCRIPTORS).reshape(-1, 4)[:, :2] //= 8  # x and y
+    with pytest.raises(TemplateError, match="closer together than ridges"):
+        unpack(Template(FORMAT, bytes(data)))

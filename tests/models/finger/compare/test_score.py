@@ -1,6 +1,7 @@
 """The comparison score: high for one finger, low for two, symmetric, independent of shift and rotation."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -147,3 +148,10 @@ def test_a_score_is_symmetric_whatever_is_compared(a: int, b: int, seed: int) ->
     one, other = cylinders_of(another_impression(np.random.default_rng(seed), ROWS[a])), cylinders_of(ROWS[b])
     assert score(one, other) == score(other, one)
     assert local_similarity(one, other) == local_similarity(other, one)
+
+
+def test_the_score_without_numba_is_that_of_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [tuple(map(cylinders_of, rows)) for rows in itertools.pairwise(ROWS[:6])]
+    expected = [score(one, other) for one, other in pairs]
+    monkeypatch.setattr("models.finger.compare.score.NUMBA", None)
+    assert [score(one, other) for one, other in pairs] == pytest.approx(expected, abs=1e-9)

@@ -17,3 +17,11 @@ def test_compiled_ranks_are_those_of_numpy(probe: Rows) -> None:
     ranks = rank(words, block.words, allowed)
     assert (ranks == rank_plain(words, block.words, allowed)).all()
     assert ((ranks >= 0) == allowed).all()
+
+
+def test_ranks_without_numba_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    block, probe = block_of(ROWS[:50]), Probe.of(seen_again(3)).words
+    expected = rank(probe, block.words, np.ones(50, bool))
+    monkeypatch.setattr("models.finger.search.prefilter.NUMBA", None)
+    assert (rank(probe, block.words, np.ones(50, bool)) == expected).all()
+    assert expected.argmax() == 3
