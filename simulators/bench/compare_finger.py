@@ -237,7 +237,7 @@ def finger(
     pairs: Annotated[Path, typer.Option(help="CSV: probe, reference, label, ppi_probe, ppi_reference.")],
     scores: Annotated[Path, typer.Option("--out", callback=writable, help="CSV file to write, with the scores.")],
     processes: Annotated[int, typer.Option(min=1, help="Number of processes.")] = PROCESSES,
-    model: Annotated[str, typer.Option(help="Model, as in `[models]` of the configuration.")] = MODEL,
+    model: Annotated[str, typer.Option(help="Model, as in the models table of the configuration.")] = MODEL,
 ) -> None:
     """Compare fingerprint images, encoded and compared as in the kiosk."""
     try:

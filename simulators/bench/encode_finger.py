@@ -129,7 +129,7 @@ def finger(
     images: Annotated[Path | None, typer.Option(help="Folder of images; default: synthetic people.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Number of times each image is encoded.")] = ROUNDS,
-    model: Annotated[str, typer.Option(help="Model, as in `[models]` of the configuration.")] = MODEL,
+    model: Annotated[str, typer.Option(help="Model, as in the models table of the configuration.")] = MODEL,
     cache: CacheOption = None,
     *,
     fetch_yardstick: FetchOption = True,
