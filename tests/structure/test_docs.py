@@ -1,4 +1,4 @@
-"""What the documents say is what the code does."""
+"""Checks that commands, flags, files and make targets in the documents exist, and that the notices are complete."""
 
 import functools
 import importlib
@@ -13,41 +13,37 @@ from typing import Any
 import pytest
 import typer
 
-ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *(p for d in ("agent", "drivers", "models", "simulators", "systemd", "tests") for p in (ROOT / d).glob("*.md")),
-    ]
-)
+from tests.structure.mirror import PACKAGES, ROOT
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(p for d in (*PACKAGES, "systemd", "tests") for p in (ROOT / d).glob("*.md"))])
 
 
 def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
-    """The sub-commands that a document shows: `kiosk-agent watchlist list` and so on."""
+    """The subcommands that a document shows, for example `kiosk-agent watchlist list`."""
     found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|finger|iris)\b)?", text)
     return {tuple(word for word in words if word) for words in found}
 
 
 def agent_app() -> typer.Typer:
-    from agent.__main__ import app  # noqa: PLC0415 - a program of its own
+    from agent.__main__ import app  # noqa: PLC0415 - a separate program
 
     return app
 
 
 def bench_app() -> typer.Typer:
-    from simulators.bench.command import app  # noqa: PLC0415 - a program of its own
+    from simulators.bench.command import app  # noqa: PLC0415 - a separate program
 
     return app
 
 
 def sim_app() -> typer.Typer:
-    from simulators.__main__ import COMMANDS  # noqa: PLC0415 - a program of its own
+    from simulators.__main__ import COMMANDS  # noqa: PLC0415 - a separate program
 
     app = typer.Typer()
     for name, target in COMMANDS.items():
         module, _, function = target.partition(":")
         app.command(name)(getattr(importlib.import_module(module), function))
-    return app  # as simulators/__main__.py puts it together
+    return app  # built in the same way as in simulators/__main__.py
 
 
 APPS = {"kiosk-agent": agent_app, "kiosk-bench": bench_app, "kiosk-sim": sim_app}
@@ -55,10 +51,10 @@ APPS = {"kiosk-agent": agent_app, "kiosk-bench": bench_app, "kiosk-sim": sim_app
 
 @functools.cache
 def flags_of(program: str) -> dict[tuple[str, ...], set[str]]:
-    """The flags of every command and sub-command, by its words."""
+    """The flags of every command and subcommand. The keys are the words of the command."""
     found: dict[tuple[str, ...], set[str]] = {}
 
-    def walk(words: tuple[str, ...], command: Any) -> None:  # noqa: ANN401 - typer has its commands in a module of its own
+    def walk(words: tuple[str, ...], command: Any) -> None:  # noqa: ANN401 - the class is in a private module of typer
         found[words] = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
         for name, inner in getattr(command, "commands", {}).items():
             walk((*words, name), inner)
@@ -68,14 +64,14 @@ def flags_of(program: str) -> dict[tuple[str, ...], set[str]]:
 
 
 @pytest.mark.parametrize("program", APPS)
-def test_every_command_that_a_document_shows_is_there(program: str) -> None:
+def test_every_command_in_a_document_exists(program: str) -> None:
     shown = {c for path in DOCUMENTS for c in commands_in(path.read_text(encoding="utf-8"), program)}
     assert shown, f"no document shows {program}"
     assert {words[:1] for words in shown} <= set(flags_of(program))
 
 
 def flags_in(text: str, program: str) -> set[tuple[tuple[str, ...], str]]:
-    """The flags that a document shows behind each sub-command, on the same line and before a comment or a pipe."""
+    """The flags that a document shows after each subcommand, on the same line and before a comment or a pipe."""
     found = re.findall(rf"{program} ([a-z][a-z0-9-]*)((?: (?:list|remove|finger|iris)\b)?)([^`#|&;)\n]*)", text)
     return {
         ((command, *second.split()), flag)
@@ -85,7 +81,7 @@ def flags_in(text: str, program: str) -> set[tuple[tuple[str, ...], str]]:
 
 
 @pytest.mark.parametrize("program", APPS)
-def test_every_flag_that_a_document_shows_is_one_of_its_command(program: str) -> None:
+def test_every_flag_in_a_document_exists(program: str) -> None:
     shown = {use for path in DOCUMENTS for use in flags_in(path.read_text(encoding="utf-8"), program)}
     assert shown, f"no document shows a flag of {program}"
     known = flags_of(program)
@@ -93,7 +89,7 @@ def test_every_flag_that_a_document_shows_is_one_of_its_command(program: str) ->
     assert not missing
 
 
-def test_flags_are_read_from_a_document_as_they_stand() -> None:
+def test_flags_are_found_in_the_text_of_a_document() -> None:
     text = (
         "$ kiosk-sim ef01 --link /tmp/x -p -- other --thing   # not --this\n"
         "`kiosk-sim fault list` or `kiosk-sim press --hold 3` (--no)"
@@ -110,7 +106,7 @@ def test_every_command_of_the_agent_is_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_and_files_that_a_document_names_are_there(path: Path) -> None:
+def test_the_targets_of_the_links_in_a_document_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if "://" not in target:
@@ -118,19 +114,19 @@ def test_links_and_files_that_a_document_names_are_there(path: Path) -> None:
 
 
 FILE = re.compile(r"(?<![\w/.*{}<>-])((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)\b")
-ELSEWHERE = ("tools/protocol.py", "tools/metrics.py")  # beside the project, in ../shared
-SOURCES = [path for package in ("agent", "drivers", "models", "simulators") for path in (ROOT / package).rglob("*.py")]
+ELSEWHERE = ("tools/protocol.py", "tools/metrics.py")  # next to the project, in ../shared
+SOURCES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, *SOURCES], ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_python_files_that_a_text_names_are_there(path: Path) -> None:
-    """From the project, from the package, or from the folder of the text."""
+def test_python_files_named_in_a_text_exist(path: Path) -> None:
+    """The path is relative to the project, to the package or to the folder of the text."""
     places = {ROOT, ROOT / path.relative_to(ROOT).parts[0], path.parent}
     for name in FILE.findall(path.read_text(encoding="utf-8")):
         assert name in ELSEWHERE or any((place / name).exists() for place in places), f"there is no {name}"
 
 
-def test_every_make_target_that_the_readme_names_is_there() -> None:
+def test_every_make_target_in_the_readme_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (drills,) = re.findall(r"^DRILLS := (.*)$", makefile, re.MULTILINE)
     known = {f"drill-{name}" for name in drills.split()} | set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
@@ -139,14 +135,14 @@ def test_every_make_target_that_the_readme_names_is_there() -> None:
     assert set(named) <= known
 
 
-def test_the_page_of_the_drivers_says_why_usbip_is_no_backend_of_pyusb() -> None:
+def test_the_readme_of_the_drivers_explains_why_usbip_is_no_backend_of_pyusb() -> None:
     text = (ROOT / "drivers" / "README.md").read_text(encoding="utf-8")
     _, _, answer = text.partition("no backend of pyusb\n")
     for fact in ("IBackend", "cancel within 0.3 s", "usb/usbip.py", "--via libusb"):
         assert fact in answer
 
 
-def test_every_library_that_is_locked_is_in_the_notice() -> None:
+def test_every_locked_library_is_in_the_notice() -> None:
     listed = set(re.findall(r"^([a-z0-9][\w.-]*)  ", (ROOT / "NOTICE").read_text(encoding="utf-8"), re.MULTILINE))
     listed |= set(re.findall(r"^([a-z0-9][\w.-]*) [A-Z]", (ROOT / "NOTICE").read_text(encoding="utf-8"), re.MULTILINE))
     for lock in ("requirements.lock", "requirements-dev.lock"):
@@ -160,7 +156,7 @@ def test_every_model_file_is_in_the_notice() -> None:
         assert path.name in notice
 
 
-def test_the_licence_of_the_model_travels_with_it() -> None:
+def test_the_licence_of_the_model_is_packaged_with_it() -> None:
     text = (ROOT / "models" / "weights" / "LICENSE.pyfing").read_text(encoding="utf-8")
     assert "Copyright (c) 2023 Raffaele Cappelli" in text
     assert "shall be included in" in text
@@ -183,7 +179,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert problems == []
 
 
-def test_the_unit_starts_a_command_that_is_there() -> None:
+def test_the_unit_starts_the_agent_with_a_watchdog() -> None:
     unit = (ROOT / "systemd" / "kiosk-agent.service").read_text(encoding="utf-8")
     assert re.search(r"^ExecStart=\S+/kiosk-agent run --config \S+$", unit, re.MULTILINE)
     assert "WatchdogSec=" in unit

@@ -1,4 +1,4 @@
-"""Who may import whom, held by reading every module's imports."""
+"""Checks the import rules between packages. Reads the import statements of every module."""
 
 import ast
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("agent", "drivers", "models", "simulators")
+from tests.structure.mirror import PACKAGES, ROOT
+
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
-# Which of our own packages a package may import; "models" sees drivers.sample alone.
+# Which of our own packages a package may import. "models" may import only drivers.sample.
 ALLOWED = {
     "drivers": {"drivers"},
     "models": {"models", "drivers.sample"},
@@ -18,7 +18,7 @@ ALLOWED = {
     "simulators": {"simulators", "agent", "models", "drivers"},
 }
 
-# A library that one place owns: the modules that may import it.
+# Libraries that only some modules may import.
 OWNED = {
     "paho": {"agent/hub/link.py", "simulators/hub/hub.py"},
     "serial": {"drivers/serial_line.py"},
@@ -35,23 +35,23 @@ OWNED = {
     },
 }
 
-# The device's side of a wire knows nothing of the host's: an error of one would otherwise agree with itself.
-DEVICE_MODELS = (
-    "transports/faults.py", "transports/remote.py", "transports/ticker.py",
-    "transports/serial/uart.py", "transports/serial/pseudo_terminal.py",
-    "transports/usb/device.py", "transports/usb/port.py", "transports/usb/faults.py", "transports/usb/standard.py",
-    "transports/usb/usbip.py", "transports/usb/umockdev.py", "transports/usb/usbfs.py", "transports/usb/plugged.py",
-    "sensors/touch_plugged.py", "sensors/common/serial_module.py",
-    "sensors/nb1010/device.py", "sensors/ef01/device.py", "sensors/ef01/commands.py",
-    "sensors/sfm/device.py", "sensors/sfm/commands.py", "sensors/sfm/wire.py",
-    "sensors/uvc/device.py", "sensors/uvc/descriptors.py", "sensors/uvc/frames.py", "sensors/uvc/plugged.py",
-    "sensors/uru4000/device.py", "sensors/uru4000/units.py", "sensors/uru4000/image.py",
-)  # fmt: skip
+# All modules of these rooms are device models, except those that open a driver or use its options. A device model must
+# not share code with the drivers: a test of one against the other would not find an error in the shared code.
+DEVICE_ROOMS = ("simulators/sensors/", "simulators/transports/")
+USES_DRIVERS = {
+    "simulators/sensors/cli.py", "simulators/sensors/table.py", "simulators/sensors/touch_cli.py",
+    "simulators/sensors/touch_libusb.py", "simulators/sensors/common/touch_options.py",
+    "simulators/sensors/common/touch_rig.py", "simulators/sensors/ef01/cli.py", "simulators/sensors/ef01/rig.py",
+    "simulators/sensors/nb1010/rig.py", "simulators/sensors/sfm/rig.py", "simulators/sensors/uru4000/rig.py",
+    "simulators/sensors/uvc/cli.py", "simulators/sensors/uvc/libusb.py", "simulators/sensors/uvc/rig.py",
+    "simulators/sensors/uvc/scene.py",
+}  # fmt: skip
 
-# The simulated hub reads only the published schemas.
+# The simulated hub uses only the published schemas, and nothing of the agent.
 HUB = ("hub/hub.py", "hub/keys.py", "hub/console.py", "hub/rules.py", "hub/store.py")
 
-# May learn from synthetic people, and read the pictures of a set as the bench does; nothing of it is there at run time.
+# Training may use synthetic people, and read the images of a set in the same way as the benches. It is not installed on
+# a kiosk.
 TRAINING = {
     "models/training/golden_scores.py": "simulators.people.person",
     "models/training/networks/eye_pictures.py": "simulators.people.person",
@@ -63,7 +63,7 @@ TRAINING = {
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Dotted names of everything that a module imports, wherever in it."""
+    """The dotted names of everything that a module imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -80,6 +80,14 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+OF_SIMULATORS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in MODULES
+    if relative(path).startswith("simulators/")
+}
+DEVICE_MODELS = [p for p in MODULES if relative(p).startswith(DEVICE_ROOMS) and relative(p) not in USES_DRIVERS]
+
+
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_packages_import_only_those_below_them(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
@@ -92,26 +100,40 @@ def test_packages_import_only_those_below_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_a_library_stays_behind_the_module_that_owns_it(path: Path) -> None:
+def test_a_library_is_imported_only_by_its_owners(path: Path) -> None:
     for name in imports(path):
         owners = OWNED.get(name.partition(".")[0])
         assert owners is None or relative(path) in owners, f"{relative(path)} imports {name}"
 
 
-def test_device_models_import_nothing_of_drivers_or_agent() -> None:
-    for module in DEVICE_MODELS:
-        foreign = [
-            n for n in imports(ROOT / "simulators" / module) if n.split(".")[0] in ("drivers", "agent", "models")
-        ]
-        assert not foreign, f"simulators/{module} imports {foreign}"
+def host_imports(module: Path) -> set[str]:
+    """What a module of the simulators imports from the host's packages, itself or through other simulators."""
+    found: set[str] = set()
+    unread, read = [module], set[Path]()
+    while unread:
+        path = unread.pop()
+        read.add(path)
+        for name in imports(path):
+            if name.split(".")[0] in ("drivers", "agent", "models"):
+                found.add(name)
+            elif (inner := OF_SIMULATORS.get(name)) and inner not in read:
+                unread.append(inner)
+    return found
 
 
-def test_the_simulated_hub_imports_nothing_of_the_agent() -> None:
-    for module in HUB:
-        foreign = [
-            n for n in imports(ROOT / "simulators" / module) if n.split(".")[0] in ("drivers", "agent", "models")
-        ]
-        assert not foreign, f"simulators/{module} imports {foreign}"
+@pytest.mark.parametrize("path", DEVICE_MODELS, ids=relative)
+def test_device_models_import_nothing_of_drivers_agent_or_models(path: Path) -> None:
+    assert not host_imports(path)
+
+
+@pytest.mark.parametrize("module", sorted(USES_DRIVERS))
+def test_the_exceptions_do_use_the_drivers(module: str) -> None:
+    assert host_imports(ROOT / module)
+
+
+@pytest.mark.parametrize("module", HUB)
+def test_the_simulated_hub_imports_nothing_of_drivers_agent_or_models(module: str) -> None:
+    assert not host_imports(ROOT / "simulators" / module)
 
 
 def test_private_keys_are_loaded_in_one_module() -> None:

@@ -1,4 +1,4 @@
-"""Every module has its test at the mirrored path, or is on the list of those without one, which only gets shorter."""
+"""Checks that every module has a test at the mirrored path, except those listed in uncovered.toml."""
 
 from pathlib import Path
 
@@ -11,38 +11,38 @@ MODULES = modules()
 LISTED = coverage.known()
 TESTS = sorted(path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py"))
 
-# Tests of a whole room, or of no module.
+# Folders of tests that belong to no single module.
 ROOMS = ("structure", "whole")
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_a_module_has_its_test_where_the_list_does_not_say_otherwise(module: Path) -> None:
+def test_a_module_has_a_mirrored_test_unless_the_list_says_all(module: Path) -> None:
     there = (ROOT / mirrored_test(module)).exists()
     assert there == (LISTED.get(str(module)) != coverage.ALL)
 
 
-def test_the_list_names_only_modules_that_are_there() -> None:
+def test_the_list_names_only_modules_that_exist() -> None:
     assert set(LISTED) <= {str(module) for module in MODULES}
 
 
-def test_the_list_has_a_reason_for_every_line() -> None:
+def test_every_line_of_the_list_has_a_number_or_all() -> None:
     for module, lines in LISTED.items():
         assert lines == coverage.ALL or (isinstance(lines, int) and lines > 0), module
 
 
 @pytest.mark.parametrize("test", [t for t in TESTS if t.parts[0] not in ROOMS], ids=str)
-def test_every_test_lies_in_a_folder_of_the_source(test: Path) -> None:
+def test_every_test_is_in_a_folder_of_the_source(test: Path) -> None:
     assert (ROOT / test.parent).is_dir()
 
 
-# A short seed of the drill: small modules, measured as the drill measures all of them.
+# A short run of the drill on two small modules.
 @pytest.mark.parametrize("module", ["agent/encounter/decision.py", "models/iris/score.py"])
-def test_what_is_not_on_the_list_is_covered_completely(module: str) -> None:
+def test_a_module_that_is_not_on_the_list_is_covered_completely(module: str) -> None:
     assert module not in LISTED
     assert coverage.measure(Path(module)) == 0
 
 
-def test_a_change_of_the_list_is_noticed() -> None:
+def test_a_difference_from_the_list_is_reported() -> None:
     assert coverage.compare({"a.py": 0, "b.py": 3}, {"b.py": 3}) == []
     assert [line.partition(":")[0] for line in coverage.compare({"a.py": 1, "b.py": 2}, {"b.py": 3})] == [
         "a.py",

@@ -1,4 +1,7 @@
-"""The layout: folders of 2 to 12 modules, at most three levels, no import cycles, one way into each sensor's folder."""
+"""Checks the layout: folders of 2 to 12 modules, at most three levels, no import cycles.
+
+From outside the folder of a sensor, only its module `driver` may be imported.
+"""
 
 import ast
 import functools
@@ -11,18 +14,18 @@ import pytest
 from tests.structure.mirror import PACKAGES, ROOT
 
 FEWEST, MOST, LEVELS = 2, 12, 3
-LARGER = {"simulators/bench": 16}  # one module a measurement
-NEEDS_TORCH = Path("models/training/networks")  # a folder of its own for that reason, whatever its size
+LARGER = {"simulators/bench": 16}  # one module for each measurement
+NEEDS_TORCH = Path("models/training/networks")  # a separate folder for that reason, whatever its size
 
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FOLDERS = sorted({path.parent for path in FILES})
 
-# A module of one of these may import a second module of the other room than `driver`: both read the same cameras.
+# Both rooms read the same cameras, so the first may import more modules of the second than `driver`.
 SHARED_FORMATS = {"drivers.v4l2": "drivers.uvc"}
 
 
 def dotted(path: Path) -> str:
-    """agent/hub/link.py is agent.hub.link; a folder's __init__.py is the folder."""
+    """The import name of a file: agent.hub.link for agent/hub/link.py, agent.hub for agent/hub/__init__.py."""
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -31,7 +34,7 @@ MODULES = {dotted(path): path for path in FILES}
 
 @functools.cache
 def imports(module: str) -> frozenset[str]:
-    """The modules of ours that a module imports, wherever in it."""
+    """Our own modules that a module imports, also inside functions."""
     found = set()
     for node in ast.walk(ast.parse((ROOT / MODULES[module]).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -43,13 +46,13 @@ def imports(module: str) -> frozenset[str]:
 
 
 def room(module: str) -> str:
-    """The folder of a module. A module directly in a package is a room of its own: agent.daemon, agent.errors."""
+    """The folder of a module. A module directly in a package counts as a room: agent.daemon, agent.errors."""
     path = MODULES[module]
     return module if len(path.parts) == 2 and path.name != "__init__.py" else dotted(path.parent)
 
 
-def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """Every set of nodes that reach each other (Tarjan's strongly connected components of two nodes or more)."""
+def cycles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """All sets of nodes that reach each other (Tarjan's strongly connected components of two or more nodes)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -81,7 +84,7 @@ def sensor_rooms(package: str) -> list[str]:
 
 
 def foreign(module: str) -> Iterator[tuple[str, str]]:
-    """What a module imports of the rooms of sensors that are not its own: room and module."""
+    """What a module imports from the rooms of other sensors: room and module."""
     for imported in imports(module):
         for sensor in sensor_rooms("drivers"):
             if imported.startswith(f"{sensor}.") and not module.startswith(f"{sensor}."):
@@ -89,42 +92,42 @@ def foreign(module: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_a_folder_has_neither_one_module_nor_more_than_a_reader_can_hold(folder: Path) -> None:
+def test_a_folder_has_2_to_12_modules(folder: Path) -> None:
     count = sum(path.parent == folder and path.name != "__init__.py" for path in FILES)
     assert count <= LARGER.get(str(folder), MOST)
     assert count >= FEWEST or any(inner.parent == folder for inner in FOLDERS)
 
 
-def test_no_folder_lies_deeper_than_three_levels() -> None:
+def test_no_folder_is_deeper_than_three_levels() -> None:
     assert [str(folder) for folder in FOLDERS if len(folder.parts) > LEVELS] == []
 
 
 @pytest.mark.parametrize("folder", [f for f in FOLDERS if len(f.parts) == LEVELS and f != NEEDS_TORCH], ids=str)
-def test_a_third_level_is_only_where_the_second_would_be_too_full(folder: Path) -> None:
+def test_a_third_level_exists_only_if_the_second_would_be_too_large(folder: Path) -> None:
     second = folder.parent
     assert sum(second in path.parents and path.name != "__init__.py" for path in FILES) > MOST
 
 
-def test_every_folder_says_in_its_first_line_what_it_is() -> None:
+def test_every_folder_has_a_docstring() -> None:
     for folder in FOLDERS:
         text = (ROOT / folder / "__init__.py").read_text(encoding="utf-8")
         assert (ast.get_docstring(ast.parse(text)) or "").strip(), f"{folder}/__init__.py has no docstring"
 
 
-def test_the_modules_import_each_other_in_no_circle() -> None:
-    assert circles({module: imports(module) for module in MODULES}) == []
+def test_there_is_no_import_cycle_of_modules() -> None:
+    assert cycles({module: imports(module) for module in MODULES}) == []
 
 
-def test_the_rooms_import_each_other_in_no_circle() -> None:
+def test_there_is_no_import_cycle_of_rooms() -> None:
     graph: dict[str, set[str]] = defaultdict(set)
     for module in MODULES:
         graph[room(module)] |= {room(imported) for imported in imports(module)} - {room(module)}
-    assert circles(graph) == []
+    assert cycles(graph) == []
 
 
-def test_a_circle_would_be_found() -> None:
-    assert circles({"a": ["b"], "b": ["c", "d"], "c": ["a"], "d": ["e"], "e": ["d"]}) == [["d", "e"], ["a", "b", "c"]]
-    assert circles({"a": ["b", "c"], "b": ["c"], "c": []}) == []
+def test_a_cycle_would_be_found() -> None:
+    assert cycles({"a": ["b"], "b": ["c", "d"], "c": ["a"], "d": ["e"], "e": ["d"]}) == [["d", "e"], ["a", "b", "c"]]
+    assert cycles({"a": ["b", "c"], "b": ["c"], "c": []}) == []
 
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if not name.startswith("simulators")))

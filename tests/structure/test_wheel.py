@@ -1,4 +1,4 @@
-"""The two wheels of `make wheel`: what is installed on a kiosk, and what only with the simulators."""
+"""Checks the two wheels of `make wheel`: one for kiosks, one with the simulators."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def rooms(package: str) -> set[str]:
 
 @pytest.fixture(scope="module", name="wheels")
 def _wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Both wheels by the name of their distribution, built from a copy of the sources."""
+    """Both wheels, built from a copy of the sources. The keys are the names of the distributions."""
     source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     for name in ("agent", "drivers", "models", "simulators"):
         unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
@@ -42,28 +42,28 @@ def files(wheel: Path) -> set[str]:
     return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
 
 
-def test_a_kiosk_carries_neither_simulators_nor_training(wheels: dict[str, Path]) -> None:
-    carried = files(wheels["kiosk_agent"])
-    assert {name.partition("/")[0] for name in carried} == {"agent", "drivers", "models"}
-    assert not any(name.startswith("models/training/") for name in carried)
+def test_the_wheel_for_kiosks_has_neither_simulators_nor_training(wheels: dict[str, Path]) -> None:
+    packaged = files(wheels["kiosk_agent"])
+    assert {name.partition("/")[0] for name in packaged} == {"agent", "drivers", "models"}
+    assert not any(name.startswith("models/training/") for name in packaged)
 
 
-def test_a_kiosk_carries_every_module_and_every_file_that_they_read(wheels: dict[str, Path]) -> None:
-    carried = files(wheels["kiosk_agent"])
+def test_the_wheel_for_kiosks_has_every_module_and_data_file(wheels: dict[str, Path]) -> None:
+    packaged = files(wheels["kiosk_agent"])
     wanted = {
         path.relative_to(ROOT).as_posix()
         for package in ("agent", "drivers", "models")
         for pattern in ("*.py", "*.json", "*.toml", "*.onnx", "LICENSE.*")
         for path in (ROOT / package).rglob(pattern)
     }
-    assert {name for name in wanted if not name.startswith("models/training/")} <= carried
+    assert {name for name in wanted if not name.startswith("models/training/")} <= packaged
 
 
-def test_the_simulators_are_a_package_of_their_own(wheels: dict[str, Path]) -> None:
-    carried = files(wheels["kiosk_simulators"])
-    assert {name.partition("/")[0] for name in carried} == {"simulators"}
+def test_the_simulators_are_a_separate_package(wheels: dict[str, Path]) -> None:
+    packaged = files(wheels["kiosk_simulators"])
+    assert {name.partition("/")[0] for name in packaged} == {"simulators"}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "simulators").rglob("*.py")}
-    assert modules <= carried
+    assert modules <= packaged
 
 
 def test_every_room_of_the_simulators_is_listed() -> None:
