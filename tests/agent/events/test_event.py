@@ -45,7 +45,7 @@ def test_a_payload_refuses_a_key_that_it_does_not_know_and_does_not_quote_it() -
 
 def test_a_payload_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        health().component = "another"  # type: ignore[misc]
+        health().component = "another"
 
 
 def test_an_encounter_event_is_never_a_lead() -> None:
