@@ -1,4 +1,4 @@
-"""Rigs that several tests share."""
+"""Fixtures, the fake clock and cached synthetic fingerprints that many tests share."""
 
 import functools
 import signal
@@ -15,27 +15,27 @@ from models.encoder import Encoder
 from models.template import Template
 from simulators.people.person import Condition, Person
 
-# Real samples and recordings lie beside the project where they lie at all; tests that need them are marked `shared`.
+# Real samples and recordings, if there are any, are next to the project. Tests that need them are marked `shared`.
 SHARED = Path(__file__).parents[2] / "shared"
 
 
 def pytest_configure() -> None:
-    """Ctrl-C is tested too: whoever runs the tests in the background has it ignored, and children inherit that."""
+    """Stop ignoring SIGINT: background jobs ignore it and their children inherit this, but some tests send Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say why a test that needs the shared samples is skipped."""
+    """Skip the tests that need the shared samples if these are missing."""
     if SHARED.is_dir():
         return
     for item in items:
         if item.get_closest_marker("shared"):
-            item.add_marker(pytest.mark.skip(reason="../shared (real samples) is not there"))
+            item.add_marker(pytest.mark.skip(reason="../shared (real samples) does not exist"))
 
 
 class FakeClock:
-    """A clock that tests turn. Wall time and monotonic time advance together unless one is set."""
+    """A clock that a test sets. Wall time and monotonic time advance together unless the test sets one of them."""
 
     def __init__(self) -> None:
         self.wall = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,16 +58,16 @@ def _clock() -> FakeClock:
 
 
 @functools.cache
-def touch(
+def impression_of(
     seed: int, impression: int, position: Position = Position.RIGHT_INDEX, condition: Condition = Condition.NORMAL
 ) -> NDArray[np.uint8]:
-    """A synthetic impression at the size of the usual serial sensor."""
+    """A synthetic impression, of the image size of an R307."""
     return Person(seed).finger(position).impression(impression, condition=condition)
 
 
 @functools.cache
 def finger_encoder() -> Encoder:
-    """One for the whole run: building the session takes a second."""
+    """The fingerprint encoder, made once for all tests because this takes a second."""
     return load_encoder(Modality.FINGER, 2)
 
 
@@ -75,7 +75,13 @@ def finger_encoder() -> Encoder:
 def template_of(seed: int, impression: int, position: Position = Position.RIGHT_INDEX) -> Template:
     """The template of a synthetic impression."""
     sample = Sample(
-        Modality.FINGER, position, touch(seed, impression, position).copy(), 8, 500.0, datetime.now(UTC), "synthetic"
+        Modality.FINGER,
+        position,
+        impression_of(seed, impression, position).copy(),
+        8,
+        500.0,
+        datetime.now(UTC),
+        "synthetic",
     )
     return finger_encoder().encode(sample)
 

@@ -22,9 +22,10 @@ from simulators.kiosk_rig import KioskRig, Watcher
 from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
+from tests.conftest import impression_of
 from tests.rigs.scripted_sensor import ScriptedSensor
 from tests.rigs.simulated_kiosk import config_of
-from tests.whole.drills.fingers import LISTED, enrol, meet, touch
+from tests.whole.drills.fingers import LISTED, enrol, run_encounter
 from tests.whole.drills.stop import children
 
 SOON = 20.0
@@ -58,7 +59,7 @@ def kiosk_agent(rig: KioskRig, *arguments: str) -> subprocess.CompletedProcess[s
 
 def test_a_listed_traveller_becomes_a_lead_at_the_hub(running: KioskRig) -> None:
     with Watcher(running) as watcher:
-        decided = meet(running, watcher, LISTED, 1)
+        decided = run_encounter(running, watcher, LISTED, 1)
     assert decided["outcome"] == "lead"
     assert running.hub.wait(lambda hub: leads(hub) > 0, SOON)
     lead = [json.loads(e["body"]) for e in running.hub.events() if e["class"] == "lead"][-1]
@@ -95,7 +96,7 @@ def test_removing_a_reference_takes_it_from_the_list(running: KioskRig) -> None:
         enrol(running, watcher, 2)
         done = kiosk_agent(running, "watchlist", "remove", "person-2")
         assert "removed" in done.stdout
-        assert meet(running, watcher, 2, 3)["outcome"] == "clear"
+        assert run_encounter(running, watcher, 2, 3)["outcome"] == "clear"
     again = kiosk_agent(running, "watchlist", "remove", "person-2")
     assert again.returncode == 1
     assert "no reference person-2" in again.stderr
@@ -121,7 +122,7 @@ def test_after_kill_9_the_hub_hears_of_it_and_the_next_start_goes_on(running: Ki
     running.start_agent()
     assert running.hub.wait_for_state("online", SOON)
     with Watcher(running) as watcher:
-        assert meet(running, watcher, LISTED, 2)["outcome"] == "lead"
+        assert run_encounter(running, watcher, LISTED, 2)["outcome"] == "lead"
 
 
 def test_sigterm_ends_it_in_order_and_leaves_nothing(running: KioskRig) -> None:
@@ -138,7 +139,7 @@ def test_without_a_daemon_the_command_line_opens_the_stores_itself(running: Kios
     listed = kiosk_agent(running, "watchlist", "list")
     assert listed.returncode == 0, listed.stderr
     assert f"person-{LISTED}" in listed.stdout
-    running.sensor.show(touch(LISTED, 4))
+    running.sensor.show(impression_of(LISTED, 4))
     found = kiosk_agent(running, "identify")
     running.lift()
     assert found.returncode == 0, found.stderr
@@ -152,7 +153,7 @@ def test_without_a_daemon_the_command_line_opens_the_stores_itself(running: Kios
 
 def test_a_sample_is_taken_without_a_daemon(running: KioskRig, tmp_path: Path) -> None:
     running.stop_agent()
-    running.sensor.show(touch(1, 1))
+    running.sensor.show(impression_of(1, 1))
     path = tmp_path / "x.png"
     done = kiosk_agent(running, "capture", "ef01", running.sensor.url, "--out", str(path))
     running.lift()

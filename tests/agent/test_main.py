@@ -17,7 +17,7 @@ from agent.errors import StoreError
 from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
-from tests.conftest import touch
+from tests.conftest import impression_of
 from tests.rigs.control_server import running_server
 from tests.rigs.simulated_kiosk import CONFIG
 
@@ -84,7 +84,7 @@ def test_a_daemon_that_runs_is_asked(config: Path) -> None:
 
 def test_a_sample_is_captured_and_recorded(tmp_path: Path) -> None:
     with Ef01Rig(Ef01Settings(), tmp_path / "port") as rig:
-        rig.show(touch(1, 0))
+        rig.show(impression_of(1, 0))
         options = ["--option", "model=R307", "--option", "poll_s=0.01", "--out"]
         status, output = run("capture", "ef01", rig.url, *options, tmp_path / "x.png")
         assert (status, "256x288 at 500 ppi" in output) == (0, True)

@@ -15,7 +15,7 @@ from simulators.images import Grey
 from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
-from tests.conftest import touch
+from tests.conftest import impression_of
 from tests.rigs.simulated_kiosk import config_of
 
 PERSON, STRANGER = 5, 6
@@ -35,7 +35,9 @@ def _kiosk(sensor: Ef01Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     kiosk = Kiosk(config, lambda _: None, lambda *_: None, lambda _, error: crashes.append(error))
     kiosk.lane.attended = False  # no traveller starts an encounter: only requests do
     kiosk.start()
-    ask_with_finger(kiosk, sensor, touch(PERSON, 0), "enrol", samples=1, into_local_list=True, reference_id="r-1")
+    ask_with_finger(
+        kiosk, sensor, impression_of(PERSON, 0), "enrol", samples=1, into_local_list=True, reference_id="r-1"
+    )
     yield kiosk
     assert kiosk.stop(10)
     assert crashes == []
@@ -77,7 +79,7 @@ def test_the_enrolment_is_on_the_list_and_waits_for_the_hub(kiosk: Kiosk) -> Non
 
 @pytest.mark.parametrize(("person", "outcome"), [(PERSON, "lead"), (STRANGER, "clear")])
 def test_identify_answers_with_the_decision(kiosk: Kiosk, sensor: Ef01Rig, person: int, outcome: str) -> None:
-    answer = ask_with_finger(kiosk, sensor, touch(person, 1), "identify")
+    answer = ask_with_finger(kiosk, sensor, impression_of(person, 1), "identify")
     assert answer["outcome"] == outcome
     assert [c["reference_id"] for c in answer["candidates"]] == (["r-1"] if outcome == "lead" else [])
     assert answer["withheld"] == 0
@@ -85,7 +87,7 @@ def test_identify_answers_with_the_decision(kiosk: Kiosk, sensor: Ef01Rig, perso
 
 def test_a_reference_is_removed_once(kiosk: Kiosk, sensor: Ef01Rig) -> None:
     wanted = {"samples": 1, "into_local_list": True, "reference_id": "r-2", "positions": ["right_index"] * 2}
-    answer = ask_with_finger(kiosk, sensor, touch(STRANGER, 2), "enrol", **wanted)
+    answer = ask_with_finger(kiosk, sensor, impression_of(STRANGER, 2), "enrol", **wanted)
     assert (answer["searchable_here"], answer["sealed"]) == (True, False)
     assert ask(kiosk, "watchlist-remove", reference_id="r-2") == {"removed": ["r-2"]}
     with pytest.raises(ControlError, match="no reference r-2 on the list"):

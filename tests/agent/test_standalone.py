@@ -10,7 +10,7 @@ from agent.errors import ControlError, StoreError
 from agent.standalone import StandaloneKiosk
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
-from tests.conftest import touch
+from tests.conftest import impression_of
 from tests.rigs.scripted_sensor import ScriptedSensor
 from tests.rigs.simulated_kiosk import config_of
 
@@ -27,7 +27,7 @@ def ignore(_: Announcement) -> None:
 def test_one_request_runs_on_the_sensor_and_its_announcements_are_given(tmp_path: Path) -> None:
     announced: list[Announcement] = []
     with Ef01Rig(Ef01Settings(), tmp_path / "sensor") as rig:
-        rig.show(touch(1, 0))
+        rig.show(impression_of(1, 0))
         config = config_of(tmp_path, rig.url, options='model = "R307", poll_s = 0.01')
         with StandaloneKiosk(config, announced.append) as kiosk:
             answer = kiosk.ask("identify", {})

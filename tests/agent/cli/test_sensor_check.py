@@ -27,7 +27,7 @@ from simulators.sensors.sfm.device import SfmSettings
 from simulators.sensors.sfm.rig import SfmRig
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.rig import UvcRig
-from tests.conftest import touch
+from tests.conftest import impression_of
 from tests.rigs.simulated_kiosk import config_of
 
 FORMAT, BLACK_AND_WHITE = 0x6C, 0x31  # of an SFM module; the second as it leaves the factory
@@ -59,7 +59,7 @@ def _widest_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("widest_umask")
 def test_a_sample_is_written_as_it_was_taken_and_only_its_owner_may_read_it(sensor: Ef01Rig, tmp_path: Path) -> None:
-    sensor.module.press(touch(1, 0))
+    sensor.module.press(impression_of(1, 0))
     out = tmp_path / "sample.png"
     taken = capture(sensor, out)
     assert taken.quality.score > 0
@@ -80,7 +80,7 @@ def a_link_to_nowhere(path: Path) -> None:
 
 @pytest.mark.parametrize("there", [something, a_link_to_nowhere])
 def test_what_is_there_already_is_left_alone(sensor: Ef01Rig, tmp_path: Path, there: object) -> None:
-    sensor.module.press(touch(1, 0))
+    sensor.module.press(impression_of(1, 0))
     out = tmp_path / "sample.png"
     assert callable(there)
     there(out)
@@ -192,7 +192,7 @@ def test_a_driver_that_is_not_there_is_named() -> None:
 def test_a_sensor_whose_size_is_not_known_yet_is_called_by_its_driver(
     sensor: Ef01Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sensor.module.press(touch(1, 0))
+    sensor.module.press(impression_of(1, 0))
     url = f"serial:{sensor.server.link}?baud={sensor.settings.baud}"
     opened = open_sensor("ef01", url)
     assert describe(opened.open()) == "ef01, size known after the first image, 4 bit"

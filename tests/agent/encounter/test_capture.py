@@ -18,7 +18,7 @@ from drivers.errors import CaptureRetry, LinkLost, Retry
 from drivers.sample import Modality, Position, Sample
 from models.encoder import models_of
 from models.template import Template
-from tests.conftest import touch
+from tests.conftest import impression_of
 from tests.rigs.eye_samples import CLOSED, eye_image, eye_template, iris_encoder
 from tests.rigs.lane_rig import BLANK, LISTED, TWO_FINGERS, TWO_SENSORS, UNLISTED, Make, message_keys, payload_of
 from tests.rigs.scripted_sensor import ScriptedSensor
@@ -39,7 +39,7 @@ def test_an_unreadable_finger_is_asked_for_again_and_then_referred(make: Make) -
 def test_a_second_try_that_is_good_is_searched(make: Make) -> None:
     kiosk = make()
     kiosk.add_reference(LISTED)
-    kiosk.one.play(BLANK, touch(LISTED, 1))
+    kiosk.one.play(BLANK, impression_of(LISTED, 1))
     decided, announced = kiosk.until_decided()
     assert decided.outcome is Outcome.LEAD
     assert "empty" in message_keys(announced)
@@ -49,7 +49,7 @@ def test_a_finger_left_on_after_a_poor_sample_is_told_to_lift_and_waited_for(mak
     kiosk = make()
     kiosk.add_reference(LISTED)
     lift = CaptureRetry(Retry.LIFT_FINGER)
-    kiosk.one.play(BLANK, lift, lift, touch(LISTED, 1))
+    kiosk.one.play(BLANK, lift, lift, impression_of(LISTED, 1))
     decided, announced = kiosk.until_decided()
     assert decided.outcome is Outcome.LEAD
     assert message_keys(announced).count("lift_finger") == 1
@@ -69,11 +69,11 @@ def test_a_finger_is_searched_for_while_the_next_is_awaited(make: Make, mocker: 
 
     def presearch(_: Watchlist, position: Position, __: Template) -> None:
         if not asked:
-            kiosk.one.play(touch(LISTED, 1, Position.RIGHT_THUMB))  # comes only now
+            kiosk.one.play(impression_of(LISTED, 1, Position.RIGHT_THUMB))  # comes only now
         asked.append(position)
 
     mocker.patch.object(Watchlist, "presearch", autospec=True, side_effect=presearch)
-    kiosk.one.play(touch(LISTED, 1))
+    kiosk.one.play(impression_of(LISTED, 1))
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
     assert set(asked) == {Position.RIGHT_INDEX}
 
@@ -81,7 +81,7 @@ def test_a_finger_is_searched_for_while_the_next_is_awaited(make: Make, mocker: 
 def test_one_finger_presented_for_two_positions_is_asked_for_again(make: Make) -> None:
     kiosk = make(TWO_FINGERS)
     kiosk.add_reference(LISTED)
-    kiosk.one.play(touch(LISTED, 1), touch(LISTED, 2), touch(LISTED, 1, Position.RIGHT_THUMB))
+    kiosk.one.play(impression_of(LISTED, 1), impression_of(LISTED, 2), impression_of(LISTED, 1, Position.RIGHT_THUMB))
     decided, announced = kiosk.until_decided()
     assert decided.outcome is Outcome.LEAD
     steps = [(a.position, a.usable, a.reason) for a in announced if isinstance(a, StepDone)]
@@ -95,7 +95,7 @@ def test_one_finger_presented_for_two_positions_is_asked_for_again(make: Make) -
 def test_one_finger_presented_for_two_positions_at_every_attempt_is_a_failure_to_capture(make: Make) -> None:
     kiosk = make(TWO_FINGERS)
     kiosk.add_reference(LISTED)
-    kiosk.one.play(*[touch(LISTED, number) for number in range(4)])
+    kiosk.one.play(*[impression_of(LISTED, number) for number in range(4)])
     decided, _ = kiosk.until_decided()
     assert decided.reason.missing == (Position.RIGHT_THUMB,)
     assert payload_of(kiosk.events()[0])["attempts"] == 4
@@ -104,15 +104,15 @@ def test_one_finger_presented_for_two_positions_at_every_attempt_is_a_failure_to
 def test_two_sensors_capture_in_parallel(make: Make) -> None:
     kiosk = make(TWO_SENSORS)
     kiosk.add_reference(LISTED)
-    kiosk.two.play(touch(LISTED, 1, Position.RIGHT_THUMB))  # waits there before the first finger comes
-    kiosk.one.play(touch(LISTED, 1))
+    kiosk.two.play(impression_of(LISTED, 1, Position.RIGHT_THUMB))  # waits there before the first finger comes
+    kiosk.one.play(impression_of(LISTED, 1))
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
 
 
 def test_a_sensor_that_comes_back_in_time_costs_nothing(make: Make) -> None:
     kiosk = make(TWO_FINGERS)
     kiosk.add_reference(LISTED)
-    kiosk.one.play(touch(LISTED, 1), LinkLost("unplugged"), touch(LISTED, 1, Position.RIGHT_THUMB))
+    kiosk.one.play(impression_of(LISTED, 1), LinkLost("unplugged"), impression_of(LISTED, 1, Position.RIGHT_THUMB))
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
     assert kiosk.one.opened == 2
 
@@ -121,7 +121,7 @@ def test_a_sensor_that_stays_away_is_named_as_the_reason(make: Make) -> None:
     kiosk = make(TWO_SENSORS, step_timeout_s=0.2)
     kiosk.add_reference(LISTED)
     kiosk.two.play(*[LinkLost("unplugged")] * 1000)
-    kiosk.one.play(touch(UNLISTED, 1))
+    kiosk.one.play(impression_of(UNLISTED, 1))
     decided, _ = kiosk.until_decided()
     assert (decided.outcome, decided.reason.code) == (Outcome.REFER, ReasonCode.SENSOR_UNAVAILABLE)
 

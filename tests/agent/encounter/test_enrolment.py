@@ -9,18 +9,18 @@ from agent.errors import ControlError, StoreError
 from agent.events.event import Category, EventClass, Outcome
 from agent.hub.outbox import Outbox
 from drivers.sample import Position
-from tests.conftest import touch
+from tests.conftest import impression_of
 from tests.rigs.lane_rig import BLANK, LISTED, UNLISTED, Make, drained, enrol, message_keys
 
 
 def test_an_enrolment_into_the_local_list_is_found_immediately(make: Make) -> None:
     kiosk = make()
     kiosk.set_attended(attended=False)
-    kiosk.one.play(touch(LISTED, 0), BLANK, touch(LISTED, 2))
+    kiosk.one.play(impression_of(LISTED, 0), BLANK, impression_of(LISTED, 2))
     made = enrol(kiosk, samples=2, into_local_list=True)
     assert (made.agreement, made.searchable_here) == ("local-test", True)
     kiosk.set_attended(attended=True)
-    kiosk.one.play(touch(LISTED, 1))
+    kiosk.one.play(impression_of(LISTED, 1))
     assert kiosk.until_decided()[0].outcome is Outcome.LEAD
     assert [s.event.event_class for s in kiosk.events()] == [EventClass.LEAD, EventClass.ENROLMENT]
 
@@ -28,7 +28,7 @@ def test_an_enrolment_into_the_local_list_is_found_immediately(make: Make) -> No
 def test_one_finger_is_not_enrolled_as_two(make: Make) -> None:
     kiosk = make()
     kiosk.set_attended(attended=False)
-    kiosk.one.play(touch(LISTED, 0), touch(LISTED, 1), touch(LISTED, 0, Position.RIGHT_THUMB))
+    kiosk.one.play(impression_of(LISTED, 0), impression_of(LISTED, 1), impression_of(LISTED, 0, Position.RIGHT_THUMB))
     made = enrol(kiosk, Position.RIGHT_INDEX, Position.RIGHT_THUMB, samples=1, into_local_list=True)
     assert set(made.quality) == {Position.RIGHT_INDEX, Position.RIGHT_THUMB}
     announced = drained(kiosk)
@@ -44,7 +44,7 @@ def test_an_enrolment_under_an_agreement_goes_to_the_hub_sealed_and_is_not_searc
 
     kiosk = make(seal=seal)
     kiosk.set_attended(attended=False)
-    kiosk.one.play(touch(LISTED, 0))
+    kiosk.one.play(impression_of(LISTED, 0))
     made = enrol(kiosk, samples=1, agreement="partner", category=Category.MISSING)
     assert (made.searchable_here, made.sealed) == (False, "sealed")
     assert (made.agreement, made.provider, made.legal_basis, made.recipients) == (
@@ -88,7 +88,7 @@ def test_the_local_list_must_be_switched_on(make: Make) -> None:
 def test_two_different_fingers_make_no_reference(make: Make) -> None:
     kiosk = make()
     kiosk.set_attended(attended=False)
-    kiosk.one.play(touch(LISTED, 0), touch(UNLISTED, 0))
+    kiosk.one.play(impression_of(LISTED, 0), impression_of(UNLISTED, 0))
     with pytest.raises(ControlError, match="not of the same finger"):
         enrol(kiosk, samples=2, into_local_list=True)
     assert kiosk.run_job(lambda context: context.watchlist.references()) == ()
@@ -112,7 +112,7 @@ def test_a_reference_is_searched_only_once_its_event_is_durable(make: Make, monk
         raise StoreError("outbox.db: the disk is full: free some space")
 
     monkeypatch.setattr(Outbox, "put", full)
-    kiosk.one.play(touch(LISTED, 0))
+    kiosk.one.play(impression_of(LISTED, 0))
     with pytest.raises(StoreError, match="full"):
         enrol(kiosk, samples=1, into_local_list=True)
     assert kiosk.run_job(lambda context: context.watchlist.references()) == ()

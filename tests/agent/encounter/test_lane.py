@@ -24,14 +24,14 @@ from agent.watchlist.watchlist import Watchlist
 from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
 from simulators.polling import wait_until
-from tests.conftest import template_of, touch
+from tests.conftest import impression_of, template_of
 from tests.rigs.lane_rig import LISTED, SOON, TWO_FINGERS, UNLISTED, LaneRig, Make, drained, enrol, message_keys
 
 
 def test_a_finger_that_is_not_lifted_starts_no_encounter(make: Make) -> None:
     kiosk = make()
     kiosk.add_reference(LISTED)
-    kiosk.one.play(CaptureRetry(Retry.LIFT_FINGER), touch(UNLISTED, 1))
+    kiosk.one.play(CaptureRetry(Retry.LIFT_FINGER), impression_of(UNLISTED, 1))
     decided, announced = kiosk.until_decided()
     assert decided.outcome is Outcome.CLEAR
     assert message_keys(announced)[0] == "lift_finger"
@@ -43,7 +43,7 @@ def test_stopping_in_the_middle_refers_the_traveller_and_leaves_one_event(make: 
     kiosk.add_reference(LISTED)
     asked = threading.Event()
     kiosk.on_announce = lambda a: asked.set() if isinstance(a, TravellerMessage) and a.key == "present" else None
-    kiosk.one.play(touch(UNLISTED, 1))
+    kiosk.one.play(impression_of(UNLISTED, 1))
     assert asked.wait(SOON)
     assert kiosk.lane.stop()
     decided, _ = kiosk.until_decided()
@@ -61,7 +61,7 @@ def test_a_store_that_cannot_be_written_sends_the_traveller_to_an_officer_and_en
         raise StoreError("outbox.db: the disk is full: free some space")
 
     monkeypatch.setattr(Outbox, "put", full)
-    kiosk.one.play(touch(UNLISTED, 1))
+    kiosk.one.play(impression_of(UNLISTED, 1))
     name, error = kiosk.crashes.get(timeout=SOON)
     assert (name, str(error)) == ("lane", "outbox.db: the disk is full: free some space")
     announced = drained(kiosk)
@@ -74,7 +74,7 @@ def test_identify_runs_the_same_path_and_shows_candidates(make: Make) -> None:
     kiosk.add_reference(LISTED)
     kiosk.set_attended(attended=False)
     asked: Future[Any] = kiosk.lane.submit(lambda context: context.encounter(None))
-    kiosk.one.play(touch(LISTED, 1))
+    kiosk.one.play(impression_of(LISTED, 1))
     assert [c.reference_id for c in asked.result(timeout=SOON)[1]] == ["r101"]
     assert len(kiosk.events()) == 1
     assert kiosk.lane.encounters == 1
@@ -91,7 +91,7 @@ def test_an_enrolment_that_nobody_waits_for_enrols_nobody(make: Make) -> None:
     kiosk.lane.withdraw(asked)
     with pytest.raises(ControlError, match="failure to enrol"):
         asked.result(timeout=SOON)
-    kiosk.one.play(touch(UNLISTED, 0))  # whoever comes next
+    kiosk.one.play(impression_of(UNLISTED, 0))  # whoever comes next
     assert kiosk.run_job(lambda context: context.watchlist.references()) == ()
     assert kiosk.events() == []
 
@@ -126,7 +126,7 @@ def test_a_lane_that_has_ended_refuses_jobs(make: Make) -> None:
 def test_a_local_list_that_was_switched_off_is_gone(make: Make) -> None:
     kiosk = make()
     kiosk.set_attended(attended=False)
-    kiosk.one.play(touch(LISTED, 0))
+    kiosk.one.play(impression_of(LISTED, 0))
     enrol(kiosk, samples=1, into_local_list=True)
     kiosk.add_reference(UNLISTED)
     kiosk.stop()
@@ -207,7 +207,7 @@ def test_a_traveller_who_comes_with_a_job_is_served_first(make: Make, monkeypatc
         return future
 
     monkeypatch.setattr(Station, "capture", present_at_once)
-    kiosk.one.play(touch(LISTED, 1))
+    kiosk.one.play(impression_of(LISTED, 1))
     encounters: Future[int] = kiosk.lane.submit(lambda _: kiosk.lane.encounters)
     kiosk.lane.attended = True
     gate.open()

@@ -1,4 +1,4 @@
-"""A short seed of the drill of swaps, and that it would see one."""
+"""A short run of the drill `swaps`, and a check that it notices a wrong reader."""
 
 import json
 import subprocess
@@ -8,14 +8,14 @@ from pathlib import Path
 from tests.rigs.umockdev import ROOT, command, needs_umockdev
 from tests.whole.drills import swaps
 
-# Asks for the reader of one socket and takes what stands in the other.
+# Gives the readers the wrong ports.
 WRONG = """
 import sys
 from pathlib import Path
-from tests.whole.drills.swaps import Desk
-desk = Desk(Path(sys.argv[1]), 1)
-desk.at = {0: "1-2", 1: "1-1"}
-print(desk.wrong())
+from tests.whole.drills.swaps import TwoReaders
+readers = TwoReaders(Path(sys.argv[1]), 1)
+readers.at = {0: "1-2", 1: "1-1"}
+print(readers.count_wrong())
 """
 
 

@@ -21,7 +21,7 @@ from models.finger.template import pack, unpack
 from models.session import Session
 from models.template import Template
 from simulators.people.person import Condition
-from tests.conftest import finger_encoder, touch
+from tests.conftest import finger_encoder, impression_of
 
 Image = NDArray[np.uint8]
 MIN_QUALITY = 20  # the policy's default: below it a sample is not used
@@ -65,7 +65,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> tuple[FingerEncoder, _CountingS
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_finger_has_20_to_80_minutiae_inside_the_image(seed: int) -> None:
-    found = _encode(touch(seed, 1))
+    found = _encode(impression_of(seed, 1))
     assert 20 <= len(found) <= 80
     assert (found.width, found.height) == (256, 288)
     assert set(found.kind) <= {Kind.ENDING, Kind.BIFURCATION}
@@ -74,11 +74,13 @@ def test_a_finger_has_20_to_80_minutiae_inside_the_image(seed: int) -> None:
 
 
 def test_encoding_is_deterministic() -> None:
-    assert finger_encoder().encode(_sample(touch(1, 1))) == finger_encoder().encode(_sample(touch(1, 1)))
+    assert finger_encoder().encode(_sample(impression_of(1, 1))) == finger_encoder().encode(
+        _sample(impression_of(1, 1))
+    )
 
 
 def test_minutiae_stay_where_they_are_when_the_frame_grows() -> None:
-    image = touch(2, 1)
+    image = impression_of(2, 1)
     framed = np.pad(image, ((40, 10), (64, 20)), constant_values=int(image[0, 0]))
     small, large = _places(_encode(image)), _places(_encode(framed))
     gap = np.hypot(*(small[:, np.newaxis] + (64, 40) - large).transpose(2, 0, 1))
@@ -90,7 +92,7 @@ def _places(minutiae: Minutiae) -> NDArray[np.float64]:
 
 
 def test_a_quarter_turn_turns_positions_and_directions() -> None:
-    upright, turned = _encode(touch(3, 1)), _encode(np.rot90(touch(3, 1)))  # counter-clockwise
+    upright, turned = _encode(impression_of(3, 1)), _encode(np.rot90(impression_of(3, 1)))  # counter-clockwise
     agreeing = 0
     for x, y, direction in zip(upright.x, upright.y, upright.direction, strict=True):
         gap = np.hypot(turned.x - float(y), turned.y - (255.0 - x))
@@ -102,7 +104,7 @@ def test_a_quarter_turn_turns_positions_and_directions() -> None:
 
 @pytest.mark.parametrize("pixels_per_inch", [363.0, 508.0, 569.0, 1000.0])
 def test_other_resolutions_are_read_at_500_ppi(pixels_per_inch: float) -> None:
-    image = touch(4, 1)
+    image = impression_of(4, 1)
     factor = pixels_per_inch / 500
     other = np.clip(ndimage.zoom(image.astype(float), factor, order=3, mode="nearest", grid_mode=True), 0, 255)
     scaled = finger_encoder().encode(_sample(other.astype(np.uint8), pixels_per_inch))
@@ -111,7 +113,7 @@ def test_other_resolutions_are_read_at_500_ppi(pixels_per_inch: float) -> None:
 
 
 def test_four_bits_are_enough() -> None:
-    image = touch(5, 1)
+    image = impression_of(5, 1)
     coarse = (image // 16 * 17).astype(np.uint8)
     assert compare(pack(_encode(coarse)), pack(_encode(image))) > 0.5
     assert abs(_assess(coarse).score - _assess(image).score) <= 10
@@ -119,7 +121,7 @@ def test_four_bits_are_enough() -> None:
 
 @pytest.mark.parametrize(("black", "white"), [(90, 140), (0, 120), (140, 255)])
 def test_the_grey_scale_of_the_sensor_does_not_matter(black: int, white: int) -> None:
-    image = touch(6, 1)
+    image = impression_of(6, 1)
     other = (black + image.astype(float) * (white - black) / 255).astype(np.uint8)
     assert compare(pack(_encode(other)), pack(_encode(image))) > 0.4
     assert _assess(other).flaw == _assess(image).flaw
@@ -130,7 +132,7 @@ def test_the_grey_scale_of_the_sensor_does_not_matter(black: int, white: int) ->
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_a_good_touch_is_good_enough_to_enrol(seed: int) -> None:
-    assert _assess(touch(seed, 1)).score >= 50
+    assert _assess(impression_of(seed, 1)).score >= 50
 
 
 FLAWED = {
@@ -142,13 +144,13 @@ FLAWED = {
 
 @pytest.mark.parametrize(("condition", "flaw"), FLAWED.items())
 def test_the_flaw_names_what_is_wrong_with_most_touches(condition: Condition, flaw: Flaw) -> None:
-    named = [_assess(touch(seed, 1, condition=condition)).flaw for seed in range(1, 7)]
+    named = [_assess(impression_of(seed, 1, condition=condition)).flaw for seed in range(1, 7)]
     assert named.count(flaw) >= 5
 
 
 def test_the_quality_of_good_touches_is_above_that_of_bad_ones() -> None:
     def mean(condition: Condition) -> float:
-        return float(np.mean([_assess(touch(seed, 1, condition=condition)).score for seed in range(1, 7)]))
+        return float(np.mean([_assess(impression_of(seed, 1, condition=condition)).score for seed in range(1, 7)]))
 
     assert mean(Condition.NORMAL) > mean(Condition.PARTIAL) + 10
     assert mean(Condition.PARTIAL) > mean(Condition.UNREADABLE) + 30
@@ -156,25 +158,25 @@ def test_the_quality_of_good_touches_is_above_that_of_bad_ones() -> None:
 
 def test_a_finger_that_cannot_be_read_is_not_used() -> None:
     for seed in range(1, 7):
-        quality = _assess(touch(seed, 1, condition=Condition.UNREADABLE))
+        quality = _assess(impression_of(seed, 1, condition=Condition.UNREADABLE))
         assert quality.score < MIN_QUALITY
         assert quality.flaw is not None
 
 
 def test_a_fragment_is_too_small() -> None:
     fragment = np.full((288, 256), 230, np.uint8)
-    fragment[100:190, 80:170] = touch(1, 1)[100:190, 80:170]
+    fragment[100:190, 80:170] = impression_of(1, 1)[100:190, 80:170]
     quality = _assess(fragment)
     assert quality.flaw is Flaw.TOO_SMALL
     assert quality.score < 40
 
 
 def test_the_template_carries_the_quality_of_its_sample() -> None:
-    assert _encode(touch(1, 1)).quality == _assess(touch(1, 1)).score
+    assert _encode(impression_of(1, 1)).quality == _assess(impression_of(1, 1)).score
 
 
 def test_measures_are_plain_numbers() -> None:
-    assert all(type(value) is float for value in _assess(touch(1, 1)).measures.values())
+    assert all(type(value) is float for value in _assess(impression_of(1, 1)).measures.values())
 
 
 # --- images that are no fingers ------------------------------------------------------------------------------------
@@ -221,16 +223,19 @@ def test_a_huge_frame_is_read_in_its_middle_and_in_bounded_time(
 ) -> None:
     encoder, session = counted
     huge = np.full((4000, 5000), 255, np.uint8)
-    huge[1856:2144, 2372:2628] = touch(1, 1)
+    huge[1856:2144, 2372:2628] = impression_of(1, 1)
     assert encoder.assess(_sample(huge)).score >= 50
     assert session.passes == 1
-    assert max(prepare(np.tile(touch(1, 1), (12, 12)), 500.0).image.shape) <= MAX_SIDE
+    assert max(prepare(np.tile(impression_of(1, 1), (12, 12)), 500.0).image.shape) <= MAX_SIDE
 
 
 @pytest.mark.parametrize("pixels_per_inch", [0.0, -1.0, 1e-9, 1e12, float("nan"), float("inf")])
 def test_of_an_impossible_resolution_nothing_is_read(pixels_per_inch: float) -> None:
-    assert at_500_ppi(touch(1, 1), pixels_per_inch).shape == (288, 256)  # whatever it says it takes no more memory
-    assert _assess(touch(1, 1), pixels_per_inch).score == 0
+    assert at_500_ppi(impression_of(1, 1), pixels_per_inch).shape == (
+        288,
+        256,
+    )  # whatever it says it takes no more memory
+    assert _assess(impression_of(1, 1), pixels_per_inch).score == 0
 
 
 @settings(max_examples=40, deadline=None)
@@ -246,7 +251,7 @@ def test_no_small_image_is_of_any_use(image: Image, pixels_per_inch: float) -> N
 
 def test_encoding_what_was_assessed_costs_no_second_pass(counted: tuple[FingerEncoder, _CountingSession]) -> None:
     encoder, session = counted
-    sample = _sample(touch(1, 1))
+    sample = _sample(impression_of(1, 1))
     encoder.assess(sample)
     encoder.encode(sample)
     assert session.passes == 1
@@ -254,14 +259,14 @@ def test_encoding_what_was_assessed_costs_no_second_pass(counted: tuple[FingerEn
 
 def test_nothing_of_an_encoded_sample_is_remembered(counted: tuple[FingerEncoder, _CountingSession]) -> None:
     encoder, _ = counted
-    encoder.assess(_sample(touch(1, 1)))
-    encoder.encode(_sample(touch(1, 1)))
+    encoder.assess(_sample(impression_of(1, 1)))
+    encoder.encode(_sample(impression_of(1, 1)))
     assert not encoder._extractions
 
 
 def test_only_the_last_few_assessed_samples_are_remembered(counted: tuple[FingerEncoder, _CountingSession]) -> None:
     encoder, session = counted
-    blank = touch(1, 1)
+    blank = impression_of(1, 1)
     for number in range(20):
         encoder.assess(_sample(np.full((8, 8 + number), 255, np.uint8)))
     encoder.assess(_sample(blank))
@@ -279,7 +284,7 @@ def test_an_empty_image_costs_no_pass(counted: tuple[FingerEncoder, _CountingSes
 
 def test_threads_get_the_templates_of_their_own_samples() -> None:
     encoder = finger_encoder()
-    images = [touch(seed, 1) for seed in range(1, 5)]
+    images = [impression_of(seed, 1) for seed in range(1, 5)]
     expected = [encoder.encode(_sample(image)) for image in images]
     found: dict[int, Template] = {}
 

@@ -22,7 +22,7 @@ from models.finger.search.gallery import FingerGallery
 from models.finger.template import FORMAT, pack, unpack
 from models.template import Template, TemplateError
 from simulators.bench.compare_finger import ImageFile, compare_fingers, encode_finger
-from tests.conftest import finger_encoder, template_of, touch
+from tests.conftest import finger_encoder, impression_of, template_of
 
 END_OF_DESCRIPTORS = 1578  # of a template; from there on minutiae
 STRANGER = 1e-3  # rate above which two fingers are not taken for one
@@ -151,12 +151,12 @@ def test_a_record_of_255_minutiae_is_searchable_and_a_cut_one_is_refused() -> No
 
 @pytest.mark.parametrize("pixels_per_inch", [1.0, 50.0, 100.0, 250.0, 1000.0, 4000.0, float("nan"), float("inf")])
 def test_a_wrong_resolution_makes_nobody_else_of_a_finger(pixels_per_inch: float) -> None:
-    wrong = _encoded(touch(1, 1), pixels_per_inch)
+    wrong = _encoded(impression_of(1, 1), pixels_per_inch)
     assert _rate(wrong, template_of(2, 1)) > STRANGER
 
 
 def test_a_sample_of_16_bits_of_colour_or_with_nan_is_refused() -> None:
-    grey = touch(1, 1)
+    grey = impression_of(1, 1)
     for image in (grey.astype(np.uint16), np.dstack([grey] * 3), np.full(grey.shape, np.nan)):
         with pytest.raises(ValueError, match="u8"):
             _encoded(image)  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ def test_a_sample_of_16_bits_of_colour_or_with_nan_is_refused() -> None:
 
 def _saved(folder: Path) -> dict[str, Path]:
     """One touch in the depths and colours that files have."""
-    grey = touch(1, 1)
+    grey = impression_of(1, 1)
     fraction = grey / np.float32(255)
     fraction[:3] = np.nan
     pictures = {

@@ -3,12 +3,12 @@
 import numpy as np
 
 from models.finger.image import MAX_FRAME, MAX_SIDE, at_500_ppi, foreground, prepare
-from tests.conftest import touch
+from tests.conftest import impression_of
 
 
 def test_the_foreground_is_the_finger() -> None:
     framed = np.full((400, 400), 200, np.uint8)
-    framed[56:344, 72:328] = touch(7, 1)
+    framed[56:344, 72:328] = impression_of(7, 1)
     skin = foreground(framed.astype(np.float32))
     inside = skin[56:344, 72:328]
     assert inside.sum() >= 0.85 * skin.sum()
@@ -17,7 +17,7 @@ def test_the_foreground_is_the_finger() -> None:
 
 
 def test_an_image_is_resampled_to_500_ppi_or_left_as_it_is() -> None:
-    image = touch(1, 1)
+    image = impression_of(1, 1)
     assert at_500_ppi(image, 1000.0).shape == (144, 128)
     assert at_500_ppi(image, 250.0).shape == (576, 512)
     assert np.array_equal(at_500_ppi(image, 500.0), image)
@@ -34,7 +34,7 @@ def test_of_a_large_image_only_the_middle_is_used() -> None:
 
 def test_an_image_is_cropped_to_its_skin() -> None:
     framed = np.full((400, 420), 200, np.uint8)
-    framed[56:344, 72:328] = touch(7, 1)
+    framed[56:344, 72:328] = impression_of(7, 1)
     prepared = prepare(framed, 500.0)
     assert (prepared.width, prepared.height) == (420, 400)
     assert prepared.image.shape == prepared.skin.shape
@@ -46,7 +46,7 @@ def test_an_image_is_cropped_to_its_skin() -> None:
 
 
 def test_skin_larger_than_a_rolled_thumb_is_cut_around_its_middle() -> None:
-    assert max(prepare(np.tile(touch(1, 1), (4, 4)), 500.0).image.shape) == MAX_SIDE
+    assert max(prepare(np.tile(impression_of(1, 1), (4, 4)), 500.0).image.shape) == MAX_SIDE
 
 
 def test_an_image_without_skin_is_cropped_to_nothing() -> None:

@@ -10,14 +10,16 @@ from models.finger.image import Prepared, prepare
 from models.finger.minutiae import no_minutiae
 from models.finger.quality import ImageMeasures, measure, quality_of
 from simulators.people.person import Condition
-from tests.conftest import touch
+from tests.conftest import impression_of
 from tests.rigs.minutiae import random_minutiae
 
 GOOD = ImageMeasures(area=0.3, skew=-0.25, dark=0.5, coherence=0.85, off_centre=0.0)
 
 
 def test_a_good_impression_is_worth_reading_and_a_blank_one_is_not() -> None:
-    good, blank = (measure(prepare(image, 500.0)) for image in (touch(1, 1), np.full((288, 256), 255, np.uint8)))
+    good, blank = (
+        measure(prepare(image, 500.0)) for image in (impression_of(1, 1), np.full((288, 256), 255, np.uint8))
+    )
     assert good.worth_reading
     assert good.coherence > 0.6
     assert not blank.worth_reading
@@ -61,7 +63,7 @@ def test_only_a_finger_that_touches_an_edge_is_off_centre() -> None:
 
 
 def test_skin_narrower_than_its_edge_is_measured_as_a_whole() -> None:
-    prepared = prepare(touch(1, 1, condition=Condition.NORMAL), 500.0)
+    prepared = prepare(impression_of(1, 1, condition=Condition.NORMAL), 500.0)
     narrow = np.zeros_like(prepared.skin)
     narrow[:, 100:112] = True
     found = measure(dataclasses.replace(prepared, skin=narrow))

@@ -17,7 +17,7 @@ from models.training.golden_scores import GoldenScores
 from models.training.sample_sets import FINGERS, SetError, load_sets
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_minutiae import another_impression, fingers
-from tests.conftest import touch
+from tests.conftest import impression_of
 
 
 def _save(folder: Path, number: int, each: int) -> None:
@@ -25,7 +25,7 @@ def _save(folder: Path, number: int, each: int) -> None:
     folder.mkdir()
     for finger in range(number):
         for impression in range(each):
-            Image.fromarray(touch(1, 0)).save(folder / f"{finger}_{impression}.png")
+            Image.fromarray(impression_of(1, 0)).save(folder / f"{finger}_{impression}.png")
 
 
 @pytest.fixture(name="root")
@@ -118,7 +118,7 @@ def test_a_model_that_is_not_one_of_fingers_is_rejected(root: Path, capsys: pyte
 
 
 def test_an_image_of_16_bits_gives_the_same_minutiae_as_one_of_8_bits(root: Path) -> None:
-    deep = Image.fromarray(touch(1, 0).astype(np.uint16) * 257)
+    deep = Image.fromarray(impression_of(1, 0).astype(np.uint16) * 257)
     deep.save(root / "A" / "0_1.png")
     (sample_set,) = load_sets(root, ["A"], FINGERS)
     seen = list(impressions(FingerEncoder(threads=1), sample_set))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from drivers.sample import Position
 from simulators.bench.command import app
 from simulators.people.person import Person
-from tests.conftest import touch
+from tests.conftest import impression_of
 
 PAIRS = """probe,reference,label
 a/1L02.png,a/1L01.png,genuine
@@ -24,7 +24,7 @@ def fingers(tmp_path: Path) -> Path:
     """Two fingers, a text file with the name of an image, and a blank image."""
     (tmp_path / "a").mkdir()
     for seed, impression in ((1, 0), (1, 1), (2, 0)):
-        Image.fromarray(touch(seed, impression)).save(tmp_path / "a" / f"{seed}_{impression + 1}.png")
+        Image.fromarray(impression_of(seed, impression)).save(tmp_path / "a" / f"{seed}_{impression + 1}.png")
     (tmp_path / "a" / "no.png").write_text("not a picture")
     Image.fromarray(np.full((200, 200), 255, np.uint8)).save(tmp_path / "a" / "blank.png")
     return tmp_path
@@ -49,7 +49,7 @@ def set_of_two(tmp_path: Path) -> Path:
     (tmp_path / "few").mkdir()
     for finger in (1, 2):
         for impression in (1, 2):
-            Image.fromarray(touch(finger, impression)).save(tmp_path / "few" / f"{finger}_{impression}.png")
+            Image.fromarray(impression_of(finger, impression)).save(tmp_path / "few" / f"{finger}_{impression}.png")
     return tmp_path
 
 

@@ -17,9 +17,9 @@ from models.encoder import Flaw
 from simulators.bench.command import PathBench, Touch, app, measure_path
 from simulators.kiosk_rig import Watcher
 from simulators.sensors.ef01.commands import Ef01Settings
-from tests.conftest import touch
+from tests.conftest import impression_of
 
-TOUCH = Touch("a", 1, touch(1, 0))
+TOUCH = Touch("a", 1, impression_of(1, 0))
 
 
 def told(key: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from models.compiled import NUMBA
 from simulators.bench.command import app
 from simulators.bench.mates import people_of, spread
 from simulators.bench.search_finger import found
-from tests.conftest import touch
+from tests.conftest import impression_of
 
 
 def test_the_bench_reports_what_the_issue_asks_for(tmp_path: Path) -> None:
@@ -44,12 +44,12 @@ def test_travellers_stand_in_the_middle_of_equal_parts_of_the_gallery() -> None:
 
 
 def _picture(path: Path, seed: int, impression: int) -> None:
-    Image.fromarray(touch(seed, impression)).save(path)
+    Image.fromarray(impression_of(seed, impression)).save(path)
 
 
 def test_real_people_are_hidden_and_found_whatever_the_depth_of_their_pictures(tmp_path: Path) -> None:
     _picture(tmp_path / "a_1.png", 1, 1)
-    deep = touch(1, 2).astype(np.uint16) * 257
+    deep = impression_of(1, 2).astype(np.uint16) * 257
     Image.fromarray(deep).save(tmp_path / "a_2.png")
     _picture(tmp_path / "b_1.png", 2, 1)  # of whom there is nothing to search with
     file = tmp_path / "figures.json"

@@ -1,4 +1,4 @@
-"""Every simulated touch sensor, attached as a kiosk has it: its driver reads what is laid on it by orders."""
+"""Every simulated fingerprint sensor, attached as on a kiosk: its driver reads the finger that a command presents."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from drivers.sensor import Sensor
 from simulators.sensors.common.touch_rig import TouchRig
 from simulators.sensors.table import RIGS, SensorName, make_sensor
 from simulators.transports.remote import SensorRemote
-from tests.conftest import touch
+from tests.conftest import impression_of
 
 PERSON_S = 5.0
 
@@ -76,7 +76,7 @@ def test_status_names_the_sensor_and_what_waits(rig: TouchRig) -> None:
 
 
 def test_a_finger_of_the_size_of_the_sensor_can_be_shown(rig: TouchRig, sensor: Sensor) -> None:
-    image = touch(1, 0)
+    image = impression_of(1, 0)
     shown = np.full((rig.view.height, rig.view.width), 255, np.uint8)
     height, width = min(image.shape[0], rig.view.height), min(image.shape[1], rig.view.width)
     shown[:height, :width] = image[:height, :width]

@@ -1,10 +1,12 @@
-"""Lines of each module that its mirrored test alone does not run, compared with tests/structure/uncovered.toml.
+"""Counts the lines of each module that its mirrored test alone does not run.
+
+Compares the counts with tests/structure/uncovered.toml.
 
 python -m tests.whole.drills.coverage [MODULE or FOLDER ...] [--write]
 
-Each test file runs in a process of its own, so that no other test helps. What runs in child processes, and what numba
-compiles, is not counted. Exit status 1: a module has more such lines than the list says, or fewer (then lower the
-number in the list, or let --write do it), or a test failed.
+Each test file runs in a separate process, so other tests do not add to its coverage. Lines that run in child processes
+or are compiled by numba count as not run. Exit status 1 if a test fails, or if a module has more such lines than the
+list, or fewer: then lower the number in the list, or use --write.
 """
 
 import argparse
@@ -31,12 +33,12 @@ Uncovered = dict[str, int | str]
 
 
 def known() -> Uncovered:
-    """The committed list."""
+    """The list in uncovered.toml."""
     return dict(tomllib.loads(LIST.read_text(encoding="utf-8")))
 
 
 def measure(module: Path) -> int | str:
-    """How many lines of a module its mirrored test does not run. RuntimeError: the test fails."""
+    """The number of lines of a module that its mirrored test does not run. RuntimeError if the test fails."""
     test = mirrored_test(module)
     if not (ROOT / test).exists():
         return ALL
@@ -48,15 +50,15 @@ def measure(module: Path) -> int | str:
         done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{test} fails:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        told = [*coverage, "json", "-q", f"--data-file={data}", "-o", str(report)]
-        if subprocess.run(told, cwd=ROOT, capture_output=True, check=False).returncode:
-            return ALL  # the test does not even import it
+        export = [*coverage, "json", "-q", f"--data-file={data}", "-o", str(report)]
+        if subprocess.run(export, cwd=ROOT, capture_output=True, check=False).returncode:
+            return ALL  # the test does not import the module
         (file,) = json.loads(report.read_text(encoding="utf-8"))["files"].values()
         return int(file["summary"]["missing_lines"])
 
 
 def compare(measured: Uncovered, listed: Uncovered) -> list[str]:
-    """What differs from the list, a line each."""
+    """The differences from the list, one line for each module."""
     return [
         f"{module}: {lines} lines are not run by its mirrored test, the list says {listed.get(module, 0)}"
         for module, lines in measured.items()
@@ -64,29 +66,29 @@ def compare(measured: Uncovered, listed: Uncovered) -> list[str]:
     ]
 
 
-def chosen(names: Iterable[str]) -> list[Path]:
-    """The modules that are named, or lie in a named folder; all when nothing is named."""
+def selected(names: Iterable[str]) -> list[Path]:
+    """The named modules and those in the named folders; all modules if nothing is named."""
     wanted = [Path(name) for name in names]
     return [m for m in modules() if not wanted or any(w == m or w in m.parents for w in wanted)]
 
 
 def write(measured: Uncovered) -> None:
-    """Put the numbers into the list, and take out what is gone."""
-    there = {str(module) for module in modules()}
-    merged = {name: lines for name, lines in (known() | measured).items() if lines and name in there}
+    """Write the numbers into the list, and remove modules that no longer exist."""
+    existing = {str(module) for module in modules()}
+    merged = {name: lines for name, lines in (known() | measured).items() if lines and name in existing}
     rows = [f'"{name}" = {json.dumps(lines)}\n' for name, lines in sorted(merged.items())]
     LIST.write_text(HEAD + "".join(rows), encoding="utf-8")
 
 
 def main() -> int:
-    """Measure, print, compare."""
+    """Measure the modules, compare with the list and print the differences."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("modules", nargs="*", help="modules or folders; all of them unless given")
-    parser.add_argument("--write", action="store_true", help="put what was measured into the list")
+    parser.add_argument("modules", nargs="*", help="modules or folders; default: all")
+    parser.add_argument("--write", action="store_true", help="write the measured numbers into the list")
     arguments = parser.parse_args()
     measured: Uncovered = {}
     failed: list[str] = []
-    paths = chosen(arguments.modules)
+    paths = selected(arguments.modules)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for path, future in [(path, pool.submit(measure, path)) for path in paths]:
             try:

@@ -1,4 +1,4 @@
-"""Every parser of bytes from outside, as fuzz.py feeds it: frames to begin with, and what may come out."""
+"""The parsers that fuzz.py feeds: all that read bytes from a device, another program or a file."""
 
 import io
 import random
@@ -33,21 +33,20 @@ from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 Feed = Callable[[bytes], None]
 
 UVC_FRAME_BYTES = 600
-LINE = 384  # bytes of a line of the U.are.U
+LINE = 384  # bytes of an image line of the U.are.U
 
 
 @dataclass(frozen=True)
 class Parser:
-    """A row: frames as they should be, a fresh parser, and the errors that it may raise.
+    """Valid frames, a function that makes a new parser, and the errors that the parser may raise.
 
-    `drawn`: one more frame, of numbers that are drawn and fit each other: what mutations, which change one number of
-    several, never reach.
+    `generate` makes a frame of random numbers that are consistent with each other. Mutations change only one of them.
     """
 
     frames: tuple[bytes, ...]
-    fresh: Callable[[], Feed]
-    families: tuple[type[Exception], ...] = ()
-    drawn: Callable[[random.Random], bytes] | None = None
+    make_feed: Callable[[], Feed]
+    allowed_errors: tuple[type[Exception], ...] = ()
+    generate: Callable[[random.Random], bytes] | None = None
 
 
 def _ef01_stream() -> Feed:
@@ -73,7 +72,7 @@ def _ef01_packet() -> Feed:
 
 
 def _sfm_stream() -> Feed:
-    """Packets and the raw bytes behind them, as the link takes them."""
+    """Packets and the raw bytes after them, read as the link reads them."""
     unframer = SfmUnframer()
 
     def feed(data: bytes) -> None:
@@ -94,9 +93,9 @@ def _sfm_stream() -> Feed:
 
 def _sfm_record() -> Feed:
     def feed(data: bytes) -> None:
-        picture = parse_record(data, "fuzz")
-        assert picture.image.shape == struct.unpack_from("<2i", data)[::-1]
-        assert picture.image.dtype == "uint8"
+        image = parse_record(data, "fuzz")
+        assert image.pixels.shape == struct.unpack_from("<2i", data)[::-1]
+        assert image.pixels.dtype == "uint8"
 
     return feed
 
@@ -120,14 +119,14 @@ def _uru4000_header() -> Feed:
 def _uru4000_blocks() -> Feed:
     def feed(data: bytes) -> None:
         header = read_header(data)
-        picture = decode(data, header, lambda number: 0x51EA2124 ^ number, upside_down=True)
-        assert picture.pixels.shape == (290, LINE)
+        decoded = decode(data, header, lambda number: 0x51EA2124 ^ number, upside_down=True)
+        assert decoded.pixels.shape == (290, LINE)
 
     return feed
 
 
-class _Server(socket.socket):
-    """The end of a connection on which `data` came, and then a hang-up."""
+class _ClosedSocket(socket.socket):
+    """A socket whose peer has sent `data` and closed the connection."""
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
@@ -136,14 +135,14 @@ class _Server(socket.socket):
         return self._data.read(size)
 
     def sendall(self, _data: object, _flags: int = 0) -> None:
-        """Nobody listens."""
+        """The data are dropped."""
 
 
 def _usbip_import() -> Feed:
     url = UsbIpUrl("127.0.0.1", 3240, "1-1")
 
     def feed(data: bytes) -> None:
-        assert import_device(_Server(data), url).device_id < 1 << 64
+        assert import_device(_ClosedSocket(data), url).device_id < 1 << 64
 
     return feed
 
@@ -159,13 +158,13 @@ def _recording() -> Feed:
     return feed
 
 
-class _Sysfs:
-    """A folder in which every file is `data`."""
+class _FakeSysfs:
+    """A folder in which every file contains `data`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def __truediv__(self, _name: str) -> "_Sysfs":
+    def __truediv__(self, _name: str) -> "_FakeSysfs":
         return self
 
     def read_bytes(self) -> bytes:
@@ -173,11 +172,11 @@ class _Sysfs:
 
 
 def _configuration_file() -> Feed:
-    """The descriptors of a device as the kernel shows them."""
+    """The descriptors of a device as sysfs has them."""
 
     def feed(data: bytes) -> None:
         for value in (0, 1, 255):
-            found = raw_configuration("1-1", value, cast("Path", _Sysfs(bytes(18) + data)))
+            found = raw_configuration("1-1", value, cast("Path", _FakeSysfs(bytes(18) + data)))
             assert not found or (found in data and found[5] == value)
 
     return feed
@@ -191,9 +190,9 @@ def _uvc_descriptors() -> Feed:
 
 
 def _uvc_payloads(*, jpeg: bool) -> Callable[[], Feed]:
-    def fresh() -> Feed:
-        sound = whole_jpeg if jpeg else exact_size(UVC_FRAME_BYTES)
-        assembler = Assembler(sound, limit=UVC_FRAME_BYTES, packet_bytes=256)
+    def make_feed() -> Feed:
+        find_fault = whole_jpeg if jpeg else exact_size(UVC_FRAME_BYTES)
+        assembler = Assembler(find_fault, limit=UVC_FRAME_BYTES, packet_bytes=256)
 
         def feed(data: bytes) -> None:
             for frame in assembler.feed(data, 0.0):
@@ -201,7 +200,7 @@ def _uvc_payloads(*, jpeg: bool) -> Callable[[], Feed]:
 
         return feed
 
-    return fresh
+    return make_feed
 
 
 def _uvc_probe() -> Feed:
@@ -237,8 +236,8 @@ def _records() -> tuple[bytes, ...]:
     )
 
 
-def _drawn_record(rng: random.Random) -> bytes:
-    """Any size, in a depth of the wire, the number of bytes rounded down or up."""
+def _generated_record(rng: random.Random) -> bytes:
+    """A record of random size, in a depth of the protocol, with the number of bytes rounded down or up."""
     width, height = rng.randint(15, 60), rng.randint(15, 60)
     form, bits = rng.choice(((0, 8), (1, 1), (2, 4), (3, 8)))
     image_bytes, template = (width * height * bits + rng.choice((0, 7))) // 8, rng.choice((0, 0, 1, 384))
@@ -247,7 +246,7 @@ def _drawn_record(rng: random.Random) -> bytes:
 
 
 def _reader_images() -> tuple[bytes, ...]:
-    """Short pictures, for a mutated one is decoded whole."""
+    """Short images, because a mutated one is decoded completely."""
     finger = bytes(290 * LINE)
     return tuple(
         image(finger, blocks, 7, lambda number: 0x1234567 + number)
@@ -279,7 +278,7 @@ PARSERS: dict[str, Parser] = {
     "ef01-stream": Parser(_ef01_packets(), _ef01_stream),
     "ef01-packet": Parser(_ef01_packets(), _ef01_packet, (ValueError, ProtocolError)),
     "sfm-stream": Parser(_sfm_packets(), _sfm_stream),
-    "sfm-record": Parser(_records(), _sfm_record, (BadRecord, ProtocolError), _drawn_record),
+    "sfm-record": Parser(_records(), _sfm_record, (BadRecord, ProtocolError), _generated_record),
     "nb1010-message": Parser((status(1, 3), reply(2), *image_messages(bytes(512 * 2))[:2]), _nb1010),
     "uru4000-header": Parser(_reader_images(), _uru4000_header, (CaptureRetry,)),
     "uru4000-blocks": Parser(_reader_images(), _uru4000_blocks, (CaptureRetry,)),

@@ -1,11 +1,11 @@
-"""Nothing lost: encounters while the agent is killed, the broker stopped and the hub away, all at random moments.
+"""Checks that no event is lost when the agent, the broker or the hub stops at random moments.
 
-Afterwards the hub must have the event of every encounter that the kiosk answered, exactly once and in order.
+The drill kills the agent, stops or kills the broker and disconnects the hub during encounters. Afterwards the
+hub must have the event of every encounter that the kiosk decided, exactly once and in order.
 
-    python -m tests.whole.drills.lost --encounters 200 --away 60
+python -m tests.whole.drills.lost --encounters 200 --away 60
 """
 
-import argparse
 import random
 import sys
 import threading
@@ -17,20 +17,21 @@ from typing import Any
 
 from simulators.hub.store import event_key
 from simulators.kiosk_rig import KioskRig, Watcher
-from tests.whole.drills.fingers import PEOPLE, enrol, meet
+from tests.whole.drills.command_line import drill_parser, report_problems
+from tests.whole.drills.fingers import PEOPLE, enrol, run_encounter
 
-ANSWER_S = 10.0  # an encounter takes about a second; after a kill none comes
+ANSWER_S = 10.0  # an encounter takes about a second; a killed agent sends no answer
 DRAIN_S = 120.0
-MISHAP_RATE = 0.25
+DISTURBED_SHARE = 0.25
 
 
 @dataclass
 class Result:
-    """What happened."""
+    """What happened in a run."""
 
     answered: list[str] = field(default_factory=list)
     unanswered: int = 0
-    mishaps: Counter[str] = field(default_factory=Counter)
+    disturbances: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     events: int = 0
     duplicates_dropped: int = 0
@@ -38,92 +39,92 @@ class Result:
 
 
 class Drill:
-    """One run from a seed."""
+    """One run of the drill."""
 
     def __init__(self, rig: KioskRig, watcher: Watcher, rng: random.Random, away_s: float) -> None:
         self._rig, self._watcher, self._rng, self._away_s = rig, watcher, rng, away_s
         self._timers: list[threading.Timer] = []
-        self._guard = threading.Lock()  # a mishap and the mending of another do not mix
+        self._lock = threading.Lock()  # a disturbance and a restart do not run at the same time
         self.result = Result()
 
     def run(self, encounters: int) -> None:
-        """So many encounters are asked for; about one in four meets a mishap."""
+        """Run the encounters. About one in four is disturbed."""
         enrol(self._rig, self._watcher)
-        away_at = encounters // 2
+        pause_hub_at = encounters // 2
         for number in range(encounters):
-            if number == away_at:
-                self._hub_away()
-            elif self._rng.random() < MISHAP_RATE:
-                self._mishap()
+            if number == pause_hub_at:
+                self._pause_hub()
+            elif self._rng.random() < DISTURBED_SHARE:
+                self._disturb()
             self._encounter(number)
-            self._mend()
+            self._restart()
         for timer in self._timers:
             timer.join()
-        self._mend()
+        self._restart()
         self._rig.hub.resume()
 
     def _encounter(self, number: int) -> None:
         person = self._rng.choice(PEOPLE)
         try:
-            decided = meet(self._rig, self._watcher, person, 1 + number % 8, ANSWER_S)
+            decided = run_encounter(self._rig, self._watcher, person, 1 + number % 8, ANSWER_S)
         except TimeoutError:
             self.result.unanswered += 1
         else:
             self.result.answered.append(str(decided["event"]))
 
     def _kill_agent(self) -> None:
-        self._note_an_end_of_its_own()
+        self._check_unexpected_end()
         self._rig.kill_agent()
 
-    def _note_an_end_of_its_own(self) -> None:
+    def _check_unexpected_end(self) -> None:
         if self._rig.ended_with is not None:
             self.result.problems.append(f"the agent ended unexpectedly with status {self._rig.ended_with}")
 
-    def _mishap(self) -> None:
-        name, act = self._rng.choice(
+    def _disturb(self) -> None:
+        name, action = self._rng.choice(
             [("agent killed", self._kill_agent), ("broker stopped", self._rig.broker.stop),
              ("broker killed", self._rig.broker.kill)]
         )  # fmt: skip
-        self.result.mishaps[name] += 1
-        self._later(self._rng.uniform(0.0, 1.5), act)
+        self.result.disturbances[name] += 1
+        self._schedule(self._rng.uniform(0.0, 1.5), action)
 
-    def _hub_away(self) -> None:
-        self.result.mishaps["hub away"] += 1
+    def _pause_hub(self) -> None:
+        self.result.disturbances["hub away"] += 1
         self._rig.hub.pause()
-        self._later(self._away_s, self._rig.hub.resume)
+        self._schedule(self._away_s, self._rig.hub.resume)
 
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        timer = threading.Timer(seconds, self._at_once, [act])
+    def _schedule(self, seconds: float, action: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, self._run_locked, [action])
         self._timers.append(timer)
         timer.start()
 
-    def _at_once(self, act: Callable[[], None]) -> None:
-        with self._guard:
-            act()
+    def _run_locked(self, action: Callable[[], None]) -> None:
+        with self._lock:
+            action()
 
-    def _mend(self) -> None:
-        """What was stopped is started again, unless luck leaves the broker down for another traveller."""
-        with self._guard:
-            self._note_an_end_of_its_own()
+    def _restart(self) -> None:
+        """Start again what was stopped. The broker stays stopped for another traveller in half of the cases."""
+        with self._lock:
+            self._check_unexpected_end()
             if not self._rig.running:
                 self._rig.start_agent()
             if not self._rig.broker.running and self._rng.random() < 0.5:
                 self._rig.broker.start()
 
     def finish(self) -> None:
-        """Everything up again; wait until the outbox is empty."""
+        """Start everything again and wait until the outbox is empty."""
         self._rig.broker.start()
-        self._note_an_end_of_its_own()
+        self._check_unexpected_end()
         if not self._rig.running:
             self._rig.start_agent()
         deadline = time.monotonic() + DRAIN_S
         while sum(self._rig.client.ask("status")["outbox_pending"].values()) and time.monotonic() < deadline:
             threading.Event().wait(0.1)
-        self._note_an_end_of_its_own()
+        self._check_unexpected_end()
 
 
-def judge(result: Result, events: list[dict[str, Any]], invalid: list[dict[str, Any]]) -> None:
-    """Compare what the kiosk answered with what the hub stored."""
+def check(result: Result, events: list[dict[str, Any]], invalid: list[dict[str, Any]]) -> None:
+    """Compare the decisions of the kiosk with the events stored by the hub, and add the problems to the result."""
     keys = [event_key(event) for event in events]
     counted = Counter(keys)
     result.events = len(keys)
@@ -131,48 +132,45 @@ def judge(result: Result, events: list[dict[str, Any]], invalid: list[dict[str, 
     result.problems += [f"stored {n} times: {key}" for key, n in counted.items() if n != 1]
     result.problems += [f"answered twice: {key}" for key, n in Counter(result.answered).items() if n != 1]
     result.problems += [f"invalid: {row}" for row in invalid]
-    result.problems += list(_disordered(events))
+    result.problems += list(_order_problems(events))
 
 
-def _disordered(events: Iterable[dict[str, Any]]) -> Iterable[str]:
+def _order_problems(events: Iterable[dict[str, Any]]) -> Iterable[str]:
     sequences: dict[tuple[str, str], list[int]] = defaultdict(list)
     for event in events:
         sequences[event["epoch"], event["class"]].append(int(event["sequence"]))
     for (epoch, event_class), found in sequences.items():
         if found != list(range(1, len(found) + 1)):
-            yield f"out of order or with holes: {epoch} {event_class}"
+            yield f"out of order or incomplete: {epoch} {event_class}"
 
 
 def run(encounters: int, seed: int, away_s: float) -> Result:
-    """The whole drill."""
+    """Run the whole drill."""
     start = time.monotonic()
     with KioskRig() as rig, Watcher(rig) as watcher:
         drill = Drill(rig, watcher, random.Random(seed), away_s)
         drill.run(encounters)
         drill.finish()
-        judge(drill.result, rig.hub.events(), rig.hub.invalid())
+        check(drill.result, rig.hub.events(), rig.hub.invalid())
         drill.result.duplicates_dropped = sum(p.duplicates for p in rig.hub.progress())
         drill.result.seconds = time.monotonic() - start
     return drill.result
 
 
 def main() -> int:
-    """Run it and say what was seen; 1 when anything was lost, doubled or out of order."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--encounters", type=int, default=200)
-    arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--away", type=float, default=60.0, help="seconds that the hub is away")
-    asked = arguments.parse_args()
-    result = run(asked.encounters, asked.seed, asked.away)
+    """Run the drill and print the result. Exit status 1 if an event was lost, stored twice or out of order."""
+    parser = drill_parser(__doc__, encounters=200)
+    parser.add_argument("--away", type=float, default=60.0, help="seconds without the hub, default: 60")
+    arguments = parser.parse_args()
+    result = run(arguments.encounters, arguments.seed, arguments.away)
     print(
-        f"{asked.encounters} encounters in {result.seconds:.0f} s, seed {asked.seed}: {len(result.answered)} answered, "
-        f"{result.unanswered} not; {dict(result.mishaps)}"
+        f"{arguments.encounters} encounters in {result.seconds:.0f} s, seed {arguments.seed}: "
+        f"{len(result.answered)} answered, {result.unanswered} not answered; {dict(result.disturbances)}"
     )
     print(f"the hub stored {result.events} events and dropped {result.duplicates_dropped} duplicates")
-    for problem in result.problems[:20]:
-        print(f"PROBLEM {problem}")
-    print("nothing lost, nothing twice, all in order" if not result.problems else f"{len(result.problems)} PROBLEMS")
-    return 1 if result.problems else 0
+    if not result.problems:
+        print("no event was lost, stored twice or out of order")
+    return report_problems(result.problems)
 
 
 if __name__ == "__main__":

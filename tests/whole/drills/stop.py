@@ -1,9 +1,8 @@
-"""SIGTERM to exit in every state of the kiosk, and no process left behind.
+"""Measures how long the agent takes to stop after SIGTERM in each state, and checks that it has no child processes.
 
 python -m tests.whole.drills.stop --rounds 5
 """
 
-import argparse
 import contextlib
 import random
 import sys
@@ -13,47 +12,50 @@ from pathlib import Path
 
 from agent.errors import ControlError
 from simulators.kiosk_rig import ANSWER_S, KioskRig, Watcher
-from tests.whole.drills.fingers import enrol, touch
+from tests.conftest import impression_of
+from tests.whole.drills.command_line import drill_parser, times_text
+from tests.whole.drills.fingers import enrol
+
+MAX_STOP_S = 2.0
 
 
 def _press(rig: KioskRig, _: Watcher) -> None:
-    rig.sensor.show(touch(1, 1))
+    rig.sensor.show(impression_of(1, 1))
 
 
-def _in_the_middle(rig: KioskRig, watcher: Watcher) -> None:
-    """While the image is judged."""
-    rig.sensor.show(touch(1, 1))
+def _processing(rig: KioskRig, watcher: Watcher) -> None:
+    """While the sample is processed."""
+    rig.sensor.show(impression_of(1, 1))
     watcher.wait_for("told")
 
 
-def _asked_again(rig: KioskRig, watcher: Watcher) -> None:
-    """While a traveller whose finger was not good stands there."""
-    rig.sensor.show(touch(1, 1) // 64 + 190)
+def _second_try(rig: KioskRig, watcher: Watcher) -> None:
+    """While the kiosk waits for a second try, after a sample of low quality."""
+    rig.sensor.show(impression_of(1, 1) // 64 + 190)
     watcher.wait_for("step")
     rig.lift()
 
 
-def _enrolment_waits(rig: KioskRig, watcher: Watcher) -> None:
-    """Somebody has asked for an enrolment, and nobody has touched the sensor."""
-    asking = threading.Thread(target=_ask_in_vain, args=[rig], daemon=True)
-    asking.start()
+def _enrolment_pending(rig: KioskRig, watcher: Watcher) -> None:
+    """While an enrolment waits for a finger."""
+    threading.Thread(target=_request_enrolment, args=[rig], daemon=True).start()
     watcher.wait_for("told")
 
 
-def _ask_in_vain(rig: KioskRig) -> None:
-    with contextlib.suppress(ControlError, OSError):  # the kiosk is being stopped
+def _request_enrolment(rig: KioskRig) -> None:
+    with contextlib.suppress(ControlError, OSError):  # the drill stops the kiosk
         rig.client.ask("enrol", {"samples": 1, "into_local_list": True})
 
 
-def _two_watch(rig: KioskRig, _: Watcher) -> None:
-    """A second client beside the watcher of the drill; it ends with the agent."""
+def _two_clients(rig: KioskRig, _: Watcher) -> None:
+    """While a second client watches, in addition to the watcher of the drill."""
     listening = threading.Event()
-    threading.Thread(target=_listen, args=[rig, listening], daemon=True).start()
+    threading.Thread(target=_watch, args=[rig, listening], daemon=True).start()
     if not listening.wait(ANSWER_S):
-        raise RuntimeError("the agent lets no second client watch")
+        raise RuntimeError("the agent did not accept a second watching client")
 
 
-def _listen(rig: KioskRig, listening: threading.Event) -> None:
+def _watch(rig: KioskRig, listening: threading.Event) -> None:
     with contextlib.suppress(ControlError, OSError, ValueError), rig.client.watch() as announcements:
         listening.set()
         for _ in announcements:
@@ -62,11 +64,11 @@ def _listen(rig: KioskRig, listening: threading.Event) -> None:
 
 STATES: dict[str, Callable[[KioskRig, Watcher], None]] = {
     "idle": lambda *_: None,
-    "an enrolment waits": _enrolment_waits,
-    "two clients watch": _two_watch,
+    "an enrolment waits": _enrolment_pending,
+    "two clients watch": _two_clients,
     "finger just pressed": _press,
-    "judging a sample": _in_the_middle,
-    "waiting for another try": _asked_again,
+    "processing a sample": _processing,
+    "waiting for another try": _second_try,
     "sensor unplugged": lambda rig, _: rig.sensor.unplug(),
     "sensor silent": lambda rig, _: rig.sensor.fault("silent"),
     "broker stopped": lambda rig, _: rig.broker.stop(),
@@ -76,13 +78,13 @@ STATES: dict[str, Callable[[KioskRig, Watcher], None]] = {
 
 
 def children(pid: int) -> list[str]:
-    """Processes that a process has started and that still live."""
+    """The running child processes of a process."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [child for task in tasks for child in task.read_text(encoding="ascii").split()]
 
 
-def once(state: str) -> float:
-    """Bring a kiosk into a state and stop it; returns the seconds until its process was gone."""
+def stop_in(state: str) -> float:
+    """Bring a kiosk into a state and stop it. The seconds until its process has ended."""
     with KioskRig() as rig, Watcher(rig) as watcher:
         enrol(rig, watcher)
         STATES[state](rig, watcher)
@@ -93,18 +95,14 @@ def once(state: str) -> float:
 
 
 def main() -> int:
-    """Run it and say what was seen; 1 when a stop took 2 s or more."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
-    asked = arguments.parse_args()
+    """Run the drill and print the times. Exit status 1 if a stop took MAX_STOP_S or more."""
+    arguments = drill_parser(__doc__, seed=False, rounds=5).parse_args()
     longest = 0.0
     for state in random.Random(1).sample(list(STATES), len(STATES)):
-        seconds = [once(state) for _ in range(asked.rounds)]
+        seconds = [stop_in(state) for _ in range(arguments.rounds)]
         longest = max(longest, *seconds)
-        print(
-            f"{state:<26} median {sorted(seconds)[len(seconds) // 2]:.2f} s, longest {max(seconds):.2f} s", flush=True
-        )
-    return 1 if longest >= 2.0 else 0
+        print(f"{state:<26} {times_text(seconds)}", flush=True)
+    return 1 if longest >= MAX_STOP_S else 0
 
 
 if __name__ == "__main__":

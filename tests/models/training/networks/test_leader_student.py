@@ -25,7 +25,7 @@ from models.session import Session
 from models.training.networks.finger_pictures import TrainingSet, batches, example
 from simulators.people.person import Person
 from tests.agent.test_config import SMALL
-from tests.conftest import touch
+from tests.conftest import impression_of
 
 PEOPLE = range(900, 906)  # training begins at 2 000 000
 NEAR = 8.0  # pixels
@@ -68,7 +68,7 @@ def test_it_finds_what_leader_finds_in_fingers_that_are_not_in_its_training_data
 
 @pytest.mark.parametrize("contrast", [0.4, 0.25])
 def test_a_faint_print_has_the_minutiae_of_a_strong_one(student: FingerEncoder, contrast: float) -> None:
-    image = touch(1, 0)
+    image = impression_of(1, 0)
     faint = np.round(200 + (image.astype(float) - 200) * contrast).astype(np.uint8)
     strong, weak = student.minutiae(_sample(image)), student.minutiae(_sample(faint))
     assert _share(strong, weak) > 0.85
@@ -78,8 +78,8 @@ def test_a_faint_print_has_the_minutiae_of_a_strong_one(student: FingerEncoder, 
 def test_templates_of_both_models_are_comparable(student: FingerEncoder, leader: FingerEncoder) -> None:
     """A kiosk that changes its model keeps its references, and receives those of kiosks that have not changed."""
     rate = load_calibration(student.template_format).false_match_rate
-    enrolled = [leader.encode(_sample(touch(number, 0))) for number in (1, 2)]
-    shown = [student.encode(_sample(touch(number, 1))) for number in (1, 2)]
+    enrolled = [leader.encode(_sample(impression_of(number, 0))) for number in (1, 2)]
+    shown = [student.encode(_sample(impression_of(number, 1))) for number in (1, 2)]
     for number, probe in enumerate(shown):
         for other, reference in enumerate(enrolled):
             assert (rate(compare(probe, reference)) < 1e-5) == (number == other)
