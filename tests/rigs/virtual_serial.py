@@ -1,4 +1,4 @@
-"""A serial line without threads, descriptors and waiting: a Transport over a SerialDevice on a virtual clock."""
+"""A serial line without threads, file descriptors and waiting: a Transport to a SerialDevice on a virtual clock."""
 
 from itertools import count
 from random import Random
@@ -8,13 +8,13 @@ from drivers.transport import SerialUrl, Url
 from simulators.transports.serial.uart import Line, SerialDevice
 from tests.rigs.virtual_usb import VirtualTime
 
-LEAST_STEP_S = 1e-6  # rounding must not let time stand still
+MIN_STEP_S = 1e-6  # rounding must not stop the time
 
 
 class VirtualPort:
-    """The socket that a device is plugged into, for one host at a time.
+    """The port of a device, for one host at a time.
 
-    When the host has set another rate than the device's, both hear noise.
+    If the host uses another baud rate than the device, both receive noise.
     """
 
     def __init__(self, device: SerialDevice, time: VirtualTime, *, pace: bool = True, seed: int = 0) -> None:
@@ -27,69 +27,69 @@ class VirtualPort:
         self._plugged = False
         self._generation = 0
         self._unplug_in: int | None = None
-        self._waiting = bytearray()  # arrived, not read
+        self._unread = bytearray()  # arrived at the host, not read yet
         self.host_baud: int | None = None
         self.replug()
 
     @property
     def power(self) -> int:
-        """Which plugging-in this is, from 1; 0 while the cable is out."""
+        """How often the device was plugged in so far; 0 while it is unplugged."""
         return self._generation if self._plugged else 0
 
     def connect(self, url: Url) -> "VirtualTransport":
-        """As drivers.transport.open_transport."""
+        """Open the port, as drivers.transport.open_transport does."""
         if not self._plugged:
             raise LinkLost("virtual port: no such port")
         if self.claims:
             raise DeviceBusy("virtual port: another program holds the port")
         self.host_baud = url.baud if isinstance(url, SerialUrl) else None
-        self._waiting.clear()
+        self._unread.clear()
         self.claims += 1
         return VirtualTransport(self, self._generation)
 
     def unplug(self) -> None:
-        """Pull the cable."""
+        """Unplug the device."""
         self._plugged = False
         self._unplug_in = None
         self._line.clear()
 
     def unplug_after(self, count: int) -> None:
-        """Pull the cable by itself once the host has been sent `count` more bytes."""
+        """Unplug the device after `count` more bytes to the host."""
         self._unplug_in = count
         if count <= 0:
             self.unplug()
 
     def replug(self) -> None:
-        """Put the cable back, if it is out: the device has just been powered."""
+        """Plug the device in, if it is unplugged. This powers it on."""
         if not self._plugged:
             self._plugged = True
             self._generation += 1
-            self._waiting.clear()
+            self._unread.clear()
             self._line.queue(self.device.power_on(self.time.seconds))
 
     def alive(self, generation: int) -> bool:
-        """Whether the plug that a transport was opened on is still in."""
+        """Whether the device is still plugged in, without interruption since a transport was opened."""
         if self._plugged and (params := self.device.faults.take("unplug")):
             self.unplug_after(int(params["after"]))
-        return (self._plugged or bool(self._waiting)) and generation == self._generation
+        return (self._plugged or bool(self._unread)) and generation == self._generation
 
     def moments(self) -> list[float]:
-        """When to look again."""
+        """The next times at which something may arrive."""
         if not self._plugged:
             return []
         return [at for at in (self._line.wake_at(), self.device.speaks_at()) if at is not None]
 
     def take(self) -> bytes:
-        """What has arrived at the host by now."""
+        """The bytes that have arrived at the host."""
         if self._plugged:
             self._line.queue(self.device.unasked(self.time.seconds))
             for data, baud in self._line.arrived(self.time.seconds):
                 self._arrive(self._as_received(data, baud))
-        data, self._waiting = bytes(self._waiting), bytearray()
+        data, self._unread = bytes(self._unread), bytearray()
         return data
 
-    def hear(self, data: bytes) -> None:
-        """The host sends."""
+    def send(self, data: bytes) -> None:
+        """Send bytes from the host to the device."""
         baud = self.device.baud
         received_at = self._line.receive(len(data), self.time.seconds, baud)
         self._line.queue(self.device.receive(self._as_received(data, baud), received_at))
@@ -98,7 +98,7 @@ class VirtualPort:
         if not self._plugged:
             return
         data = data[: self._unplug_in]
-        self._waiting += data
+        self._unread += data
         self.bytes_sent += len(data)
         if self._unplug_in is not None:
             self.unplug_after(self._unplug_in - len(data))
@@ -108,7 +108,7 @@ class VirtualPort:
 
 
 class VirtualTransport:
-    """A Transport. Time passes while it waits to read, and what the clock has for that time happens."""
+    """A Transport. While it waits, the virtual time advances and the actions planned for that time run."""
 
     def __init__(self, port: VirtualPort, generation: int) -> None:
         self._port = port
@@ -117,7 +117,7 @@ class VirtualTransport:
         self._closed = False
 
     def read(self, timeout: float) -> bytes:
-        """What has arrived, waiting at most `timeout` seconds for the first byte."""
+        """The bytes that have arrived. Waits at most `timeout` seconds for the first one."""
         port, time = self._port, self._port.time
         until = time.seconds + max(timeout, 0.0)
         while True:
@@ -126,21 +126,21 @@ class VirtualTransport:
                 return data
             if time.seconds >= until:
                 return b""
-            soon = max(min([until, *port.moments()]), time.seconds + LEAST_STEP_S)
+            soon = max(min([until, *port.moments()]), time.seconds + MIN_STEP_S)
             actions = count()
-            time.run(lambda: next(actions) > 0, min(soon, until) - time.seconds)  # noqa: B023 - used at once
+            time.run(lambda: next(actions) > 0, min(soon, until) - time.seconds)  # noqa: B023 - called before the next iteration
 
     def write(self, data: bytes) -> None:
         """Send everything."""
         self._check()
-        self._port.hear(data)
+        self._port.send(data)
 
     def cancel(self) -> None:
-        """End the running or the next wait with Cancelled."""
+        """End the current or the next call with Cancelled."""
         self._cancelled = not self._closed
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self._port.claims -= not self._closed
         self._closed = True
 

@@ -1,4 +1,4 @@
-"""A UsbLink straight into a simulated device, in one thread and with a clock that moves only when the driver waits."""
+"""A UsbLink directly to a simulated device, in one thread, on a clock that advances only while the driver waits."""
 
 import heapq
 import itertools
@@ -14,7 +14,7 @@ OUTCOMES = {End.DONE: Outcome.DONE, End.STALLED: Outcome.STALLED, End.GONE: Outc
 
 
 class VirtualTime:
-    """Actions in the order of their time; nothing happens in between."""
+    """A clock that runs planned actions in the order of their time."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -25,11 +25,11 @@ class VirtualTime:
         return self.seconds
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do `action` when so much time has passed; a person who presses or lifts, for instance."""
+        """Run `action` after this many seconds: for example, a person presses or lifts a finger."""
         heapq.heappush(self._due, (self.seconds + seconds, next(self._order), action))
 
     def run(self, ready: Callable[[], bool], timeout: float) -> None:
-        """Let time pass until ready() or `timeout`."""
+        """Advance the time until ready() is true, or by `timeout` seconds."""
         end = self.seconds + max(timeout, 0.0)
         while not ready():
             if not self._due or self._due[0][0] > end:
@@ -43,23 +43,32 @@ class VirtualTime:
 class VirtualUsb:
     """A simulated device that can be plugged in and unplugged. Pass `open_link` to a driver.
 
-    `bytes_per_s` is the pace of the wire. A link made before an unplugging stays dead after it.
+    `bytes_per_s` is the speed of the connection. A link that was opened before an unplugging stays lost after it.
     """
 
     def __init__(self, model: UsbModel, *, bytes_per_s: float | None = None) -> None:
         self.time = VirtualTime()
         self.port = UsbPort(model, self.time.now, self.time.later, bytes_per_s=bytes_per_s)
-        self.links = 0  # open at the moment
+        self.claims = 0  # links that are open
         self.port.plug()
 
     def open_link(self, *_: object) -> Link:
-        """Claim the device, as the `open` of a URL does."""
+        """Claim the device, as drivers.usb.connect.open_link does."""
         if not self.port.plugged:
             raise LinkLost("virtual: no such device")
         return Link(_VirtualTransfers(self))
 
+    @property
+    def power(self) -> int:
+        """How often the device was plugged in so far; 0 while it is unplugged."""
+        return self.port.plugs if self.port.plugged else 0
+
     def unplug(self) -> None:
         self.port.unplug()
+
+    def unplug_after(self, count: int) -> None:
+        """Unplug after `count` more bytes to the host."""
+        self.port.unplug_after(count)
 
     def replug(self) -> None:
         self.port.plug()
@@ -75,7 +84,7 @@ class _VirtualTransfers:
         self.configuration = about.configuration
         self._in_flight: dict[Transfer, HostTransfer] = {}
         self._open = True
-        usb.links += 1
+        usb.claims += 1
 
     def now(self) -> float:
         return self._usb.time.now()
@@ -84,7 +93,7 @@ class _VirtualTransfers:
         self._usb.time.run(ready, timeout)
 
     def wake(self) -> None:
-        """One thread: whoever waits looks after each action anyway."""
+        """Does nothing: in one thread, wait() checks after each action."""
 
     def submit(self, transfer: Transfer) -> None:
         if not self.present():
@@ -109,7 +118,7 @@ class _VirtualTransfers:
             self._finish(transfer, Outcome.CANCELLED, b"")
 
     def claim(self, interface: int) -> None:
-        """Every interface is the link's."""
+        """Does nothing: the link has all interfaces."""
 
     def clear_halt(self, endpoint: int) -> None:
         self._port.clear_halt(endpoint)
@@ -121,4 +130,4 @@ class _VirtualTransfers:
         self._open = False
         for transfer in tuple(self._in_flight):
             self.cancel_transfer(transfer)
-        self._usb.links -= 1
+        self._usb.claims -= 1

@@ -1,6 +1,6 @@
-"""Real prints through the whole path: simulator, pseudo-terminal, driver, encoder, gallery. Acceptance 2 in small.
+"""Real fingerprints through simulator, pseudo-terminal, driver, encoder and gallery: a small acceptance test 2.
 
-`kiosk-bench path --images FOLDER` measures the same on whole sets.
+`kiosk-bench path --images FOLDER` measures the same with whole sets.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.conftest import SHARED
 PRINTS = SHARED / "data" / "fingerprint" / "FVC2002_DB1_B"  # <finger>_<impression>.png, 500 ppi
 FINGERS = ("101", "102")
 PROBES = (2, 3, 4)
-LIMIT = 0.001  # false match rate below which a candidate would be a lead
+LIMIT = 0.001  # a candidate with a lower false match rate would be a lead
 
 
 @pytest.fixture(name="rig")
@@ -41,7 +41,7 @@ def _sensor(rig: Ef01Rig) -> Iterator[Sensor]:
 
 
 def template_of(rig: Ef01Rig, sensor: Sensor, encoder: Encoder, name: str) -> Template:
-    """Press a print, take the sample, lift the finger and let the driver see that."""
+    """The template of an image: press it, capture the sample, lift the finger and let the driver see it."""
     rig.press(image=PRINTS / f"{name}.png")
     sample = sensor.capture(10, Position.RIGHT_INDEX)
     rig.lift()
@@ -51,7 +51,7 @@ def template_of(rig: Ef01Rig, sensor: Sensor, encoder: Encoder, name: str) -> Te
 
 
 @pytest.mark.shared
-def test_real_fingers_are_found_and_no_other(rig: Ef01Rig, sensor: Sensor, encoder: Encoder) -> None:
+def test_only_the_correct_real_finger_is_found(rig: Ef01Rig, sensor: Sensor, encoder: Encoder) -> None:
     references = [
         Entry(finger, Position.RIGHT_INDEX, template_of(rig, sensor, encoder, f"{finger}_1")) for finger in FINGERS
     ]

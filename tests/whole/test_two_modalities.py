@@ -1,4 +1,4 @@
-"""A finger and an eye of one traveller, through sensor, camera, drivers and the daemon, as the demo has them."""
+"""Travellers with a fingerprint and an iris: both sensors, the drivers and the daemon together, as in the demo."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
@@ -15,11 +15,14 @@ EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 LISTED, UNLISTED = 7, 11
 
 
-class Well(TypedDict):
-    """Nothing is the matter with finger and eye."""
+class Conditions(TypedDict):
+    """The conditions of a traveller's finger and eye."""
 
     finger_condition: Condition
     eye_condition: EyeCondition
+
+
+NORMAL: Conditions = {"finger_condition": Condition.NORMAL, "eye_condition": EyeCondition.NORMAL}
 
 
 @pytest.fixture(scope="module", name="kiosk")
@@ -30,14 +33,13 @@ def _kiosk() -> Iterator[tuple[KioskRig, Watcher]]:
 
 def test_a_listed_traveller_is_a_lead_and_another_is_clear(kiosk: tuple[KioskRig, Watcher]) -> None:
     rig, watcher = kiosk
-    well: Well = {"finger_condition": Condition.NORMAL, "eye_condition": EyeCondition.NORMAL}
-    made = Traveller(rig, watcher, LISTED, **well).enrol(BOTH, 1, "reference-1")
+    made = Traveller(rig, watcher, LISTED, **NORMAL).enrol(BOTH, 1, "reference-1")
     assert set(made["quality"]) == {"right_index", "right_eye"}
     assert made["template_formats"] == ["finger-minutiae/1", "iris-code/1"]
     assert set(made["models"]) == {"leader", "iris-encoder"}
-    listed = Traveller(rig, watcher, LISTED, first=10, **well).pass_through()
+    listed = Traveller(rig, watcher, LISTED, first=10, **NORMAL).pass_through()
     assert (listed["outcome"], listed["reason"]["missing"]) == ("lead", [])
-    assert Traveller(rig, watcher, UNLISTED, first=10, **well).pass_through()["outcome"] == "clear"
+    assert Traveller(rig, watcher, UNLISTED, first=10, **NORMAL).pass_through()["outcome"] == "clear"
     status = rig.client.ask("status")
     assert {name: sensor["state"] for name, sensor in status["sensors"].items()} == {
         "finger": "ready",
@@ -47,22 +49,21 @@ def test_a_listed_traveller_is_a_lead_and_another_is_clear(kiosk: tuple[KioskRig
     assert rig.hub.wait(lambda hub: {"lead", "encounter", "enrolment"} <= {e["class"] for e in hub.events()}, 20)
 
 
-class Stayer(Traveller):
-    """Goes on looking into the camera when an eye was taken, until told to move back."""
+class StayingTraveller(Traveller):
+    """Stays at the camera after an eye was captured, until the kiosk asks for moving back."""
 
     def _on_step(self, position: Position, *, usable: bool) -> None:
-        """Stays."""
+        """Does not move away."""
 
 
-def test_one_eye_after_the_other_before_one_camera() -> None:
-    well: Well = {"finger_condition": Condition.NORMAL, "eye_condition": EyeCondition.NORMAL}
-    heard: list[Mapping[str, Any]] = []
-    with KioskRig(positions=EYES) as rig, Watcher(rig, heard.append) as watcher:
-        Stayer(rig, watcher, LISTED, **well).enrol(EYES, 1, "reference-1")
-        told = [(a["key"], a["position"]) for a in heard if a["kind"] == "told"]
-        assert told.index(("look_away", "left_eye")) < told.index(("empty", "left_eye"))
-        heard.clear()
-        listed = Traveller(rig, watcher, LISTED, first=10, **well).pass_through()
+def test_two_eyes_at_one_camera() -> None:
+    announcements: list[Mapping[str, Any]] = []
+    with KioskRig(positions=EYES) as rig, Watcher(rig, announcements.append) as watcher:
+        StayingTraveller(rig, watcher, LISTED, **NORMAL).enrol(EYES, 1, "reference-1")
+        messages = [(a["key"], a["position"]) for a in announcements if a["kind"] == "told"]
+        assert messages.index(("look_away", "left_eye")) < messages.index(("empty", "left_eye"))
+        announcements.clear()
+        listed = Traveller(rig, watcher, LISTED, first=10, **NORMAL).pass_through()
     assert (listed["outcome"], listed["reason"]["missing"]) == ("lead", [])
-    assert [a["position"] for a in heard if a["kind"] == "step" and a["usable"]] == list(EYES)
-    assert "look_away" not in [a["key"] for a in heard if a["kind"] == "told"]
+    assert [a["position"] for a in announcements if a["kind"] == "step" and a["usable"]] == list(EYES)
+    assert "look_away" not in [a["key"] for a in announcements if a["kind"] == "told"]

@@ -243,7 +243,7 @@ def test_whatever_goes_wrong_only_the_four_families_come_out_and_it_mends(
     expected = press(model, 99)
     assert (sensor.capture(1.0).image == expected).all()
     sensor.close()
-    assert usb.links == 0
+    assert usb.claims == 0
 
 
 def attempt(action: Callable[[], object]) -> None:

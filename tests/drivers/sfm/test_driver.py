@@ -193,14 +193,14 @@ def test_a_second_cancel_behind_that_of_a_capture_does_not_either(after: float, 
 def test_a_cancel_in_open_leaves_nothing_changed_after_close(rig: SfmRig, requests: int) -> None:
     """Except after the third request, of the new rate: then it is unknown which rate the module has."""
     sensor = rig.sensor(115_200, baud=921_600)
-    hear = rig.port.hear
+    send = rig.port.send
 
     def cancelled(data: bytes) -> None:
-        hear(data)
+        send(data)
         if len(rig.wrote) == requests:
             sensor.cancel()
 
-    rig.port.hear = cancelled  # type: ignore[method-assign]
+    rig.port.send = cancelled  # type: ignore[method-assign]
     with pytest.raises(Cancelled):
         sensor.open()
     sensor.close()
@@ -263,13 +263,13 @@ def test_a_module_that_answers_but_is_not_idle_is_not_called_silent(rig: SfmRig)
 
 def test_a_rate_whose_answer_is_lost_is_found_at_the_new_rate(rig: SfmRig) -> None:
     sensor = rig.sensor(115_200, baud=921_600)
-    hear = rig.port.hear
+    send = rig.port.send
 
     def lose_the_answer(data: bytes) -> None:
         if data[1] == 0x01 and data[10] == RATE:
             rig.module.inject("lost", at="answer")
-        hear(data)
+        send(data)
 
-    rig.port.hear = lose_the_answer  # type: ignore[method-assign]
+    rig.port.send = lose_the_answer  # type: ignore[method-assign]
     sensor.open()
     assert rig.module.baud == 921_600

@@ -24,7 +24,7 @@ def test_a_module_that_just_got_power_is_asked_again() -> None:
 
 def test_what_an_earlier_host_left_running_is_stopped(rig: SfmRig) -> None:
     rig.port.host_baud = None
-    rig.port.hear(Packet(0x15).to_bytes())  # a scan that nobody ended
+    rig.port.send(Packet(0x15).to_bytes())  # a scan that nobody ended
     assert rig.module.waits_for_finger
     rig.opened_sensor()
     assert not rig.module.waits_for_finger

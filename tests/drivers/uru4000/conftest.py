@@ -12,4 +12,4 @@ def _rig() -> Iterator[ReaderRig]:
     rig = opened()
     yield rig
     rig.sensor.close()
-    assert rig.usb.links == 0
+    assert rig.usb.claims == 0

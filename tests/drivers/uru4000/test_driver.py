@@ -141,7 +141,7 @@ def test_another_device_under_the_id_is_a_protocol_error() -> None:
     rig.model.inject("wrong_device")
     with pytest.raises(ProtocolError):
         rig.sensor.open()
-    assert rig.usb.links == 0
+    assert rig.usb.claims == 0
 
 
 def test_unplugging_is_a_lost_link(rig: ReaderRig) -> None:
@@ -188,4 +188,4 @@ def test_another_device_at_the_end_of_the_line_is_refused() -> None:
     rig.model.reader = replace(rig.model.reader, product=0x1010)
     with pytest.raises(ProtocolError, match="05ba:1010 is not one of its readers"):
         other.open()
-    assert rig.usb.links == 0
+    assert rig.usb.claims == 0

@@ -31,7 +31,7 @@ def test_a_reader_that_does_not_start_again_is_a_protocol_error_within_a_second(
         rig.sensor.open()
     assert rig.orders.count("r07 1") == 101
     assert rig.usb.time.seconds == pytest.approx(1.0)
-    assert rig.usb.links == 0
+    assert rig.usb.claims == 0
 
 
 def test_a_reader_that_is_slow_to_wake_is_woken_every_10_ms() -> None:
@@ -93,7 +93,7 @@ def test_a_reader_that_takes_seconds_for_every_register_is_given_up_within_half_
     with pytest.raises(ProtocolError, match="too slowly"):
         rig.sensor.open()
     assert rig.usb.time.now() < 25.0
-    assert rig.usb.links == 0
+    assert rig.usb.claims == 0
 
 
 def test_messages_of_power_on_that_come_during_a_capture_are_nothing() -> None:
@@ -183,7 +183,7 @@ def test_a_silent_reader_is_named_with_what_it_was_asked_and_what_to_do() -> Non
     rig.model.inject("silent")
     with pytest.raises(TransferTimeout, match=r"05ba:000a: no answer from register 0x07 \(status\); .* unplug it"):
         rig.sensor.open()
-    assert rig.usb.links == 0
+    assert rig.usb.claims == 0
 
 
 @pytest.mark.parametrize(("options", "hint"), [({"seed": 1}, "is the option seed"), ({}, "is it what its id says")])

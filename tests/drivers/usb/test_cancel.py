@@ -87,7 +87,7 @@ def _benches(request: pytest.FixtureRequest) -> Iterator[Callable[[int], Bench]]
     yield make
     for bench in made:
         bench.sensor.close()
-        assert bench.usb.links == 0
+        assert bench.usb.claims == 0
 
 
 def test_a_cancel_at_any_request_ends_one_capture_and_is_never_lost(benches: Callable[[int], Bench]) -> None:

@@ -124,7 +124,7 @@ def test_a_closed_link_is_lost_and_may_be_closed_again(usb: VirtualUsb) -> None:
     link.listen(BELL, 64)
     link.close()
     link.close()
-    assert usb.links == 0
+    assert usb.claims == 0
     with pytest.raises(LinkLost, match="closed"):
         link.read(IN, 64, 1.0)
 

@@ -170,7 +170,7 @@ def test_unplugged_in_the_middle_of_a_frame_is_a_lost_link() -> None:
         rig.frames(2)
     rig.stream.stop()
     rig.link.close()
-    assert rig.usb.links == 0
+    assert rig.usb.claims == 0
 
 
 # Those that take away. With others that add in the same frame, its size may come out right by accident.

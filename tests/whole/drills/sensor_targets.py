@@ -1,4 +1,4 @@
-"""Each simulated sensor on a virtual clock, as the fault scripts of sensors.py drive it. One row a driver."""
+"""The simulated sensors on a virtual clock for the fault scripts of sensors.py, one for each driver."""
 
 import random
 from collections.abc import Callable
@@ -39,7 +39,7 @@ from tests.rigs.virtual_usb import VirtualTime, VirtualUsb
 
 
 class Device(Protocol):
-    """What the models of simulators/ with a finger have in common."""
+    """A simulated device with something presented to it."""
 
     faults: Faults
 
@@ -49,40 +49,54 @@ class Device(Protocol):
 class Plug(Protocol):
     """A VirtualPort or a VirtualUsb."""
 
+    time: VirtualTime
+    claims: int  # ports or links that are open
+
+    @property
+    def power(self) -> int:
+        """How often the device was plugged in so far; 0 while it is unplugged."""
+
     def unplug(self) -> None: ...
+
+    def unplug_after(self, count: int, /) -> None: ...
 
     def replug(self) -> None: ...
 
 
 @dataclass
 class Target:
-    """One sensor, its device and the plug between them."""
+    """One sensor, its simulated device and the connection between them."""
 
     sensor: Sensor
     device: Device
     plug: Plug
-    time: VirtualTime
-    about: str  # what was chosen of its options
-    faults: tuple[str, ...]  # rows of FAULTS that the device can carry out
+    about: str  # the options that were chosen
+    faults: tuple[str, ...]  # rows of FAULTS that the device implements
     transfer_bytes: int
-    open_s: float  # within so long open() ends, whatever happens
-    capture_s: float  # within so long of its time-out capture() ends
-    close_s: float
-    press: Callable[[int], NDArray[np.uint8]]  # something by a seed; the image that a sample of it must have
-    claims: Callable[[], int]  # ports or interfaces that are still held
-    power: Callable[[], int]  # which plugging-in this is, from 1; 0 while the cable is out
-    clear: Callable[[], None]  # no fault waits any more
-    disarm: Callable[[], None]  # a cable that was to be pulled at some byte stays in
-    may_differ: int = 0  # pixels of a good sample, where the device itself loses some
+    open_s: float  # open() ends within this time, whatever happens
+    capture_s: float  # capture() ends within this time after its timeout
+    close_s: float  # close() ends within this time
+    press: Callable[[int], NDArray[np.uint8]]  # present the image of a seed; returns the image that a sample must have
+    clear: Callable[[], None]  # removes all pending faults
+    may_differ: int = 0  # pixels of a good sample that may differ, because the device loses some
+
+    @property
+    def time(self) -> VirtualTime:
+        """The clock of sensor and device."""
+        return self.plug.time
+
+    def disarm(self) -> None:
+        """Cancel an unplugging that was planned for a later byte."""
+        self.plug.unplug_after(NEVER)
 
 
 SIDE = 48
 NEVER = 1 << 40  # bytes
-SLACK = 4.0  # times the longest transfer: an exchange is tried again, and what is on its way is let by first
+SLACK = 4.0  # times the longest transfer: an exchange is repeated, after the bytes still in transit have arrived
 
 
 def ef01(rng: random.Random) -> Target:
-    """An EF01 module; packet size, rate and what the driver is told of them by chance."""
+    """An EF01 module with a random packet size and baud rate. The driver is given none, one or both of them."""
     time = VirtualTime()
     baud = rng.choice([9600, 57_600, 115_200])
     packet_size = rng.choice([32, 64, 128, 256])
@@ -106,7 +120,6 @@ def ef01(rng: random.Random) -> Target:
         sensor=Ef01(url, options, clock=time.now, connect=port.connect),
         device=module,
         plug=port,
-        time=time,
         about=f"{url} {options} hello={settings.hello} packets={packet_size}",
         faults=EF01_FAULTS,
         transfer_bytes=SIDE * SIDE // 2 + 11 * (SIDE * SIDE // 2 // packet_size) + 40,
@@ -114,15 +127,12 @@ def ef01(rng: random.Random) -> Target:
         capture_s=SLACK * (image_s + 4),
         close_s=0.0,
         press=press,
-        claims=lambda: port.claims,
-        power=lambda: port.power,
         clear=module.clear_faults,
-        disarm=lambda: port.unplug_after(NEVER),
     )
 
 
 def sfm(rng: random.Random) -> Target:
-    """An SFM module; rate, transfer, depth, network form and the intermediate answer by chance."""
+    """An SFM module with a random baud rate, transfer, depth, network form and intermediate answer."""
     time = VirtualTime()
     baud = rng.choice([9600, 57_600, 115_200])
     terminal = rng.choice([None, None, 7])
@@ -153,7 +163,6 @@ def sfm(rng: random.Random) -> Target:
         sensor=Sfm(url, options, clock=time.now, connect=port.connect),
         device=module,
         plug=port,
-        time=time,
         about=f"{url} {options} {settings}",
         faults=tuple(name for name in SFM_FAULTS if terminal is not None or name != "wrong_address"),
         transfer_bytes=SIDE * SIDE + 200,
@@ -161,15 +170,12 @@ def sfm(rng: random.Random) -> Target:
         capture_s=SLACK * (image_s + 4),
         close_s=image_s + 4,
         press=press,
-        claims=lambda: port.claims,
-        power=lambda: port.power,
         clear=module.clear_faults,
-        disarm=lambda: port.unplug_after(NEVER),
     )
 
 
 def line_s(count: float, baud: int) -> float:
-    """Seconds of so many bytes on a serial line."""
+    """The seconds that this many bytes take on a serial line."""
     return 10 * count / baud
 
 
@@ -190,7 +196,6 @@ def nb1010(rng: random.Random) -> Target:
         sensor=Nb1010("usb:298d:1010", {}, connect=usb.open_link),
         device=model,
         plug=usb,
-        time=usb.time,
         about="usb:298d:1010",
         faults=NB1010_FAULTS,
         transfer_bytes=90 * 540 + 64,
@@ -198,15 +203,12 @@ def nb1010(rng: random.Random) -> Target:
         capture_s=20.0,
         close_s=1.0,
         press=press,
-        claims=lambda: usb.links,
-        power=lambda: usb.port.plugs if usb.port.plugged else 0,
         clear=model.faults.clear,
-        disarm=lambda: usb.port.unplug_after(NEVER),
     )
 
 
 def ridges(seed: int) -> NDArray[np.uint8]:
-    """Waves with a margin: the driver tells a scrambled image from a plain one by the noise of its first lines."""
+    """Waves with a margin. The driver takes an image with noise in its first lines for a scrambled one."""
     angle, phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, 2)
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     waves = np.sin(0.35 * (rows * np.cos(angle) + columns * np.sin(angle)) + phase)
@@ -216,7 +218,7 @@ def ridges(seed: int) -> NDArray[np.uint8]:
 
 
 def uru4000(rng: random.Random) -> Target:
-    """A U.are.U of any kind, awake or asleep."""
+    """A U.are.U of any model, in normal or low-power mode."""
     settings = Uru4000Settings(
         reader=rng.choice(list(READERS)), status=rng.choice([0x00, 0x80]) | ALIVE, ignored_wakes=rng.choice([0, 0, 3]),
         scrambled=rng.random() < 0.8, first_key=rng.getrandbits(8), tells=rng.choice(["always", "afresh"]),
@@ -234,7 +236,6 @@ def uru4000(rng: random.Random) -> Target:
         sensor=Uru4000(url, {}, connect=usb.open_link),
         device=model,
         plug=usb,
-        time=usb.time,
         about=f"{url} {settings}",
         faults=URU4000_FAULTS,
         transfer_bytes=64 + 64 + 290 * WIDTH,
@@ -242,55 +243,52 @@ def uru4000(rng: random.Random) -> Target:
         capture_s=30.0,
         close_s=5.0,
         press=press,
-        claims=lambda: usb.links,
-        power=lambda: usb.port.plugs if usb.port.plugged else 0,
         clear=model.clear_faults,
-        disarm=lambda: usb.port.unplug_after(NEVER),
-        may_differ=2 * WIDTH,  # a line is never sent, and the last pixels of scrambled blocks are lost
+        may_differ=2 * WIDTH,  # one line is not sent, and the last pixels of scrambled blocks are lost
     )  # fmt: skip
 
 
-class PulledReader(FrameReader):
-    """Reads the stream of a camera in the thread that waits for a frame: virtual time has only one."""
+class SameThreadReader(FrameReader):
+    """Reads the stream of a camera in the thread that waits for a frame, because virtual time has only one thread."""
 
-    _pulled: Stream
+    _source: Stream
 
     def start(self, stream: Stream) -> None:
         """Start the stream."""
-        self._pulled = stream
+        self._source = stream
         stream.start()
 
     def frame_after(self, moment: float, deadline: float) -> RawFrame:
         """The first whole frame that began after `moment`."""
         while self.link.now() < deadline:
-            for frame in self._pulled.step():
+            for frame in self._source.step():
                 if frame.began_at > moment:
                     return frame
         raise ProtocolError("no readable frame in time")
 
     def cancel(self) -> None:
-        """End the running or the next wait with Cancelled."""
+        """End the current or the next wait with Cancelled."""
         self.link.cancel()
 
     def close(self) -> None:
-        """Stop the stream and give the link back."""
-        if hasattr(self, "_pulled"):
-            self._pulled.stop()
+        """Stop the stream and close the link."""
+        if hasattr(self, "_source"):
+            self._source.stop()
         self.link.close()
 
 
-class PulledUvc(Uvc):
-    """The driver with such a reader."""
+class SameThreadUvc(Uvc):
+    """The driver with a SameThreadReader."""
 
     def _attach(self, interface: int) -> FrameReader:
         self._attachment.detach()
-        reader = PulledReader(self._connect(self._url, interface))
+        reader = SameThreadReader(self._connect(self._url, interface))
         self._attachment.attach(reader)
         return reader
 
 
-class Eye:
-    """A camera as a device that something is held before."""
+class CameraScene:
+    """A camera and the image in front of it, as a Device."""
 
     def __init__(self, camera: UvcCamera) -> None:
         self.faults = camera.faults
@@ -305,7 +303,7 @@ class Eye:
 
 
 def uvc(rng: random.Random) -> Target:
-    """A camera with small pictures, at any rate."""
+    """A camera with small images, at a random frame rate."""
     settings = UvcSettings(
         sizes=((SIDE, SIDE),), rates=(rng.choice([10.0, 30.0, 100.0]),), max_payload=rng.choice([300, 1024, 3000]),
         separate_end=rng.random() < 0.3, timestamps=rng.random() < 0.7, timestamp_once=rng.random() < 0.3,
@@ -313,19 +311,18 @@ def uvc(rng: random.Random) -> Target:
     )  # fmt: skip
     camera = UvcCamera(settings, seed=rng.getrandbits(32))
     usb = VirtualUsb(camera)
-    eye = Eye(camera)
-    eye.lift()
+    scene = CameraScene(camera)
+    scene.lift()
 
     def press(seed: int) -> NDArray[np.uint8]:
         image = np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE), np.uint8)
-        eye.show(image)
+        scene.show(image)
         return image
 
     return Target(
-        sensor=PulledUvc("usb:1209:0001", {}, connect=usb.open_link),
-        device=eye,
+        sensor=SameThreadUvc("usb:1209:0001", {}, connect=usb.open_link),
+        device=scene,
         plug=usb,
-        time=usb.time,
         about=f"usb:1209:0001 {settings}",
         faults=UVC_FAULTS,
         transfer_bytes=3 * SIDE * SIDE,
@@ -333,10 +330,7 @@ def uvc(rng: random.Random) -> Target:
         capture_s=30.0,
         close_s=11.0,
         press=press,
-        claims=lambda: usb.links,
-        power=lambda: usb.port.plugs if usb.port.plugged else 0,
         clear=camera.clear_faults,
-        disarm=lambda: usb.port.unplug_after(NEVER),
     )
 
 
