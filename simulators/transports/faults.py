@@ -77,7 +77,7 @@ FAULTS: Mapping[str, Fault] = {
     "lost": Fault("a whole transfer or packet never arrives", params=IN_DATA),
     "duplicate": Fault("a whole transfer or packet arrives twice", params=IN_DATA),
     "slow": Fault("each transfer takes longer by `seconds`", times=ALWAYS, params={"seconds": 0.05}),
-    "wrong_device": Fault("another device answers under the same id, with noise and refusals", times=ALWAYS),
+    "wrong_device": Fault("a different device with the same USB id: it sends noise and refuses requests", times=ALWAYS),
     # Stream of a camera.
     "error_bit": Fault("a payload of the next frame has the error bit set"),
     "no_end": Fault("frames end without the end bit", times=ALWAYS),
@@ -85,7 +85,7 @@ FAULTS: Mapping[str, Fault] = {
     "freeze": Fault("the camera accepts commands but sends no more frames", times=ALWAYS),
     "max_frame_zero": Fault("the camera announces frames of 0 bytes", times=ALWAYS),
     # Cable.
-    "unplug": Fault("the cable is pulled after this many more bytes", params={"after": 0}),
+    "unplug": Fault("the cable is pulled after `after` more bytes", params={"after": 0}),
 }
 
 

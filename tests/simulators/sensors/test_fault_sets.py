@@ -13,6 +13,7 @@ from simulators.sensors.uru4000.device import Uru4000Model, Uru4000Settings
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.device import UvcCamera
 from simulators.transports.faults import FAULTS
+from tests.structure.mirror import ROOT
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,11 @@ def test_every_simulated_sensor_takes_its_own_faults_and_no_other(
 
 def test_every_fault_is_of_some_sensor() -> None:
     assert [name for name in FAULTS if not sensors_with(name)] == []
+
+
+def test_the_readme_names_the_sensors_of_every_fault() -> None:
+    readme = (ROOT / "simulators" / "README.md").read_text(encoding="utf-8")
+    for name, row in FAULTS.items():
+        sensors = sensors_with(name)
+        column = "all" if sensors == list(FAULT_SETS) else ", ".join(sensors)
+        assert f"| `{name}` | {row.help} | {column} |" in readme
