@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drivers.sample import Position
 from simulators.people.person import FINGERS, Pattern, Person
 from simulators.people.ridge_flow import Flow, Grid, draw_flow
 
@@ -88,15 +87,3 @@ def test_loops_mostly_open_towards_the_little_finger() -> None:
         positions = [position for position in FINGERS if position.value.startswith(hand)]
         found = Counter(Person(seed).finger(position).pattern for seed in range(PEOPLE) for position in positions)
         assert found[ulnar] > 8 * found[radial] > 0
-
-
-def test_fingers_of_one_person_are_more_similar_than_those_of_many() -> None:
-    whorls = [sum(finger.pattern is Pattern.WHORL for finger in Person(seed).fingers) for seed in range(PEOPLE)]
-    share = np.mean(whorls) / 10
-    assert np.var(whorls) > 1.3 * 10 * share * (1 - share)
-
-
-@pytest.mark.parametrize("position", [Position.LEFT_EYE, Position.RIGHT_EYE, Position.UNKNOWN])
-def test_a_position_that_is_no_finger_is_refused(position: Position) -> None:
-    with pytest.raises(ValueError, match="not a finger"):
-        Person(1).finger(position)
