@@ -18,7 +18,7 @@ ADDRESS = 0xFFFFFFFF
 ACK, DATA, LAST = 0x07, 0x02, 0x08
 GET_IMAGE, UP_IMAGE, SET_SYS_PARA, READ_SYS_PARA, VFY_PWD = 0x01, 0x0A, 0x0E, 0x0F, 0x13
 
-Burst = tuple[float, bytes]  # seconds after the one before, bytes
+Burst = tuple[float, bytes]  # seconds after the previous burst, bytes
 
 
 def frame(kind: int, payload: bytes, address: int = ADDRESS) -> bytes:
@@ -42,7 +42,7 @@ def image_packets(payload: bytes, packet_size: int = 128) -> list[bytes]:
 
 @dataclass
 class FakeClock:
-    """Time that passes only while somebody waits."""
+    """A clock that advances only while the driver waits."""
 
     now: float = 1000.0
 
@@ -52,15 +52,15 @@ class FakeClock:
 
 @dataclass
 class Wire:
-    """A module and the line to it. `script[code]` holds answers to come before the usual ones, one a command."""
+    """A module and its serial line. `script[code]` holds the next answers, instead of the default ones."""
 
     clock: FakeClock = field(default_factory=FakeClock)
-    rate: int = 57_600  # what the module listens at
+    rate: int = 57_600  # the baud rate of the module
     finger: bool = True
     image: bytes = bytes(36_864)
     parameters: bytes = field(default_factory=system_parameters)
     script: dict[int, deque[list[Burst]]] = field(default_factory=dict)
-    sent: list[bytes] = field(default_factory=list)  # payloads of the commands heard, in order
+    sent: list[bytes] = field(default_factory=list)  # payloads of the received commands, in order
     wire_bytes: list[bytes] = field(default_factory=list)
     after_read: Callable[[], None] = lambda: None
     opened: list[int] = field(default_factory=list)
@@ -73,8 +73,8 @@ class Wire:
         self.opened.append(self._host_rate)
         return self
 
-    def says(self, code: int, *answers: list[Burst] | bytes) -> None:
-        """The next answers to commands of this code: bytes at once, or bursts."""
+    def will_answer(self, code: int, *answers: list[Burst] | bytes) -> None:
+        """The next answers to commands of this code: bytes that arrive immediately, or bursts."""
         queue = self.script.setdefault(code, deque())
         queue.extend([(0.0, answer)] if isinstance(answer, bytes) else answer for answer in answers)
 
@@ -92,7 +92,7 @@ class Wire:
         self.sent.append(payload)
         queue = self.script.get(payload[0])
         due = max(self.clock.now, self._inbox[-1][0] if self._inbox else 0.0)
-        for delay, burst in queue.popleft() if queue else self._usual(payload):
+        for delay, burst in queue.popleft() if queue else self._default(payload):
             due += delay
             self._inbox.append((due, burst))
 
@@ -121,7 +121,7 @@ class Wire:
 
     # The module's side
 
-    def _usual(self, payload: bytes) -> list[Burst]:
+    def _default(self, payload: bytes) -> list[Burst]:
         match payload[0]:
             case 0x01:
                 return [(0.0, acknowledge(0x00 if self.finger else 0x02))]

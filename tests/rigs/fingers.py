@@ -31,7 +31,7 @@ UNUSUAL: dict[str, Rows] = {
 }
 
 
-def seen_again(number: int, seed: int = 0) -> Rows:
+def second_impression(number: int, seed: int = 0) -> Rows:
     """Another impression of a finger of ROWS."""
     return another_impression(np.random.default_rng(seed), ROWS[number])
 

@@ -1,4 +1,4 @@
-"""Random iris codes for tests: of no real eye, with the similarity that a test needs."""
+"""Random iris codes with the similarity that a test needs. They belong to no real eye."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -121,7 +121,7 @@ def cancel_ends_a_request_that_nobody_answers(remote: SensorRemote) -> None:
         assert link.control_in(VENDOR_IN, 4, 7, 0, 1)
 
 
-def a_claimed_device_is_taken(_: SensorRemote) -> None:
+def a_claimed_device_is_in_use(_: SensorRemote) -> None:
     with opened(LEFT):
         with pytest.raises(DeviceBusy, match="another program holds the device"):
             open_link(parse_usb_url(LEFT))
@@ -183,18 +183,18 @@ def close_ends_every_thread_at_once(_: SensorRemote) -> None:
     assert threading.active_count() == before
 
 
-def a_device_that_comes_and_goes_is_heard_of(remote: SensorRemote) -> None:
-    seen, heard = list[list[str]](), threading.Semaphore(0)
+def plugging_and_unplugging_are_noticed(remote: SensorRemote) -> None:
+    seen, noticed = list[list[str]](), threading.Semaphore(0)
 
     def changed() -> None:
         seen.append([device.port for device in find_usb()])
-        heard.release()
+        noticed.release()
 
     with watch_usb(changed, poll_s=0.02):
         remote.ask("unplug", port="1-2")
-        assert heard.acquire(timeout=5.0)
+        assert noticed.acquire(timeout=5.0)
         remote.ask("replug", port="1-2")
-        assert heard.acquire(timeout=5.0)
+        assert noticed.acquire(timeout=5.0)
     assert seen[0] == ["1-1"]
     assert seen[-1] == ["1-1", "1-2"]
 
@@ -207,19 +207,19 @@ CHECKS = (
     a_timeout_takes_its_time_and_loses_nothing,
     cancel_ends_a_read_within_its_limit,
     cancel_ends_a_request_that_nobody_answers,
-    a_claimed_device_is_taken,
+    a_claimed_device_is_in_use,
     messages_in_quick_succession_all_arrive_in_order,
     unplugging_is_a_lost_link_and_the_device_is_found_again_at_another_address,
     unplugging_amid_a_transfer_is_a_lost_link,
     close_ends_every_thread_at_once,
-    a_device_that_comes_and_goes_is_heard_of,
+    plugging_and_unplugging_are_noticed,
 )
 
 
-def verdict(check: Callable[[SensorRemote], None], remote: SensorRemote) -> str:
+def outcome(check: Callable[[SensorRemote], None], remote: SensorRemote) -> str:
     try:
         check(remote)
-    except Exception as error:  # noqa: BLE001 - a verdict on whatever it is
+    except Exception as error:  # noqa: BLE001 - every error is a result
         traceback.print_exc()
         return f"{type(error).__name__}: {error}".replace("\n", " ")
     return "ok"
@@ -227,4 +227,4 @@ def verdict(check: Callable[[SensorRemote], None], remote: SensorRemote) -> str:
 
 if __name__ == "__main__":
     for check in CHECKS:
-        print(check.__name__, verdict(check, SensorRemote(control=Path(sys.argv[1]))), sep="\t", flush=True)  # noqa: T201 - read by the test
+        print(check.__name__, outcome(check, SensorRemote(control=Path(sys.argv[1]))), sep="\t", flush=True)  # noqa: T201 - read by the test

@@ -1,4 +1,4 @@
-"""Random minutiae of no real finger, and the same finger seen again."""
+"""Random minutiae, and a second impression of the same synthetic finger."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def random_minutiae(seed: int, count: int = 40, width: int = 300, height: int = 
 
 
 def moved(minutiae: Minutiae, degrees: float, shift: tuple[int, int], noise: float = 0.0, seed: int = 0) -> Minutiae:
-    """The same finger rotated counter-clockwise about its middle, shifted, and seen inexactly."""
+    """The same finger rotated counter-clockwise about its middle, shifted, and with measurement noise."""
     rng = np.random.default_rng(seed)
     rotation = np.deg2rad(degrees)
     x, y = minutiae.x - minutiae.width / 2, minutiae.y - minutiae.height / 2

@@ -69,10 +69,10 @@ def report(fingers: Sequence[Sequence[Read]]) -> str:
     spread = np.percentile(counts, (0, 5, 50, 95, 100)).astype(int)
     within = ((counts >= 20) & (counts <= 80)).mean()
     lines = (
-        f"{len(counts)} pictures: minutiae {spread} (0, 5, 50, 95, 100 %), {within:.1%} in 20..80",
-        f"{len(mates)} mates: {np.percentile(mates, (0, 1, 5, 50)).round(3)} (0, 1, 5, 50 %)",
-        f"{len(others)} non-mates: {np.percentile(others, (50, 99, 100)).round(3)} (50, 99, 100 %)",
-        f"EER {equal_error_rate(mates, others):.2%}; not above the best non-mate {(mates <= others.max()).mean():.2%}",
+        f"{len(counts)} images: minutiae {spread} (0, 5, 50, 95, 100 %), {within:.1%} in 20..80",
+        f"{len(mates)} mated: {np.percentile(mates, (0, 1, 5, 50)).round(3)} (0, 1, 5, 50 %)",
+        f"{len(others)} non-mated: {np.percentile(others, (50, 99, 100)).round(3)} (50, 99, 100 %)",
+        f"EER {equal_error_rate(mates, others):.2%}; not above the best non-mated {(mates <= others.max()).mean():.2%}",
     )
     return "\n".join(lines)
 

@@ -23,15 +23,15 @@ class ScriptedBroker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.hang_up()
+        self.disconnect()
         self.listener.close()
 
     def accept(self) -> None:
-        self.hang_up()
+        self.disconnect()
         self.connection, _ = self.listener.accept()
         self.connection.settimeout(5)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         if self.connection is not None:
             self.connection.close()
 

@@ -1,4 +1,4 @@
-"""A simulated SFM module on a virtual line and clock, and its driver: every byte and second is under control."""
+"""A simulated SFM module on a virtual line and clock, and its driver. A test controls every byte and second."""
 
 from dataclasses import dataclass, field
 
@@ -75,21 +75,21 @@ def retry_of(sensor: Sfm, timeout: float = 1.0) -> Retry:
 
 
 def flags(rig: SfmRig, command: int, *results: int, param: int | None = None) -> None:
-    """The next answers to a command are these results, in place of what the module does."""
+    """The next answers to a command are these result flags, instead of what the module would answer."""
     answers(rig, command, *map(Answer, results), param=param)
 
 
 def answers(rig: SfmRig, command: int, *instead: Answer, param: int | None = None) -> None:
-    """As flags(), with their numbers."""
+    """Like flags(), with complete answers."""
     queue = list(instead)
-    hear = rig.module._execute
+    execute = rig.module._execute
 
-    def obey(request: Request, now: float) -> list[Burst]:
+    def answer(request: Request, now: float) -> list[Burst]:
         if request.command == command and queue and param in (None, request.flag):
             return rig.module._answer(request, queue.pop(0), now)
-        return hear(request, now)
+        return execute(request, now)
 
-    rig.module._execute = obey  # type: ignore[method-assign]
+    rig.module._execute = answer  # type: ignore[method-assign]
 
 
 FULL = np.random.default_rng(3).integers(0, 256, (320, 272), np.uint8)

@@ -1,4 +1,4 @@
-"""Running a child under umockdev: with simulated devices behind the real libusb, or with a recording."""
+"""Runs a child process under umockdev, with simulated devices behind the real libusb or with a recording."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ PROBE = "import gi; gi.require_version('UMockdev', '1.0'); from gi.repository im
 
 @cache
 def missing() -> str:
-    """What of umockdev is not installed; empty if nothing is missing."""
+    """Which part of umockdev is not installed, and how to install it. Empty if nothing is missing."""
     if not shutil.which("umockdev-wrapper") or not shutil.which("umockdev-run"):
         return f"umockdev is not installed: apt install {PACKAGES}"
     probe = subprocess.run([DEBIAN_PYTHON, "-c", PROBE], check=False, capture_output=True)
@@ -25,10 +25,10 @@ def missing() -> str:
 
 
 def command(devices: str, control: Path | None, *child: str) -> list[str]:
-    """The command that runs `child` on a machine with the devices of `devices`."""
-    orders = ["--control", str(control)] if control else []
+    """The command that runs `child` on a simulated USB host with the devices of `devices`."""
+    options = ["--control", str(control)] if control else []
     module = "simulators.transports.usb.umockdev"
-    return ["umockdev-wrapper", str(DEBIAN_PYTHON), "-m", module, devices, *orders, "--", *child]
+    return ["umockdev-wrapper", str(DEBIAN_PYTHON), "-m", module, devices, *options, "--", *child]
 
 
-needs_umockdev = pytest.mark.skipif(bool(missing()), reason=missing() or "umockdev is here")
+needs_umockdev = pytest.mark.skipif(bool(missing()), reason=missing() or "umockdev is installed")

@@ -28,7 +28,7 @@ class FactsHost:
         self._inbox = self._link.listen(0x81, 64)
 
     def run(self) -> None:
-        """All of it."""
+        """Run the whole session."""
         self.start_up()
         self.capture()
         self._inbox.close()
@@ -43,7 +43,7 @@ class FactsHost:
             if not status & 0x80:
                 self._write(0x07, status | 0x80)
             self._power_up(status)
-            if self._hears("56aa", 0.3):
+            if self._receives("56aa", 0.3):
                 break
         else:
             raise AssertionError("no scan power")
@@ -56,7 +56,7 @@ class FactsHost:
             if now & 1:
                 return now
             self._link.pause(0.01)
-        raise AssertionError("does not start again")
+        raise AssertionError("does not restart")
 
     def _power_up(self, status: int) -> None:
         for _ in range(100):
@@ -67,18 +67,18 @@ class FactsHost:
             if self._challenges:
                 asked = self._read(0x2010, 16)
                 self._link.control_out(0x40, 4, 0x2000, 0, dict(CHALLENGES)[asked])
-        raise AssertionError("stays asleep")
+        raise AssertionError("stays in low-power mode")
 
     def capture(self) -> None:
         """Section 5."""
         self._write(0x4E, 0x10)
-        assert self._hears("0101", PERSON_S)
+        assert self._receives("0101", PERSON_S)
         raw = self._image()
         while not _is_valid(raw):
             raw = self._image()
         self._ask_for_keys(raw)
         self._write(0x4E, 0x12)
-        self._hears("0200", PERSON_S)
+        self._receives("0200", PERSON_S)
         self._write(0x4E, 0x70)
 
     def _image(self) -> bytes:
@@ -111,7 +111,7 @@ class FactsHost:
     def _write(self, register: int, value: int) -> None:
         self._link.control_out(0x40, 4, register, 0, bytes([value]))
 
-    def _hears(self, wanted: str, timeout: float) -> bool:
+    def _receives(self, wanted: str, timeout: float) -> bool:
         until = self._link.now() + timeout
         while message := self._inbox.next(max(until - self._link.now(), 0.0)):
             if message[:2].hex() == wanted:

@@ -1,4 +1,4 @@
-"""A simulated U.are.U reader in virtual time, and its driver: every request, message and second is under control."""
+"""A simulated U.are.U reader in virtual time, and its driver. A test controls every request, message and second."""
 
 import numpy as np
 import pytest
@@ -22,32 +22,32 @@ PERSON_S = 5.0
 
 
 class ReaderRig:
-    """A reader, its wire and the driver that holds it."""
+    """A reader, its USB connection and the driver that uses it."""
 
     def __init__(self, settings: Uru4000Settings | None = None, **options: OptionValue) -> None:
         self.model = Uru4000Model(settings or Uru4000Settings())
         self.usb = VirtualUsb(self.model)
-        self.orders = list[str]()  # what the host asked for, in order
-        self._submit, self.usb.port.submit = self.usb.port.submit, self._note  # type: ignore[method-assign]
+        self.requests = list[str]()  # of the host, in order
+        self._submit, self.usb.port.submit = self.usb.port.submit, self._record  # type: ignore[method-assign]
         reader = self.model.reader
         url = f"usb:{reader.vendor:04x}:{reader.product:04x}"
         self.sensor = Uru4000(url, options, connect=self.usb.open_link)
 
-    def _note(self, transfer: HostTransfer) -> None:
-        self.orders.append(_text(transfer, transfer.setup))
+    def _record(self, transfer: HostTransfer) -> None:
+        self.requests.append(_text(transfer, transfer.setup))
         self._submit(transfer)
 
-    def said(self) -> list[str]:
-        """The orders since the last call, without the interrupt read that is always there."""
-        orders, self.orders[:] = [order for order in self.orders if order != "read 81"], []
-        return orders
+    def new_requests(self) -> list[str]:
+        """The requests since the last call, without the interrupt read that is always pending."""
+        requests, self.requests[:] = [request for request in self.requests if request != "read 81"], []
+        return requests
 
     def press(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self.model.press(image.tobytes())
         return image
 
     def later(self, seconds: float, image: NDArray[np.uint8] | None) -> None:
-        """A person who presses, or lifts, in the middle of a wait."""
+        """Plan that a person presses (or lifts, for None) in the middle of a wait."""
         self.usb.time.later(seconds, self.model.lift if image is None else lambda: self.model.press(image.tobytes()))
 
     def retry(self, timeout: float = 0.0) -> Retry:
@@ -69,5 +69,5 @@ def _text(transfer: HostTransfer, setup: Setup | None) -> str:
 def opened(settings: Uru4000Settings | None = None, **options: OptionValue) -> ReaderRig:
     rig = ReaderRig(settings, **options)
     rig.sensor.open()
-    rig.said()
+    rig.new_requests()
     return rig

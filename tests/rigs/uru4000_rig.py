@@ -9,7 +9,7 @@ from simulators.transports.usb.usbip import UsbIpServer
 from tests.rigs.simulated_rig import Pixels, SimulatedRig, noise_image
 
 MESSAGE_BYTES, HEADER_BYTES, KEY_BYTES = 64, 64, 4
-LAST_PIXELS = ((218, 0), (118, 0), (1, 0))  # of the usual scrambled blocks, in the upright picture
+LAST_PIXELS = ((218, 0), (118, 0), (1, 0))  # of the default scrambled blocks, in the upright image
 IMAGE_S, PACED_IMAGE_S = 0.01, 0.8  # the real one takes 0.13 s
 
 

@@ -1,4 +1,4 @@
-"""How a U.are.U reader scrambles a line, word for word as the facts have it.
+"""The scrambling of an image line by a U.are.U reader, exactly as described in the facts.
 
 Source: ../shared/facts/usb-fingerprint.md, section 5.
 """

@@ -98,11 +98,11 @@ class PcapRecorder:
         self._submit(transfer)
 
     def _unlinked(self, transfer: HostTransfer) -> bool:
-        taken_back = self._unlink(transfer)
-        if taken_back:
+        cancelled = self._unlink(transfer)
+        if cancelled:
             number, _ = self._in_flight.pop(id(transfer))
             self._note("C", number, transfer, CANCELLED, b"", ended=True)
-        return taken_back
+        return cancelled
 
     def _note(
         self, event: str, number: int, transfer: HostTransfer, status: int, data: bytes, *, ended: bool = False
@@ -155,7 +155,7 @@ def _device(about: UsbDescription, path: str, socket: int, address: int) -> str:
         "bcdDevice": f"{about.bcd_device:04x}",
     }
     where = {"busnum": str(BUS), "devnum": str(address), "devpath": str(socket), "speed": "12"}
-    told = {"bConfigurationValue": "1", "bNumConfigurations": "1", "bDeviceClass": "00", "serial": about.serial}
+    other = {"bConfigurationValue": "1", "bNumConfigurations": "1", "bDeviceClass": "00", "serial": about.serial}
     return "\n".join(
         [
             f"P: {path}",
@@ -168,7 +168,7 @@ def _device(about: UsbDescription, path: str, socket: int, address: int) -> str:
             "E: MAJOR=189",
             f"E: MINOR={address - 1}",
             f"E: PRODUCT={about.vendor:x}/{about.product:x}/{about.bcd_device:x}",
-            *(f"A: {name}={value}" for name, value in {**ids, **where, **told}.items()),
+            *(f"A: {name}={value}" for name, value in {**ids, **where, **other}.items()),
             f"H: descriptors={blob}",
             "",
             "",

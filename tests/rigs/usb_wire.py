@@ -1,4 +1,4 @@
-"""A UsbWire that keeps what a device model sends."""
+"""A UsbWire that stores what a device model sends."""
 
 from collections.abc import Callable
 

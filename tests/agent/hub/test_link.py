@@ -364,7 +364,7 @@ def test_a_server_that_speaks_no_mqtt_is_only_a_failure(scripted: ScriptedBroker
     waits = link.record_waits()
     with link:
         scripted.accept_and_answer(garbage)
-        scripted.hang_up()
+        scripted.disconnect()
         waits.get(timeout=5)
 
 
@@ -448,7 +448,7 @@ def test_stops_in_time_though_the_broker_disconnects_before_it_has_the_last_stat
         stopping = threading.Thread(target=link.link.stop)
         stopping.start()
         assert b"offline" in scripted.read()[1]
-        scripted.hang_up()
+        scripted.disconnect()
         stopping.join(STOP_S)
         assert not link.link.alive
 

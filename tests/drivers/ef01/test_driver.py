@@ -57,7 +57,7 @@ def test_what_the_first_image_taught_is_known_when_opened_again(wire: Wire) -> N
 
 
 def test_a_module_that_just_got_power_is_asked_again(wire: Wire) -> None:
-    wire.says(VFY_PWD, SILENCE)
+    wire.will_answer(VFY_PWD, SILENCE)
     opened(wire)
     assert wire.commands() == [VFY_PWD, VFY_PWD, READ_SYS_PARA]
     assert wire.clock.now < 1000.5
@@ -93,7 +93,7 @@ def test_the_password_and_the_address_are_sent(wire: Wire) -> None:
 
 
 def test_a_wrong_password_names_the_option_and_not_the_password(wire: Wire) -> None:
-    wire.says(VFY_PWD, acknowledge(0x13))
+    wire.will_answer(VFY_PWD, acknowledge(0x13))
     with pytest.raises(ProtocolError, match="set the option password") as caught:
         sensor_on(wire, password=7_654_321).open()
     assert "7654321" not in str(caught.value)
@@ -103,7 +103,7 @@ def test_a_wrong_password_names_the_option_and_not_the_password(wire: Wire) -> N
 
 
 def test_another_packet_size_is_set_and_read_back(wire: Wire) -> None:
-    wire.says(READ_SYS_PARA, system_parameters(2), system_parameters(3))
+    wire.will_answer(READ_SYS_PARA, system_parameters(2), system_parameters(3))
     opened(wire, packet_size=256)
     assert bytes([SET_SYS_PARA, 6, 3]) in wire.sent
 
@@ -138,7 +138,7 @@ def test_a_new_rate_that_waits_for_power_leaves_the_old_one_in_use(
 
 
 def test_a_refused_rate_is_told_and_leaves_the_old_one_in_use(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
-    wire.says(SET_SYS_PARA, acknowledge(0x1B))
+    wire.will_answer(SET_SYS_PARA, acknowledge(0x1B))
     sensor = opened(wire, baud=19_200)
     assert wire.opened == [19_200, 57_600]
     assert "refuses 19200 baud: register does not accept this value (0x1B)" in caplog.text
@@ -153,7 +153,7 @@ def test_a_rate_is_written_once_however_often_the_sensor_is_opened(wire: Wire) -
 
 
 def test_a_module_that_breaks_when_its_rate_is_set_is_unwell(wire: Wire) -> None:
-    wire.says(SET_SYS_PARA, [(0.1, frame(DATA, bytes(128)))] * 1000)
+    wire.will_answer(SET_SYS_PARA, [(0.1, frame(DATA, bytes(128)))] * 1000)
     with pytest.raises(ProtocolError, match="does not stop sending"):
         opened(wire, baud=115_200)
 
@@ -162,7 +162,7 @@ def test_a_module_that_breaks_when_its_rate_is_set_is_unwell(wire: Wire) -> None
 
 
 def test_polling_waits_for_a_finger_and_takes_its_image(wire: Wire) -> None:
-    wire.says(GET_IMAGE, *[acknowledge(0x02)] * 20)
+    wire.will_answer(GET_IMAGE, *[acknowledge(0x02)] * 20)
     sample = opened(wire, poll_s=0.25).capture(30, Position.LEFT_INDEX)
     assert 1005.0 <= wire.clock.now < 1006.0
     assert wire.commands().count(GET_IMAGE) == 21
@@ -193,12 +193,12 @@ def test_closing_and_opening_does_not_make_it_a_new_presentation(wire: Wire) -> 
 
 
 def test_a_finger_on_its_way_gives_bad_images_and_then_a_sample(wire: Wire) -> None:
-    wire.says(GET_IMAGE, acknowledge(0x03), acknowledge(0x06), acknowledge(0x03))
+    wire.will_answer(GET_IMAGE, acknowledge(0x03), acknowledge(0x06), acknowledge(0x03))
     assert opened(wire).capture(5).image.shape == (288, 256)
 
 
 def test_an_image_that_stays_messy_is_a_retry(wire: Wire) -> None:
-    wire.says(GET_IMAGE, *[acknowledge(0x06)] * 100)
+    wire.will_answer(GET_IMAGE, *[acknowledge(0x06)] * 100)
     assert retry_of(opened(wire), 30) is Retry.TOO_MESSY
     assert wire.clock.now < 1002.0
 
@@ -206,7 +206,7 @@ def test_an_image_that_stays_messy_is_a_retry(wire: Wire) -> None:
 @pytest.mark.parametrize("code", [row.code for row in CONFIRMATIONS.values() if row.then is NextStep.REOPEN] + [0xEE])
 def test_a_module_that_refuses_to_work_is_unwell(wire: Wire, code: int) -> None:
     sensor = opened(wire)
-    wire.says(GET_IMAGE, acknowledge(code))
+    wire.will_answer(GET_IMAGE, acknowledge(code))
     with pytest.raises(ProtocolError, match=f"0x{code:02X}"):
         sensor.capture(1)
 
@@ -219,7 +219,7 @@ def test_a_module_that_refuses_to_work_is_unwell(wire: Wire, code: int) -> None:
 def test_every_size_of_packet_and_image_comes_out_pixel_by_pixel(
     wire: Wire, packet_size: int, payload: bytes, shape: tuple[int, int], ppi: float
 ) -> None:
-    wire.says(UP_IMAGE, wire.upload(image_packets(payload, packet_size)))
+    wire.will_answer(UP_IMAGE, wire.upload(image_packets(payload, packet_size)))
     sample = opened(wire).capture(1)
     assert sample.image.shape == shape
     assert sample.pixels_per_inch == ppi
@@ -259,7 +259,7 @@ def test_half_an_image_is_not_taken_for_one_of_another_model(wire: Wire) -> None
     assert sensor.capture(1).image.shape == (288, 256)
     for _ in range(2):
         lift_and_press(wire, sensor)
-        wire.says(UP_IMAGE, half)
+        wire.will_answer(UP_IMAGE, half)
         assert retry_of(sensor) is Retry.MOVED
         assert sensor.capture(1).image.shape == (288, 256)
 
@@ -285,7 +285,7 @@ def test_a_size_that_no_model_has_is_a_retry_once_and_then_an_error(wire: Wire) 
 @pytest.mark.parametrize("code", [0x0F, 0x15, 0x0E])
 def test_a_module_that_has_no_image_to_send_asks_for_another(wire: Wire, code: int) -> None:
     sensor = opened(wire)
-    wire.says(UP_IMAGE, acknowledge(code))
+    wire.will_answer(UP_IMAGE, acknowledge(code))
     assert retry_of(sensor) is Retry.MOVED
     sensor.capture(1)
 
@@ -304,7 +304,7 @@ def test_a_cancel_before_open_ends_the_open_and_only_that(wire: Wire) -> None:
 
 def test_a_cancel_after_an_error_ends_the_open_that_follows(wire: Wire) -> None:
     sensor = opened(wire)
-    wire.says(GET_IMAGE, SILENCE)
+    wire.will_answer(GET_IMAGE, SILENCE)
     with pytest.raises(ProtocolError):
         sensor.capture(1)
     sensor.cancel()

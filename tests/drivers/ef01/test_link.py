@@ -30,46 +30,46 @@ from tests.rigs.ef01_wire import (
 
 
 def test_a_late_answer_within_the_deadline_is_taken(wire: Wire) -> None:
-    wire.says(GET_IMAGE, [(1.9, acknowledge(0))])
-    wire.says(UP_IMAGE, [(1.9, acknowledge(0)), *((0.001, packet) for packet in image_packets(R307))])
+    wire.will_answer(GET_IMAGE, [(1.9, acknowledge(0))])
+    wire.will_answer(UP_IMAGE, [(1.9, acknowledge(0)), *((0.001, packet) for packet in image_packets(R307))])
     assert opened(wire).capture(1).image.shape == (288, 256)
 
 
 def test_a_module_that_falls_silent_is_unwell(wire: Wire) -> None:
     sensor = opened(wire)
-    wire.says(GET_IMAGE, SILENCE)
+    wire.will_answer(GET_IMAGE, SILENCE)
     with pytest.raises(ProtocolError, match="no answer to GetImage in 2 s"):
         sensor.capture(1)
 
 
 def test_a_damaged_answer_is_asked_for_again(wire: Wire) -> None:
     damaged = acknowledge(0)[:-1] + b"\x77"
-    wire.says(GET_IMAGE, damaged)
-    wire.says(UP_IMAGE, damaged)
+    wire.will_answer(GET_IMAGE, damaged)
+    wire.will_answer(UP_IMAGE, damaged)
     assert opened(wire).capture(1).image.shape == (288, 256)
 
 
 def test_a_damaged_answer_before_an_image_lets_the_image_by(wire: Wire) -> None:
     old = [(0.0, acknowledge(0)[:-1] + b"\x77"), *((0.001, packet) for packet in image_packets(R503))]
-    wire.says(UP_IMAGE, old)
+    wire.will_answer(UP_IMAGE, old)
     assert (opened(wire).capture(1).image == expand(R307, 256, 288)).all()
 
 
 def test_a_command_the_module_did_not_understand_is_sent_again(wire: Wire) -> None:
-    wire.says(GET_IMAGE, acknowledge(0x01), acknowledge(0x01))
+    wire.will_answer(GET_IMAGE, acknowledge(0x01), acknowledge(0x01))
     assert opened(wire).capture(1).image.shape == (288, 256)
 
 
 def test_a_module_that_never_understands_is_unwell(wire: Wire) -> None:
     sensor = opened(wire)
-    wire.says(GET_IMAGE, *[acknowledge(0x01)] * 3)
+    wire.will_answer(GET_IMAGE, *[acknowledge(0x01)] * 3)
     with pytest.raises(ProtocolError, match="no undamaged answer to GetImage in 3 tries"):
         sensor.capture(1)
 
 
 def test_an_answer_to_a_cancelled_command_is_never_taken_for_the_next_one(wire: Wire) -> None:
     sensor = opened(wire)
-    wire.says(GET_IMAGE, [(1.0, acknowledge(0))])  # the finger of before
+    wire.will_answer(GET_IMAGE, [(1.0, acknowledge(0))])  # the finger of before
     wire.after_read = lambda: sensor.cancel() if GET_IMAGE in wire.commands() else None
     with pytest.raises(Cancelled):
         sensor.capture(1)
@@ -80,24 +80,24 @@ def test_an_answer_to_a_cancelled_command_is_never_taken_for_the_next_one(wire: 
 
 
 def test_an_answer_that_comes_twice_is_never_taken_for_the_next_one(wire: Wire) -> None:
-    wire.says(READ_SYS_PARA, system_parameters() + acknowledge(0))
+    wire.will_answer(READ_SYS_PARA, system_parameters() + acknowledge(0))
     sensor = opened(wire)
     wire.finger = False
-    wire.says(GET_IMAGE, [(0.0, acknowledge(0x02)), (0.0, acknowledge(0))])
+    wire.will_answer(GET_IMAGE, [(0.0, acknowledge(0x02)), (0.0, acknowledge(0))])
     assert retry_of(sensor) is Retry.NOTHING_PRESENTED
     assert UP_IMAGE not in wire.commands()
 
 
 def test_a_stray_byte_anywhere_between_packets_does_nothing(wire: Wire) -> None:
-    wire.says(VFY_PWD, b"\x55" + acknowledge(0))
-    wire.says(GET_IMAGE, b"\x55\x55" + acknowledge(0) + b"\x55")
+    wire.will_answer(VFY_PWD, b"\x55" + acknowledge(0))
+    wire.will_answer(GET_IMAGE, b"\x55\x55" + acknowledge(0) + b"\x55")
     packets = [b"\x55" + packet for packet in image_packets(R307)]
-    wire.says(UP_IMAGE, wire.upload(packets))
+    wire.will_answer(UP_IMAGE, wire.upload(packets))
     assert (opened(wire).capture(1).image == expand(R307, 256, 288)).all()
 
 
 def test_late_answers_to_earlier_greetings_confuse_nothing(wire: Wire) -> None:
-    wire.says(VFY_PWD, SILENCE, [(0.29, acknowledge(0))], [(0.3, acknowledge(0)), (0.4, acknowledge(0))])
+    wire.will_answer(VFY_PWD, SILENCE, [(0.29, acknowledge(0))], [(0.3, acknowledge(0)), (0.4, acknowledge(0))])
     sensor = opened(wire)
     assert (sensor.capture(1).image == expand(R307, 256, 288)).all()
 
@@ -109,7 +109,7 @@ def test_an_answer_from_another_address_is_named(wire: Wire) -> None:
 
 def test_a_module_still_sending_to_a_former_owner_is_let_finish(wire: Wire) -> None:
     tail = [(0.024, packet) for packet in image_packets(R307)[80:]]  # as at 57600 baud
-    wire.says(VFY_PWD, [*tail, (0.01, acknowledge(0))])
+    wire.will_answer(VFY_PWD, [*tail, (0.01, acknowledge(0))])
     sensor = opened(wire)
     assert wire.commands() == [VFY_PWD, READ_SYS_PARA]
     assert (sensor.capture(1).image == expand(R307, 256, 288)).all()
@@ -138,7 +138,7 @@ HARMS: dict[str, Harm] = {
 @pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS)
 def test_a_damaged_image_is_a_retry_and_the_next_one_is_whole(wire: Wire, harm: Harm) -> None:
     sensor = opened(wire)
-    wire.says(UP_IMAGE, wire.upload(harm(image_packets(R307))))
+    wire.will_answer(UP_IMAGE, wire.upload(harm(image_packets(R307))))
     assert retry_of(sensor) is Retry.MOVED
     assert (sensor.capture(1).image == expand(R307, 256, 288)).all()
 
@@ -151,7 +151,7 @@ def test_whatever_happens_to_the_bytes_of_an_image_the_next_one_is_whole(at: int
     stream = b"".join(image_packets(R307))
     harmed = stream[:at] + extra + stream[at + lost :]
     chunks = [harmed[i : i + 1000] for i in range(0, len(harmed), 1000)]
-    wire.says(UP_IMAGE, wire.upload(chunks))
+    wire.will_answer(UP_IMAGE, wire.upload(chunks))
     try:
         assert (sensor.capture(1).image == expand(R307, 256, 288)).all()  # noise between packets does no harm
         lift_and_press(wire, sensor)
@@ -162,20 +162,20 @@ def test_whatever_happens_to_the_bytes_of_an_image_the_next_one_is_whole(at: int
 
 def test_a_pause_in_the_image_that_is_too_long_is_a_retry_and_its_tail_harms_nothing(wire: Wire) -> None:
     packets = image_packets(R307)
-    wire.says(UP_IMAGE, [*wire.upload(packets[:100]), (1.0, packets[100]), *((0.0, p) for p in packets[101:])])
+    wire.will_answer(UP_IMAGE, [*wire.upload(packets[:100]), (1.0, packets[100]), *((0.0, p) for p in packets[101:])])
     sensor = opened(wire)
     assert retry_of(sensor) is Retry.MOVED
     assert (sensor.capture(1).image == expand(R307, 256, 288)).all()
 
 
 def test_no_image_after_the_answer_is_a_protocol_error(wire: Wire) -> None:
-    wire.says(UP_IMAGE, acknowledge(0))
+    wire.will_answer(UP_IMAGE, acknowledge(0))
     with pytest.raises(ProtocolError, match="no image follows"):
         opened(wire).capture(1)
 
 
 def test_an_image_that_dribbles_is_given_up_at_its_deadline(wire: Wire) -> None:
-    wire.says(UP_IMAGE, [(0.0, acknowledge(0)), *((0.4, packet) for packet in image_packets(R307))])
+    wire.will_answer(UP_IMAGE, [(0.0, acknowledge(0)), *((0.4, packet) for packet in image_packets(R307))])
     with pytest.raises(ProtocolError, match="did not end in 12"):  # 40032 bytes * 10 / 57600 * 1.5 + 2 = 12.4 s
         opened(wire).capture(1)
     assert wire.clock.now < 1014.0
@@ -183,7 +183,7 @@ def test_an_image_that_dribbles_is_given_up_at_its_deadline(wire: Wire) -> None:
 
 def test_an_image_without_end_is_given_up_before_it_fills_the_memory(wire: Wire) -> None:
     endless = frame(DATA, bytes(128)) * 10_000
-    wire.says(UP_IMAGE, [(0.0, acknowledge(0)), (0.0, endless)])
+    wire.will_answer(UP_IMAGE, [(0.0, acknowledge(0)), (0.0, endless)])
     with pytest.raises(ProtocolError, match="more than 1048576 bytes"):
         opened(wire).capture(1)
 
@@ -192,7 +192,7 @@ def test_an_image_without_end_is_given_up_before_it_fills_the_memory(wire: Wire)
 @given(st.lists(st.binary(max_size=200), max_size=6), st.sampled_from([VFY_PWD, READ_SYS_PARA, GET_IMAGE, UP_IMAGE]))
 def test_a_device_that_talks_nonsense_is_unwell_and_nothing_worse(noise: list[bytes], command: int) -> None:
     wire = Wire(image=R307)
-    wire.says(command, *[[(0.01, data) for data in noise]] * 8)
+    wire.will_answer(command, *[[(0.01, data) for data in noise]] * 8)
     sensor = sensor_on(wire)
     with pytest.raises((SensorError, CaptureRetry)):  # noqa: PT012 - at whichever of the two it happens
         sensor.open()
@@ -212,7 +212,7 @@ FLOODS = {
 def test_a_device_that_never_stops_sending_is_unwell_at_the_deadline(wire: Wire, command: int, flood: bytes) -> None:
     """Every read brings a whole packet, for five minutes; an image has at most 14.9 s at this rate."""
     sensor = opened(wire) if command != VFY_PWD else sensor_on(wire)
-    wire.says(command, *[[(0.05, flood)] * 6000] * 8)
+    wire.will_answer(command, *[[(0.05, flood)] * 6000] * 8)
     with pytest.raises(ProtocolError):  # noqa: PT012 - at whichever of the two it happens
         sensor.open()
         sensor.capture(1)
@@ -221,20 +221,20 @@ def test_a_device_that_never_stops_sending_is_unwell_at_the_deadline(wire: Wire,
 
 def test_a_module_that_babbles_between_image_packets_is_given_up_at_the_deadline(wire: Wire) -> None:
     stranger = frame(DATA, bytes(128), 5)
-    wire.says(UP_IMAGE, [(0.0, acknowledge(0)), *[(0.05, stranger)] * 6000])
+    wire.will_answer(UP_IMAGE, [(0.0, acknowledge(0)), *[(0.05, stranger)] * 6000])
     with pytest.raises(ProtocolError, match="did not end in 12"):
         opened(wire).capture(1)
     assert wire.clock.now < 1014.0
 
 
 def test_a_damaged_answer_just_before_the_deadline_is_asked_for_again(wire: Wire) -> None:
-    wire.says(GET_IMAGE, [(1.9, acknowledge(0)[:-1] + b"\x77")])
+    wire.will_answer(GET_IMAGE, [(1.9, acknowledge(0)[:-1] + b"\x77")])
     assert opened(wire).capture(1).image.shape == (288, 256)
 
 
 def test_over_a_socket_the_deadline_follows_the_rate_that_the_module_tells(wire: Wire) -> None:
     wire.parameters = system_parameters(baud_code=12)
-    wire.says(UP_IMAGE, [(0.0, acknowledge(0)), *((0.4, packet) for packet in image_packets(R307))])
+    wire.will_answer(UP_IMAGE, [(0.0, acknowledge(0)), *((0.4, packet) for packet in image_packets(R307))])
     sensor = sensor_on(wire, "socket://192.0.2.7:4001")
     sensor.open()
     with pytest.raises(ProtocolError, match="did not end in 7"):

@@ -18,9 +18,9 @@ def test_a_4500_gets_the_requests_that_the_recorded_one_got() -> None:
     rig.press(noise(1))
     rig.sensor.capture(PERSON_S)
     rig.model.lift()
-    assert rig.orders[0] == "read 81"
+    assert rig.requests[0] == "read 81"
     rig.sensor.close()
-    assert rig.said() == [
+    assert rig.new_requests() == [
         "r07 1", "w07 81", "w07 01", "r07 1", "rf0 16",
         "w4e 10", "read 82 111424", "w4e 20", "w33 002421ea51", "r34 4", "w4e 12", "w4e 70",
     ]  # fmt: skip
@@ -51,7 +51,7 @@ def test_an_image_in_the_clear_asks_for_no_key() -> None:
     captured = rig.captured()
     assert (captured[1:] == grey[1:]).all()
     assert (captured[0] == 255).all()
-    assert not any(order.startswith(("w33", "r34")) for order in rig.said())
+    assert not any(order.startswith(("w33", "r34")) for order in rig.new_requests())
 
 
 def test_a_key_that_changes_in_the_middle_is_asked_for_before_the_mode_is_set() -> None:
@@ -59,7 +59,7 @@ def test_a_key_that_changes_in_the_middle_is_asked_for_before_the_mode_is_set() 
     rig = opened(Uru4000Settings(blocks=blocks, first_key=254), seed=0xA1B2C3D4)
     image = rig.press(noise(10))
     captured = rig.captured()
-    assert rig.said()[2:] == [
+    assert rig.new_requests()[2:] == [
         "w4e 20", *[o for n in ("fe", "ff", "00") for o in (f"w33 {n}d4c3b2a1", "r34 4")], "w4e 12"
     ]  # fmt: skip
     white = {(290 - 1 - row, 0) for row in (99, 199, 288)}
@@ -89,7 +89,7 @@ def test_a_damaged_image_is_taken_again_while_the_finger_lies_there(rig: ReaderR
     rig.press(noise(13))
     rig.model.inject(fault, times=2)
     assert (rig.captured() == as_captured(noise(13))).all()
-    assert rig.said().count("w4e 20") == 3
+    assert rig.new_requests().count("w4e 20") == 3
 
 
 @pytest.mark.parametrize("fault", ["fault_report", "bad_header", "short"])
@@ -97,7 +97,7 @@ def test_an_image_is_taken_again_as_often_as_the_timeout_allows(rig: ReaderRig, 
     rig.press(noise(13))
     rig.model.inject(fault, times=10)
     assert (rig.captured() == as_captured(noise(13))).all()
-    assert rig.said().count("w4e 20") == 11
+    assert rig.new_requests().count("w4e 20") == 11
 
 
 @pytest.mark.parametrize(("timeout", "tries"), [(0.0, 3), (1.0, 8), (60.0, 20)])
@@ -105,7 +105,7 @@ def test_a_reader_that_only_sends_damaged_images_is_given_up(rig: ReaderRig, tim
     rig.press(noise(13))
     rig.model.inject("bad_header", times=100)
     assert rig.retry(timeout) is Retry.MOVED
-    assert rig.said().count("w4e 20") == tries
+    assert rig.new_requests().count("w4e 20") == tries
 
 
 @pytest.mark.parametrize("fault", ["fault_report", "bad_header", "short"])
@@ -113,7 +113,7 @@ def test_three_damaged_images_at_the_end_of_the_time_are_asked_of_the_person_aga
     rig.press(noise(14))
     rig.model.inject(fault, times=3)
     assert rig.retry() is Retry.MOVED
-    assert rig.said()[-1] == "w4e 70"
+    assert rig.new_requests()[-1] == "w4e 70"
     assert (rig.captured() == as_captured(noise(14))).all()
 
 
@@ -155,7 +155,7 @@ def test_cancel_switches_the_reader_off_and_what_it_was_sending_is_discarded(rig
     rig.usb.time.later(0.06, rig.sensor.cancel)
     with pytest.raises(Cancelled):
         rig.captured()
-    assert rig.said()[-1] == "w4e 70"
+    assert rig.new_requests()[-1] == "w4e 70"
     rig.model.lift()
     rig.press(noise(21))
     assert (rig.captured() == as_captured(noise(21))).all()

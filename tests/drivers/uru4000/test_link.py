@@ -15,13 +15,13 @@ from tests.rigs.uru4000_rig import as_captured, noise
 def test_a_reader_in_low_power_mode_is_only_woken() -> None:
     rig = ReaderRig(Uru4000Settings(status=ASLEEP))
     rig.sensor.open()
-    assert rig.said() == ["r07 1", "w07 01", "r07 1", "rf0 16"]
+    assert rig.new_requests() == ["r07 1", "w07 01", "r07 1", "rf0 16"]
 
 
 def test_a_reader_that_hangs_is_started_again_and_looked_at_until_it_lives() -> None:
     rig = ReaderRig(Uru4000Settings(status=HUNG, reboot_s=0.035))
     rig.sensor.open()
-    assert rig.said() == ["r07 1", "w07 05", *["r07 1"] * 5, "w07 81", "w07 01", "r07 1", "rf0 16"]
+    assert rig.new_requests() == ["r07 1", "w07 05", *["r07 1"] * 5, "w07 81", "w07 01", "r07 1", "rf0 16"]
     assert 0.04 <= rig.usb.time.seconds < 0.05
 
 
@@ -29,7 +29,7 @@ def test_a_reader_that_does_not_start_again_is_a_protocol_error_within_a_second(
     rig = ReaderRig(Uru4000Settings(status=HUNG, reboot_s=60))
     with pytest.raises(ProtocolError, match="does not restart"):
         rig.sensor.open()
-    assert rig.orders.count("r07 1") == 101
+    assert rig.requests.count("r07 1") == 101
     assert rig.usb.time.seconds == pytest.approx(1.0)
     assert rig.usb.claims == 0
 
@@ -37,7 +37,7 @@ def test_a_reader_that_does_not_start_again_is_a_protocol_error_within_a_second(
 def test_a_reader_that_is_slow_to_wake_is_woken_every_10_ms() -> None:
     rig = ReaderRig(Uru4000Settings(ignored_wakes=3))
     rig.sensor.open()
-    assert rig.said() == ["r07 1", "w07 81", *["w07 01", "r07 1"] * 4, "rf0 16"]
+    assert rig.new_requests() == ["r07 1", "w07 81", *["w07 01", "r07 1"] * 4, "rf0 16"]
     assert 0.03 <= rig.usb.time.seconds < 0.04
 
 
@@ -45,32 +45,32 @@ def test_a_reader_that_does_not_wake_is_a_protocol_error_within_a_second() -> No
     rig = ReaderRig(Uru4000Settings(ignored_wakes=100_000))
     with pytest.raises(ProtocolError, match="stays in low power"):
         rig.sensor.open()
-    assert rig.orders.count("w07 01") == 100
+    assert rig.requests.count("w07 01") == 100
 
 
 def test_the_microsoft_reader_v2_wakes_for_the_right_answer() -> None:
     rig = ReaderRig(Uru4000Settings(reader="ms-reader-v2"))
     rig.sensor.open()
-    assert rig.said() == [
+    assert rig.new_requests() == [
         "r07 1", "w07 81", "w07 01", "r07 1",
         "r2010 16", "w2000 c2197bbd514dd5eaa426817fdb8113fe", "w07 01", "r07 1", "rf0 16",
     ]  # fmt: skip
     rig.sensor.open()
-    assert "w2000 a9d42a98c20cea8f0eb61f17f8f6c001" in rig.said()
+    assert "w2000 a9d42a98c20cea8f0eb61f17f8f6c001" in rig.new_requests()
     rig.sensor.close()
 
 
 def test_only_the_microsoft_reader_v2_is_asked_for_its_challenge() -> None:
     rig = ReaderRig(Uru4000Settings(reader="ms-reader", ignored_wakes=2))
     rig.sensor.open()
-    assert not any(order.startswith(("r2010", "w2000")) for order in rig.said())
+    assert not any(order.startswith(("r2010", "w2000")) for order in rig.new_requests())
 
 
 def test_power_that_comes_late_is_asked_for_again() -> None:
     rig = ReaderRig()
     rig.model.inject("late_power_on", seconds=0.5)
     rig.sensor.open()
-    assert rig.said() == [*["r07 1", "w07 81", "w07 01", "r07 1"] * 2, "rf0 16"]
+    assert rig.new_requests() == [*["r07 1", "w07 81", "w07 01", "r07 1"] * 2, "rf0 16"]
 
 
 @pytest.mark.parametrize(("times", "opens"), [(1, True), (2, True), (3, False)])
@@ -83,7 +83,7 @@ def test_three_power_ups_are_tried(times: int, opens: bool) -> None:  # noqa: FB
         with pytest.raises(ProtocolError, match="scan power does not come on"):
             rig.sensor.open()
         assert rig.usb.time.seconds == pytest.approx(0.9)
-    assert rig.orders.count("w07 81") == min(times + 1, 3)
+    assert rig.requests.count("w07 81") == min(times + 1, 3)
 
 
 def test_a_reader_that_takes_seconds_for_every_register_is_given_up_within_half_a_minute() -> None:
@@ -108,7 +108,7 @@ def test_a_seed_is_new_for_each_key_unless_it_is_given(rig: ReaderRig) -> None:
         rig.press(noise(number))
         rig.captured()
         rig.model.lift()
-        seeds |= {order for order in rig.said() if order.startswith("w33")}
+        seeds |= {order for order in rig.new_requests() if order.startswith("w33")}
     assert len({order[-8:] for order in seeds}) == 4
 
 
@@ -119,12 +119,12 @@ def test_several_seeds_are_used_in_order_and_the_last_one_for_the_rest() -> None
         rig.press(noise(10))
         rig.captured()
         rig.model.lift()
-    seeds = [order[-8:] for order in rig.said() if order.startswith("w33")]
+    seeds = [order[-8:] for order in rig.new_requests() if order.startswith("w33")]
     assert seeds == ["11111111", "02000000", *["33333333"] * 6]
     rig.sensor.open()
     rig.press(noise(10))
     rig.captured()
-    assert [order[-8:] for order in rig.said() if order.startswith("w33")][:2] == ["11111111", "02000000"]
+    assert [order[-8:] for order in rig.new_requests() if order.startswith("w33")][:2] == ["11111111", "02000000"]
 
 
 def test_a_long_image_leaves_nothing_for_the_next_person(rig: ReaderRig) -> None:
@@ -141,7 +141,7 @@ def test_a_refused_image_of_full_length_is_followed_by_the_next_order_and_no_oth
     rig.model.inject("bad_header")
     rig.model.inject("long", bytes=384)
     assert (rig.captured() == as_captured(noise(15))).all()
-    assert rig.said()[:5] == ["w4e 10", *["read 82 111424", "w4e 20"] * 2]
+    assert rig.new_requests()[:5] == ["w4e 10", *["read 82 111424", "w4e 20"] * 2]
 
 
 def test_what_may_be_left_of_an_image_of_full_length_is_read_before_another_presentation(rig: ReaderRig) -> None:
@@ -150,9 +150,9 @@ def test_what_may_be_left_of_an_image_of_full_length_is_read_before_another_pres
     rig.captured()
     rig.model.lift()
     rig.later(1.0, noise(16))
-    rig.said()
+    rig.new_requests()
     assert (rig.captured() == as_captured(noise(16))).all()
-    assert rig.said()[:4] == ["w4e 10", "read 82 111424", "read 82 111424", "w4e 20"]
+    assert rig.new_requests()[:4] == ["w4e 10", "read 82 111424", "read 82 111424", "w4e 20"]
 
 
 def test_an_image_that_never_comes_is_a_protocol_error(rig: ReaderRig) -> None:
@@ -214,7 +214,7 @@ def test_an_image_that_ended_is_not_read_to_its_end_again(rig: ReaderRig, fault:
     rig.press(noise(24))
     rig.model.inject(fault, times=1)
     rig.captured()
-    assert [order for order in rig.said() if order[:3] in ("rea", "w4e")] == [
+    assert [order for order in rig.new_requests() if order[:3] in ("rea", "w4e")] == [
         "w4e 10", *["read 82 111424", "w4e 20"] * 2, "w4e 12"
     ]  # fmt: skip
 
@@ -224,17 +224,17 @@ def test_an_image_that_came_too_late_is_not_the_next_ones(rig: ReaderRig) -> Non
     rig.model.inject("late", at="data", seconds=2.1)
     with pytest.raises(TransferTimeout):
         rig.captured()
-    rig.said()
+    rig.new_requests()
     assert (rig.captured() == as_captured(noise(25))).all()
-    assert rig.said().count("read 82 111424") > 1
+    assert rig.new_requests().count("read 82 111424") > 1
 
 
 def test_close_switches_the_reader_off_even_after_a_cancel(rig: ReaderRig) -> None:
     rig.sensor.cancel()
     rig.sensor.close()
-    assert rig.said() == ["w4e 70"]
+    assert rig.new_requests() == ["w4e 70"]
     rig.sensor.close()
-    assert rig.said() == []
+    assert rig.new_requests() == []
 
 
 @pytest.mark.parametrize(("challenge", "response"), CHALLENGES)

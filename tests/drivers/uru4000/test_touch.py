@@ -17,7 +17,7 @@ def test_a_finger_that_comes_later_is_waited_for(rig: ReaderRig) -> None:
 def test_nobody_coming_switches_the_reader_off(rig: ReaderRig) -> None:
     assert rig.retry(1.0) is Retry.NOTHING_PRESENTED
     assert rig.usb.time.seconds == pytest.approx(1.0, abs=0.02)
-    assert rig.said() == ["w4e 10", "w4e 70"]
+    assert rig.new_requests() == ["w4e 10", "w4e 70"]
 
 
 def test_a_finger_is_reported_before_a_message_of_power_on_that_is_late() -> None:
@@ -43,9 +43,9 @@ def test_a_finger_that_is_reported_late_and_has_left_is_none(rig: ReaderRig, slo
 def test_a_finger_that_comes_just_after_a_wait_for_nobody_is_asked_for_again_and_taken(rig: ReaderRig) -> None:
     assert rig.retry() is Retry.NOTHING_PRESENTED
     rig.later(0.5, noise(6))
-    rig.said()
+    rig.new_requests()
     assert (rig.captured() == as_captured(noise(6))).all()
-    assert rig.said().count("w4e 10") == 3
+    assert rig.new_requests().count("w4e 10") == 3
     assert rig.usb.time.seconds == pytest.approx(0.2 + 0.5 + 0.13, abs=0.02)
 
 
@@ -70,10 +70,10 @@ def test_a_late_message_is_found_out_by_what_the_reader_says_when_it_is_asked_fo
     assert rig.retry() is Retry.NOTHING_PRESENTED
     rig.model.lift()
     rig.later(2.8, noise(7))
-    rig.said()
+    rig.new_requests()
     assert (rig.captured() == as_captured(noise(7))).all()
     assert rig.model.counters().images_sent == 1
-    assert "w4e 12" in rig.said()[:-1]
+    assert "w4e 12" in rig.new_requests()[:-1]
 
 
 def test_a_finger_that_stays_must_be_lifted(rig: ReaderRig) -> None:
@@ -92,9 +92,9 @@ def test_a_lift_between_two_captures_is_heard(rig: ReaderRig) -> None:
     assert rig.model.mode == 0x12
     rig.model.lift()
     rig.usb.time.run(lambda: False, 1.0)
-    rig.said()
+    rig.new_requests()
     assert rig.retry() is Retry.NOTHING_PRESENTED
-    assert rig.said() == ["w4e 10", "w4e 70"]
+    assert rig.new_requests() == ["w4e 10", "w4e 70"]
 
 
 def test_a_stuck_finger_is_never_a_second_sample(rig: ReaderRig) -> None:
@@ -114,7 +114,7 @@ def test_a_lost_message_of_the_lift_is_asked_for_again(rig: ReaderRig) -> None:
     rig.model.lift()
     rig.later(4.0, noise(9))
     assert (rig.captured(9.0) == as_captured(noise(9))).all()
-    assert rig.said().count("w4e 12") == 4  # after each image, and twice more
+    assert rig.new_requests().count("w4e 12") == 4  # after each image, and twice more
 
 
 @pytest.mark.parametrize("tells", TELLS)

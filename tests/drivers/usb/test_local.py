@@ -250,12 +250,12 @@ def _verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "a_timeout_takes_its_time_and_loses_nothing",
         "cancel_ends_a_read_within_its_limit",
         "cancel_ends_a_request_that_nobody_answers",
-        "a_claimed_device_is_taken",
+        "a_claimed_device_is_in_use",
         "messages_in_quick_succession_all_arrive_in_order",
         "unplugging_is_a_lost_link_and_the_device_is_found_again_at_another_address",
         "unplugging_amid_a_transfer_is_a_lost_link",
         "close_ends_every_thread_at_once",
-        "a_device_that_comes_and_goes_is_heard_of",
+        "plugging_and_unplugging_are_noticed",
     ],
 )
 def test_behind_the_real_libusb(verdicts: dict[str, str], name: str) -> None:

@@ -8,12 +8,12 @@ import pytest
 from models.finger.compare.alignment import best_alignment
 from models.finger.compare.alignment_kernel import POINT, fill_best_alignment, fill_points, fit_transforms
 from models.finger.cylinder_kernel import cylinders_of
-from tests.rigs.fingers import ROWS, seen_again
+from tests.rigs.fingers import ROWS, second_impression
 
 
 @pytest.mark.parametrize("number", [0, 3, 8])
 def test_a_compiled_alignment_is_that_of_numpy(number: int) -> None:
-    a, b = cylinders_of(ROWS[number]), cylinders_of(seen_again(number))
+    a, b = cylinders_of(ROWS[number]), cylinders_of(second_impression(number))
     pairs = np.arange(6), np.arange(6)
     points = []
     for cylinders in (a, b):

@@ -13,7 +13,7 @@ from models.finger.search.block import Block, Probe
 from models.finger.search.gallery import FingerGallery
 from models.gallery import BLOCK, merged, numbers_of, without
 from models.template import Template
-from tests.rigs.fingers import ROWS, block_of, seen_again
+from tests.rigs.fingers import ROWS, block_of, second_impression
 
 
 def test_growing_and_shrinking_share_what_does_not_change() -> None:
@@ -48,13 +48,13 @@ def test_a_block_keeps_the_minutiae_and_the_best_cylinders_of_each_entry() -> No
 def test_an_entry_of_another_known_position_has_rank_minus_one() -> None:
     positions = numbers_of([Entry("", p, Template("", b"")) for p in (Position.RIGHT_THUMB, Position.LEFT_THUMB)])
     block = Block.of(("a", "b"), positions, ROWS[:2])
-    ranks = block.ranks(Probe.of(seen_again(1)).words, Position.RIGHT_THUMB)
+    ranks = block.ranks(Probe.of(second_impression(1)).words, Position.RIGHT_THUMB)
     assert ranks[0] >= 0
     assert ranks[1] == -1
 
 
 def test_reranking_without_numba_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    block, probe, entries = block_of(ROWS[:9]), Probe.of(seen_again(3)), np.array([7, 3, 5])
+    block, probe, entries = block_of(ROWS[:9]), Probe.of(second_impression(3)), np.array([7, 3, 5])
     expected = block.rerank(probe, entries)
     assert expected.argmax() == 1
     monkeypatch.setattr("models.finger.search.block.NUMBA", None)

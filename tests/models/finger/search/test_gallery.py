@@ -29,7 +29,7 @@ from models.template import Template, TemplateError
 from simulators.bench.search_finger import template_of
 from simulators.people.finger_minutiae import another_impression, fingers
 from tests.conftest import template_of as real_template_of
-from tests.rigs.fingers import ROWS, block_of, entries_of, seen_again
+from tests.rigs.fingers import ROWS, block_of, entries_of, second_impression
 from tests.rigs.minutiae import moved, random_minutiae
 
 SEEDS = range(1, 9)
@@ -58,11 +58,11 @@ def _short_list(keys: list[str], limit: int) -> list[int]:
             for at in range(0, len(keys), 70)
         )
     )
-    return gallery.short_list(Probe.of(seen_again(3)), Position.UNKNOWN, limit)
+    return gallery.short_list(Probe.of(second_impression(3)), Position.UNKNOWN, limit)
 
 
 def _in_order_of_ranks(count: int) -> list[int]:
-    ranks = block_of(ROWS).ranks(Probe.of(seen_again(3)).words, Position.UNKNOWN)
+    ranks = block_of(ROWS).ranks(Probe.of(second_impression(3)).words, Position.UNKNOWN)
     return best_ranked(ranks, count)
 
 
@@ -94,7 +94,7 @@ def test_the_result_is_the_same_for_any_threads_and_any_division(gallery: Finger
     )
     divided = [FingerGallery(pieces, threads) for threads in (1, 2, 5)]
     for number in (0, 7, 299, 399):
-        probe = template_of(seen_again(number))
+        probe = template_of(second_impression(number))
         expected = gallery.search(probe, Position.UNKNOWN, 20)
         assert expected[0].key == f"ref-{number}"
         assert all(one.search(probe, Position.UNKNOWN, 20) == expected for one in divided)
@@ -103,19 +103,20 @@ def test_the_result_is_the_same_for_any_threads_and_any_division(gallery: Finger
 def test_a_search_without_compiled_code_gives_the_same() -> None:
     program = (
         "from tests.models.finger.search.test_gallery import NUMBA, FingerGallery, Position\n"
-        "from tests.models.finger.search.test_gallery import entries_of, seen_again, template_of\n"
+        "from tests.models.finger.search.test_gallery import entries_of, second_impression, template_of\n"
         "gallery = FingerGallery.build(entries_of(range(100)))\n"
-        "print([NUMBA is None, [gallery.search(template_of(seen_again(n)), Position.UNKNOWN, 9) for n in (3, 50)]])"
+        "probes = [template_of(second_impression(number)) for number in (3, 50)]\n"
+        "print([NUMBA is None, [gallery.search(probe, Position.UNKNOWN, 9) for probe in probes]])"
     )
     environment = {PLAIN: "1", "PATH": "", "PYTHONPATH": str(Path(__file__).parents[4])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     gallery = FingerGallery.build(entries_of(range(100)))
-    found = [gallery.search(template_of(seen_again(n)), Position.UNKNOWN, 9) for n in (3, 50)]
+    found = [gallery.search(template_of(second_impression(n)), Position.UNKNOWN, 9) for n in (3, 50)]
     assert done.stdout.strip() == str([True, found])
 
 
 def test_what_is_returned_has_the_score_of_compare_over_all_cylinders(gallery: FingerGallery) -> None:
-    probe = template_of(seen_again(9))
+    probe = template_of(second_impression(9))
     for key, value in gallery.search(probe, Position.RIGHT_INDEX, 9):
         assert value == compare(probe, template_of(ROWS[int(key.removeprefix("ref-"))]))
 
@@ -130,7 +131,7 @@ def test_after_any_changes_a_gallery_is_as_if_newly_built(changes: list[tuple[in
         new = [Entry(f"ref-{number}", Position.RIGHT_INDEX, template_of(ROWS[number]))] if added else []
         gallery = gallery.changed(new, frozenset({f"ref-{number}"}))
     built = FingerGallery.build([entries_of(range(n, n + 1))[0] for n in expected])
-    probe = template_of(seen_again(4))
+    probe = template_of(second_impression(4))
     assert len(gallery) == len(expected)
     assert gallery.search(probe, Position.UNKNOWN, 5) == built.search(probe, Position.UNKNOWN, 5)
 
@@ -142,7 +143,7 @@ def test_the_first_traveller_waits_for_no_compiler(gallery: FingerGallery) -> No
     kernels = [rank_compiled, rerank_compiled, fill, fill_block, compare_compiled]
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]
     changed = gallery.changed(entries_of(range(3)), frozenset({"ref-5"}))
-    changed.search(template_of(seen_again(2)), Position.RIGHT_INDEX, 3)
+    changed.search(template_of(second_impression(2)), Position.RIGHT_INDEX, 3)
     changed.search(real_template_of(1, 1), Position.UNKNOWN, 3)
     assert [len(kernel.signatures) for kernel in kernels] == before == [1] * len(kernels)  # type: ignore[attr-defined]
 

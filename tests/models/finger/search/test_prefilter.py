@@ -6,10 +6,10 @@ import pytest
 from models.finger.cylinders import Rows
 from models.finger.search.block import Probe
 from models.finger.search.prefilter import rank, rank_plain
-from tests.rigs.fingers import ROWS, UNUSUAL, block_of, seen_again
+from tests.rigs.fingers import ROWS, UNUSUAL, block_of, second_impression
 
 
-@pytest.mark.parametrize("probe", [seen_again(3), *UNUSUAL.values()], ids=["mated", *UNUSUAL])
+@pytest.mark.parametrize("probe", [second_impression(3), *UNUSUAL.values()], ids=["mated", *UNUSUAL])
 def test_compiled_ranks_are_those_of_numpy(probe: Rows) -> None:
     block = block_of([*ROWS, *UNUSUAL.values()])
     words = Probe.of(probe).words
@@ -20,7 +20,7 @@ def test_compiled_ranks_are_those_of_numpy(probe: Rows) -> None:
 
 
 def test_ranks_without_numba_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    block, probe = block_of(ROWS[:50]), Probe.of(seen_again(3)).words
+    block, probe = block_of(ROWS[:50]), Probe.of(second_impression(3)).words
     expected = rank(probe, block.words, np.ones(50, bool))
     monkeypatch.setattr("models.finger.search.prefilter.NUMBA", None)
     assert (rank(probe, block.words, np.ones(50, bool)) == expected).all()

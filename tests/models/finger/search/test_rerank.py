@@ -14,12 +14,12 @@ from models.finger.template import unpack
 from simulators.bench.mates import people_of
 from tests.conftest import SHARED
 from tests.conftest import template_of as real_template_of
-from tests.rigs.fingers import ROWS, UNUSUAL, block_of, seen_again
+from tests.rigs.fingers import ROWS, UNUSUAL, block_of, second_impression
 
 needs_numba = pytest.mark.skipif(NUMBA is None, reason="numba is not installed")
 
 
-@pytest.mark.parametrize("probe", [seen_again(3), *UNUSUAL.values()], ids=["mated", *UNUSUAL])
+@pytest.mark.parametrize("probe", [second_impression(3), *UNUSUAL.values()], ids=["mated", *UNUSUAL])
 def test_a_reranked_score_is_that_of_compare_over_the_best_cylinders(probe: Rows) -> None:
     rows = [*ROWS[:60], *UNUSUAL.values()]
     scores = block_of(rows).rerank(Probe.of(probe), np.arange(len(rows)))
