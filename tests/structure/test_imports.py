@@ -35,8 +35,8 @@ OWNED = {
     },
 }
 
-# All modules of these rooms are device models, except those that open a driver or use its options. A device model must
-# not share code with the drivers: a test of one against the other would not find an error in the shared code.
+# All modules of these rooms are device models, except those that use drivers/. A device model must not share code with
+# the drivers: a test of one against the other would not find an error in the shared code.
 DEVICE_ROOMS = ("simulators/sensors/", "simulators/transports/")
 USES_DRIVERS = {
     "simulators/sensors/cli.py", "simulators/sensors/table.py", "simulators/sensors/touch_cli.py",
