@@ -53,6 +53,11 @@ def set_of_two(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write_impression(path: Path, seed: int, impression: int) -> None:
+    """Write an image of the same finger of person `seed`."""
+    Image.fromarray(impression_of(seed, impression)).save(path)
+
+
 def bench(*arguments: str, status: int = 0) -> str:
     """Run kiosk-bench; returns its output."""
     done = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "300"})
