@@ -81,8 +81,8 @@ def test_an_agent_that_does_not_end_or_ends_badly_is_an_error(
         running.stop_agent(signal.SIGSTOP)
     running.start_agent()
     monkeypatch.setattr(kiosk_rig, "STOP_S", 10.0)
-    with pytest.raises(RuntimeError, match="the agent ended with status -3"):
-        running.stop_agent(signal.SIGQUIT)
+    with pytest.raises(RuntimeError, match="the agent ended with status -10"):
+        running.stop_agent(signal.SIGUSR1)
 
 
 def test_an_agent_that_does_not_start_is_an_error_with_the_end_of_its_log(running: KioskRig, tmp_path: Path) -> None:

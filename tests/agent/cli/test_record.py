@@ -89,11 +89,11 @@ def test_several_presentations_are_recorded_one_after_the_other(tmp_path: Path) 
             if line.startswith("1 of 2: a sample"):
                 rig.remove()
                 # Not before the driver has seen the lift: it looks for a finger again then.
-                checks = rig.model.commands[0x38]  # type: ignore[attr-defined]
+                checks = rig.device.commands[0x38]  # type: ignore[attr-defined]
                 threading.Thread(target=follow, args=(checks,)).start()
 
         def follow(checks: int) -> None:
-            assert wait_until(lambda: rig.model.commands[0x38] > checks + 1, PERSON_S)  # type: ignore[attr-defined]
+            assert wait_until(lambda: rig.device.commands[0x38] > checks + 1, PERSON_S)  # type: ignore[attr-defined]
             rig.present(1)
 
         recorded = record(wish_of("nb1010", rig, samples=2), out, next_finger)
