@@ -26,7 +26,7 @@ from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
 from drivers.sample import Modality
 from drivers.sensor import Sensor
-from drivers.usb.watch import watch_usb
+from drivers.usb.hotplug import watch_usb
 from models import load_encoder, search_threads
 from models.encoder import Encoder
 from models.iris.frame_check import load_frame_check

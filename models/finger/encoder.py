@@ -2,7 +2,7 @@
 
 1. resample to 500 ppi, find the skin, crop to it               models/finger/image.py
 2. measure area and texture; stop if there are no clear ridges  models/finger/quality.py
-3. pad to multiples of 32, run the network                      models/session.py
+3. pad to multiples of 32, run the network                      models/onnx_session.py
 4. take the peaks of its output that lie on skin as minutiae
 5. compute the quality of the sample                            models/finger/quality.py
 """
@@ -20,8 +20,8 @@ from models.finger.minutiae import MAX_MINUTIAE, TURN, Kind, Minutiae, no_minuti
 from models.finger.quality import measure, quality_of
 from models.finger.template import FORMAT, pack
 from models.manifest import ModelCard, load_card
+from models.onnx_session import Session
 from models.sample_cache import SampleCache
-from models.session import Session
 from models.template import Template
 
 MODEL = "leader"  # unless the configuration names another

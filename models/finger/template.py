@@ -111,7 +111,7 @@ def to_current_version(template: Template) -> Template:
 
 
 def to_exchange_version(template: Template) -> Template:
-    """Version 1, which leaves the kiosk: about a fifth of the bytes, without the descriptors. TemplateError as unpack()."""
+    """Version 1, which leaves the kiosk, without the descriptors: a fifth of the bytes. TemplateError as unpack()."""
     unpack(template)
     header = _MAGIC + bytes([_EXCHANGE.version]) + template.data[len(_MAGIC) + 1 : _HEADER.size]
     return Template(EXCHANGE_FORMAT, header + template.data[_END_OF_WORDS:])

@@ -17,8 +17,8 @@ from models.iris.segmentation.geometry import Segmentation, even_angles
 from models.iris.segmentation.segmentation import segment, warm_up
 from models.iris.template import FORMAT, IrisCode, empty_code, pack
 from models.manifest import ModelCard, load_card
+from models.onnx_session import Session
 from models.sample_cache import SampleCache
-from models.session import Session
 from models.template import Template
 
 _ANGLES = even_angles(512)  # at which the graph takes the points of the boundaries

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drivers.sample import Modality, Position, Sample
 from models.finger.encoder import MODEL, FingerEncoder, pad
 from models.manifest import ModelCard, ModelError, encoder_card
-from models.session import Session
+from models.onnx_session import Session
 from simulators.bench.figures import Timings, write_figures
 from simulators.bench.files import image_files, writable
 from simulators.bench.yardstick import DISTRIBUTION, SIZES, cache_folder, reference_card

@@ -18,7 +18,7 @@ from models.iris.encoder import IrisEncoder, IrisGraph
 from models.iris.segmentation.geometry import Segmentation
 from models.iris.segmentation.segmentation import segment
 from models.manifest import ModelCard, ModelError
-from models.session import Session
+from models.onnx_session import Session
 from simulators.bench import encode_finger as bench_encode
 from simulators.bench.compare_iris import sample_of
 from simulators.bench.encode_finger import ROUNDS, CacheOption, FetchOption, run_graph, some_image_files

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.manifest import MANIFEST, ModelCard, ModelError, calibration_table, encoder_card, load_card
-from models.session import Session
+from models.onnx_session import Session
 
 
 def _copied(tmp_path: Path, card: ModelCard, change: bytes = b"") -> Path:

@@ -13,9 +13,9 @@ import pytest
 from drivers.errors import Cancelled, DeviceBusy, LinkLost, Stalled, TransferTimeout
 from drivers.transport import parse_usb_url
 from drivers.usb.connect import open_link
+from drivers.usb.hotplug import watch_usb
 from drivers.usb.link import UsbLink
 from drivers.usb.local import find_usb
-from drivers.usb.watch import watch_usb
 from simulators.transports.remote import SensorRemote
 from tests.rigs.usb_echo import BELL, CONFIGURATION, IN, OUT, VENDOR_IN, VENDOR_OUT
 

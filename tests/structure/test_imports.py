@@ -23,9 +23,9 @@ OWNED = {
     "paho": {"agent/hub/link.py", "simulators/hub/hub.py"},
     "serial": {"drivers/serial_line.py"},
     "usb": {"drivers/usb/local.py"},
-    "pyudev": {"drivers/usb/watch.py"},
+    "pyudev": {"drivers/usb/hotplug.py"},
     "gi": {"simulators/transports/usb/umockdev.py"},
-    "onnxruntime": {"models/session.py"},
+    "onnxruntime": {"models/onnx_session.py"},
     "sqlite3": {"agent/storage/database.py", "simulators/hub/store.py"},
     "sqlite_utils": {
         "agent/storage/database.py",

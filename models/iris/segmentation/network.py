@@ -16,7 +16,7 @@ from scipy import ndimage
 from models.iris.segmentation.geometry import Bools, Floats
 from models.iris.segmentation.polar import sample
 from models.manifest import load_card
-from models.session import Session
+from models.onnx_session import Session
 
 HEIGHT, WIDTH = 128, 160  # input size of the network
 INSIDE_PUPIL, INSIDE_LIMBUS, USABLE = range(3)  # its maps

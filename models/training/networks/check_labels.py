@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.manifest import load_card
-from models.session import Session
+from models.onnx_session import Session
 from models.training.networks.eye_pictures import HEIGHT, WIDTH, inside, letterboxed
 
 MAPS = ("pupil", "limbus", "usable")

@@ -20,7 +20,7 @@ from scipy import ndimage
 from models.finger.image import foreground
 from models.finger.minutiae import PIXELS_PER_INCH
 from models.manifest import load_card
-from models.session import Session
+from models.onnx_session import Session
 from simulators.people.person import FINGERS, Person
 
 SIDE = 256  # pixels; images are square

@@ -18,7 +18,7 @@ from models.finger.encoder import FingerEncoder, pad
 from models.finger.image import MAX_SIDE, at_500_ppi, prepare
 from models.finger.minutiae import Kind, Minutiae
 from models.finger.template import pack, unpack
-from models.session import Session
+from models.onnx_session import Session
 from models.template import Template
 from simulators.people.person import Condition
 from tests.conftest import finger_encoder, impression_of

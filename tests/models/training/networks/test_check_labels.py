@@ -8,7 +8,7 @@ from PIL import Image
 
 from drivers.sample import Position
 from models.manifest import load_card
-from models.session import Session
+from models.onnx_session import Session
 from models.training.networks import check_labels
 from models.training.networks.check_labels import labelled, overlaps, report
 from models.training.networks.eye_pictures import HEIGHT, WIDTH, inside

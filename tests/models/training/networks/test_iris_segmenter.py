@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from drivers.sample import Position
 from models.manifest import load_card
-from models.session import Session
+from models.onnx_session import Session
 from models.training.networks.eye_pictures import HEIGHT, MAPS, WIDTH, TrainingSet, inside, letterboxed, scene
 from simulators.people.eye_blanks import Blank
 from simulators.people.person import EYES, EyeCondition, Person, blank

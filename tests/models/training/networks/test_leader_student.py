@@ -21,7 +21,7 @@ from models.finger.image import prepare
 from models.finger.minutiae import TURN, Minutiae
 from models.finger.quality import measure
 from models.manifest import ModelError, encoder_card, load_card
-from models.session import Session
+from models.onnx_session import Session
 from models.training.networks.finger_pictures import TrainingSet, batches, example
 from simulators.people.person import Person
 from tests.agent.test_config import SMALL

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from drivers.usb.hotplug import UsbWatcher, watch_usb
 from drivers.usb.link import UsbIdentity
 from drivers.usb.sysfs import PluggedInDevice
-from drivers.usb.watch import UsbWatcher, watch_usb
 
 SOON = 5.0
 NEVER = 3600.0
@@ -99,7 +99,7 @@ def test_close_ends_the_thread_and_may_come_twice(desk: Desk) -> None:
 
 @pytest.mark.parametrize("runs", [True, False])
 def test_a_watch_starts_with_and_without_udev(runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - a case
-    monkeypatch.setattr("drivers.usb.watch.UDEV_RUNS", tmp_path if runs else tmp_path / "none")
+    monkeypatch.setattr("drivers.usb.hotplug.UDEV_RUNS", tmp_path if runs else tmp_path / "none")
     before = threading.active_count()
     with watch_usb(lambda: None, poll_s=NEVER):
         assert threading.active_count() == before + 1

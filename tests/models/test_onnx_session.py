@@ -12,7 +12,7 @@ from onnx.reference import ReferenceEvaluator
 from scipy import ndimage
 
 from models.manifest import MANIFEST, ModelCard, ModelError, load_card
-from models.session import Session
+from models.onnx_session import Session
 
 # Four synthetic impressions and what the official network (PyPI pyfing 0.7.3, run by Keras 3 on JAX) finds in them at
 # quality 0.3: rows of image, y, x, position, direction, type, quality.
