@@ -2,7 +2,7 @@
 
 Some are made as responses of the encoder's filters to noise, at the frequencies that the filters pass and with a part
 in common among the radii, like furrows. Each one gives VARIANTS: rotated farther than any probe, and mirrored. Lids
-hide the outer radii above and below, drawn again for each code. models/README.md compares them with codes of real eyes.
+hide the outer radii above and below, drawn again for each code.
 """
 
 from dataclasses import dataclass
