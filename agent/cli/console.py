@@ -55,7 +55,7 @@ def show_checked_config(path: Path, config: Config) -> None:
     if config.hub.tls is None:
         out.print("[yellow]hub.tls is not set: events are sent in clear text. For a local broker only.[/]")
     if config.hub.encryption_key is None:
-        out.print("[yellow]hub.encryption_key is not set: enrolments are sent without their templates.[/]")
+        out.print("[yellow]hub.encryption_key is not set: enrolments for the hub are refused.[/]")
 
 
 def show_attached(found: "Sequence[AttachedDevice]") -> None:
