@@ -142,10 +142,6 @@ def _uphill(heights: Field, rows: Field, columns: Field, steps: int = 6) -> tupl
     return rows, columns
 
 
-def _cell(at: Field, size: int) -> NDArray[np.intp]:
-    return np.clip(np.rint(at), 0, size - 1).astype(np.intp)
-
-
 def _pores(rng: Generator, ridges: Field) -> Field:
     """Sweat pores of various sizes along each ridge crest."""
     step = _PORE_SPACING * SKIN_PPI / 25.4
