@@ -21,7 +21,7 @@ from drivers.sample import Position
 
 DEFAULT_CONFIG = Path("/etc/kiosk-agent/kiosk-agent.toml")
 
-# Exit statuses. 78 is EX_CONFIG of sysexits(3): systemd and scripts tell a wrong configuration from a failure by it.
+# Exit statuses. 78 is EX_CONFIG of sysexits(3): systemd and scripts use it to recognise a wrong configuration.
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
 EXIT_INTERRUPTED = 130  # after Ctrl-C, as in a shell, or after another signal; the device was closed properly

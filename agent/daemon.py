@@ -159,7 +159,7 @@ class Daemon:
         try:
             outbox.put(Event.of(health, changed.sensor, self.kiosk.clock.now()))
         except StoreFull as error:
-            log.warning("a health event was dropped: no room in the outbox, which is kept for travellers: %s", error)
+            log.warning("a health event was dropped: the room left in the outbox is for encounters: %s", error)
             return
         self.publisher.wake()
 

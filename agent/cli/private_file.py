@@ -17,7 +17,7 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
             yield file
     except FileExistsError:
         # Others may be able to read an existing file or have it open; or it is a sample that is still needed.
-        raise AgentError(f"{path}: is there already: delete it, or name another file") from None
+        raise AgentError(f"{path}: already exists: delete it, or name another file") from None
     except OSError as error:
         raise AgentError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -48,8 +48,8 @@ class RecordingResult:
 def record(request: RecordingRequest, out: Path, show: ShowLine) -> RecordingResult:
     """Record `request.samples` presentations to the new file `out`; `show` gets instructions for the person.
 
-    If it ends early (unplugged, nobody came, Ctrl-C), the result has the reason, and the file the traffic until then.
-    AgentError, and no new file, if the device could not be opened or `out` exists already.
+    If it ends early (unplugged, nobody came, Ctrl-C), the result gives the reason, and the file contains the traffic
+    until then. If the device cannot be opened or `out` already exists, raises AgentError and creates no file.
     """
     options = with_seed(request)
     with private_file(out) as raw:

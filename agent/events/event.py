@@ -68,7 +68,7 @@ class ReasonCode(StrEnum):
     CANDIDATE_UNCERTAIN = "candidate_uncertain"  # near the threshold with a sample of low quality
     FAILURE_TO_CAPTURE = "failure_to_capture"  # no usable sample after all attempts
     SENSOR_UNAVAILABLE = "sensor_unavailable"
-    EXCEPTION_DECLARED = "exception_declared"  # missing fingers or eyes: the lane without the kiosk
+    EXCEPTION_DECLARED = "exception_declared"  # missing fingers or eyes: use a lane without a kiosk
     LIST_UNAVAILABLE = "list_unavailable"
     LIST_TOO_OLD = "list_too_old"
     ABANDONED = "abandoned"  # the traveller left, or the kiosk was stopped

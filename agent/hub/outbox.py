@@ -279,5 +279,5 @@ class Outbox:
 
 
 def _text(time: datetime) -> str:
-    """The time in UTC and with a fixed length, so that texts sort like times."""
+    """The time in UTC and with a fixed length, so that sorting the texts sorts the times."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""A private file is new, only its owner can read it, and a file that is there already stays as it is."""
+"""A private file is new, only its owner can read it, and a file that already exists stays as it is."""
 
 import os
 import stat
@@ -30,7 +30,7 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
 def test_a_file_that_is_there_already_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "sample"
     path.write_text("something else")
-    with pytest.raises(AgentError, match="sample: is there already: delete it"):
+    with pytest.raises(AgentError, match="sample: already exists: delete it"):
         check_writable(path)
     assert path.read_text() == "something else"
 
@@ -38,7 +38,7 @@ def test_a_file_that_is_there_already_is_left_alone(tmp_path: Path) -> None:
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     path = tmp_path / "sample"
     path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(AgentError, match="is there already"):
+    with pytest.raises(AgentError, match="already exists"):
         check_writable(path)
     assert not (tmp_path / "elsewhere").exists()
 

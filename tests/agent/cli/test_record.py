@@ -108,7 +108,7 @@ def test_several_presentations_are_recorded_one_after_the_other(tmp_path: Path) 
 def test_a_file_that_is_there_is_left_alone_and_nobody_is_asked_to_touch_anything(tmp_path: Path) -> None:
     out, said = tmp_path / "recording", list[str]()
     out.write_text("something else")
-    with RIGS["nb1010"](tmp_path, False) as rig, pytest.raises(AgentError, match="is there already: delete it"):
+    with RIGS["nb1010"](tmp_path, False) as rig, pytest.raises(AgentError, match="already exists: delete it"):
         record(wish_of("nb1010", rig), out, said.append)
     assert (out.read_text(), said) == ("something else", [])
 

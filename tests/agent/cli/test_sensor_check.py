@@ -84,7 +84,7 @@ def test_what_is_there_already_is_left_alone(sensor: Ef01Rig, tmp_path: Path, th
     out = tmp_path / "sample.png"
     assert callable(there)
     there(out)
-    with pytest.raises(AgentError, match=r"sample\.png: is there already: delete it"):
+    with pytest.raises(AgentError, match=r"sample\.png: already exists: delete it"):
         capture(sensor, out)
     assert not (tmp_path / "elsewhere").exists()
     assert out.is_symlink() or out.read_text() == "not a sample"
@@ -93,7 +93,7 @@ def test_what_is_there_already_is_left_alone(sensor: Ef01Rig, tmp_path: Path, th
 def test_a_file_in_the_way_is_said_before_anybody_is_asked_to_touch_the_sensor(sensor: Ef01Rig, tmp_path: Path) -> None:
     out = tmp_path / "sample.png"
     something(out)
-    with pytest.raises(AgentError, match="is there already"):
+    with pytest.raises(AgentError, match="already exists"):
         capture(sensor, out, timeout=0.1)
     assert sensor.module.counters().commands["GetImage"] == 0
 
