@@ -2,8 +2,8 @@
 
 USB devices and adapters are found in sysfs. A USB sensor is opened for a moment to read its model and firmware, but not
 if a kernel driver uses it, because opening would detach that driver. A camera (known by its USB class only) is not
-opened: it may be in use, and its light would go on. A serial adapter is not asked what is behind it: it may be any
-device.
+opened: it may be in use, and its light would go on. The device behind a serial adapter is not identified, because
+nothing is sent to it.
 """
 
 import os

@@ -49,7 +49,7 @@ class SensorSession:
                 raise
 
     def _require_open(self, link: Link | None) -> Link:
-        """Returns `link`. LinkLost: there is none, because the device is not open."""
+        """Returns `link`. LinkLost if the device is not open."""
         if link is None:
             raise LinkLost(f"{self._name}: not open")
         return link

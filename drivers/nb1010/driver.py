@@ -84,7 +84,7 @@ class Nb1010(SensorSession):
             return self._info(link)
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Waits for a finger and return its image."""
+        """Waits for a finger and returns its image."""
         with self._attachment.attempt():
             link = self._require_open(self._link)
             self._drain(link)
@@ -121,7 +121,7 @@ class Nb1010(SensorSession):
             self._contact_at = link.now()
 
     def _ask(self, link: UsbLink, command: Command) -> bytes:
-        """Sends a command and reads its answer. ProtocolError: no valid answer; unread data may follow."""
+        """Sends a command and reads its answer. ProtocolError if it is not valid; unread data may follow."""
         unread, self._unread = self._unread, True
         with self._halts_cleared(link):
             link.write(OUT, command.message, ANSWER_S)
@@ -248,7 +248,7 @@ class Nb1010(SensorSession):
         return np.frombuffer(pixels, np.uint8).reshape(HEIGHT, WIDTH)
 
     def _read_lines(self, link: UsbLink, number: int) -> bytes:
-        """Reads two lines. CaptureRetry: they did not arrive or are damaged."""
+        """Reads two lines. CaptureRetry if they did not arrive or are damaged."""
         try:
             with self._halts_cleared(link):
                 message = link.read(IN, IMAGE_BYTES, ANSWER_S)

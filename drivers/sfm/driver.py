@@ -23,7 +23,7 @@ from drivers.sfm.image import DEPTH_BITS, PARAMETER_VALUE, record_bytes
 from drivers.sfm.link import Clock, NoAnswer, SfmLink
 from drivers.sfm.options import SfmOptions
 from drivers.sfm.scan import Scanner
-from drivers.sfm.tables import DEFAULT_BAUD, RATE_CODES, SLOWEST_BAUD, Next, Parameter, Result
+from drivers.sfm.tables import DEFAULT_BAUD, RATE_CODES, SLOWEST_BAUD, NextStep, Parameter, Result
 from drivers.transport import SerialUrl, Transport, Url, open_transport, parse_url
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Sfm(SensorSession):
             return info
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Waits for a finger and return its image."""
+        """Waits for a finger and returns its image."""
         with self._attachment.attempt():
             link = self._require_open(self._link)
             with self._stopped_when_cancelled(link):
@@ -183,7 +183,7 @@ class Sfm(SensorSession):
             answer = link.write(Parameter.BAUD, RATE_CODES[baud])
         except NoAnswer:
             return None
-        return None if answer.then is Next.GO_ON else answer
+        return None if answer.then is NextStep.GO_ON else answer
 
     def _set_format(self, link: SfmLink) -> None:
         """Requests grey images: the factory setting is black and white."""
@@ -206,7 +206,7 @@ class Sfm(SensorSession):
         if not self._original or not link.bring_to_idle(1):
             return
         for parameter in sorted(self._original):
-            if link.write(parameter, self._original[parameter]).then is Next.GO_ON and parameter is Parameter.BAUD:
+            if link.write(parameter, self._original[parameter]).then is NextStep.GO_ON and parameter is Parameter.BAUD:
                 self._url = self._configured_url
 
     def _info(self, link: SfmLink) -> DeviceInfo:

@@ -1,4 +1,4 @@
-"""SFM packets: bytes of any split in, whole packets and the raw bytes after them out. Never touches a port.
+"""SFM packets: takes received bytes in pieces of any size; returns whole packets and the raw bytes after them.
 
 offset  size  field (multi-byte fields are little endian)
 0       1     start: 40, or 41 on a network (RS-485), where two bytes with the terminal's number follow

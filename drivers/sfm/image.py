@@ -46,7 +46,8 @@ def record_bytes(width: int, height: int, form: Format) -> int:
 def parse_record(record: bytes, name: str) -> SfmImage:
     """Parses the image in a record of the device `name`.
 
-    BadRecord: its numbers contradict each other. ProtocolError: a format that cannot be read; says what to do.
+    BadRecord if its numbers contradict each other. ProtocolError if the driver cannot read the format; the message says
+    what to do.
     """
     if len(record) < HEADER_SIZE:
         raise BadRecord(f"a record of {len(record)} bytes")

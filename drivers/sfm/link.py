@@ -16,7 +16,7 @@ from drivers.sfm.tables import (
     STATUS,
     WRITE_PARAMETER,
     Command,
-    Next,
+    NextStep,
     Parameter,
     Result,
     Transfer,
@@ -57,12 +57,12 @@ class Response:
     @property
     def idle(self) -> bool:
         """Whether this response to STATUS says that the module is idle."""
-        return self.result.then is Next.GO_ON and self.param == ALIVE
+        return self.result.then is NextStep.GO_ON and self.param == ALIVE
 
     @property
     def refusal(self) -> str:
         """The text of an unwanted response in error messages."""
-        return f"state 0x{self.param:02X}" if self.result.then is Next.GO_ON else str(self.result)
+        return f"state 0x{self.param:02X}" if self.result.then is NextStep.GO_ON else str(self.result)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -104,7 +104,7 @@ class PacketSequence:
 
 
 class SfmLink:
-    """Owned by one thread. Every method raises LinkLost, ProtocolError and Cancelled."""
+    """The exchange with one module, in one thread. Every method raises LinkLost, ProtocolError and Cancelled."""
 
     def __init__(self, transport: Transport, name: str, terminal: int | None, baud: int, clock: Clock) -> None:
         self._transport = transport
@@ -137,7 +137,7 @@ class SfmLink:
         return self._becomes_idle(tries, FIRST_ANSWER_S)
 
     def ensure_idle(self) -> None:
-        """Makes sure that the module waits for a command. ProtocolError: it does not answer, or does not stop."""
+        """Makes sure that the module waits for a command. ProtocolError if it does not answer or does not stop."""
         if not self.running:
             self.ask(STATUS)
             return
@@ -185,7 +185,7 @@ class SfmLink:
             answer = self._response(command, patience, patience + self._image_s)
             if answer is None and not self.noise:
                 raise NoAnswer(f"{self._name}: no answer to {command.name} in {patience:g} s")
-            if answer is not None and answer.result.then is not Next.SEND_AGAIN:
+            if answer is not None and answer.result.then is not NextStep.SEND_AGAIN:
                 return answer
             trouble = self.noise if answer is None else f": {answer.result}"
             busy = answer is not None
@@ -194,7 +194,7 @@ class SfmLink:
     def read(self, parameter: Parameter) -> int | None:
         """Reads a system parameter; None if the module does not have it."""
         answer = self.ask(READ_PARAMETER, parameter)
-        return answer.size if answer.result.then is Next.GO_ON else None
+        return answer.size if answer.result.then is NextStep.GO_ON else None
 
     def write(self, parameter: Parameter, value: int) -> Result:
         """Sets a system parameter until power-off; returns the result."""
@@ -218,7 +218,7 @@ class SfmLink:
         return self._response(command, seconds, seconds)
 
     def receive(self, transfer: Transfer, command: Command, total: int) -> Upload:
-        """Receives the image of `total` bytes that `command` announced. ProtocolError: no image is that large."""
+        """Receives the image of `total` bytes that `command` announced. ProtocolError if no image can be that large."""
         if not 0 < total <= MAX_IMAGE_BYTES:
             raise ProtocolError(f"{self._name}: announces an image of {total} bytes")
         self.expect_images(total)

@@ -16,7 +16,7 @@ from drivers.sfm.link import (
     SfmLink,
 )
 from drivers.sfm.options import SfmOptions
-from drivers.sfm.tables import EXTENDED, PLAIN, Command, Next
+from drivers.sfm.tables import EXTENDED, PLAIN, Command, NextStep
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Scanner:
     def scan(self, link: SfmLink, timeout: float) -> tuple[datetime, SfmImage]:
         """Waits for a finger, at most `timeout` seconds. Returns the time of the scan, and the image.
 
-        CaptureRetry: the person presents again. LinkLost, ProtocolError and Cancelled as raised by the link.
+        CaptureRetry if the person must present again. LinkLost, ProtocolError and Cancelled as raised by the link.
         """
         deadline = self._clock() + max(timeout, self._options.look_s)
         self._await_lift(link, deadline)
@@ -65,13 +65,13 @@ class Scanner:
         """Whether a finger is on the sensor. Requests a scan and stops it as soon as it has detected one."""
         seen = self._scan(link, FINGER_CHECK_BYTES, self._options.look_s)
         link.ensure_idle()
-        return seen is not None and seen.result.then is not Next.POLL_AGAIN
+        return seen is not None and seen.result.then is not NextStep.POLL_AGAIN
 
     def _await_finger(self, link: SfmLink, deadline: float) -> Response | None:
         """Waits for a scan. Returns the response that announces its image, or None if that was lost."""
         while (left := deadline - self._clock()) > 0:
             seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S))
-            if seen is not None and seen.result.then is not Next.POLL_AGAIN:
+            if seen is not None and seen.result.then is not NextStep.POLL_AGAIN:
                 return self._announcement(link, self._transfer.scan, seen)
             link.ensure_idle()  # raises if the module has become silent
         raise CaptureRetry(Retry.NOTHING_PRESENTED)
@@ -83,12 +83,16 @@ class Scanner:
             link.ensure_idle()
             link.start(self._transfer.scan, data_bytes)
             seen = link.receive_response(self._transfer.scan, seconds)
-            if seen is None or seen.result.then not in (Next.SEND_AGAIN, Next.FALL_BACK, Next.REOPEN):
+            if seen is None or seen.result.then not in (NextStep.SEND_AGAIN, NextStep.FALL_BACK, NextStep.REOPEN):
                 return seen
-            if seen.result.then is Next.FALL_BACK and self._transfer is EXTENDED and self._options.transfer == "auto":
+            if (
+                seen.result.then is NextStep.FALL_BACK
+                and self._transfer is EXTENDED
+                and self._options.transfer == "auto"
+            ):
                 log.info("%s: does not support the extended transfer", self._name)
                 self._transfer = PLAIN
-            elif seen.result.then is Next.SEND_AGAIN:
+            elif seen.result.then is NextStep.SEND_AGAIN:
                 link.pause(RETRY_PAUSE_S)
             else:
                 seen.result.check(self._name, self._transfer.scan.name)
@@ -99,11 +103,11 @@ class Scanner:
 
     def _announcement(self, link: SfmLink, command: Command, seen: Response | None) -> Response | None:
         """The response that announces an image, or says why it cannot be sent now. None if it was lost."""
-        while seen is not None and seen.result.then is Next.WAIT_ON:
+        while seen is not None and seen.result.then is NextStep.WAIT_ON:
             seen = link.receive_response(command, ANSWER_S)
         if seen is not None and isinstance(seen.result.then, Retry):
             raise CaptureRetry(seen.result.then, seen.result.meaning)
-        if seen is not None and seen.result.then in (Next.REOPEN, Next.FALL_BACK):
+        if seen is not None and seen.result.then in (NextStep.REOPEN, NextStep.FALL_BACK):
             seen.result.check(self._name, command.name)
         return seen
 
@@ -132,7 +136,7 @@ class Scanner:
         """The image, or a text that says what was damaged."""
         if announced is None:
             return "the announcement of an image was lost"
-        if announced.result.then is not Next.GO_ON:
+        if announced.result.then is not NextStep.GO_ON:
             return str(announced.result)
         upload = link.receive(self._transfer, command, announced.size)
         if upload.damage:
@@ -144,4 +148,4 @@ class Scanner:
 
 
 def _is_busy(announced: Response | None) -> bool:
-    return announced is not None and announced.result.then is Next.SEND_AGAIN
+    return announced is not None and announced.result.then is NextStep.SEND_AGAIN

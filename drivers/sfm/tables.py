@@ -51,8 +51,8 @@ class Parameter(IntEnum):
     BAUD = 0x71
 
 
-class Next(Enum):
-    """What follows a result."""
+class NextStep(Enum):
+    """What the driver does after a result."""
 
     GO_ON = auto()
     WAIT_ON = auto()  # another result of the same command follows
@@ -64,11 +64,11 @@ class Next(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A row: code, meaning, and what follows. A Retry means CaptureRetry for that reason."""
+    """A row: code, meaning, and the next step. A Retry means CaptureRetry for that reason."""
 
     code: int
     meaning: str
-    then: Next | Retry
+    then: NextStep | Retry
 
     def __str__(self) -> str:
         """As messages name it."""
@@ -76,7 +76,7 @@ class Result:
 
     def check(self, device: str, what: str) -> None:
         """Raises ProtocolError, that `device` refused `what`, unless this is success."""
-        if self.then is not Next.GO_ON:
+        if self.then is not NextStep.GO_ON:
             raise ProtocolError(f"{device}: {what} refused: {self}")
 
 
@@ -84,32 +84,32 @@ _TEMPLATES = "an answer about stored templates that was not requested: does anot
 _ACCESS = "an answer of access control that was not requested: does another host share the line?"
 
 _ROWS = (
-    Result(0x61, "success", Next.GO_ON),
-    Result(0x62, "finger scanned", Next.WAIT_ON),
+    Result(0x61, "success", NextStep.GO_ON),
+    Result(0x62, "finger scanned", NextStep.WAIT_ON),
     Result(0x63, "scan failed", Retry.TOO_MESSY),
-    Result(0x69, f"not found: {_TEMPLATES}", Next.REOPEN),
-    Result(0x6A, f"no match: {_TEMPLATES}", Next.REOPEN),
+    Result(0x69, f"not found: {_TEMPLATES}", NextStep.REOPEN),
+    Result(0x6A, f"no match: {_TEMPLATES}", NextStep.REOPEN),
     Result(0x6B, "image too poor", Retry.TOO_MESSY),
-    Result(0x6C, "no finger within the module's own timeout", Next.POLL_AGAIN),
-    Result(0x6D, f"memory full: {_TEMPLATES}", Next.REOPEN),
-    Result(0x6E, f"id exists: {_TEMPLATES}", Next.REOPEN),
-    Result(0x72, f"finger limit: {_TEMPLATES}", Next.REOPEN),
-    Result(0x74, "continues", Next.WAIT_ON),
-    Result(0x75, "not supported: is enhanced privacy on, or the firmware too old to send images?", Next.FALL_BACK),
-    Result(0x76, f"invalid id: {_TEMPLATES}", Next.REOPEN),
-    Result(0x7A, f"matching timed out: {_TEMPLATES}", Next.REOPEN),
-    Result(0x7C, "invalid firmware: install the firmware of this module again", Next.REOPEN),
-    Result(0x80, "busy with another command: does another host use it?", Next.SEND_AGAIN),
-    Result(0x81, "cancelled", Next.POLL_AGAIN),
-    Result(0x82, "data error: the module received damaged bytes", Next.SEND_AGAIN),
-    Result(0x83, "data accepted", Next.WAIT_ON),
-    Result(0x86, f"finger exists: {_TEMPLATES}", Next.REOPEN),
-    Result(0x90, f"rejected id: {_ACCESS}", Next.REOPEN),
-    Result(0x91, f"duress: {_ACCESS}", Next.REOPEN),
-    Result(0x93, f"access not granted: {_ACCESS}", Next.REOPEN),
-    Result(0x94, f"entrance limit: {_ACCESS}", Next.REOPEN),
-    Result(0xA0, f"card error: {_ACCESS}", Next.REOPEN),
-    Result(0xA1, "locked: unlock the module with the manufacturer's tool", Next.REOPEN),
+    Result(0x6C, "no finger within the module's own timeout", NextStep.POLL_AGAIN),
+    Result(0x6D, f"memory full: {_TEMPLATES}", NextStep.REOPEN),
+    Result(0x6E, f"id exists: {_TEMPLATES}", NextStep.REOPEN),
+    Result(0x72, f"finger limit: {_TEMPLATES}", NextStep.REOPEN),
+    Result(0x74, "continues", NextStep.WAIT_ON),
+    Result(0x75, "not supported: is enhanced privacy on, or the firmware too old to send images?", NextStep.FALL_BACK),
+    Result(0x76, f"invalid id: {_TEMPLATES}", NextStep.REOPEN),
+    Result(0x7A, f"matching timed out: {_TEMPLATES}", NextStep.REOPEN),
+    Result(0x7C, "invalid firmware: install the firmware of this module again", NextStep.REOPEN),
+    Result(0x80, "busy with another command: does another host use it?", NextStep.SEND_AGAIN),
+    Result(0x81, "cancelled", NextStep.POLL_AGAIN),
+    Result(0x82, "data error: the module received damaged bytes", NextStep.SEND_AGAIN),
+    Result(0x83, "data accepted", NextStep.WAIT_ON),
+    Result(0x86, f"finger exists: {_TEMPLATES}", NextStep.REOPEN),
+    Result(0x90, f"rejected id: {_ACCESS}", NextStep.REOPEN),
+    Result(0x91, f"duress: {_ACCESS}", NextStep.REOPEN),
+    Result(0x93, f"access not granted: {_ACCESS}", NextStep.REOPEN),
+    Result(0x94, f"entrance limit: {_ACCESS}", NextStep.REOPEN),
+    Result(0xA0, f"card error: {_ACCESS}", NextStep.REOPEN),
+    Result(0xA1, "locked: unlock the module with the manufacturer's tool", NextStep.REOPEN),
     Result(0xB0, "rejected as a fake finger", Retry.TOO_MESSY),
 )
 RESULTS = {row.code: row for row in _ROWS}
@@ -117,4 +117,4 @@ RESULTS = {row.code: row for row in _ROWS}
 
 def result(code: int) -> Result:
     """The row of `code`. After an unknown code the device is reopened."""
-    return RESULTS.get(code, Result(code, "unknown result", Next.REOPEN))
+    return RESULTS.get(code, Result(code, "unknown result", NextStep.REOPEN))

@@ -75,7 +75,7 @@ class Uru4000(SensorSession):
             return self._info(model, usb.identity.serial, self._link.device_info())
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
-        """Waits for a finger and return its image."""
+        """Waits for a finger and returns its image."""
         with self._attachment.attempt():
             link, presence = self._require_open(self._link), self._require_open(self._presence)
             with _ended_without_sample(presence):

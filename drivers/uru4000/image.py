@@ -68,7 +68,7 @@ class FingerImage:
 
 
 def read_header(raw: bytes) -> Header:
-    """Parses and checks the header of one transfer. CaptureRetry: it contains no image; it can be requested again."""
+    """Parses and checks the header of one transfer. CaptureRetry if it contains no image: request it again."""
     if len(raw) < HEADER_BYTES:
         raise _damaged(f"it has {len(raw)} bytes")
     lines = int.from_bytes(raw[_LINE_COUNT], "little")

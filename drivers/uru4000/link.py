@@ -47,7 +47,7 @@ IMAGE_S = 2.0  # the maximum time of an image from the command to its last byte;
 STALE_READS, STALE_READ_S = 4, 0.2  # the maximum number of reads to empty the pipe, and the timeout of each
 MESSAGE_FLOOD_S = 1.0  # the maximum time that messages may follow each other without a pause after the end of a wait
 MAX_MESSAGES = 256
-REPLUG = "is it what its id says? unplug it and plug it in again"
+REPLUG = "is it the device that its id names? unplug it and plug it in again"
 OFF_S = 0.1  # the maximum time for switching off: a cancel does not wait for a dead reader
 
 
@@ -78,7 +78,7 @@ class Uru4000Link:
     # Registers
 
     def read(self, register: Register, size: int) -> bytes:
-        """Reads `size` bytes beginning at a register. ProtocolError: the reader sends fewer."""
+        """Reads `size` bytes beginning at a register. ProtocolError if the reader sends fewer."""
         with self._naming(f"register {register}", REPLUG):
             data = self._usb.control_in(READ, REGISTER_REQUEST, register, 0, size, REGISTER_S)
         if len(data) != size:
@@ -88,7 +88,7 @@ class Uru4000Link:
     def write(self, register: Register, data: bytes, timeout: float = REGISTER_S) -> None:
         """Writes registers beginning at this one."""
         recorded = register is Register.SCRAMBLE_INDEX and self._seeds
-        hint = "is the option seed, or its order, that of the recording?" if recorded else REPLUG
+        hint = "does the option seed have the seeds of the recording, in the same order?" if recorded else REPLUG
         with self._naming(f"register {register}", hint):
             self._usb.control_out(WRITE, REGISTER_REQUEST, register, 0, data, timeout)
 
@@ -134,7 +134,7 @@ class Uru4000Link:
     # Power
 
     def power_up(self) -> None:
-        """Brings the reader to scan power from any state. ProtocolError: it does not power up."""
+        """Brings the reader to scan power from any state. ProtocolError if it does not power up."""
         self._up_by = self.now() + POWER_UP_S
         for attempt in range(POWER_UPS):
             status = self._restart_if_hung(self._status())
@@ -209,7 +209,7 @@ class Uru4000Link:
     # Images
 
     def take_image(self) -> bytes:
-        """Takes one image and returns it as sent, valid or not. TransferTimeout: none arrived."""
+        """Takes one image and returns it as sent, valid or not. TransferTimeout if none arrives."""
         self._unread = True
         deadline = self.now() + IMAGE_S
         pending = self._usb.begin_read(IMAGE_ENDPOINT, IMAGE_BYTES, IMAGE_S)

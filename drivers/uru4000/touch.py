@@ -2,9 +2,9 @@
 
     mode 10 -> 0101, a finger is there -> its image -> mode 12 -> 0200, it has left
 
-This is documented (../shared/facts/usb-fingerprint.md, section 5). Not documented is whether a reader reports a finger
-that was there before the mode was set, and whether it reports again if the mode is set again. This code relies on
-neither: a message is trusted, and a missing message neither loses a touch nor blocks the next person for ever.
+This is documented (../shared/facts/usb-fingerprint.md, section 5). It is not documented whether a reader reports a
+finger that was there before the mode was set, and whether it reports again if the mode is set again. This code relies
+on neither: a message is trusted, and a missing message neither loses a touch nor blocks the next person for ever.
 """
 
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Parses a camera's configuration descriptor: bytes in, frozen data out. Never touches a device.
+"""Parses a camera's configuration descriptor into frozen data. Never accesses a device.
 
 Every descriptor is length, type, body. Class descriptors (type 0x24) follow the interface that they belong to. Some
 cameras write them after its endpoint instead, so a class descriptor belongs to the last interface before it.
@@ -111,7 +111,7 @@ class _Interface:
 
 
 def descriptors(configuration: bytes) -> Iterator[bytes]:
-    """Splits a configuration descriptor into its descriptors. ProtocolError: one is truncated or too short.
+    """Splits a configuration descriptor into its descriptors. ProtocolError if one is truncated or too short.
 
     A single byte or zeros left over at the end, and bytes after the total length in the first descriptor, are ignored.
     """
@@ -134,7 +134,7 @@ def _whole_length(configuration: bytes) -> int:
 
 
 def streaming_interfaces(configuration: bytes) -> tuple[StreamingInterface, ...]:
-    """All video streaming interfaces of a device, in the order of the descriptor. ProtocolError: it is damaged."""
+    """All video streaming interfaces of a device, in the order of the descriptor. ProtocolError if it is damaged."""
     found: dict[int, _Interface] = {}
     current: _Interface | None = None
     for descriptor in descriptors(configuration):

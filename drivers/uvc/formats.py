@@ -1,4 +1,4 @@
-"""Pixel formats of cameras as rows of a table: bytes of one frame in, luma u8[h, w] out. Never touches a device.
+"""Pixel formats of cameras as rows of a table: each converts the bytes of one frame to luma u8[h, w].
 
 UVC names a format by a GUID, V4L2 by four characters (FourCC). Both tables use the same rows.
 """
@@ -39,7 +39,7 @@ class PixelFormat:
         return width * height * self.bits // 8
 
     def luma(self, data: bytes, width: int, height: int) -> Grey:
-        """One frame as u8[height, width]. BadFrame: wrong size, or an image that cannot be decoded."""
+        """One frame as u8[height, width]. BadFrame if the size is wrong or the image cannot be decoded."""
         exact = self.frame_bytes(width, height)
         if exact and len(data) != exact:
             raise BadFrame(f"{len(data)} bytes in place of {exact}")

@@ -129,7 +129,7 @@ class StreamChoice:
 
 
 def choose_stream(streams: Sequence[StreamingInterface], options: UvcOptions) -> StreamChoice:
-    """Chooses what to stream. ProtocolError: the camera does not have what the options ask for; lists what it has."""
+    """Chooses what to stream. ProtocolError if the camera does not have what the options ask for; lists what it has."""
     usable = [stream for stream in streams if options.interface in (None, stream.interface)]
     if not usable:
         raise ProtocolError(_no_stream(streams))
@@ -174,6 +174,5 @@ def _no_stream(streams: Sequence[StreamingInterface]) -> str:
 
 
 def _listing(offers: Sequence[_Offer]) -> str:
-    return (
-        ", ".join(f"{pixels.name} {frame.width}x{frame.height}" for _, _, frame, pixels in offers) or "none we can read"
-    )
+    readable = (f"{pixels.name} {frame.width}x{frame.height}" for _, _, frame, pixels in offers)
+    return ", ".join(readable) or "none that this driver can read"

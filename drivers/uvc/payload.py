@@ -1,4 +1,4 @@
-"""Assembles the payloads of a stream into whole frames. Never touches a device.
+"""Assembles the payloads of a stream into whole frames. Never accesses a device.
 
 offset  size  field (multi-byte fields are little endian)
 0       1     length of the header: 2 to 12, or more if the maker adds fields
@@ -10,8 +10,9 @@ A payload is one bulk transfer. A frame ends with the end bit or when the frame 
 error bit, no two different presentation times (some cameras send one only in the first payload of a frame), and the
 exact size (or the negotiated one, if the camera pads frames) or, for MJPEG, both markers.
 
-Not detected: if a camera does not send a time in every payload, the loss of the end of one frame, all of the next and
-as much of the one after it; and payloads lost inside an MJPEG image that the decoder conceals.
+Two kinds of loss are not detected. Payloads are lost inside an MJPEG image, and the decoder conceals it. Or, if a
+camera does not send a time in every payload, the end of one frame, all of the next one and the start of the one after
+it are lost, and the two remaining parts have the size of one frame.
 """
 
 import struct
@@ -23,7 +24,7 @@ from drivers.uvc.formats import MJPEG_BEGIN, MJPEG_END
 MIN_HEADER, MAX_HEADER = 2, 255
 FRAME_ID, END_OF_FRAME, HAS_TIME, HAS_CLOCK, ERROR = 0x01, 0x02, 0x04, 0x08, 0x40
 SLACK_BYTES = 65_536  # by which a compressed frame may exceed the negotiated size before it is dropped
-NO_HEADER = "a payload without a sound header"
+NO_HEADER = "a payload without a valid header"
 
 FindFault = Callable[[bytes], str]
 """The bytes of a frame -> what is wrong with them; empty if nothing."""
@@ -49,7 +50,7 @@ class Header:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> "Header | None":
-        """The header at the begin of a payload; None if it is not valid."""
+        """The header at the start of a payload; None if it is not valid."""
         if len(payload) < MIN_HEADER:
             return None
         length, flags = payload[0], payload[1]
@@ -94,7 +95,7 @@ def exact_size(size: int, padded: int = 0) -> FindFault:
 def whole_jpeg(data: bytes) -> str:
     """Checks that an MJPEG frame begins and ends with its marker. Some cameras pad with zeros after it."""
     if not data.startswith(MJPEG_BEGIN):
-        return "no JPEG marker at its begin"
+        return "no JPEG marker at its start"
     return "" if data.rstrip(b"\0").endswith(MJPEG_END) else "no JPEG marker at its end"
 
 

@@ -50,7 +50,7 @@ class StreamSettings:
 
     @classmethod
     def from_bytes(cls, block: bytes) -> "StreamSettings":
-        """Parses the answer of a camera. ProtocolError: it is truncated."""
+        """Parses the answer of a camera. ProtocolError if it is truncated."""
         if len(block) < LENGTH_10:
             raise ProtocolError(f"the camera's stream settings have {len(block)} bytes in place of {LENGTH_10} or more")
         _hint, *fields = struct.unpack_from(_LAYOUT, block)
@@ -60,7 +60,7 @@ class StreamSettings:
 def negotiate(link: UsbLink, interface: int, version: int, requested: StreamSettings) -> StreamSettings:
     """Sends the request, reads the answer and commits to exactly that answer. A bulk camera then starts to stream.
 
-    ProtocolError: the camera refuses every block length, or answers with another format or size than requested.
+    ProtocolError if the camera refuses every block length, or answers with another format or size than requested.
     """
     length = _set_probe(link, interface, version, requested)
     block = link.control_in(FROM_INTERFACE, GET_CUR, PROBE, interface, length, CONTROL_S)

@@ -64,7 +64,7 @@ class Stream:
         self._last_frame_at = self.link.now() + START_S - NO_FRAME_S
 
     def step(self) -> list[RawFrame]:
-        """Reads one payload; returns the frames that it completes. ProtocolError: the stream has stopped."""
+        """Reads one payload; returns the frames that it completes. ProtocolError if the stream has stopped."""
         try:
             payload = self._next_payload()
         except Stalled:

@@ -1,6 +1,6 @@
 """The part of the Linux V4L2 interface that a camera needs: ioctl requests and their structures, on 64-bit machines.
 
-From linux/videodev2.h. Bytes in, data out; never touches a device.
+From linux/videodev2.h. Only encodes and parses; never accesses a device.
 """
 
 import struct

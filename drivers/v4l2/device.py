@@ -77,7 +77,7 @@ class VideoDevice:
     # Setting it up
 
     def identify(self) -> Capability:
-        """Reads the identity. ProtocolError: the device does not stream images."""
+        """Reads the identity. ProtocolError if the device does not stream images."""
         capability = Capability.from_bytes(self._ioctl(QUERYCAP, structure(QUERYCAP, "")))
         if not capability.usable:
             raise ProtocolError(
@@ -156,7 +156,7 @@ class VideoDevice:
         self._streaming = True
 
     def next_frame(self, layout: FrameLayout, deadline: float) -> VideoFrame:
-        """The oldest frame not yet fetched; damaged ones are skipped. ProtocolError: none before `deadline`."""
+        """The oldest frame not yet fetched; skips damaged ones. ProtocolError if there is none before `deadline`."""
         while True:
             self._await(deadline)
             buffer = Buffer.from_bytes(self._ioctl(DQBUF, buffer_structure(DQBUF)))

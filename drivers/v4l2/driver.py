@@ -41,7 +41,7 @@ class _OpenStream:
     layout: FrameLayout
 
     def image_of(self, frame: VideoFrame) -> Grey:
-        """Decodes a frame. BadFrame: it cannot be decoded."""
+        """Decodes a frame. BadFrame if it cannot be decoded."""
         return self.pixels.luma(frame.data, self.layout.width, self.layout.height)
 
 

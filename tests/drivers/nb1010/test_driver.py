@@ -52,13 +52,13 @@ def test_a_damaged_image_is_taken_again(usb: VirtualUsb, model: Nb1010Model, sen
             sensor.open()
         else:
             assert (image == expected).all()
-            if not model.faults.waiting():
+            if not model.faults.pending():
                 break
             model.lift()
             with pytest.raises(CaptureRetry):
                 sensor.capture(0.0)
             expected = press(model, 3)
-    assert not model.faults.waiting()
+    assert not model.faults.pending()
 
 
 def test_an_image_that_never_comes_is_asked_for_again(model: Nb1010Model, sensor: Nb1010) -> None:

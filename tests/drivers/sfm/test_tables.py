@@ -3,7 +3,7 @@
 import pytest
 
 from drivers.errors import ProtocolError
-from drivers.sfm.tables import RESULTS, Next, result
+from drivers.sfm.tables import RESULTS, NextStep, result
 
 
 def test_answers_that_were_not_requested_point_at_another_host() -> None:
@@ -20,4 +20,4 @@ def test_only_success_passes_the_check() -> None:
 
 def test_an_unknown_result_reopens_the_device() -> None:
     assert str(result(0x42)) == "unknown result (0x42)"
-    assert result(0x42).then is Next.REOPEN
+    assert result(0x42).then is NextStep.REOPEN

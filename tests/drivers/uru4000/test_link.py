@@ -174,7 +174,7 @@ def test_a_halted_image_pipe_is_cleared_and_the_image_taken_again(rig: ReaderRig
 
 def test_a_register_that_is_refused_is_a_protocol_error(rig: ReaderRig) -> None:
     rig.model.inject("stall", at="answer", times=3)
-    with pytest.raises(Stalled, match=r"register 0x4e \(mode\) was refused; is it what its id says"):
+    with pytest.raises(Stalled, match=r"register 0x4e \(mode\) was refused; is it the device that its id names"):
         rig.captured()
 
 
@@ -186,7 +186,9 @@ def test_a_silent_reader_is_named_with_what_it_was_asked_and_what_to_do() -> Non
     assert rig.usb.claims == 0
 
 
-@pytest.mark.parametrize(("options", "hint"), [({"seed": 1}, "is the option seed"), ({}, "is it what its id says")])
+@pytest.mark.parametrize(
+    ("options", "hint"), [({"seed": 1}, "does the option seed have"), ({}, "is it the device that its id names")]
+)
 def test_a_key_that_is_not_answered_points_to_the_seed_of_a_recording(options: dict[str, int], hint: str) -> None:
     rig = opened(None, **options)
     rig.press(noise(18))
@@ -205,7 +207,7 @@ def test_a_key_that_is_not_answered_points_to_the_seed_of_a_recording(options: d
 def test_a_register_that_answers_too_little_is_a_protocol_error() -> None:
     rig = ReaderRig()
     rig.model.inject("drop", at="answer", bytes=1)
-    with pytest.raises(ProtocolError, match=r"register 0x07 \(status\) returned 0 of 1 bytes; is it what its id says"):
+    with pytest.raises(ProtocolError, match=r"register 0x07 \(status\) returned 0 of 1 bytes; is it the device that"):
         rig.sensor.open()
 
 

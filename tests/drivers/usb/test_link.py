@@ -187,7 +187,7 @@ def test_a_fault_strikes_the_next_large_transfer(usb: VirtualUsb, echo: Echo, fa
     echo.wire.send(IN, whole)
     got = [link.read(IN, 8192, 1.0) for _ in lengths]
     assert [len(data) for data in got] == lengths
-    assert not echo.faults.waiting()
+    assert not echo.faults.pending()
     assert all((data == whole) is (fault == "duplicate") for data in got)
     with pytest.raises(TransferTimeout):
         link.read(IN, 8192, 1.0)

@@ -110,7 +110,7 @@ def test_a_header_may_carry_fields_of_the_maker(cuts: list[list[int]], more: byt
 def test_payloads_without_a_header_are_counted_and_named() -> None:
     target = assembler()
     assert fed(target, [bytes(50), b"", bytes(50)]) == []
-    assert (target.statistics.damaged, target.statistics.last_damage) == (2, "a payload without a sound header")
+    assert (target.statistics.damaged, target.statistics.last_damage) == (2, "a payload without a valid header")
     assert fed(target, [payloads_of(0, [10])[0], bytes(50), payloads_of(0, [10])[1]]) == []
     assert target.statistics.damaged == 3
     assert fed(target, payloads_of(1, [10])) != []
@@ -182,7 +182,7 @@ def test_a_jpeg_is_whole_with_both_its_markers_and_zeros_behind_it_do_no_harm() 
     file = jpeg()
     assert whole_jpeg(file) == ""
     assert whole_jpeg(file + bytes(7)) == ""
-    assert whole_jpeg(file[2:]) == "no JPEG marker at its begin"
+    assert whole_jpeg(file[2:]) == "no JPEG marker at its start"
     assert whole_jpeg(file[:-2]) == "no JPEG marker at its end"
 
 

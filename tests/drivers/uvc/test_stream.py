@@ -105,7 +105,7 @@ def test_a_fault_in_a_payload_costs_its_frame_and_no_other(fault: str) -> None:
     missing = set(range(3, numbers[-1])) - set(numbers)
     assert len(missing) <= 2
     assert numbers == sorted(numbers)
-    assert rig.camera.faults.waiting() == {}
+    assert rig.camera.faults.pending() == {}
 
 
 @pytest.mark.parametrize("fault", ["no_end", "frame_id_stuck", "max_frame_zero"])
