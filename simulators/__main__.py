@@ -27,16 +27,16 @@ COMMANDS = {
 
 
 SENSORS = ("ef01", "nb1010", "sfm", "uru4000", "uvc")
-ORDERS = ("press", "lift", "look", "away", "status", "fault")
+SENSOR_COMMANDS = ("press", "lift", "look", "away", "status", "fault")
 
 
-def correct_order(arguments: list[str]) -> str:
-    """The message for `SENSOR ORDER …`, which is not a command line of kiosk-sim; empty for any other."""
-    if len(arguments) < 2 or arguments[0] not in SENSORS or arguments[1] not in ORDERS:
+def correct_command(arguments: list[str]) -> str:
+    """The message for `SENSOR COMMAND …`, which is not a command line of kiosk-sim; empty for any other."""
+    if len(arguments) < 2 or arguments[0] not in SENSORS or arguments[1] not in SENSOR_COMMANDS:
         return ""
-    order = shlex.join(arguments[1:])
+    right = shlex.join(arguments[1:])
     return (
-        f"error: {arguments[1]} is a separate command, for a running sensor:  kiosk-sim {order}\n"
+        f"error: {arguments[1]} is a separate command, for a running sensor:  kiosk-sim {right}\n"
         f"To start one in another terminal:  kiosk-sim {arguments[0]}   (give both the same --link PATH)"
     )
 
@@ -44,7 +44,7 @@ def correct_order(arguments: list[str]) -> str:
 def main() -> None:
     """Run the command that is the first argument; without one, show all commands."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
-    if message := correct_order(sys.argv[1:]):
+    if message := correct_command(sys.argv[1:]):
         sys.exit(message)
     app = typer.Typer(
         name="kiosk-sim",

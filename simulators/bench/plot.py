@@ -61,7 +61,7 @@ def _errors(axes: "Axes", curves: Mapping[str, Curve], *, peers: bool) -> None:
         axes.plot([peer.eer / 100], [peer.eer / 100], "x", color=made.get_color())
     axes.plot([LEAST, 1], [LEAST, 1], ":", color="grey", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlim=(LEAST, 1), ylim=(LEAST, 1), xlabel="false match rate")
-    axes.set(ylabel="false non-match rate", title="Comparison (o at 0.1 %, x equal errors; the foot is 0)")
+    axes.set(ylabel="false non-match rate", title="Comparison (o at 0.1 %, x equal errors; the lower edge is 0)")
     if curves or peers:
         axes.legend(fontsize=8)
     axes.grid(visible=True, which="major", alpha=0.3)

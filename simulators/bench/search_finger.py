@@ -3,7 +3,7 @@
 The gallery is generated as minutiae (simulators/people/finger_minutiae.py), written to disk with one file for each
 array, and opened as a memory map. Real people can be hidden in it: from a folder of images FINGER_IMPRESSION.png, the
 first impression of each finger is a reference (F fingers for each person, in the order of their names), the others are
-probes. A traveller is found if the own entry alone has the lowest false match rate; a tie does not count.
+probes. A traveller is found if the traveller's own entry alone has the lowest false match rate; a tie does not count.
 """
 
 import functools
@@ -193,7 +193,7 @@ def template_of(rows: Rows) -> Template:
 
 
 def _outside(gallery: FingerGallery, number: int, probe: Sequence[Rows]) -> Iterator[bool]:
-    """For each finger, true if the prefilter does not rank the own entry in the best 1 % of that position."""
+    """For each finger, true if the prefilter does not rank the mated entry in the best 1 % of that position."""
     for at, rows in enumerate(probe):
         ranks = gallery.ranks(Probe.of(rows).words, POSITIONS[at])
         own = number * len(probe) + at

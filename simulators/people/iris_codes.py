@@ -36,28 +36,28 @@ Columns = NDArray[np.uint16]  # [n, COLUMNS]: the planes of each column as one n
 
 @dataclass(frozen=True, slots=True)
 class CodeColumns:
-    """Codes by column, not in the order of the stored form, and their clear bits. Lids are not yet applied."""
+    """Codes by column, not in the order of the stored form, and their known bits. Lids are not yet applied."""
 
     code: Columns
-    clear: Columns
+    known: Columns
 
     @classmethod
     def of(cls, fields: Fields) -> Self:
         """The codes of filter responses, computed as in the encoder."""
         parts = np.stack([fields.real, fields.imag], axis=2)  # [n, scales, 2, RADII, COLUMNS]
         size = np.abs(parts)
-        clear = size > FRAGILE * size.mean(axis=(3, 4), keepdims=True)
-        return cls(_numbers(parts > 0), _numbers(clear))
+        known = size > FRAGILE * size.mean(axis=(3, 4), keepdims=True)
+        return cls(_numbers(parts > 0), _numbers(known))
 
     def variant(self, items: NDArray[np.intp], numbers: NDArray[np.intp]) -> Self:
         """The variants `numbers` of the codes `items`."""
-        code, clear = (_varied(columns[items], numbers) for columns in (self.code, self.clear))
+        code, known = (_varied(columns[items], numbers) for columns in (self.code, self.known))
         # A mirrored response has the opposite direction to the filter; its conjugate has the filter's direction again.
-        return type(self)(np.where(_mirrored(numbers), code ^ SECOND_PARTS, code), clear)
+        return type(self)(np.where(_mirrored(numbers), code ^ SECOND_PARTS, code), known)
 
     def words(self, visible: Columns) -> tuple[Words, Words]:
         """Codes and masks, u64 [n, WORDS], with only the `visible` bits in the masks."""
-        mask = (self.clear & visible)[:, ORDER]
+        mask = (self.known & visible)[:, ORDER]
         code, mask = (np.ascontiguousarray(a, "<u2").view("<u8").astype(np.uint64) for a in (self.code[:, ORDER], mask))
         return code & mask, mask
 
@@ -72,7 +72,7 @@ def responses(rng: np.random.Generator, number: int) -> Fields:
 def code_columns(rng: np.random.Generator, number: int) -> CodeColumns:
     """The codes of `number` synthetic irises."""
     parts = [CodeColumns.of(responses(rng, min(_BATCH, number - at))) for at in range(0, number, _BATCH)]
-    return CodeColumns(np.concatenate([one.code for one in parts]), np.concatenate([one.clear for one in parts]))
+    return CodeColumns(np.concatenate([one.code for one in parts]), np.concatenate([one.known for one in parts]))
 
 
 def another_image(rng: np.random.Generator, fields: Fields) -> Fields:

@@ -140,13 +140,13 @@ class Person:
     seed: int
 
     def finger(self, position: Position) -> Finger:
-        """One of the ten fingers. ValueError: the position is an eye, or unknown."""
+        """One of the ten fingers. ValueError if the position is an eye, or unknown."""
         if position not in FINGERS:
             raise ValueError(f"not a finger: {position}")
         return Finger(self.seed, position)
 
     def eye(self, position: Position) -> Eye:
-        """One of the two eyes. ValueError: the position is a finger, or unknown."""
+        """One of the two eyes. ValueError if the position is a finger, or unknown."""
         if position not in EYES:
             raise ValueError(f"not an eye: {position}")
         return Eye(self.seed, position)

@@ -63,7 +63,7 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class SingularPoints:
     """The singular points of one finger, and how strongly its ridges bend at the fingertip."""
 
     cores: tuple[Point, ...]
@@ -110,49 +110,49 @@ def _around(rng: Generator, middle: Point, spread: float) -> Point:
     return middle[0] + spread * rng.standard_normal(), middle[1] + spread * rng.standard_normal()
 
 
-def _arch(rng: Generator) -> Layout:
-    return Layout((), (), dome=rng.uniform(0.25, 0.45), arch=rng.uniform(2.5, 5.0))
+def _arch(rng: Generator) -> SingularPoints:
+    return SingularPoints((), (), dome=rng.uniform(0.25, 0.45), arch=rng.uniform(2.5, 5.0))
 
 
-def _tented(rng: Generator) -> Layout:
+def _tented(rng: Generator) -> SingularPoints:
     core = _around(rng, (0.0, 0.0), 0.5)
     delta = core[0] + 0.3 * rng.standard_normal(), core[1] - rng.uniform(2.2, 4.5)
-    return Layout((core,), (delta,), dome=rng.uniform(0.45, 0.65), axes=(0.0,))
+    return SingularPoints((core,), (delta,), dome=rng.uniform(0.45, 0.65), axes=(0.0,))
 
 
-def _right_loop(rng: Generator) -> Layout:
+def _right_loop(rng: Generator) -> SingularPoints:
     core = _around(rng, (0.0, 0.8), 0.6)
     delta = core[0] - rng.uniform(3.2, 6.5), core[1] - rng.uniform(5.0, 8.0)
-    return Layout((core,), (delta,), dome=rng.uniform(0.35, 0.6), axes=(rng.uniform(0.2, 0.6),))
+    return SingularPoints((core,), (delta,), dome=rng.uniform(0.35, 0.6), axes=(rng.uniform(0.2, 0.6),))
 
 
 def _mirrored(points: tuple[Point, ...]) -> tuple[Point, ...]:
     return tuple((-x, y) for x, y in points)
 
 
-def _left_loop(rng: Generator) -> Layout:
+def _left_loop(rng: Generator) -> SingularPoints:
     loop = _right_loop(rng)
-    return Layout(_mirrored(loop.cores), _mirrored(loop.deltas), loop.dome, axes=(-loop.axes[0],))
+    return SingularPoints(_mirrored(loop.cores), _mirrored(loop.deltas), loop.dome, axes=(-loop.axes[0],))
 
 
-def _turned(rng: Generator, apart: float, tilt: float) -> Layout:
+def _two_cores(rng: Generator, apart: float, tilt: float) -> SingularPoints:
     """Two cores `apart` mm from each other, their axis `tilt` radians from upright, between two deltas."""
     x, y = _around(rng, (0.0, 0.3), 0.6)
     half = 0.5 * apart * np.sin(tilt), 0.5 * apart * np.cos(tilt)
     cores = (x + half[0], y + half[1]), (x - half[0], y - half[1])
     deltas = tuple((x + s * rng.uniform(4.5, 7.0), y - rng.uniform(5.0, 8.0)) for s in (-1, 1))
-    return Layout(cores, deltas, dome=rng.uniform(0.1, 0.3), axes=(-tilt, np.pi - tilt))
+    return SingularPoints(cores, deltas, dome=rng.uniform(0.1, 0.3), axes=(-tilt, np.pi - tilt))
 
 
-def _whorl(rng: Generator) -> Layout:
-    return _turned(rng, rng.uniform(0.6, 2.8), rng.normal(0.0, 0.25))
+def _whorl(rng: Generator) -> SingularPoints:
+    return _two_cores(rng, rng.uniform(0.6, 2.8), rng.normal(0.0, 0.25))
 
 
-def _double_loop(rng: Generator) -> Layout:
-    return _turned(rng, rng.uniform(3.0, 4.6), rng.choice((-1, 1)) * rng.uniform(0.35, 0.8))
+def _double_loop(rng: Generator) -> SingularPoints:
+    return _two_cores(rng, rng.uniform(3.0, 4.6), rng.choice((-1, 1)) * rng.uniform(0.35, 0.8))
 
 
-_LAYOUTS: dict[Pattern, Callable[[Generator], Layout]] = {
+_SINGULAR_POINTS: dict[Pattern, Callable[[Generator], SingularPoints]] = {
     Pattern.ARCH: _arch,
     Pattern.TENTED_ARCH: _tented,
     Pattern.LEFT_LOOP: _left_loop,
@@ -189,19 +189,19 @@ def _recurve(rng: Generator, grid: Grid, core: Point, axis: float) -> Field:
     return np.asarray(0.5 * rng.uniform(0.7, 1.0) * near * np.sin(np.arctan2(-x, y) - axis), dtype=np.float32)
 
 
-def _dome(grid: Grid, layout: Layout) -> Field:
+def _dome(grid: Grid, layout: SingularPoints) -> Field:
     """Bend of the ridges over the fingertip and down its sides; none at the crease of the joint."""
     return np.asarray(-layout.dome * np.tanh(grid.x / 5.0) * _rise(grid.y, -3.0, 2.0), dtype=np.float32)
 
 
-def _bump(grid: Grid, layout: Layout) -> Field:
+def _bump(grid: Grid, layout: SingularPoints) -> Field:
     """The slope of a plain arch: ridges rise to the middle, most of all a little below the centre of the pad."""
     height = layout.arch * np.exp(-(((grid.y + 1.5) / 5.5) ** 2))
     slope = -height * grid.x / 3.4**2 * np.exp(-(grid.x**2) / (2 * 3.4**2))
     return np.asarray(np.arctan(slope), dtype=np.float32)
 
 
-def _orientation(rng: Generator, grid: Grid, layout: Layout) -> Field:
+def _orientation(rng: Generator, grid: Grid, layout: SingularPoints) -> Field:
     field = _dome(grid, layout) + _bump(grid, layout)
     for core, axis in zip(layout.cores, layout.axes, strict=True):
         field = field + _half_angle(rng, grid, core) + _recurve(rng, grid, core, axis)
@@ -214,7 +214,7 @@ def _orientation(rng: Generator, grid: Grid, layout: Layout) -> Field:
 _PERIOD_LIMIT = 4.0  # standard deviations: limit of the ridge period
 
 
-def _period(rng: Generator, grid: Grid, layout: Layout, mean: float) -> Field:
+def _period(rng: Generator, grid: Grid, layout: SingularPoints, mean: float) -> Field:
     """The ridge period: larger towards the joint than at the fingertip, with random variation."""
     foot = min((y for _, y in layout.deltas), default=-3.0)
     below = 1.0 - _rise(grid.y, foot, 1.5)
@@ -224,5 +224,5 @@ def _period(rng: Generator, grid: Grid, layout: Layout, mean: float) -> Field:
 
 def draw_flow(rng: Generator, grid: Grid, pattern: Pattern, mean_period: float) -> Flow:
     """The ridge flow of one finger of the given class; `mean_period` in mm."""
-    layout = _LAYOUTS[pattern](rng)
+    layout = _SINGULAR_POINTS[pattern](rng)
     return Flow(_orientation(rng, grid, layout), _period(rng, grid, layout, mean_period))

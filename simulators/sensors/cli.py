@@ -1,4 +1,4 @@
-"""kiosk-sim press, lift, status and fault: orders to a simulated sensor that runs in another terminal."""
+"""kiosk-sim press, lift, status and fault: commands to a simulated sensor that runs in another terminal."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from simulators.sensors.fault_sets import sensors_with
 from simulators.transports.faults import ALWAYS, FAULTS, Fault
 from simulators.transports.remote import SensorRemote
 
-NOT_FAULTS = {"clear": "forget all pending faults", "replug": "plug the cable in again"}
+NOT_FAULTS = {"clear": "remove all pending faults", "replug": "plug the cable in again"}
 
 RESULTS = {  # of the others: that the fault is pending
     "clear": "done",
@@ -93,7 +93,7 @@ def fault(
 def _pair(text: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign:
-        raise ValueError(f"--param is like bytes=2, not {text!r}")
+        raise ValueError(f"--param must be NAME=VALUE, such as bytes=2, not {text!r}")
     return key, value
 
 

@@ -46,8 +46,8 @@ Blocks = Annotated[
 Tells = Annotated[
     str,
     typer.Option(
-        help="When told to wait for a finger or for its lift, does the reader answer immediately if that is already "
-        f"so? One of {', '.join(TELLS)}: each time, not if the order is repeated, never"
+        help="When the reader answers a command to wait for a finger that is already there, or for a lift that has "
+        f"already happened. One of {', '.join(TELLS)}: always, only the first time, never"
     ),
 ]
 

@@ -1,6 +1,6 @@
 """A simulated touch sensor behind the real libusb of one program. Synthetic fingers are drawn in this process.
 
-The simulated USB host runs under Debian's Python, which has no numpy: it receives orders, and fingers as pixels.
+The simulated USB host runs under Debian's Python, which has no numpy: it receives requests, and fingers as pixels.
 """
 
 from dataclasses import dataclass, replace

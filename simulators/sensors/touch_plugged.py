@@ -3,7 +3,7 @@
     umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev simulators.sensors.touch_plugged:uru4000
     --control PATH -- …
 
-Orders in addition to those of the cable and the faults: press (pixels: a file with one grey byte per pixel of the
+Requests in addition to those of the cable and the faults: press (pixels: a file with one grey byte per pixel of the
 sensor, ridges dark), lift, finger, counters. Standard library only: Debian's own Python runs it.
 """
 
@@ -56,22 +56,22 @@ def uru4000() -> PluggedDevices:
             "registers": dict(seen.registers),
         }
 
-    return reader_and_orders(model, counters, settings)
+    return reader_and_handlers(model, counters, settings)
 
 
 def nb1010() -> PluggedDevices:
     """An NB-1010-U."""
     settings = _settings()
     model = Nb1010Model(seed=settings.seed)
-    return reader_and_orders(
+    return reader_and_handlers(
         model, lambda: {"checks": model.commands[CHECK], "images_sent": model.commands[CAPTURE]}, settings
     )
 
 
-def reader_and_orders(
+def reader_and_handlers(
     model: Uru4000Model | Nb1010Model, counters: Callable[[], Answer], settings: TouchSettings
 ) -> PluggedDevices:
-    """The reader, and the handlers of its orders."""
+    """The reader, and the handlers of its requests."""
 
     def press(pixels: str) -> Answer:
         model.press(Path(pixels).read_bytes())
@@ -89,6 +89,6 @@ def reader_and_orders(
 
     if settings.finger:
         press(settings.finger)
-    orders: dict[str, Callable[..., Answer | None]]
-    orders = {"press": press, "lift": lift, "finger": finger, "clear": clear, "counters": counters}
-    return PluggedDevices((Device(model, bytes_per_s=FULL_SPEED if settings.pace else None),), orders)
+    handlers: dict[str, Callable[..., Answer | None]]
+    handlers = {"press": press, "lift": lift, "finger": finger, "clear": clear, "counters": counters}
+    return PluggedDevices((Device(model, bytes_per_s=FULL_SPEED if settings.pace else None),), handlers)

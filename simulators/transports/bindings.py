@@ -14,7 +14,7 @@ def check_serial(via: str) -> None:
 
 
 def behind_libusb(via: str, program: list[str] | None, port: int) -> bool:
-    """True if the USB device is served to the libusb of `program`. ValueError: options that exclude each other."""
+    """True if the USB device is served to the libusb of `program`. ValueError if options exclude each other."""
     _check(via, USB)
     if via == "libusb" and not program:
         raise ValueError("--via libusb needs a program behind --, as in: --via libusb -- kiosk-agent sensors")

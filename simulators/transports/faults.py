@@ -1,7 +1,8 @@
 """The faults of simulated sensors: one table for every device, one row for each fault.
 
-A fault is injected by name and waits until the device does what the fault concerns. `times` is how often it then takes
-effect: 1 is once, 0 lasts until cleared, None takes the default of its row. All randomness comes from one seed.
+A fault is injected by name and stays pending until the device does what the fault concerns. `times` is how often it
+then takes effect: 1 is once, 0 lasts until cleared, None takes the default of its row. All randomness comes from one
+seed.
 """
 
 import random
@@ -90,14 +91,14 @@ FAULTS: Mapping[str, Fault] = {
 
 
 class Faults:
-    """The faults waiting in one device. Any thread may inject; the device takes."""
+    """The pending faults of one device. Any thread may inject faults; the device takes them."""
 
     def __init__(self, seed: int = 0, has: Iterable[str] = ()) -> None:
         """`has`: the faults that the device supports in addition to `unplug`; empty: all of the table."""
         self.random = random.Random(seed)
         self.has = tuple(dict.fromkeys((*(has or FAULTS), "unplug")))
         self._lock = threading.Lock()
-        self._waiting: dict[str, tuple[int, Params]] = {}
+        self._pending: dict[str, tuple[int, Params]] = {}
         self._watchers: list[Callable[[], None]] = []
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
@@ -107,7 +108,7 @@ class Faults:
             raise ValueError(f"times must be 0 (until cleared) or more, not {times}")
         merged = _merged(name, fault, params)
         with self._lock:
-            self._waiting[name] = (fault.times if times is None else times, merged)
+            self._pending[name] = (fault.times if times is None else times, merged)
         self.announce()
 
     def announce(self) -> None:
@@ -116,42 +117,42 @@ class Faults:
             watcher()
 
     def clear(self) -> None:
-        """Remove every waiting fault."""
+        """Remove every pending fault."""
         with self._lock:
-            self._waiting.clear()
+            self._pending.clear()
 
     def peek(self, name: str, **where: Value) -> Params | None:
-        """The parameters of a fault that waits for `where` (at="data"), without using it up; None if there is none."""
+        """The parameters of a fault pending for `where` (at="data"), without using it up; None if there is none."""
         with self._lock:
             return self._find(name, where)
 
     def _find(self, name: str, where: Params) -> Params | None:
-        _, params = self._waiting.get(name, (0, None))
+        _, params = self._pending.get(name, (0, None))
         if params is None or any(params.get(key, value) != value for key, value in where.items()):
             return None
         return params
 
     def take(self, name: str, **where: Value) -> Params | None:
-        """The parameters of a fault that waits for `where` (at="data"), used up once; None if there is none."""
+        """The parameters of a fault pending for `where` (at="data"), used up once; None if there is none."""
         with self._lock:
             params = self._find(name, where)
             if params is None:
                 return None
-            times, _ = self._waiting[name]
+            times, _ = self._pending[name]
             if times == 1:
-                del self._waiting[name]
+                del self._pending[name]
             elif times != ALWAYS:
-                self._waiting[name] = (times - 1, params)
+                self._pending[name] = (times - 1, params)
             return params
 
-    def strikes(self, name: str) -> bool:
-        """True if a fault waits; it is used up once. For faults that have no parameters."""
+    def occurs(self, name: str) -> bool:
+        """True if the fault is pending; it is used up once. For faults that have no parameters."""
         return self.take(name) is not None
 
-    def waiting(self) -> dict[str, int]:
-        """The name and the remaining times (0 = until cleared) of each waiting fault."""
+    def pending(self) -> dict[str, int]:
+        """The name and the remaining times (0 = until cleared) of each pending fault."""
         with self._lock:
-            return {name: times for name, (times, _) in self._waiting.items()}
+            return {name: times for name, (times, _) in self._pending.items()}
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call `watcher` after each injection and announcement. Returns a function that stops this."""
@@ -182,7 +183,7 @@ def _read(name: str, key: str, value: Value, default: Value) -> Value:
     try:
         read = int(value, 0) if isinstance(default, int) and isinstance(value, str) else type(default)(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{key}={value} of fault {name} must be like {key}={default}") from None
+        raise ValueError(f"{key}={value} of fault {name} must be a number, as in {key}={default}") from None
     if not isinstance(read, str) and not RANGES[key][0] <= read <= RANGES[key][1]:
         raise ValueError(f"{key}={value} of fault {name} must be {RANGES[key][0]} to {RANGES[key][1]}")
     return read

@@ -53,7 +53,7 @@ def control_path(link: Path) -> Path:
 
 
 class SensorRemote:
-    """Sends commands to the simulated sensor at `link`. Every method raises RemoteError if it fails."""
+    """Sends requests to the simulated sensor at `link`. Every method raises RemoteError if it fails."""
 
     def __init__(self, link: Path | None = None, *, control: Path | None = None) -> None:
         self.link = default_link() if link is None else link
@@ -81,7 +81,7 @@ class SensorRemote:
         return has
 
     def clear(self) -> Answer:
-        """Remove all waiting faults."""
+        """Remove all pending faults."""
         return self.ask("clear")
 
     def unplug(self, after: int = 0) -> Answer:
@@ -211,7 +211,7 @@ class RemoteControl:
             request = json.loads(_read_line(connection))
             handler = self._handlers.get(request.pop("do", None))
             if handler is None:
-                raise ValueError(f"commands are {', '.join(self._handlers)}")  # noqa: TRY301 - one way for refusals
+                raise ValueError(f"requests are {', '.join(self._handlers)}")  # noqa: TRY301 - one way for refusals
             return {"ok": True, **(handler(**request) or {})}
         except Exception as error:  # noqa: BLE001 - whatever the request, the sensor continues and gives the reason
             return {"ok": False, "error": str(error) or type(error).__name__}

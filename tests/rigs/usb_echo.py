@@ -45,7 +45,7 @@ class Echo:
         assert self.wire is not None
         self.wire.send(IN, data, self.delay)
 
-    def asked(self, _endpoint: int, _length: int) -> None:
+    def read_submitted(self, _endpoint: int, _length: int) -> None:
         self.asks += 1
 
     def ring(self, data: bytes) -> None:

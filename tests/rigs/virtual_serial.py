@@ -77,12 +77,12 @@ class VirtualPort:
         """The next times at which something may arrive."""
         if not self._plugged:
             return []
-        return [at for at in (self._line.wake_at(), self.device.speaks_at()) if at is not None]
+        return [at for at in (self._line.wake_at(), self.device.next_send_at()) if at is not None]
 
     def take(self) -> bytes:
         """The bytes that have arrived at the host."""
         if self._plugged:
-            self._line.queue(self.device.unasked(self.time.seconds))
+            self._line.queue(self.device.unsolicited(self.time.seconds))
             for data, baud in self._line.arrived(self.time.seconds):
                 self._arrive(self._as_received(data, baud))
         data, self._unread = bytes(self._unread), bytearray()

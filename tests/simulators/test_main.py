@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from simulators.__main__ import COMMANDS, ORDERS, SENSORS, correct_order, main
+from simulators.__main__ import COMMANDS, SENSOR_COMMANDS, SENSORS, correct_command, main
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
@@ -45,5 +45,5 @@ def test_a_command_behind_the_name_of_a_sensor_is_answered_with_what_to_type(mon
 
 
 def test_every_sensor_and_order_of_that_message_is_a_command() -> None:
-    assert {*SENSORS, *ORDERS} <= set(COMMANDS)
-    assert correct_order(["uru4000", "--person", "7"]) == correct_order(["demo", "press"]) == ""
+    assert {*SENSORS, *SENSOR_COMMANDS} <= set(COMMANDS)
+    assert correct_command(["uru4000", "--person", "7"]) == correct_command(["demo", "press"]) == ""

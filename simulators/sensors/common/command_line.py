@@ -63,7 +63,7 @@ def parse_size(text: str, example: str) -> tuple[int, int]:
     try:
         width, height = (int(part) for part in text.lower().split("x"))
     except ValueError:
-        raise ValueError(f"--size is like {example}, not {text!r}") from None
+        raise ValueError(f"--size must be WIDTHxHEIGHT, such as {example}, not {text!r}") from None
     return width, height
 
 

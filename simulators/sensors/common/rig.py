@@ -15,7 +15,7 @@ from simulators.transports.remote import Answer, RemoteControl, control_path
 class PendingFaults(Protocol):
     """The faults of a device."""
 
-    def waiting(self) -> dict[str, int]:
+    def pending(self) -> dict[str, int]:
         """Name and remaining times of each pending fault."""
 
     @property
@@ -34,7 +34,7 @@ class DeviceModel(Protocol):
         """Add a pending fault."""
 
     def clear_faults(self) -> None:
-        """Forget all pending faults."""
+        """Remove all pending faults."""
 
 
 class Connection(Protocol):
@@ -125,7 +125,7 @@ class SensorRig(ABC):
         return getattr(self._connection, "died_of", None) is None
 
     def handlers(self) -> dict[str, Callable[..., Answer | None]]:
-        """The orders that the control socket accepts."""
+        """The requests that the control socket accepts."""
         return {
             "fault": self._fault,
             "faults": lambda: {"has": self._device.faults.has},
@@ -144,7 +144,7 @@ class SensorRig(ABC):
         self.fault(name, times=times, **(params or {}))
 
     def clear(self) -> None:
-        """Forget all pending faults."""
+        """Remove all pending faults."""
         self._device.clear_faults()
         self._report("faults cleared")
 
@@ -164,6 +164,6 @@ class SensorRig(ABC):
             "url": self.url,
             "plugged": not self.unplugged.is_set(),
             **self.presented(),
-            "faults": self._device.faults.waiting(),
+            "faults": self._device.faults.pending(),
             **self.facts(),
         }

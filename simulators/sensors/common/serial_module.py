@@ -60,7 +60,7 @@ class SerialModule:
     def lift(self) -> None:
         """Remove the finger; the fault `stuck` keeps it there."""
         with self._lock:
-            self._touch.lift_requested = self.faults.strikes("stuck")
+            self._touch.lift_requested = self.faults.occurs("stuck")
             if not self._touch.lift_requested:
                 self._touch.pixels = None
 
@@ -69,7 +69,7 @@ class SerialModule:
         self.faults.inject(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        """Forget every pending fault. A finger that was stuck is removed."""
+        """Remove every pending fault. A finger that was stuck is removed."""
         self.faults.clear()
         with self._lock:
             if self._touch.lift_requested:

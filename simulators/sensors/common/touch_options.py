@@ -37,7 +37,7 @@ def shown_finger(
         shown |= {"person": person, "finger": finger, "impression": impression}
     if condition is not None:
         if person is None:
-            raise ValueError("--condition is of a synthetic finger: give --person SEED too")
+            raise ValueError("--condition is only for a synthetic finger: give --person SEED too")
         shown |= {"condition": condition}
     return shown
 

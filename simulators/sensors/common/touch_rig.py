@@ -49,7 +49,7 @@ def render(shown: Shown, view: View) -> Grey:
     if unknown := set(shown) - set(Shown.__annotations__):
         raise ValueError(f"a finger has no {', '.join(sorted(unknown))}; it has {', '.join(Shown.__annotations__)}")
     if ("image" in shown) == ("person" in shown):
-        raise ValueError("a finger is of an image file or of a person: give one of the two")
+        raise ValueError("a finger is from an image file or from a synthetic person: give one of the two")
     if "image" in shown:
         source_ppi = shown.get("source_ppi", 500)
         return load_image(Path(shown["image"]), view.width, view.height, view.ppi, source_ppi)
@@ -113,7 +113,7 @@ class TouchRig(SensorRig):
         """How often the host has asked for a finger."""
 
     def handlers(self) -> dict[str, Callable[..., Answer | None]]:
-        """The orders that the control socket accepts."""
+        """The requests that the control socket accepts."""
         return {"press": self.press, "load": self.load, "lift": self.lift, **super().handlers()}
 
     def load(self, **shown: Unpack[Shown]) -> Answer:

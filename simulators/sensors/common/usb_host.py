@@ -12,7 +12,7 @@ class RemoteFaults:
     def __init__(self, usb_host: SimulatedUsbHost) -> None:
         self._usb_host = usb_host
 
-    def waiting(self) -> dict[str, int]:
+    def pending(self) -> dict[str, int]:
         """Name and remaining times of each pending fault."""
         faults: dict[str, int] = self._usb_host.remote.status()["faults"]
         return faults
@@ -35,7 +35,7 @@ class RemoteModel:
         self.usb_host.remote.fault(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        """Forget all pending faults."""
+        """Remove all pending faults."""
         self.usb_host.remote.clear()
 
 

@@ -150,9 +150,9 @@ def _get_image(state: State, _payload: bytes, now: float) -> Reply:
     pixels = state.touch.pixels
     if pixels is None or now < state.touch.pressed_at + state.settings.settle_s:
         return Reply(NO_FINGER)
-    if state.faults.strikes("capture_fail"):
+    if state.faults.occurs("capture_fail"):
         return Reply(CAPTURE_FAIL)
-    if state.faults.strikes("messy"):
+    if state.faults.occurs("messy"):
         return Reply(TOO_MESSY)
     state.image = pack(np.frombuffer(pixels, np.uint8).reshape(-1, state.settings.width))
     return Reply()
@@ -161,7 +161,7 @@ def _get_image(state: State, _payload: bytes, now: float) -> Reply:
 def _up_image(state: State, _payload: bytes, _now: float) -> Reply:
     if state.image is None:
         return Reply(NO_IMAGE)
-    if state.faults.strikes("no_upload"):
+    if state.faults.occurs("no_upload"):
         return Reply(IMAGE_UPLOAD_FAIL)
     data = state.image
     if params := state.faults.take("short"):
@@ -210,7 +210,7 @@ def _set_baud(state: State, code: int) -> bool:
     if not accepts_baud(state.settings, code):
         return False
     state.baud_code = code
-    if not state.faults.strikes("baud_deferred"):
+    if not state.faults.occurs("baud_deferred"):
         state.baud = code * BAUD_UNIT
     return True
 

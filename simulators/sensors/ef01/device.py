@@ -165,11 +165,11 @@ class Ef01Module(SerialModule):
                 return []
             return [burst for packet in self._packets.feed(data, now) for burst in self._answer(packet, now)]
 
-    def unasked(self, _now: float) -> list[Burst]:
+    def unsolicited(self, _now: float) -> list[Burst]:
         """Nothing: modules of this family only answer commands."""
         return []
 
-    def speaks_at(self) -> float | None:
+    def next_send_at(self) -> float | None:
         """None: the module sends nothing without a command."""
         return None
 
@@ -177,7 +177,7 @@ class Ef01Module(SerialModule):
         if packet.packet_id in (DATA, LAST_DATA):
             self._collect(packet)
             return []
-        if packet.packet_id != COMMAND or self.faults.strikes("silent"):
+        if packet.packet_id != COMMAND or self.faults.occurs("silent"):
             return []
         baud = self._state.baud  # the acknowledge is still sent at the old rate
         reply = self._execute(packet, now)
@@ -191,7 +191,7 @@ class Ef01Module(SerialModule):
         self._counters.commands[name] += 1
         if packet.address != self._state.address:
             return Reply(WRONG_ADDRESS)
-        if not packet.checksum_ok or self.faults.strikes("receive_error"):
+        if not packet.checksum_ok or self.faults.occurs("receive_error"):
             return Reply(RECEIVE_ERROR)
         reply = execute(self._state, packet.payload, now)
         self._counters.images_taken += name.startswith("GetImage") and reply.code == OK

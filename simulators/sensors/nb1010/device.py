@@ -92,7 +92,7 @@ class Nb1010Model:
     def lift(self) -> None:
         """Remove the finger; the fault `stuck` keeps it there."""
         with self._lock:
-            self._stuck = self._finger is not None and self.faults.strikes("stuck")
+            self._stuck = self._finger is not None and self.faults.occurs("stuck")
             if not self._stuck:
                 self._finger = None
 
@@ -106,7 +106,7 @@ class Nb1010Model:
         self.faults.inject(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        """Forget every pending fault. A finger that was stuck is removed."""
+        """Remove every pending fault. A finger that was stuck is removed."""
         self.faults.clear()
         with self._lock:
             if self._stuck:
@@ -126,7 +126,7 @@ class Nb1010Model:
         """Refuse: the sensor has no control requests of its own."""
         raise Stall
 
-    def asked(self, _endpoint: int, _length: int) -> None:
+    def read_submitted(self, _endpoint: int, _length: int) -> None:
         """Nothing: the sensor sends after a command, not when the host starts a transfer."""
 
     def received(self, endpoint: int, data: bytes) -> None:
@@ -147,7 +147,7 @@ class Nb1010Model:
 
     def _capture(self, sequence: int) -> list[bytes]:
         pixels = self._finger if self._finger is not None else bytes([0xE5]) * (WIDTH * HEIGHT)
-        if self.faults.strikes("capture_fail"):
+        if self.faults.occurs("capture_fail"):
             return [reply(sequence, 3)]
         return [reply(sequence, 3), *image_messages(pixels)]
 

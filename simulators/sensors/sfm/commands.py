@@ -140,7 +140,7 @@ def _write(state: State, parameter: int, value: int) -> Answer:
     if parameter not in VALUES or value not in VALUES[parameter]:
         return Answer(UNSUPPORTED)
     state.parameters[parameter] = value
-    if parameter == RATE and not state.faults.strikes("baud_deferred"):
+    if parameter == RATE and not state.faults.occurs("baud_deferred"):
         state.baud = RATES[value]
     return Answer(SUCCESS, size=value)
 

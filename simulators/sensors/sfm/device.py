@@ -131,12 +131,12 @@ class SfmModule(SerialModule):
             bursts = [burst for request in self._requests.feed(data, now) for burst in self._process(request, now)]
             return bursts + self._end_scan_if_due(now)
 
-    def unasked(self, now: float) -> list[Burst]:
+    def unsolicited(self, now: float) -> list[Burst]:
         """The answer to a scan, once a finger is there or the timeout has passed."""
         with self._lock:
             return self._end_scan_if_due(now)
 
-    def speaks_at(self) -> float | None:
+    def next_send_at(self) -> float | None:
         """When the pending scan ends: its finger has been scanned, or its timeout has passed."""
         with self._lock:
             if self._pending_scan is None:
@@ -149,7 +149,7 @@ class SfmModule(SerialModule):
         addressed = self.settings.terminal is not None and request.terminal in (self.settings.terminal, BROADCAST)
         if not (request.terminal is None if self.settings.terminal is None else addressed):
             return []
-        if self.faults.strikes("silent"):
+        if self.faults.occurs("silent"):
             return []
         bursts = self._acknowledged(request, now) if self._is_acknowledge(request, now) else self._execute(request, now)
         return [] if request.terminal == BROADCAST else bursts
@@ -158,11 +158,11 @@ class SfmModule(SerialModule):
         command = COMMANDS.get(request.command)
         known = IMAGE_COMMANDS.get(request.command, "CA" if request.command == CANCEL else f"0x{request.command:02X}")
         self.commands[known if command is None else command.name] += 1
-        if not request.checksum_ok or self.faults.strikes("receive_error"):
+        if not request.checksum_ok or self.faults.occurs("receive_error"):
             return self._answer(request, Answer(DATA_ERROR), now)
         if request.command == CANCEL:
             return self._cancel(request, now)
-        if self._pending_scan is not None or self._transfer is not None or self.faults.strikes("busy"):
+        if self._pending_scan is not None or self._transfer is not None or self.faults.occurs("busy"):
             return self._answer(request, Answer(BUSY), now)
         if request.command in IMAGE_COMMANDS:
             return self._image_asked(request, now)
@@ -181,7 +181,7 @@ class SfmModule(SerialModule):
         return ended + self._answer(request, Answer(SUCCESS), now)
 
     def _image_asked(self, request: Request, now: float) -> list[Burst]:
-        if request.command in EXTENDED and self.faults.strikes("no_extended"):
+        if request.command in EXTENDED and self.faults.occurs("no_extended"):
             return self._answer(request, Answer(UNSUPPORTED), now)
         if request.command in (READ_IMAGE, READ_EXTENDED):
             return self._send_image(request, now)
@@ -215,10 +215,10 @@ class SfmModule(SerialModule):
 
     def _scan(self, request: Request, finger: bytes, now: float) -> list[Burst]:
         for fault, flag in (("capture_fail", SCAN_FAIL), ("messy", TRY_AGAIN), ("fake_finger", FAKE)):
-            if self.faults.strikes(fault):
+            if self.faults.occurs(fault):
                 return self._answer(request, Answer(flag), now)
         self.images_taken += 1
-        image_format = BINARY if self.faults.strikes("keeps_format") else self._state.parameters[FORMAT]
+        image_format = BINARY if self.faults.occurs("keeps_format") else self._state.parameters[FORMAT]
         self._state.record = image_record(self.settings, finger, image_format)
         announced = self._state.parameters[SEND_SCANNED] == ON
         return (self._answer(request, Answer(SCANNED), now) if announced else []) + self._send_image(request, now)
@@ -227,7 +227,7 @@ class SfmModule(SerialModule):
 
     def _send_image(self, request: Request, now: float) -> list[Burst]:
         record = self._state.record
-        if record is None or self.faults.strikes("no_upload"):
+        if record is None or self.faults.occurs("no_upload"):
             return self._answer(request, Answer(SCAN_FAIL), now)
         if params := self.faults.take("short"):
             record = record[: max(1, len(record) - int(params["bytes"]))]
@@ -278,7 +278,7 @@ class SfmModule(SerialModule):
         return self._send_packet(transfer, now)
 
     def _repeat(self, transfer: _Transfer, now: float) -> list[Burst]:
-        if self.faults.strikes("gives_up"):
+        if self.faults.occurs("gives_up"):
             self._transfer = None
             return []
         transfer.bursts[transfer.index] = Burst(0.0, transfer.clean[transfer.index], self.baud)

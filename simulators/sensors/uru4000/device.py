@@ -110,7 +110,7 @@ class Uru4000Model:
     # The finger and the faults
 
     def press(self, pixels: bytes, width: int = WIDTH, height: int = HEIGHT) -> None:
-        """Press a finger on the sensor: one byte per pixel, top row first, ridges dark. ValueError: wrong size."""
+        """Press a finger on the sensor: one byte per pixel, top row first, ridges dark. ValueError for a wrong size."""
         if (width, height) != (WIDTH, HEIGHT) or len(pixels) != WIDTH * HEIGHT:
             raise ValueError(f"this sensor needs {WIDTH}x{HEIGHT} pixels, not {len(pixels)} as {width}x{height}")
         with self._lock:
@@ -122,7 +122,7 @@ class Uru4000Model:
     def lift(self) -> None:
         """Remove the finger; the fault `stuck` keeps it there."""
         with self._lock:
-            self._lift_requested = self.faults.strikes("stuck")
+            self._lift_requested = self.faults.occurs("stuck")
             if not self._lift_requested and self._finger is not None:
                 self._finger = None
                 if self._state.mode == AWAIT_OFF:
@@ -133,7 +133,7 @@ class Uru4000Model:
         self.faults.inject(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        """Forget every pending fault. A finger that was stuck is removed."""
+        """Remove every pending fault. A finger that was stuck is removed."""
         self.faults.clear()
         with self._lock:
             if self._lift_requested:
@@ -185,7 +185,7 @@ class Uru4000Model:
     def received(self, endpoint: int, data: bytes) -> None:
         """Nothing: the reader has no endpoint that receives data."""
 
-    def asked(self, endpoint: int, length: int) -> None:
+    def read_submitted(self, endpoint: int, length: int) -> None:
         """Nothing: the reader sends without waiting for a transfer of the host."""
 
     def control(self, setup: Setup, data: bytes) -> bytes:
@@ -200,7 +200,7 @@ class Uru4000Model:
 
     def _initial_state(self) -> _State:
         settings = self.settings
-        hung = HUNG if self.faults.strikes("hung") else 0
+        hung = HUNG if self.faults.occurs("hung") else 0
         return _State(settings.status | hung, settings.ignored_wakes, settings.first_key)
 
     # Registers
@@ -242,7 +242,7 @@ class Uru4000Model:
             return
         state.status = ALIVE
         self._counters.wakings += 1
-        if self.faults.strikes("no_power_on"):
+        if self.faults.occurs("no_power_on"):
             return
         late = self.faults.take("late_power_on")
         start = self.settings.power_on_s + (float(late["seconds"]) if late else 0.0)
@@ -259,7 +259,7 @@ class Uru4000Model:
 
     def _scramble_key(self) -> bytes:
         key = self._key_of(self._state.key_number) ^ self._state.seed
-        if self.faults.strikes("wrong_key"):
+        if self.faults.occurs("wrong_key"):
             key ^= self.faults.random.randrange(1, 1 << 32)
         return key.to_bytes(4, "little")
 
@@ -287,7 +287,7 @@ class Uru4000Model:
             self._send_finger_off()
 
     def _send_finger_off(self) -> None:
-        if not self.faults.strikes("no_finger_off"):
+        if not self.faults.occurs("no_finger_off"):
             self._send_message(FINGER_OFF)
 
     def _send_message_later(self, message: int, after: float) -> None:
@@ -301,7 +301,7 @@ class Uru4000Model:
                 self._wire.send(INTERRUPT, message.to_bytes(2).ljust(MESSAGE_BYTES, b"\x00"))
 
     def _send_image(self) -> None:
-        if self.faults.strikes("fault_report"):
+        if self.faults.occurs("fault_report"):
             self._send_message(FAULT)
             raw = b""
         else:
@@ -316,9 +316,9 @@ class Uru4000Model:
         seen = _inverted(self._finger or b"\xff" * (WIDTH * HEIGHT))
         seen = seen[::-1] if self.reader.upside_down else seen
         raw = image(seen, self.settings.blocks, number, self._key_of, scrambled=self.settings.scrambled)
-        if self.faults.strikes("bad_header"):
+        if self.faults.occurs("bad_header"):
             raw = raw[:4] + self.faults.random.randrange(HEIGHT, 1 << 16).to_bytes(2, "little") + raw[6:]
-        if self.faults.strikes("bad_table"):
+        if self.faults.occurs("bad_table"):
             raw = raw[:16] + self.faults.random.randbytes(30) + raw[46:]
         return raw
 

@@ -68,8 +68,9 @@ READERS = {
 # The blocks of a real 4500, without the gap; the 290th row is never sent.
 DEFAULT_BLOCKS = (Block(2, 72), Block(0, 1), Block(2, 99), Block(0, 1), Block(2, 116))
 
-# Whether an order to wait for a finger, or for its lift, is answered immediately if that is already so. It is not known
-# what real readers do, so a host must work with each. The value says whether a first and a repeated order are answered.
+# The host commands the reader to wait for a finger, or for its lift. If the finger is already there, or already gone:
+# is the first such command answered immediately, and is a repeated one? It is not known what real readers do, so a host
+# must work with each.
 TELLS = {"always": (True, True), "afresh": (True, False), "changes": (False, False)}
 
 
@@ -80,12 +81,12 @@ class Uru4000Settings:
     reader: str = "4500"
     serial: str = "{00000000-0000-4000-8000-000000000001}"
     status: int = ALIVE  # when plugged in; LOW_POWER: in low-power mode, HUNG: must be restarted
-    ignored_wakes: int = 0  # orders to leave low-power mode that have no effect
-    power_on_s: float = 0.0003  # from the order to the first message
+    ignored_wakes: int = 0  # commands to leave low-power mode that have no effect
+    power_on_s: float = 0.0003  # from the command to the first message
     power_on_messages: tuple[float, ...] = (0.0, 0.009, 0.017)  # delay of each message after that
     reboot_s: float = 0.05
     image_s: float = 0.128
     scrambled: bool = True
     blocks: tuple[Block, ...] = DEFAULT_BLOCKS
-    tells: str = "always"  # whether an order to wait for a finger is answered immediately; a row of TELLS
+    tells: str = "always"  # a row of TELLS
     first_key: int = 0  # key number of the first image; each image has the next number

@@ -59,7 +59,7 @@ def _look(image: Path | None, person: int | None, eye: str, condition: str | Non
         look |= {"person": person, "eye": eye}
     if condition is not None:
         if person is None:
-            raise ValueError("--condition is of a synthetic eye: give --person SEED too")
+            raise ValueError("--condition is only for a synthetic eye: give --person SEED too")
         look |= {"condition": condition}
     return look
 
@@ -135,7 +135,7 @@ def look(
     with errors_as_messages():
         chosen = _look(image, person, eye, condition)
         if not chosen:
-            raise ValueError("who looks? give --person SEED (and --eye left or right) or --image FILE")
+            raise ValueError("nobody is named: give --person SEED (and --eye left or right) or --image FILE")
         details = {**chosen, "image": str(chosen["image"])} if "image" in chosen else {**chosen}
         answer = SensorRemote(link, control=control).ask("look", **details)
         print(f"in front of the camera: {answer['seen']}")

@@ -121,7 +121,7 @@ class UvcCamera:
         self.faults.inject(name, times=times, **params)
 
     def clear_faults(self) -> None:
-        """Forget every pending fault. A frozen stream continues."""
+        """Remove every pending fault. A frozen stream continues."""
         self.faults.clear()
         self._send_payloads()
 
@@ -195,7 +195,7 @@ class UvcCamera:
         offered = [settings.interval(rate) for rate in settings.rates]
         interval = min(offered, key=lambda each: abs(each - interval)) if interval else offered[0]
         most = settings.frame_bytes(settings.formats[kind - 1], settings.sizes[size - 1])
-        if self.faults.strikes("max_frame_zero"):
+        if self.faults.occurs("max_frame_zero"):
             most = 0
         block = struct.pack(LAYOUT, hint, kind, size, interval, most, settings.max_payload)
         block += struct.pack("<IBBBB", CLOCK_HZ, 3, 0, 0, 0) + bytes(14)
@@ -224,7 +224,7 @@ class UvcCamera:
 
     # The stream
 
-    def asked(self, endpoint: int, length: int) -> None:
+    def read_submitted(self, endpoint: int, length: int) -> None:
         """The host requested a transfer: it receives the next payload or the next part of one."""
         with self._lock:
             if endpoint == self.settings.endpoint:
@@ -240,7 +240,7 @@ class UvcCamera:
                 state.open_transfers -= max(1, -(-sent // (state.transfer_bytes or sent)))
 
     def _frozen(self) -> bool:
-        return self.faults.strikes("freeze")
+        return self.faults.occurs("freeze")
 
     def _send_payload(self, state: _State, mode: Mode, wire: UsbWire) -> int:
         """Send the next payload. Returns its size in bytes."""
@@ -267,14 +267,14 @@ class UvcCamera:
         due = state.next_due + missed * mode.seconds
         state.number += 1 + missed
         state.next_due = due + mode.seconds
-        if not self.faults.strikes("frame_id_stuck"):
+        if not self.faults.occurs("frame_id_stuck"):
             state.frame_id ^= FRAME_ID
         flags = END_OF_HEADER | state.frame_id
         self._counters.frames_begun += 1
         self._begun.notify_all()
         data = self._source(state.number, mode) + bytes(self.settings.padding_bytes)
         frame = _Frame(data, due, flags, int(due * CLOCK_HZ) & 0xFFFFFFFF)
-        frame.bad_part = self.faults.strikes("error_bit")
+        frame.bad_part = self.faults.occurs("error_bit")
         return frame
 
     def _payload(self, frame: _Frame) -> bytes:
@@ -293,7 +293,7 @@ class UvcCamera:
 
     def _end(self, frame: _Frame, part: bytes = b"") -> bytes:
         frame.flags |= END
-        return self._header(frame, hide_end=self.faults.strikes("no_end")) + part
+        return self._header(frame, hide_end=self.faults.occurs("no_end")) + part
 
     def _header(self, frame: _Frame, *, hide_end: bool = False) -> bytes:
         flags = frame.flags & ~END if hide_end else frame.flags

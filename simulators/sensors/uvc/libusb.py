@@ -1,6 +1,6 @@
 """A simulated camera behind the real libusb of one program. Synthetic eyes are drawn in this process.
 
-The simulated USB host runs under Debian's Python, which has no numpy: it receives orders, and frames as the camera
+The simulated USB host runs under Debian's Python, which has no numpy: it receives requests, and frames as the camera
 sends them.
 """
 

@@ -3,7 +3,7 @@
     umockdev-wrapper /usr/bin/python3 -m simulators.transports.usb.umockdev simulators.sensors.uvc.plugged:camera
     --control PATH -- PROGRAM
 
-Orders in addition to those of the cable and the faults: show (frames: a file that write_frames() has written),
+Requests in addition to those of the cable and the faults: show (frames: a file that write_frames() has written),
 test_card, counters. Standard library only: Debian's own Python runs it.
 """
 

@@ -85,7 +85,7 @@ class CameraRig(SensorRig):
         """Let the camera repeat these frames."""
 
     def handlers(self) -> dict[str, Callable[..., Answer | None]]:
-        """The orders that the control socket accepts."""
+        """The requests that the control socket accepts."""
         return {"look": self.look, "away": self.away, **super().handlers()}
 
     def look(self, **look: Unpack[Look]) -> Answer:

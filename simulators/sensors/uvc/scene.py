@@ -32,7 +32,7 @@ def frames_of(look: Look, width: int, height: int) -> Iterator[Grey]:
     if unknown := set(look) - set(Look.__annotations__):
         raise ValueError(f"a look has no {', '.join(sorted(unknown))}; it has {', '.join(Look.__annotations__)}")
     if ("image" in look) == ("person" in look):
-        raise ValueError("a look is of an image file or of a person: give one of the two")
+        raise ValueError("the camera sees an image file or a synthetic person: give one of the two")
     if "image" in look:
         return iter([letterbox(read_grey(Path(look["image"])), width, height)])
     return _eye_frames(look, width, height)

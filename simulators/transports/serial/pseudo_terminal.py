@@ -140,7 +140,7 @@ class PtyServer:
             while not self._stopping:
                 self._run_calls()
                 self._take_unplug_fault(self.module.faults)
-                self._queue_unasked()
+                self._queue_unsolicited()
                 self._send()
                 self._wait()
         except BaseException as error:  # noqa: BLE001 - kept for the callers
@@ -217,10 +217,10 @@ class PtyServer:
         os.close(self._slave)
         self._master = self._slave = -1
 
-    def _queue_unasked(self) -> None:
+    def _queue_unsolicited(self) -> None:
         """Queue what the device sends on its own."""
         if not self.unplugged.is_set():
-            self._line.queue(self.module.unasked(self._clock()))
+            self._line.queue(self.module.unsolicited(self._clock()))
 
     def _send(self) -> None:
         """Give the host what has arrived; pull the cable at the requested byte."""
@@ -277,8 +277,8 @@ class PtyServer:
     def _timeout(self) -> float | None:
         if self._outgoing:
             return OVERRUN_S
-        speaks_at = None if self.unplugged.is_set() else self.module.speaks_at()
-        moments = [at for at in (self._line.wake_at(), speaks_at) if at is not None]
+        next_send_at = None if self.unplugged.is_set() else self.module.next_send_at()
+        moments = [at for at in (self._line.wake_at(), next_send_at) if at is not None]
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     def _receive(self) -> None:

@@ -36,11 +36,11 @@ class SerialDevice(Protocol):
     def receive(self, data: bytes, now: float) -> list[Burst]:
         """Take bytes from the host that have arrived by `now`; return the answers."""
 
-    def unasked(self, now: float) -> list[Burst]:
+    def unsolicited(self, now: float) -> list[Burst]:
         """What the device sends on its own since the last call: a finger came, a timeout expired. Often nothing."""
 
-    def speaks_at(self) -> float | None:
-        """The latest time to call `unasked` again. None: not before the device receives something or is touched."""
+    def next_send_at(self) -> float | None:
+        """The latest time to call `unsolicited` again. None: not before the device receives something or is touched."""
 
 
 def faulty_bursts(
@@ -52,7 +52,7 @@ def faulty_bursts(
     baud: int,
     head: int,
 ) -> list[Burst]:
-    """The frames of one answer or one transfer as they are sent, with each fault that waits for this `place`, once.
+    """The frames of one answer or one transfer as they are sent, with each fault pending for this `place`, once.
 
     Faults do not change the first `head` bytes of a frame. A frame that is lost completely gives no burst.
     """

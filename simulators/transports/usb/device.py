@@ -102,7 +102,7 @@ class UsbModel(Protocol):
     def received(self, endpoint: int, data: bytes, /) -> None:
         """A transfer to the device arrived."""
 
-    def asked(self, endpoint: int, length: int, /) -> None:
+    def read_submitted(self, endpoint: int, length: int, /) -> None:
         """The host has submitted an IN transfer, which is pending. Answer now or later with wire.send()."""
 
     def detach(self) -> None:

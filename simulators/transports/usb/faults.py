@@ -13,7 +13,7 @@ SMALL_CHANCE = 0.125  # that a fault without a packet number affects a smaller t
 
 
 class TransferFaults:
-    """Applies the faults that wait in a model to its transfers."""
+    """Applies the pending faults of a model to its transfers."""
 
     def __init__(self, model: UsbModel) -> None:
         self._faults = model.faults
@@ -21,43 +21,43 @@ class TransferFaults:
 
     def silent(self) -> bool:
         """True if the device neither receives nor sends."""
-        return self._faults.peek("silent") is not None and self._faults.strikes("silent")
+        return self._faults.peek("silent") is not None and self._faults.occurs("silent")
 
     def wrong_device(self) -> bool:
         """True if another device answers under the same USB id."""
-        return self._faults.strikes("wrong_device")
+        return self._faults.occurs("wrong_device")
 
     def stalls(self, bulk: bool) -> bool:  # noqa: FBT001 - one of two kinds of endpoint
         """True if the transfer that begins now is refused."""
-        return self._strike("stall", LARGE, bulk=bulk) is not None
+        return self._affecting("stall", LARGE, bulk=bulk) is not None
 
     def delay(self, *, bulk: bool) -> float:
         """The delay of the transfer, seconds."""
-        late = self._strike("late", LARGE, bulk=bulk)
+        late = self._affecting("late", LARGE, bulk=bulk)
         slow = self._faults.take("slow")
         return sum(float(params["seconds"]) for params in (late, slow) if params)
 
     def corrupt(self, data: bytes, *, bulk: bool) -> list[bytes]:
         """The transfers that are really sent instead of `data`."""
-        if self._faults.strikes("wrong_device"):
+        if self._faults.occurs("wrong_device"):
             return [self._faults.random.randbytes(len(data))]
-        if self._strike("lost", len(data), bulk=bulk):
+        if self._affecting("lost", len(data), bulk=bulk):
             return []
         for name in CORRUPTING:
-            if params := self._strike(name, len(data), bulk=bulk):
+            if params := self._affecting(name, len(data), bulk=bulk):
                 data = CORRUPTIONS[name](data, 0, self._faults.random, params)
         if bulk:
             data = self._resize(data)
-        return [data] * (2 if self._strike("duplicate", len(data), bulk=bulk) else 1)
+        return [data] * (2 if self._affecting("duplicate", len(data), bulk=bulk) else 1)
 
     def _resize(self, data: bytes) -> bytes:
-        if params := self._strike("short", len(data)):
+        if params := self._affecting("short", len(data)):
             data = data[: max(len(data) - int(params["bytes"]), 0)]
-        if params := self._strike("long", len(data)):
+        if params := self._affecting("long", len(data)):
             data += self._faults.random.randbytes(int(params["bytes"]))
         return data
 
-    def _strike(self, name: str, size: int, *, bulk: bool | None = None) -> Params | None:
+    def _affecting(self, name: str, size: int, *, bulk: bool | None = None) -> Params | None:
         """The parameters of the fault if it affects this transfer: the one it names, or one chosen at random."""
         where = {} if bulk is None else {"at": "data" if bulk else "answer"}
         params = self._faults.peek(name, **where)
@@ -65,8 +65,8 @@ class TransferFaults:
             return None
         wanted = int(params.get("packet", ANYWHERE))
         if wanted == ANYWHERE:
-            strikes = size >= LARGE or bulk is False or self._faults.random.random() < SMALL_CHANCE
+            affected = size >= LARGE or bulk is False or self._faults.random.random() < SMALL_CHANCE
         else:
-            strikes = self._passed.get(name, 0) >= wanted
-            self._passed[name] = 0 if strikes else self._passed.get(name, 0) + 1
-        return self._faults.take(name, **where) if strikes else None
+            affected = self._passed.get(name, 0) >= wanted
+            self._passed[name] = 0 if affected else self._passed.get(name, 0) + 1
+        return self._faults.take(name, **where) if affected else None

@@ -54,7 +54,7 @@ class SimulatedUsbHost:
     """Runs `program` on a USB host with the devices of `devices` (MODULE:FUNCTION), until it ends or the context ends.
 
     It runs in the caller's folder and terminal. `settings` returns environment variables for MODULE:FUNCTION; its
-    argument is the folder for the host's files. `remote` sends commands to the host. ValueError: umockdev is missing.
+    argument is the folder for the host's files. `remote` sends commands to the host. ValueError if umockdev is missing.
     """
 
     def __init__(

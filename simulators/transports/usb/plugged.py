@@ -18,7 +18,7 @@ class Device:
 
 @dataclass(frozen=True)
 class PluggedDevices:
-    """The devices of a simulated host, and the orders for the control socket: press, lift and so on."""
+    """The devices of a simulated host, and the handlers of its control socket: press, lift and so on."""
 
     devices: tuple[Device, ...]
     handlers: Mapping[str, Callable[..., Answer | None]] = field(default_factory=dict)

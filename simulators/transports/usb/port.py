@@ -149,7 +149,7 @@ class UsbPort:
         self._park(transfer)
         self._deliver(endpoint)
         if not self._faults.silent():
-            self.model.asked(endpoint, transfer.length)
+            self.model.read_submitted(endpoint, transfer.length)
 
     def _receive(self, transfer: HostTransfer) -> None:
         if self._refused(transfer.endpoint):
@@ -215,7 +215,7 @@ class UsbPort:
     # The device's side, called by _Wire
 
     def send(self, endpoint: int, data: bytes, after: float) -> None:
-        """Send one transfer of the device, with the faults that wait for one."""
+        """Send one transfer of the device, with the faults that are pending for it."""
         if self._faults.silent():
             return
         bulk = self._standard.is_bulk(endpoint)

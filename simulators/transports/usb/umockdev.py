@@ -306,7 +306,7 @@ class UsbHost:
             "port": device.spec.port,
             "plugged": device.port.plugged,
             "bytes_sent": device.port.bytes_sent,
-            "faults": device.spec.model.faults.waiting(),
+            "faults": device.spec.model.faults.pending(),
         }
 
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from drivers.sample import Position
-from simulators.__main__ import COMMANDS, ORDERS, SENSORS, correct_order, main
+from simulators.__main__ import COMMANDS, SENSOR_COMMANDS, SENSORS, correct_command, main
 from simulators.people.person import Condition, Pattern, Person
 from simulators.sensors import cli as sensor_cli
 from simulators.sensors.ef01 import cli as ef01_cli
@@ -90,7 +90,7 @@ def test_the_program_in_the_readme_runs(link: Path) -> None:
     names: dict[str, object] = {}
     exec(program.replace("/tmp/finger", str(link)), names)  # noqa: S102, S108 - our own document
     assert isinstance(names["rig"], Ef01Rig)
-    assert names["rig"].module.faults.waiting() == {"drop": 1}
+    assert names["rig"].module.faults.pending() == {"drop": 1}
     assert not link.is_symlink()
 
 
@@ -124,10 +124,10 @@ def test_status_shows_the_sensor_its_faults_and_its_counters(
 def test_a_fault_waits_and_clear_ends_it(rig: Ef01Rig, link: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sensor_cli.fault("drop", param=["bytes=3", "at=answer"], times=2, link=link)
     assert "drop: occurs at the next opportunity" in capsys.readouterr().out
-    assert rig.module.faults.waiting() == {"drop": 2}
+    assert rig.module.faults.pending() == {"drop": 2}
     sensor_cli.fault("clear", link=link)
     assert capsys.readouterr().out == "clear: done\n"
-    assert rig.module.faults.waiting() == {}
+    assert rig.module.faults.pending() == {}
 
 
 def test_a_fault_that_the_sensor_does_not_have_is_refused_with_those_that_it_has(
@@ -138,7 +138,7 @@ def test_a_fault_that_the_sensor_does_not_have_is_refused_with_those_that_it_has
     said = capsys.readouterr().err
     assert said.startswith("error: this sensor has no fault 'hung'; it has: ")
     assert "messy" in said
-    assert rig.module.faults.waiting() == {}
+    assert rig.module.faults.pending() == {}
 
 
 @pytest.mark.usefixtures("rig")
@@ -160,7 +160,7 @@ REFUSED: list[tuple[dict[str, object], str]] = [
     ({"person": 1, "finger": "thumb"}, "there is no finger 'thumb'"),
     ({"finger": "thumb"}, "there is no finger 'thumb'; choose one of right_thumb"),
     ({"person": 1, "condition": "soapy"}, "there is no condition 'soapy'; choose one of normal, dry"),
-    ({"condition": "wet"}, "--condition is of a synthetic finger: give --person SEED too"),
+    ({"condition": "wet"}, "--condition is only for a synthetic finger: give --person SEED too"),
     ({"image": Path("/nowhere/x.png")}, "there is no file /nowhere/x.png"),
 ]
 
@@ -180,7 +180,7 @@ def test_a_finger_that_cannot_be_pressed_says_why(
 def test_a_parameter_without_a_value_says_what_one_is_like(link: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit):
         sensor_cli.fault("drop", param=["bytes"], link=link)
-    assert "--param is like bytes=2, not 'bytes'" in capsys.readouterr().err
+    assert "--param must be NAME=VALUE, such as bytes=2, not 'bytes'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [sensor_cli.press, sensor_cli.lift, sensor_cli.status])
@@ -206,8 +206,8 @@ def test_an_order_behind_the_name_of_a_sensor_is_answered_with_what_to_type(monk
 
 def test_every_sensor_and_order_of_the_hint_is_a_command() -> None:
     assert set(SENSORS) == set(FAULT_SETS)
-    assert set(ORDERS) <= set(COMMANDS)
-    assert correct_order(["uru4000", "--person", "7"]) == correct_order(["demo", "press"]) == ""
+    assert set(SENSOR_COMMANDS) <= set(COMMANDS)
+    assert correct_command(["uru4000", "--person", "7"]) == correct_command(["demo", "press"]) == ""
 
 
 def test_whatever_goes_wrong_in_an_order_the_next_one_is_served(link: Path) -> None:

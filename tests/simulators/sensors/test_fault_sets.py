@@ -36,7 +36,7 @@ def test_every_simulated_sensor_takes_its_own_faults_and_no_other(
         else:
             with pytest.raises(ValueError, match="this sensor has no fault"):
                 device.inject(name)
-    assert set(device.faults.waiting()) == {*FAULT_SETS[command], "unplug"}
+    assert set(device.faults.pending()) == {*FAULT_SETS[command], "unplug"}
 
 
 def test_every_fault_is_of_some_sensor() -> None:

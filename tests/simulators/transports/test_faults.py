@@ -13,7 +13,7 @@ from simulators.transports.faults import FAULTS, Faults
     [
         ("drp", {}, "there is no fault 'drp'; choose one of checksum, drop"),
         ("drop", {"byts": 2}, "fault drop has no parameter byts; it has at=data, packet=-1, bytes=1"),
-        ("drop", {"bytes": "many"}, "bytes=many of fault drop must be like bytes=1"),
+        ("drop", {"bytes": "many"}, "bytes=many of fault drop must be a number, as in bytes=1"),
         ("drop", {"at": "Data"}, "at=Data of fault drop must be data or answer"),
         ("drop", {"times": -1}, "times must be 0"),
         ("drop", {"bytes": -1}, "bytes=-1 of fault drop must be 1 to"),
@@ -23,7 +23,7 @@ from simulators.transports.faults import FAULTS, Faults
         ("wrong_address", {"address": "0x100000000"}, "must be 0 to"),
         ("late", {"seconds": "nan"}, "seconds=nan of fault late must be 0 to 3600"),
         ("late", {"seconds": float("inf")}, "must be 0 to 3600"),
-        ("unplug", {"after": float("inf")}, "after=inf of fault unplug must be like after=0"),
+        ("unplug", {"after": float("inf")}, "after=inf of fault unplug must be a number, as in after=0"),
     ],
 )
 def test_a_fault_that_is_not_there_says_what_is(name: str, details: dict[str, Any], said: str) -> None:

@@ -111,7 +111,7 @@ def test_faults_and_the_plug_are_worked_from_outside(remote: SensorRemote, rig: 
         ("press", {"person": 1, "toe": 2}, "a finger has no toe"),
         ("press", {"image": "/nowhere/x.png"}, "there is no file /nowhere/x.png: check the path"),
         ("fault", {"name": "drp"}, "there is no fault 'drp'"),
-        ("dance", {}, "commands are press, load, lift"),
+        ("dance", {}, "requests are press, load, lift"),
     ],
 )
 def test_a_refusal_says_why(remote: SensorRemote, do: str, details: dict[str, object], said: str) -> None:

@@ -44,7 +44,7 @@ def test_a_bug_is_not_turned_into_a_message() -> None:
 def test_a_size_is_two_numbers() -> None:
     assert parse_size("256X288", "1x1") == (256, 288)
     for wrong in ("large", "1x2x3", "12"):
-        with pytest.raises(ValueError, match=f"--size is like 256x288, not '{wrong}'"):
+        with pytest.raises(ValueError, match=f"--size must be WIDTHxHEIGHT, such as 256x288, not '{wrong}'"):
             parse_size(wrong, "256x288")
 
 

@@ -34,7 +34,7 @@ def test_a_person_or_an_image_is_described_with_its_details() -> None:
     ("finger", "condition", "message"),
     [
         ("thumb", None, "there is no finger 'thumb'; choose one of right_thumb"),
-        ("right_index", "wet", "--condition is of a synthetic finger: give --person SEED too"),
+        ("right_index", "wet", "--condition is only for a synthetic finger: give --person SEED too"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused(finger: str, condition: str | None, message: str) -> None:

@@ -28,9 +28,9 @@ def test_a_fault_is_injected_in_the_device_and_cleared(usb_host: SimulatedUsbHos
     model = RemoteModel(usb_host)
     assert "stuck" in model.faults.has
     model.inject("silent", times=2)
-    assert model.faults.waiting() == {"silent": 2}
+    assert model.faults.pending() == {"silent": 2}
     model.clear_faults()
-    assert model.faults.waiting() == {}
+    assert model.faults.pending() == {}
     with pytest.raises(RemoteError, match="no fault 'thirst'"):
         model.inject("thirst")
 

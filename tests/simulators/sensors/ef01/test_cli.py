@@ -68,7 +68,7 @@ def test_a_person_who_is_pressed_from_the_start_is_what_the_host_reads(link: Pat
 
 
 WRONG: list[tuple[list[str], str]] = [
-    (["--size", "large"], "--size is like 256x288, not 'large'"),
+    (["--size", "large"], "--size must be WIDTHxHEIGHT, such as 256x288, not 'large'"),
     (["--baud", "57601"], "baud must be 9600 times 1 to 12"),
     (["--person", "1", "--image", "x.png"], "give one of the two"),
     (["--size", "100000x100000"], "at most 1024 pixels a side, not 100000x100000"),

@@ -90,7 +90,7 @@ def test_an_invalid_message_or_an_unknown_command_is_not_answered(
 
 def test_another_endpoint_or_an_unplugged_sensor_executes_nothing(model: Nb1010Model, wire: SentTransfers) -> None:
     model.received(INTERRUPT_IN, command(CHECK))
-    model.asked(BULK_IN, 64)
+    model.read_submitted(BULK_IN, 64)
     model.detach()
     model.received(BULK_OUT, command(CHECK))
     assert wire.take() == []

@@ -140,16 +140,16 @@ def test_the_last_scan_can_be_read_again_and_before_the_first_there_is_none() ->
 def test_a_scan_waits_for_a_finger_and_for_its_time_out() -> None:
     module = small(touched=False, timeout_code=0x33)
     assert frames(module, SI) == []
-    assert module.speaks_at() == 3.0
-    assert module.unasked(2.9) == []
-    assert results([burst.data for burst in module.unasked(3.0)]) == [0x6C]
-    assert module.speaks_at() is None
+    assert module.next_send_at() == 3.0
+    assert module.unsolicited(2.9) == []
+    assert results([burst.data for burst in module.unsolicited(3.0)]) == [0x6C]
+    assert module.next_send_at() is None
 
 
 def test_a_scan_that_waits_for_ever_can_be_cancelled() -> None:
     module = small(touched=False, timeout_code=0x30)
     frames(module, SI)
-    assert module.unasked(1e6) == []
+    assert module.unsolicited(1e6) == []
     assert results(frames(module, CA)) == [0x81, 0x61]
 
 

@@ -353,5 +353,5 @@ def test_the_message_of_the_scan_power_can_be_late_or_missing(fault: str, timers
 def test_data_and_transfers_of_the_host_change_nothing() -> None:
     desk = Desk()
     desk.model.received(0x02, b"x")
-    desk.model.asked(0x81, 64)
+    desk.model.read_submitted(0x81, 64)
     assert desk.wire.sent == []

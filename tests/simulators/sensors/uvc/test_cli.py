@@ -25,14 +25,14 @@ def rig(tmp_path: Path) -> Iterator[UvcRig]:
 
 
 BAD_COMMANDS: list[tuple[Callable[[], None], str]] = [
-    (lambda: uvc_cli.uvc(size="large"), "--size is like 640x480"),
+    (lambda: uvc_cli.uvc(size="large"), "--size must be WIDTHxHEIGHT, such as 640x480"),
     (lambda: uvc_cli.uvc(kind="h264"), "no camera has formats = ('h264',)"),
     (lambda: uvc_cli.uvc(version="2.0"), "--uvc is one of 1.0, 1.1, 1.5"),
     (lambda: uvc_cli.uvc(via="libusb"), "needs a program behind --"),
     (lambda: uvc_cli.uvc(port=99_999), "--port must be 0 to 65535, not 99999"),
     (lambda: uvc_cli.uvc(port=-1), "--port must be 0 to 65535, not -1"),
     (lambda: uvc_cli.uvc(condition="closed"), "give --person SEED too"),
-    (lambda: uvc_cli.look(link=Path("nowhere")), "who looks? give --person SEED"),
+    (lambda: uvc_cli.look(link=Path("nowhere")), "nobody is named: give --person SEED"),
     (lambda: uvc_cli.away(link=Path("nowhere")), "no simulated sensor answers"),
     (lambda: uvc_cli.away(link=Path("nowhere")), "Start one in another terminal:  kiosk-sim uvc --link nowhere\n"),
     (lambda: uvc_cli.look(link=Path("nowhere"), person=7), "kiosk-sim uvc --link nowhere\n"),

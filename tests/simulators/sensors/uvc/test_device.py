@@ -65,7 +65,7 @@ def plugged(settings: UvcSettings = SMALL, *, commit: bool = True) -> tuple[UvcC
 
 def ask(camera: UvcCamera, count: int) -> None:
     for _ in range(count):
-        camera.asked(0x81, 2048)
+        camera.read_submitted(0x81, 2048)
 
 
 def test_nothing_streams_before_a_commit_and_what_was_asked_comes_then() -> None:
@@ -181,7 +181,7 @@ def test_an_unplugged_camera_sends_nothing_and_forgets_its_mode() -> None:
     camera.detach()
     ask(camera, 1)
     camera.received(0x02, b"x")
-    camera.asked(0x82, 2048)
+    camera.read_submitted(0x82, 2048)
     assert (wire.sent, camera.mode) == ([], None)
 
 

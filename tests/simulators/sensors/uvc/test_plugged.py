@@ -59,7 +59,7 @@ def test_faults_are_cleared_and_counted_by_orders(monkeypatch: pytest.MonkeyPatc
     (device,) = plugged.devices
     device.model.faults.inject("freeze")
     plugged.handlers["clear"]()
-    assert device.model.faults.waiting() == {}
+    assert device.model.faults.pending() == {}
     counters = plugged.handlers["counters"]()
     assert counters is not None
     assert (counters["streaming"], counters["lamp"], counters["frames_sent"]) == (False, False, 0)
