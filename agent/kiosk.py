@@ -128,7 +128,7 @@ def make_station(config: Config, name: str, announce: Announce, on_state: OnStat
 
 def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
     """One encoder for each modality of the plan. Encoding and searching use the configured number of threads."""
-    search_threads.allow(config.models.threads)
+    search_threads.set_thread_count(config.models.threads)
     wanted = {modality for step in config.plan.steps if (modality := step.position.modality)}
     chosen = {Modality.FINGER: config.models.finger}
     try:

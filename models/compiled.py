@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 PLAIN = "KIOSK_PLAIN_SEARCH"  # environment variable: any value except those of OFF switches numba off
 OFF = frozenset({"", "0", "false"})  # in upper or lower case
-FOLLOWED = frozenset({"drivers", "models"})  # packages whose changes are noticed; numpy, for one, is not followed
+FOLLOWED = frozenset({"drivers", "models"})  # packages whose changes are noticed; numpy is not one
 
 
 def _numba() -> ModuleType | None:
@@ -89,7 +89,7 @@ def _root(module: Path) -> Path:
 
 @functools.cache
 def _imports(module: Path, root: Path, followed: frozenset[str] | None) -> tuple[Path, ...]:
-    """The sources below `root` that a module imports. None of `followed` stands for packages of any name."""
+    """The sources below `root` that a module imports. If `followed` is None, of any package."""
     names = _imported_names(ast.parse(module.read_bytes()), module.relative_to(root).parts[:-1])
     wanted = [name for name in names if followed is None or name[0] in followed]
     return tuple(dict.fromkeys(path for name in wanted for path in _sources(name, root)))

@@ -30,7 +30,7 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The quality of a sample. `score`, 0 (useless) to 100, predicts its use in a comparison, as in ISO/IEC 29794-1.
+    """The quality of a sample. `score`, 0 (useless) to 100, predicts its usefulness in a comparison (ISO/IEC 29794-1).
 
     `flaw` is the main flaw; it is set whenever one is known, also in a usable sample. The policy decides which score is
     enough, not this class.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from drivers.sample import Position
 from models.encoder import Entry, Scored
-from models.search_threads import granted
+from models.search_threads import thread_count
 from models.template import Template, TemplateError
 
 BLOCK = 4096  # entries: a change copies a few megabytes, and a search has enough blocks to share among threads
@@ -54,7 +54,7 @@ class BlockGallery(ABC, Generic[B]):
     """A gallery of blocks. A subclass says how a block is made of entries, and how it is searched."""
 
     blocks: tuple[B, ...]
-    threads: int = 0  # of a search; 0: as many as models/search_threads.py allows
+    threads: int = 0  # of a search; 0: the number in models/search_threads.py
     _ends: tuple[int, ...] = field(init=False)  # the number of entries up to the end of each block
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class BlockGallery(ABC, Generic[B]):
 
     def each(self, work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
         """The result of some work for each part, in the order of the parts, by as many threads as are allowed."""
-        threads = self.threads or granted()
+        threads = self.threads or thread_count()
         if threads == 1 or len(parts) < 2:
             return [work(part) for part in parts]
         with ThreadPoolExecutor(threads) as pool:

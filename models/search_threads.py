@@ -2,15 +2,15 @@
 
 import os
 
-_granted = os.cpu_count() or 1
+_thread_count = os.cpu_count() or 1
 
 
-def allow(threads: int) -> None:
+def set_thread_count(threads: int) -> None:
     """Set the number of threads of every gallery that was not given its own number."""
-    global _granted  # noqa: PLW0603 - a setting of the process
-    _granted = threads
+    global _thread_count  # noqa: PLW0603 - a setting of the process
+    _thread_count = threads
 
 
-def granted() -> int:
-    """The number of threads that a search may use."""
-    return _granted
+def thread_count() -> int:
+    """The number of threads of a search, unless its gallery has its own number."""
+    return _thread_count

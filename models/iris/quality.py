@@ -1,4 +1,4 @@
-"""The quality of an image of an eye, 0 to 100, and its main flaw, about which the traveller can do something.
+"""The quality of an image of an eye, 0 to 100, and its main flaw, which the traveller can correct.
 
 The measures follow ISO/IEC 29794-6: sharpness, usable area, contrast of iris to pupil and to sclera, dilation, gaze
 (roundness of the pupil), concentricity, diameter, margin, range of grey values. A ramp maps each measure to 0..1, and
@@ -73,7 +73,7 @@ RAMPS = (
     Ramp("grey_spread", 3, 9, Flaw.TOO_FEW_FEATURES),
 )
 
-# Of a frame check: the flaws that the network alone can show.
+# Of a frame check: the flaws that the network can detect without a segmentation.
 FRAME_RAMPS = (
     *_SINGLE_LIVE_EYE,
     Ramp("certainty", 0.5, 0.8, Flaw.TOO_FEW_FEATURES),
@@ -122,7 +122,7 @@ def _frame_measures(image: Pixels, eye: DetectedEye) -> dict[str, float]:
         "certainty": eye.certainty,
         "diameter": 2 * eye.limbus,
         "filled": 2 * eye.limbus / min(image.shape),
-        "in_picture": _in_picture(image, limbus),
+        "in_picture": _in_image(image, limbus),
         "seen": eye.usable,
         "blur": _blur(image, pupil, eye.limbus),
         "pupil_contrast": _pupil_contrast(*_greys(image, pupil, limbus)[:2]),
@@ -151,7 +151,7 @@ def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
             "rivalry": found.measures.get("rival", 0.0) / max(found.measures.get("evidence", 1.0), 0.1),
             "diameter": 2 * limbus.mean_radius,
             "filled": 2 * limbus.mean_radius / min(image.shape),
-            "in_picture": _in_picture(image, limbus),
+            "in_picture": _in_image(image, limbus),
             "usable": float(found.usable.sum()) / max(_area(limbus) - _area(pupil), 1.0),
             "blur": _blur(image, pupil, limbus.mean_radius),
             "pupil_contrast": _pupil_contrast(inner, iris),
@@ -167,7 +167,7 @@ def measure(image: Pixels, found: Segmentation) -> dict[str, float]:
 
 
 def _grain(image: Pixels, usable: npt.NDArray[np.bool_]) -> float:
-    """How far pixels of the iris differ from those recentred, in grey levels: noise of a camera, or dots of a print."""
+    """How much pixels of the iris differ from others nearby, in grey levels: noise of a camera, or dots of a print."""
     rows, columns = np.nonzero(usable.any(axis=1))[0], np.nonzero(usable.any(axis=0))[0]
     if not rows.size:
         return 0.0
@@ -206,7 +206,7 @@ def _grey(image: Pixels, points: Floats) -> float:
     return float(np.median(values[within])) if within.any() else 0.0
 
 
-def _in_picture(image: Pixels, limbus: Boundary) -> float:
+def _in_image(image: Pixels, limbus: Boundary) -> float:
     """The share of the limbus that lies within the image."""
     height, width = image.shape
     x, y = limbus.at(_ANGLES).T

@@ -110,7 +110,7 @@ def test_work_is_done_by_the_threads_that_are_allowed_and_answered_in_order(
             super().__init__(threads)
 
     monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Counting)
-    monkeypatch.setattr(search_threads, "_granted", allowed)
+    monkeypatch.setattr(search_threads, "_thread_count", allowed)
     gallery = KeyGallery((KeyBlock(("a",)),), threads)
     assert gallery.each(str, range(9)) == [str(number) for number in range(9)]
     assert gallery.each(str, [7]) == ["7"]  # a single part needs no second thread

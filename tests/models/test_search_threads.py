@@ -8,7 +8,7 @@ from models import search_threads
 
 
 def test_a_search_uses_the_number_of_threads_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_threads, "_granted", os.cpu_count() or 1)
-    assert search_threads.granted() == (os.cpu_count() or 1)
-    search_threads.allow(3)
-    assert search_threads.granted() == 3
+    monkeypatch.setattr(search_threads, "_thread_count", os.cpu_count() or 1)
+    assert search_threads.thread_count() == (os.cpu_count() or 1)
+    search_threads.set_thread_count(3)
+    assert search_threads.thread_count() == 3

@@ -28,7 +28,7 @@ ROTATION_SIGMA = np.pi / 9
 TOLERANCE = 3.0  # largest sum of the squared deviations of place and direction
 ARM = 30.0  # pixels: weighs directions against places when an alignment is refined
 OVERLAP_MARGIN = 8.0  # pixels beyond the hull of the other finger's minutiae
-UNKNOWN_QUALITY = 0.8  # of a minutia whose quality was not reported: the mean quality that the network gives
+UNKNOWN_QUALITY = 0.8  # quality of a minutia for which none was reported: the mean quality that the network gives
 # Weights of score.py; also used to choose the best alignment.
 PAIRED_WEIGHT, UNPAIRED_WEIGHT = 0.4, 0.25
 
@@ -39,13 +39,13 @@ Floats = NDArray[np.float64]
 class Alignment:
     """What the best alignment of two fingers shows. All minutiae count by quality."""
 
-    paired: float  # paired minutiae, the more the closer, times their share of the minutiae in the overlap
+    paired: float  # paired minutiae, closer pairs counting more, times their share of the minutiae in the overlap
     unpaired: float  # minutiae in the overlap without a pair, of both fingers
     overlap: float  # minutiae of a finger in the overlap, the geometric mean of both
 
     @property
     def evidence(self) -> float:
-        """The weighed sum of both, in the units of score.py."""
+        """The weighted difference of paired and unpaired, in the units of score.py."""
         return PAIRED_WEIGHT * self.paired - UNPAIRED_WEIGHT * self.unpaired
 
 

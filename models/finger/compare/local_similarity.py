@@ -16,7 +16,7 @@ MIN_COMMON_PLACES = 0.6 * 64  # with fewer places in common, the similarity of a
 
 TOP_PAIRS = 30  # pairs that take part in the relaxation
 FINAL_PAIRS = 8  # pairs that are averaged
-MIN_SUPPORTERS = 15  # by which support is divided: a few minutiae that agree by chance must not count like many
+MIN_SUPPORTERS = 15  # support is divided by this: a few minutiae that agree by chance must not count like many
 ROUNDS = 5
 OWN_WEIGHT = 0.5  # weight of a pair's own similarity; the rest is that of the support of the others
 # Support falls along logistic curves (middle, slope) of the differences in distance, in direction, in bearing.
@@ -35,7 +35,7 @@ def local_similarity(one: Cylinders, other: Cylinders) -> float:
 
 
 def in_order(one: Cylinders, other: Cylinders) -> tuple[Cylinders, Cylinders]:
-    """The two in an order that does not depend on which comes first, so that ties are resolved the same both ways."""
+    """The two fingers in a fixed order, whichever is given first, so that ties are resolved in the same way."""
     if len(one) != len(other):
         return (one, other) if len(one) < len(other) else (other, one)
     return (one, other) if _order(one) <= _order(other) else (other, one)

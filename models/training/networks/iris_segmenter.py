@@ -25,7 +25,7 @@ OPSET = 17
 HELD_OUT = 64  # scenes that are used only to measure the result
 
 
-class Step(nn.Sequential):
+class ConvPair(nn.Sequential):
     """Two convolutions."""
 
     def __init__(self, inward: int, outward: int) -> None:
@@ -47,9 +47,9 @@ class Segmenter(nn.Module):
         super().__init__()
         narrowing = CHANNELS[::-1]
         self.stem = nn.Sequential(*_convolution(1, CHANNELS[0], stride=2), *_convolution(CHANNELS[0], CHANNELS[0]))
-        self.down = nn.ModuleList(Step(a, b) for a, b in pairwise(CHANNELS))
-        self.bottom = Step(CHANNELS[-1], CHANNELS[-1])
-        self.up = nn.ModuleList(Step(a + b, b) for a, b in pairwise(narrowing))
+        self.down = nn.ModuleList(ConvPair(a, b) for a, b in pairwise(CHANNELS))
+        self.bottom = ConvPair(CHANNELS[-1], CHANNELS[-1])
+        self.up = nn.ModuleList(ConvPair(a + b, b) for a, b in pairwise(narrowing))
         self.out = nn.Conv2d(CHANNELS[0], MAPS, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ def test_a_search_takes_no_more_threads_than_the_configuration_allows(
             super().__init__(threads)
 
     monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(search_threads, "_granted", 3)
+    monkeypatch.setattr(search_threads, "_thread_count", 3)
     IrisGallery(pieces).similarities(ShiftedProbe.of(CODES[0]), Position.UNKNOWN)
     assert made == [3]
 

@@ -284,8 +284,8 @@ def test_a_search_takes_the_threads_that_are_allowed(monkeypatch: pytest.MonkeyP
     block = FingerGallery.build([Entry("one", Position.UNKNOWN, template_of(ROWS[0]))]).blocks
     gallery = FingerGallery(block * 3)
     monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Counting)
-    monkeypatch.setattr("models.search_threads._granted", 3)
+    monkeypatch.setattr("models.search_threads._thread_count", 3)
     gallery.search(template_of(ROWS[0]), Position.UNKNOWN, 1)
-    search_threads.allow(1)
+    search_threads.set_thread_count(1)
     gallery.search(template_of(ROWS[0]), Position.UNKNOWN, 1)
     assert set(taken) == {3}
