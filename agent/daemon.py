@@ -30,7 +30,7 @@ from models.encoder import models_of
 log = logging.getLogger(__name__)
 
 TICK_S = 5.0  # how often the daemon checks its workers and refreshes the retained state
-STOP_S = 1.8  # for all workers to end: the process must be gone 2 s after SIGTERM
+STOP_S = 1.8  # limit for all workers to end: the process must be gone 2 s after SIGTERM
 
 _HEALTH: dict[str, Literal["ok", "degraded", "lost"]] = {"ready": "ok", "fault": "lost", "closed": "degraded"}
 

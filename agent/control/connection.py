@@ -14,7 +14,7 @@ from agent.errors import ControlError
 
 REQUEST_BYTES = 64 * 1024
 REQUEST_S = 5.0  # a client that has not finished its request by then is dropped
-SEND_S = 5.0  # so is a client that does not read
+SEND_S = 5.0  # a client that does not read for this long is dropped
 FLUSH_S = 0.3  # before a connection is closed, queued lines are still sent for this long
 BACKLOG = 256  # announcements that may wait for a slow client before it is dropped
 NOT_A_REQUEST = f"a request is one line of JSON of at most {REQUEST_BYTES // 1024} KiB, sent within {REQUEST_S:.0f} s"

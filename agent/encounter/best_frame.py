@@ -49,7 +49,7 @@ class _CaptureWindow:
     eye_frames: int = 0
     best: Sample | None = None
     score: int = -1
-    flaw: Flaw | None = None  # of the latest frames
+    flaw: Flaw | None = None  # the flaw of the latest frames
     flaw_since: float = 0.0
     guided_at: float = -math.inf  # when the traveller was last told something
 
@@ -123,10 +123,10 @@ class BestFrameSensor:
         self._guide = guide
         self._clock = clock
         self._time_left: float | None = None
-        self._open_window: _CaptureWindow | None = None  # of a slice that has ended
+        self._open_window: _CaptureWindow | None = None  # the window of the previous slice
         self._previous = _PreviousEye(present=False)
         self._removal_required = threading.Event()
-        self._damage: Retry | None = None  # of the last frame
+        self._damage: Retry | None = None  # what was wrong with the last frame
         self._woken = threading.Event()
         self._rest = rest or self._sleep
 

@@ -53,7 +53,7 @@ class Collection:
     missing: dict[Position, ReasonCode] = field(default_factory=dict)
     attempts: dict[Position, int] = field(default_factory=dict)
     timings_ms: dict[str, float] = field(default_factory=dict)
-    earlier: tuple[CapturedTemplate, ...] = ()  # of the same person, of earlier collections
+    earlier: tuple[CapturedTemplate, ...] = ()  # samples of the same person from earlier collections
 
     def other_templates(self, position: Position) -> list[Template]:
         """The templates of all other positions."""

@@ -37,7 +37,7 @@ class EnrolmentRequest:
     """What a technician requested. `agreement` may be empty only for the local list, whose agreement is local-test."""
 
     positions: tuple[Position, ...]
-    samples: int = 3  # of each position
+    samples: int = 3  # good samples of each position
     agreement: str = ""
     category: Category = Category.LOCAL_TEST
     reference_id: str = ""

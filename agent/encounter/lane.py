@@ -83,7 +83,7 @@ class Lane(Worker):
         self._announce = announce
         self._clock = clock
         self._inbox: queue.SimpleQueue[_Job | Future[Sample] | None] = queue.SimpleQueue()
-        self._guard = threading.Lock()  # of the next four, which other threads read
+        self._guard = threading.Lock()  # protects the next four fields, which other threads read
         self._collector: Collector | None = None
         self._running: Future[object] | None = None  # the running job
         self._withdrawn = False  # whether nobody waits for it any more

@@ -63,7 +63,7 @@ class NoStreamHooks:
 @dataclass(slots=True)
 class _Request:
     step: Step
-    deadline: float  # of `clock`; math.inf to wait forever
+    deadline: float  # time of `clock`; math.inf to wait forever
     clock: Callable[[], float]
     result: "Future[Sample]" = field(default_factory=Future)
 

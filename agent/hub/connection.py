@@ -6,7 +6,7 @@ import ssl
 import threading
 from typing import Any
 
-TIMEOUT_S = 5.0  # to connect to each address, and for the TLS handshake
+TIMEOUT_S = 5.0  # limit for connecting to each address, and for the TLS handshake
 
 
 class _AlertRecordingSocket(ssl.SSLSocket):

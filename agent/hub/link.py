@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 FIRST_WAIT_S = 0.5  # after a failure; doubles up to the configured maximum
 STABLE_S = 5.0  # after a connection that lasted this long, the wait is FIRST_WAIT_S again
-ANSWER_S = 10.0  # to wait for CONNACK and SUBACK
+ANSWER_S = 10.0  # longest wait for CONNACK and SUBACK
 DISCONNECT_S = 0.3  # for the broker to receive the last state: a stop must end within 0.5 s
 LOOP_S = 1.0
 MAX_IN_FLIGHT = 20  # QoS 1 messages without a PUBACK, unless the broker allows fewer; Mosquitto's default
