@@ -48,7 +48,7 @@ OUT, IN = 0x02, 0x83
 ANSWER_S = 0.5  # the maximum time for one message
 QUIET_S = 0.1  # after this silence no unread data are left in the sensor
 LATE_ANSWER_S = 3.0  # the maximum delay of an answer that is still pending: a suspended bus, a busy hub
-CONTACT_RETRIES = 4  # of a contact check whose answer was damaged or missing
+CONTACT_RETRIES = 4  # how often a contact check is repeated if its answer was damaged or missing
 IMAGE_TRIES = 3
 DRAIN_S = 5.0  # a sensor that sends unrequested data for longer is not an NB-1010-U
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from drivers.options import DriverOptions, PixelsPerInch, PollSeconds, parse_number
 
 DEFAULT_PPI = 385.0  # the vendor's figure for this sensor; not verified on a unit
-CONTACT = 0x30  # of 255: a finger is on the sensor if the contact level is above it
+CONTACT = 0x30  # 0 to 255: a finger is on the sensor if the contact level is above it
 
 
 class Nb1010Options(DriverOptions):

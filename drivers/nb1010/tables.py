@@ -6,7 +6,7 @@ Every message: 0x80, command, sequence, 0, total length u16 little endian, 0, 0,
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 256, 180
-LINES = 2  # of one image message
+LINES = 2  # lines in one image message
 MESSAGES = HEIGHT // LINES
 
 START = 0x80
@@ -15,9 +15,9 @@ STATUS, REPLY, IMAGE = 0x37, 0x20, 0x21  # commands of the device
 ANSWER_BYTES = 16
 IMAGE_BYTES = 540
 PIXELS_OFFSET, PIXELS_END = 25, 25 + LINES * WIDTH
-CONTACT_OFFSET = 12  # of a status: contact level, 0 to 255
-MORE_OFFSET = 12  # of an image message: 1 while more follow, 0 in the last
-LINE_OFFSET = 16  # of an image message: its first line, from 1
+CONTACT_OFFSET = 12  # in a status: contact level, 0 to 255
+MORE_OFFSET = 12  # in an image message: 1 while more follow, 0 in the last
+LINE_OFFSET = 16  # in an image message: its first line, from 1
 
 
 @dataclass(frozen=True, slots=True)

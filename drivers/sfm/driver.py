@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
 
-FIRST_TRIES = 3  # at each rate
+FIRST_TRIES = 3  # attempts at each rate
 RESTORE_TRIES = 3  # a cancel may be pending at close(), and another one may come meanwhile
 ADVICE = "is it powered and wired, and at this rate? (baud in the URL, options probe_bauds, terminal)"
 ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate? (option terminal)"

@@ -27,7 +27,7 @@ class Format(IntEnum):
 
 
 DEPTH_BITS = {Format.GREY8: 8, Format.GREY4: 4}
-PARAMETER_VALUE = {Format.GREY8: 0x30, Format.GREY4: 0x32}  # of the parameter IMAGE_FORMAT
+PARAMETER_VALUE = {Format.GREY8: 0x30, Format.GREY4: 0x32}  # values of the parameter IMAGE_FORMAT
 
 
 @dataclass(frozen=True, slots=True, repr=False)

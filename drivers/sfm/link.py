@@ -25,18 +25,18 @@ from drivers.sfm.tables import (
 from drivers.transport import Transport
 
 ANSWER_S = 2.0  # a module that takes longer to answer counts as silent
-LATE_ANSWER_S = 3.0  # the same while an earlier answer is pending because the host interrupted an exchange
-FIRST_ANSWER_S = 0.3  # the same for the first contact: a module that was just powered on misses the first requests
+LATE_ANSWER_S = 3.0  # limit for an answer while an earlier one is pending because an exchange was interrupted
+FIRST_ANSWER_S = 0.3  # limit at the first contact: a module that was just powered on misses the first requests
 GAP_S = 0.5  # the longest silence inside an image
 EXTRA_BYTES_S = 0.02  # bytes that arrive within this time after a plain image do not belong to it
-SEND_TRIES = 3  # of one command, if the answer was damaged or the module is busy, before ProtocolError
+SEND_TRIES = 3  # how often a command is sent if the answer is damaged or the module busy, before ProtocolError
 RETRY_PAUSE_S = 0.3  # before a busy module is asked again
 MAX_DAMAGED_PACKETS = 3  # data packets of one image that may arrive damaged and be sent again
 BITS_PER_BYTE = 10  # 8N1
 TRANSFER_FACTOR, TRANSFER_EXTRA_S = 1.5, 2.0  # the deadline of an image: its time on the wire times this, plus this
-DATA_BYTES = 4096  # of a data packet, as in the manufacturer's client
-FINGER_CHECK_BYTES = 256  # the same if the image is not wanted: few bytes are sent before the module stops
-MAX_IMAGE_BYTES = 1 << 21  # of one record with its template, so that a faulty device cannot fill the memory
+DATA_BYTES = 4096  # size of a data packet, as in the manufacturer's client
+FINGER_CHECK_BYTES = 256  # size if the image is not wanted: few bytes are sent before the module stops
+MAX_IMAGE_BYTES = 1 << 21  # size of one record with its template, so that a faulty device cannot fill the memory
 DATA_OK, DATA_ERROR, DATA_SENT = 0x83, 0x82, 0x61  # flags in the extended transfer
 
 Clock = Callable[[], float]

@@ -21,7 +21,7 @@ from drivers.sfm.tables import EXTENDED, PLAIN, Command, NextStep
 log = logging.getLogger(__name__)
 
 OWN_TIMEOUT_S = 20.0  # the maximum of the module's own timeout for a finger, unless that was set to endless
-READ_TRIES = 3  # of the image of one scan, before the person must present again
+READ_TRIES = 3  # how often the image of one scan is read before the person must present again
 
 
 class Scanner:

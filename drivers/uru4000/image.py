@@ -17,7 +17,7 @@ from drivers.uru4000.cipher import KeyStream
 
 WIDTH, HEIGHT = 384, 290
 HEADER_BYTES = 64
-IMAGE_BYTES = HEADER_BYTES + WIDTH * HEIGHT  # to request; the reader sends less
+IMAGE_BYTES = HEADER_BYTES + WIDTH * HEIGHT  # number of bytes to request; the reader sends less
 
 _LINE_COUNT = slice(4, 6)
 _KEY_NUMBER = 6
@@ -25,7 +25,7 @@ _TABLE = slice(16, 46)
 
 ABSENT, ENCRYPTED, KEY_HELD, KEY_CHANGED = 0x01, 0x02, 0x04, 0x80  # flags of a block
 
-NOISE_VARIANCE = 5000.0  # of the sum of the first two lines; from this value on the image is scrambled
+NOISE_VARIANCE = 5000.0  # variance of the sum of the first two lines; from this value on the image is scrambled
 
 Bytes = NDArray[np.uint8]
 ReadKey = Callable[[int], int]

@@ -94,13 +94,13 @@ class Interrupt(IntEnum):
 
 
 DEVICE_INFO_BYTES = 16
-VERSIONS = (slice(4, 6), slice(10, 12))  # of the device info: hardware and firmware; which is first is not documented
+VERSIONS = (slice(4, 6), slice(10, 12))  # in the device info: hardware and firmware; which is first is not documented
 
 CHALLENGE_BYTES = 16
-CHALLENGE_KEY = bytes.fromhex("79ac91795ca1478e98e00f3c598f5f4b")  # of every 045e:00ca; not secret
+CHALLENGE_KEY = bytes.fromhex("79ac91795ca1478e98e00f3c598f5f4b")  # the same in every 045e:00ca; not secret
 
 POLL_S = 0.01  # between two reads of the status
 POLLS = 100
 POWER_ON_S = 0.3  # the maximum time until the POWER_ON message
 POWER_UPS = 3
-POWER_UP_S = 15.0  # for all of them; with slow registers they would take a minute
+POWER_UP_S = 15.0  # limit for all attempts; with slow registers they would take a minute

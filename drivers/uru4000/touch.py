@@ -19,7 +19,7 @@ LATE_MESSAGES = 2  # the maximum number of late messages
 VERIFY_S = 0.15  # for each of the two modes that verify a finger
 ASK_AGAIN_S = 2.0  # then the mode is set again, because the message of the lift may have been lost
 MAX_UNANSWERED = 2  # waits for a lift without a message before it is checked whether the finger is still there
-PROBES, PROBE_S = 2, 0.5  # of that check: one message may be lost or late
+PROBES, PROBE_S = 2, 0.5  # number and duration of those checks: one message may be lost or late
 
 
 class FingerPresence:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 INTERFACE, ENDPOINT = 4, 5  # descriptor types
 INTERFACE_BYTES, ENDPOINT_BYTES = 9, 7
-TRANSFER_TYPE = 3  # of an endpoint's attributes
+TRANSFER_TYPE = 3  # mask in an endpoint's attributes
 
 InterfaceClass = tuple[int, int, int]
 """Class, subclass and protocol."""

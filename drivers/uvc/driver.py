@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 # Cameras are matched by their USB class, whoever made them.
 MATCHES = (ClassMatch(VIDEO, STREAMING, "USB Video Class cameras", "usb"),)
 
-DEFAULT_INTERFACE = 1  # of nearly every camera; the descriptors name it if it is another one
+DEFAULT_INTERFACE = 1  # in nearly every camera; the descriptors name it if it is another one
 
 OpenLink = Callable[[AnyUsbUrl, int], UsbLink]
 

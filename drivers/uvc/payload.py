@@ -23,7 +23,7 @@ from drivers.uvc.formats import MJPEG_BEGIN, MJPEG_END
 
 MIN_HEADER, MAX_HEADER = 2, 255
 FRAME_ID, END_OF_FRAME, HAS_TIME, HAS_CLOCK, ERROR = 0x01, 0x02, 0x04, 0x08, 0x40
-SLACK_BYTES = 65_536  # by which a compressed frame may exceed the negotiated size before it is dropped
+SLACK_BYTES = 65_536  # a compressed frame that exceeds the negotiated size by more is dropped
 NO_HEADER = "a payload without a valid header"
 
 FindFault = Callable[[bytes], str]
@@ -67,7 +67,7 @@ class RawFrame:
 
     data: bytes
     began_at: float
-    number: int  # of whole frames of a stream, from 1
+    number: int  # counts the whole frames of a stream, from 1
 
     def __repr__(self) -> str:
         """Size and number, never pixels."""

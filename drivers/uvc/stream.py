@@ -18,12 +18,12 @@ from drivers.uvc.probe_commit import CONTROL_S, SET_CUR, TO_INTERFACE, negotiate
 START_S = 3.0  # the maximum time from switching a sensor on to its first frame
 SILENT_S = 1.0  # a stream without data for this long has stopped; a slow camera has its frame timeout
 NO_FRAME_S = 3.0  # the maximum time without a whole frame, likewise
-MAX_STALLS = 5  # in a row
+MAX_STALLS = 5  # stalls in a row
 DEFAULT_PAYLOAD = 16_384  # bytes to read from a camera that does not report its payload size
 LED_OFF_S = 0.5  # close() waits no longer for a camera that does not answer
 READS_IN_FLIGHT = 8  # so that the next payloads have a buffer while one is processed
 MAX_READ = 1 << 20  # larger payloads take several: Linux allows all programs 16 MiB in flight (usbfs_memory_mb)
-LIFE_S = 3600.0  # of a read in flight: result() bounds the wait
+LIFE_S = 3600.0  # timeout of a read in flight: result() limits the wait
 POLL_S = 0.5  # how often a waiting capture checks its deadline; frames and errors wake it
 
 
