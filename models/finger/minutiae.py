@@ -6,7 +6,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-PIXELS_PER_INCH = 500.0  # of all coordinates
+PIXELS_PER_INCH = 500.0  # resolution of all coordinates
 MAX_MINUTIAE = 255
 MAX_QUALITY = 100
 TURN = 65_536  # units of `direction` in a full turn

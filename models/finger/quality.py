@@ -45,9 +45,9 @@ class ImageMeasures:
     """The measures of a sample that need no network."""
 
     area: float  # square inches of skin
-    skew: float  # of the grey relative to its local mean
+    skew: float  # skewness of the grey relative to its local mean
     dark: float  # share of skin darker than the middle between its lightest and darkest
-    coherence: float  # of the direction of the ridges, 0..1
+    coherence: float  # how uniform the direction of the ridges is, 0..1
     off_centre: float  # how far the middle of the skin lies toward an edge that it touches; 0..1, 0 if it touches none
 
     @property

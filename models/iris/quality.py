@@ -22,7 +22,7 @@ from models.iris.segmentation.segmentation import readable
 Pixels = npt.NDArray[np.uint8]
 
 _ANGLES = even_angles(64)
-_EDGE_RANGE = 0.14  # of the radius of the iris, on both sides of the edge of the pupil: where its width is measured
+_EDGE_RANGE = 0.14  # in radii of the iris, on both sides of the edge of the pupil: where its width is measured
 _BLACK = 25  # grey; 99 % of the pixels of an empty image are below
 _FLAWED = 0.7  # value of a ramp below which its flaw is reported
 # Diameter of the iris, as a share of the shorter side, above which these flaws mean that the eye is too close.

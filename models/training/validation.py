@@ -33,12 +33,12 @@ Fit = Callable[[Scores, Scores | None], Calibration]  # scores and their weights
 class Comparisons:
     """Impressions, by number, and the scores of pairs of them."""
 
-    finger: Numbers  # of each impression
-    quality: Scores  # of each impression
+    finger: Numbers  # the finger of each impression
+    quality: Scores  # the quality of each impression
     first: Numbers  # impression of each pair
     second: Numbers
     scores: Scores
-    set: Numbers | None = None  # of each pair; None: all pairs are of one set
+    set: Numbers | None = None  # the set of each pair; None: all pairs are of one set
 
     def weights(self, pairs: NDArray[np.bool_]) -> Scores | None:
         """The weights of some pairs, with the same total for each set; None if all are equal."""

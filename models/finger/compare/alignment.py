@@ -21,7 +21,7 @@ from models.finger.cylinders import Cylinders, Rows, angles
 
 TRIED = 6  # pairs of minutiae whose alignment is tried
 REFINED = 2  # best alignments that are refined
-ROUNDS = 2  # of refining
+ROUNDS = 2  # how often an alignment is refined
 PLACE_SIGMA = 6.0  # pixels at 500 ppi
 STRETCH = 0.06  # pixels added to PLACE_SIGMA for each pixel from the middle of the pairs
 ROTATION_SIGMA = np.pi / 9

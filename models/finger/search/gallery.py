@@ -30,7 +30,7 @@ from models.template import Template, TemplateError
 
 SHORT_SHARE = 0.01  # of the entries of a comparable position that are re-ranked: 99.5 % of the mated ones are there
 SHORT_KEYS = 64  # different keys among the entries that are re-ranked, at least, if the gallery has as many
-MAX_ENTRIES_PER_KEY = 3  # that are scored
+MAX_ENTRIES_PER_KEY = 3  # entries of one key that are scored
 _DIGITS = 9  # digits of a score of step 2 that count, so that rounding does not decide the order
 _PIECE = 128  # entries that a thread re-ranks at a time
 _SCORED_PIECE = 8  # entries that a thread scores at a time
