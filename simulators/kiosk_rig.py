@@ -36,7 +36,7 @@ from simulators.sensors.uvc.scene import Look
 READY_S = 60.0  # the first start on a slow computer reads every library from the disk
 ANSWER_S = 60.0
 STOP_S = 10.0
-LIFT_S = 1.0  # to wait until the agent notices a lift; an agent that does not run never does
+LIFT_S = 1.0  # longest wait until the agent notices a lift; an agent that does not run never does
 SITE, KIOSK = "demo-port", "kiosk-1"
 
 Json = Mapping[str, Any]

@@ -102,7 +102,7 @@ class Traveller:
         if announcement["kind"] == "step":
             self._on_step(position, usable=announcement["usable"])
         elif announcement["key"] in REMOVE_PROMPTS:
-            self._remove_all(position.modality)  # of any position: the kiosk may mean an earlier one
+            self._remove_all(position.modality)  # all of them: the kiosk may mean the one presented before
         elif announcement["key"] not in NO_ACTION and position not in self._presented:
             self.present(position)
 

@@ -81,7 +81,7 @@ class EncounterFigures:
     after_last_eye_s: float
     after_last_eye_longest_s: float
     search_s: float
-    fill_s: float  # to fill the store and the galleries
+    fill_s: float  # time to fill the store and the galleries
 
 
 class SampleSensor:

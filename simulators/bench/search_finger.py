@@ -35,7 +35,7 @@ from simulators.bench.rates import fused_rates
 from simulators.images import PPI_RANGE, ImageFileError
 from simulators.people.finger_minutiae import HEIGHT, WIDTH, another_impression
 
-MOST_FINGERS = 10  # of a person
+MOST_FINGERS = 10  # fingers of a person
 LIMIT = 50  # candidates for each probe, as in agent/watchlist/watchlist.py
 SYNTHETIC_PROBES = 20
 MOST_TIMED = 20  # probes in each measurement
@@ -62,7 +62,7 @@ class SearchFigures:
     search_longest_s: float
     open_s: float
     first_search_s: float
-    start_s: float  # to load the compiled search, once per process
+    start_s: float  # time to load the compiled search, once per process
     bytes_per_template: float
     outside_top1_pct: float | None
     found_pct: float | None
@@ -218,8 +218,8 @@ def _prefilter_speed(alone: FingerGallery, probes: Sequence[Rows]) -> tuple[floa
 class Reranking:
     """Times of steps 2 and 3 of a search, on one thread."""
 
-    each_us: float  # of both steps, per entry of the short list
-    exact_us: float  # of step 3, per scored entry
+    each_us: float  # time of both steps, per entry of the short list
+    exact_us: float  # time of step 3, per scored entry
     listed: int
 
 

@@ -42,7 +42,7 @@ LETTERS = {"R": 0, "L": 1, "1": 0, "2": 1}
 NAME = re.compile(r"(.+)([LR12])(\d\d)")
 NUMBERS = {position: number for number, position in enumerate(Position)}
 PLAIN_ENTRIES = 1024  # searched with plain numpy, for comparison
-READ_BYTES = 1 << 28  # to measure the memory bandwidth
+READ_BYTES = 1 << 28  # bytes read to measure the memory bandwidth
 READ_TIMES = 5
 CHANCE_SCORE = 0.09  # one in a hundred comparisons of different eyes reaches it: lower scores are not significant
 
@@ -67,7 +67,7 @@ class SearchFigures:
     eyes: int
     threads: int
     comparisons_per_s_core: float
-    bandwidth_gb_per_s: float  # of one thread that reads memory once
+    bandwidth_gb_per_s: float  # bandwidth of one thread that reads memory once
     bandwidth_share: float  # share of it that the comparisons would use if they read every template completely
     yardstick_ratio: float  # over plain numpy without early exit
     given_up_pct: float  # entries for which the early exit skips all rotations
@@ -76,7 +76,7 @@ class SearchFigures:
     search_core_s: float  # CPU time of one search on one thread
     open_s: float
     first_search_s: float
-    start_s: float  # to load the compiled search, once per process
+    start_s: float  # time to load the compiled search, once per process
     bytes_per_template: float
     mates_compared: int  # mated comparisons of one eye with a score above CHANCE_SCORE
     mates_changed: int  # those of them whose score changes with the early exit

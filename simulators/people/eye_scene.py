@@ -33,15 +33,15 @@ class EyeCondition(StrEnum):
 class Anatomy:
     """The properties of an eye that are the same in every presentation."""
 
-    radius: float  # of the iris
+    radius: float  # radius of the iris
     pupil_offset: tuple[float, float]
-    pupil_waves: tuple[complex, ...]  # of the pupil's outline, as shares of its radius
+    pupil_waves: tuple[complex, ...]  # waves of the pupil's outline, as shares of its radius
     iris_light: float
-    contrast: float  # of its texture
+    contrast: float  # contrast of the iris texture
     limbus_width: float  # over which iris becomes sclera
     sclera_light: float
     skin_light: float
-    half_width: float  # of the opening between the lids
+    half_width: float  # half the width of the opening between the lids
     upper: float  # height of the upper lid above the middle, wide open
     lower: float
     slant: float
@@ -56,7 +56,7 @@ class Anatomy:
     peak: float  # where the opening between the lids is widest, a share of its half width
     roots: float  # how much the lash roots darken the edges of the lids
     mottle: float  # unevenness of the skin
-    shine: float  # of its pores
+    shine: float  # brightness of the pores of the skin
     iris_fall: float  # how much darker the iris is at the limbus
     glasses: bool
 

@@ -23,7 +23,7 @@ LOWEST, HIGHEST = [0, 0, 0, 1], [WIDTH - 1, HEIGHT - 1, TURN - 1, 100]  # limits
 PATTERNS = {"arch": 0.06, "loop": 0.62, "whorl": 0.32}  # frequency of each pattern
 
 # Differences of a second impression of the same finger.
-KEPT_SHARE = 0.8  # of the minutiae
+KEPT_SHARE = 0.8  # share of the minutiae that the second impression also has
 PLACE_NOISE = 2.5  # pixels
 DIRECTION_NOISE = 0.1  # radians
 ROTATION, SHIFT = 0.2, 25  # deviations, radians and pixels

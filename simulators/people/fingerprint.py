@@ -19,8 +19,8 @@ SKIN_PPI = 500.0
 _ORIENTATIONS = 16
 _PERIODS = 4
 _ROUNDS = (6, 9)  # minimum and maximum number of filter rounds; more rounds leave fewer minutiae
-_PERIOD_WIDTH = 0.25  # standard deviation of a filter, natural logarithm of the period
-_ANGLE_WIDTH = 0.30  # and of its direction, radians
+_PERIOD_WIDTH = 0.25  # standard deviation of a filter in the natural logarithm of the period
+_ANGLE_WIDTH = 0.30  # standard deviation of the direction of a filter, radians
 _ENVELOPE = 0.3  # smoothing of the local amplitude, mm
 _PORE_SPACING = 0.7  # mm, in both directions: about 9 pores per centimetre of ridge, as Nagesh et al. (2011) counted
 

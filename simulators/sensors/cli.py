@@ -14,7 +14,7 @@ from simulators.transports.remote import SensorRemote
 
 NOT_FAULTS = {"clear": "remove all pending faults", "replug": "plug the cable in again"}
 
-RESULTS = {  # of the others: that the fault is pending
+RESULTS = {  # what is printed after a fault; for all other faults: that it is pending
     "clear": "done",
     "replug": "done",
     "unplug": "the cable is unplugged, now or after so many bytes (kiosk-sim fault replug plugs it in again)",

@@ -1,6 +1,6 @@
 """The values of --via: the connections on which a simulated sensor can be served, and the options each one accepts."""
 
-LAST_PORT = 65_535  # of TCP
+LAST_PORT = 65_535  # the highest TCP port
 SERIAL, USB = ("pty",), ("usbip", "libusb")
 ELSEWHERE = {
     SERIAL: "this sensor is on a serial line; nb1010, uru4000 and uvc are on USB",

@@ -31,11 +31,11 @@ class Shown(TypedDict, total=False):
     """The finger that is shown: either `image` or `person` is given."""
 
     image: Path
-    source_ppi: float  # of the image file; default 500
+    source_ppi: float  # resolution of the image file; default 500
     person: int  # seed of a synthetic person
-    finger: str  # of that person; default right_index
+    finger: str  # which finger of that person; default right_index
     impression: int  # number of the impression of that finger; default 0
-    condition: str  # of the skin (simulators.people.person.Condition); by default drawn at random, mostly normal
+    condition: str  # a simulators.people.person.Condition; by default drawn at random, mostly normal
 
 
 class RemoteError(Exception):

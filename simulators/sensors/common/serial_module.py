@@ -32,7 +32,7 @@ class Touch:
 
     pixels: bytes | None = None  # row by row; None: no finger
     pressed_at: float = 0.0
-    lift_requested: bool = False  # and the fault `stuck` keeps the finger there
+    lift_requested: bool = False  # the finger was lifted, but the fault `stuck` keeps it there
 
 
 class SerialModule:

@@ -95,7 +95,7 @@ class TouchRig(SensorRig):
         super().__init__(model, connection, link, **options)
         self.kind = kind
         self.view = view
-        self.image: Grey | None = None  # of the finger that was loaded last
+        self.image: Grey | None = None  # the image of the finger that was loaded last
         self._model = model
         self._finger = ""
 

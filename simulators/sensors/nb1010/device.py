@@ -18,7 +18,7 @@ START = 0x80
 CHECK, PRE_CAPTURE, CAPTURE = 0x38, 0x0D, 0x12  # commands
 NO_FINGER, FINGER = 0x03, 0xF7  # contact levels; the second one as recorded
 ANSWER_S = 0.001  # the time that a real sensor takes was not recorded
-LINES = 2  # of an image in one message
+LINES = 2  # lines of an image in one message
 
 CONFIGURATION = configuration_descriptor(
     interface_descriptor(0, 0, 3, (0, 0, 0)),

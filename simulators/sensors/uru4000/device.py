@@ -92,7 +92,7 @@ class Uru4000Model:
         self._wire: UsbWire | None = None
         self._state = self._initial_state()
         self._finger: bytes | None = None
-        self._lift_requested = False  # and the fault `stuck` keeps the finger there
+        self._lift_requested = False  # the finger was lifted, but the fault `stuck` keeps it there
         self._counters = Counters()
         self._writers: dict[int, Callable[[bytes], None]] = {
             STATUS: self._set_status,

@@ -18,7 +18,7 @@ _FILLER = bytes(range(0x31, 0x31 + 2 * TABLE_ROWS))  # invalid data after the en
 
 _KEY_BITS = 32
 _TAPS = [bit for bit in range(_KEY_BITS) if 0x9248144D >> bit & 1]
-_MASK_BITS = (4, 8, 11, 14, 18, 21, 24, 29)  # of the key: bits 0 to 7 of the mask
+_MASK_BITS = (4, 8, 11, 14, 18, 21, 24, 29)  # bits of the key that become bits 0 to 7 of the mask
 _DIGITS = bytes.maketrans(b"01", b"\x00\x01")
 
 KeyOf = Callable[[int], int]

@@ -12,7 +12,7 @@ CLOCK_HZ = 48_000_000
 MAX_SIDE = 4096
 VERSIONS = {"1.0": 0x0100, "1.1": 0x0110, "1.5": 0x0150}
 BLOCK_BYTES = {0x0100: 26, 0x0110: 34, 0x0150: 48}
-PLACES = ("interface", "endpoint")  # of the class descriptors: before or after the endpoint descriptor
+PLACES = ("interface", "endpoint")  # places of the class descriptors: before or after the endpoint descriptor
 
 _TAIL = "00001000800000aa00389b71"
 GUIDS: Mapping[str, bytes] = {

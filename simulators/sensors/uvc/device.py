@@ -67,7 +67,7 @@ class _State:
     next_due: float = 0.0
     frame_id: int = 0
     open_transfers: int = 0  # requested and not answered; below 0: a payload continues in the next transfers
-    transfer_bytes: int = 0  # of one transfer; a payload may take several
+    transfer_bytes: int = 0  # size of one transfer; a payload may take several
     lamp: bytes = field(default=b"\0")
 
 

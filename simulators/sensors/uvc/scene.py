@@ -23,8 +23,8 @@ class Look(TypedDict, total=False):
 
     image: Path
     person: int  # seed of a synthetic person
-    eye: str  # of that person: left or right; the default is left
-    condition: str  # of simulators.people.person.EyeCondition; by default it varies as with real people
+    eye: str  # which eye of that person: left or right; the default is left
+    condition: str  # a simulators.people.person.EyeCondition; by default it varies as with real people
 
 
 def frames_of(look: Look, width: int, height: int) -> Iterator[Grey]:

@@ -61,7 +61,7 @@ class PtyServer:
         self.module = module
         self.link = link
         self.unplugged = threading.Event()
-        self.bytes_sent = 0  # to the host, since the start
+        self.bytes_sent = 0  # bytes sent to the host since the start
         self.died_of: BaseException | None = None
         self._clock = clock
         self._noise = Random(0)

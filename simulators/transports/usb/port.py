@@ -55,7 +55,7 @@ class UsbPort:
         self.model = model
         self.now = now
         self.plugged = False
-        self.bytes_sent = 0  # to the host, since the start
+        self.bytes_sent = 0  # bytes sent to the host since the start
         self._later = later
         self._rate = bytes_per_s
         self._on_unplug = on_unplug

@@ -73,7 +73,7 @@ class _Urb:
     """A transfer that a caller has submitted."""
 
     caller: object
-    address: bytes  # of the caller's structure: identifies the transfer
+    address: bytes  # address of the caller's structure: identifies the transfer
     structure: Argument
     buffer: Argument | None
     head: int  # bytes of set-up before the data
