@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from drivers.sample import Modality, Position, Sample
@@ -17,6 +18,10 @@ from simulators.people.person import Condition, Person
 
 # Real samples and recordings, if there are any, are next to the project. Tests that need them are marked `shared`.
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+settings.register_profile("any speed", deadline=None)  # a slow machine is no failure
+settings.load_profile("any speed")
 
 
 def pytest_configure() -> None:

@@ -73,7 +73,7 @@ def test_a_larger_sensor_sees_more_of_the_same_touch() -> None:
 @given(seed=st.integers(0, 2**63), position=st.sampled_from(FINGERS), n=st.integers(0, 2**31))
 def test_every_finger_is_dark_ridges_on_a_light_sensor(seed: int, position: Position, n: int) -> None:
     image = Person(seed).finger(position).impression(n)
-    assert 0.08 < dark_share(image) < 0.75
+    assert 0.04 < dark_share(image) < 0.75  # a light, dry, partial touch of a little finger has 0.06
     assert np.percentile(image, 3) < 120
     assert np.percentile(image, 99) > 190
     assert 6.5 < ridge_period(image) < 12.5
