@@ -47,7 +47,9 @@ class Kind:
 def render(shown: Shown, view: View) -> Grey:
     """The image u8[height, width] that the sensor sees. ValueError (ImageFileError) names what is wrong."""
     if unknown := set(shown) - set(Shown.__annotations__):
-        raise ValueError(f"a finger has no {', '.join(sorted(unknown))}; it has {', '.join(Shown.__annotations__)}")
+        raise ValueError(
+            f"there is no argument {', '.join(sorted(unknown))}; a press takes {', '.join(Shown.__annotations__)}"
+        )
     if ("image" in shown) == ("person" in shown):
         raise ValueError("a finger is from an image file or from a synthetic person: give one of the two")
     if "image" in shown:

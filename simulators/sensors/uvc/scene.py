@@ -30,7 +30,9 @@ class Look(TypedDict, total=False):
 def frames_of(look: Look, width: int, height: int) -> Iterator[Grey]:
     """The frames u8[height, width], each drawn when it is requested. ValueError names what is wrong."""
     if unknown := set(look) - set(Look.__annotations__):
-        raise ValueError(f"a look has no {', '.join(sorted(unknown))}; it has {', '.join(Look.__annotations__)}")
+        raise ValueError(
+            f"there is no argument {', '.join(sorted(unknown))}; a look takes {', '.join(Look.__annotations__)}"
+        )
     if ("image" in look) == ("person" in look):
         raise ValueError("the camera sees an image file or a synthetic person: give one of the two")
     if "image" in look:

@@ -108,7 +108,7 @@ def test_faults_and_the_plug_are_worked_from_outside(remote: SensorRemote, rig: 
         ("press", {}, "no finger is loaded: give --image FILE or --person SEED"),
         ("press", {"person": 1, "image": "x.png"}, "give one of the two"),
         ("press", {"person": 1, "finger": "thumb"}, "there is no finger 'thumb'; choose one of right_thumb"),
-        ("press", {"person": 1, "toe": 2}, "a finger has no toe"),
+        ("press", {"person": 1, "toe": 2}, "there is no argument toe"),
         ("press", {"image": "/nowhere/x.png"}, "there is no file /nowhere/x.png: check the path"),
         ("fault", {"name": "drp"}, "there is no fault 'drp'"),
         ("dance", {}, "requests are press, load, lift"),

@@ -42,7 +42,7 @@ def test_an_image_file_is_what_the_sensor_sees(tmp_path: Path) -> None:
     [
         ({}, "give one of the two"),
         ({"person": 1, "image": "x.png"}, "give one of the two"),
-        ({"person": 1, "eye": "left"}, "a finger has no eye; it has image"),
+        ({"person": 1, "eye": "left"}, "there is no argument eye; a press takes image"),
         ({"person": 1, "finger": "thumb"}, "there is no finger 'thumb'; choose one of right_thumb"),
         ({"person": 1, "condition": "soapy"}, "there is no condition 'soapy'; choose one of normal"),
     ],

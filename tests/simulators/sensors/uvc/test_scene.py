@@ -38,7 +38,7 @@ def test_mjpeg_is_made_of_the_picture() -> None:
         ({"person": 1, "image": "x.png"}, "give one of the two"),
         ({"person": 1, "eye": "third"}, "choose one of left, right"),
         ({"person": 1, "condition": "angry"}, "choose one of normal"),
-        ({"person": 1, "finger": "x"}, "a look has no finger"),
+        ({"person": 1, "finger": "x"}, "there is no argument finger"),
         ({"image": "no_such.png"}, "there is no file"),
     ],
 )
