@@ -20,8 +20,8 @@ setup: .venv/ready
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . -e simulators
-	@$(BIN)/python -c 'from models.finger.search import gallery; from models.iris import gallery as irises; \
-		gallery.warm_up(); irises.warm_up()'  # compiles the searches, once
+	@$(BIN)/python -c 'from models.finger.search.gallery import FingerGallery; FingerGallery.warm_up()'  # compiles the searches
+	@$(BIN)/python -c 'from models.iris.gallery import IrisGallery; IrisGallery.warm_up()'
 	@touch $@
 
 demo: setup

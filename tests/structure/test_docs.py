@@ -113,6 +113,19 @@ def test_the_targets_of_the_links_in_a_document_exist(path: Path) -> None:
             assert (path.parent / target).exists(), f"{path.name} links to {target}"
 
 
+PROGRAMS = re.findall(r"\$\(BIN\)/python -c '([^']+)'", (ROOT / "Makefile").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_programs_in_the_makefile_run(program: str) -> None:
+    """`make setup` runs them once, so a renamed function would show only on a new computer."""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
+
+
+def test_the_makefile_has_programs() -> None:
+    assert len(PROGRAMS) == 2
+
+
 FILE = re.compile(r"(?<![\w/.*{}<>-])((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)\b")
 ELSEWHERE = ("tools/protocol.py", "tools/metrics.py")  # next to the project, in ../shared
 SOURCES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
