@@ -1,8 +1,8 @@
 """Compiles searches and comparisons with numba, if it is installed; without it, the equivalent plain numpy is used.
 
 Compiled functions release the interpreter, so that several threads can search one gallery. They are kept on disk for
-the next start. Where no folder can be written, they are compiled again at each start: gallery.warm_up does that before
-the first traveller comes.
+the next start. Where no folder can be written, they are compiled again at each start: warm_up() of a gallery does
+that before the first traveller comes.
 """
 
 import ast

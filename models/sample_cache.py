@@ -28,7 +28,8 @@ class SampleCache(Generic[Extraction]):
     def keep(self, sample: Sample) -> Extraction:
         """The extraction of a sample, made if it is not kept yet. Keeps it, and drops the oldest of too many."""
         key = _key(sample)
-        extraction = self._pop(key) or self._extract(sample)
+        kept = self._pop(key)
+        extraction = self._extract(sample) if kept is None else kept
         with self._lock:
             self._kept[key] = extraction
             while len(self._kept) > KEPT:
@@ -37,7 +38,8 @@ class SampleCache(Generic[Extraction]):
 
     def take(self, sample: Sample) -> Extraction:
         """The extraction of a sample, made if it is not kept; afterwards it is not kept."""
-        return self._pop(_key(sample)) or self._extract(sample)
+        kept = self._pop(_key(sample))
+        return self._extract(sample) if kept is None else kept
 
     def _pop(self, key: bytes) -> Extraction | None:
         with self._lock:

@@ -91,3 +91,13 @@ def test_threads_and_concurrent_calls_do_not_change_the_result(card: ModelCard, 
     assert len(results) == 4
     for result in results:
         np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_the_graph_is_built_of_single_nodes(card: ModelCard) -> None:
+    nodes = onnx.load_from_string(card.read()).graph.node
+    kinds = {node.op_type for node in nodes}
+    dilated = [a for n in nodes if n.op_type == "Conv" for a in n.attribute if a.name == "dilations" and a.ints[0] > 1]
+    assert {"LayerNormalization", "Gelu"} <= kinds
+    assert not {"SpaceToDepth", "ReduceMean", "Tanh", "Erf", "Loop"} & kinds
+    assert len(dilated) == 4  # two of the stems, two of the attention
+    assert len(card.read()) < 3_000_000

@@ -87,7 +87,7 @@ def foreign(module: str) -> Iterator[tuple[str, str]]:
     """What a module imports from the rooms of other sensors: room and module."""
     for imported in imports(module):
         for sensor in sensor_rooms("drivers"):
-            if imported.startswith(f"{sensor}.") and not module.startswith(f"{sensor}."):
+            if (imported == sensor or imported.startswith(f"{sensor}.")) and not module.startswith(f"{sensor}."):
                 yield sensor, imported
 
 
@@ -136,3 +136,10 @@ def test_from_outside_a_sensors_room_only_its_driver_is_imported(module: str) ->
         if SHARED_FORMATS.get(room(module)) == sensor:
             continue
         assert imported == f"{sensor}.driver", f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_an_import_names_the_whole_path_of_what_it_imports(module: str) -> None:
+    """The other tests of this file do not see relative imports."""
+    tree = ast.parse((ROOT / MODULES[module]).read_text(encoding="utf-8"))
+    assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level] == []

@@ -66,6 +66,14 @@ def test_the_simulators_are_a_separate_package(wheels: dict[str, Path]) -> None:
     assert modules <= packaged
 
 
+def test_each_wheel_has_the_licence(wheels: dict[str, Path]) -> None:
+    text = (ROOT / "LICENSE").read_bytes()
+    for wheel in wheels.values():
+        archive = zipfile.ZipFile(wheel)
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/licenses/LICENSE"))
+        assert archive.read(name) == text
+
+
 def test_every_room_of_the_simulators_is_listed() -> None:
     assert set(SIMULATORS["tool"]["setuptools"]["packages"]) == rooms("simulators")
 
@@ -74,6 +82,9 @@ def test_both_packages_have_one_version() -> None:
     version = AGENT["project"]["version"]
     assert SIMULATORS["project"]["version"] == version
     assert f"kiosk-agent=={version}" in SIMULATORS["project"]["dependencies"]
+    extras = AGENT["project"]["optional-dependencies"]
+    assert extras["simulators"] == [f"kiosk-simulators=={version}"]
+    assert extras["bench"] == [f"kiosk-simulators[bench]=={version}"]
 
 
 PROGRAMS = {
