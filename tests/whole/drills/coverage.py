@@ -6,7 +6,7 @@ python -m tests.whole.drills.coverage [MODULE or FOLDER ...] [--write]
 
 Each test file runs in a separate process, so other tests do not add to its coverage. Lines that run in child processes
 or are compiled by numba count as not run. Exit status 1 if a test fails, or if a module has more such lines than the
-list, or fewer: then lower the number in the list, or use --write.
+list. --write puts the numbers into the list, also lower ones.
 """
 
 import argparse
@@ -59,12 +59,16 @@ def measure(module: Path) -> int | str:
 
 
 def compare(measured: Uncovered, listed: Uncovered) -> list[str]:
-    """The differences from the list, one line for each module."""
+    """The modules with more such lines than the list says, one line for each. Some lines depend on the machine."""
     return [
         f"{module}: {lines} lines are not run by its mirrored test, the list says {listed.get(module, 0)}"
         for module, lines in measured.items()
-        if lines != listed.get(module, 0)
+        if _count(lines) > _count(listed.get(module, 0))
     ]
+
+
+def _count(lines: int | str) -> float:
+    return float("inf") if isinstance(lines, str) else lines
 
 
 def selected(names: Iterable[str]) -> list[Path]:
