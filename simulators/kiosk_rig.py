@@ -253,6 +253,7 @@ class Watcher:
     def __enter__(self) -> Self:
         self._thread.start()
         if not self._listening.wait(READY_S):
+            self._stopping.set()
             raise RuntimeError("the agent did not answer the request to watch")
         return self
 
