@@ -80,7 +80,7 @@ def _stamp(module: Path) -> str:
 
 
 def _root(module: Path) -> Path:
-    """The folder that holds the top-level package of a module, or the module itself if it is in no package."""
+    """The folder that holds the top-level package of a module, or its folder if it is in no package."""
     folder = module.parent
     while (folder / "__init__.py").exists():
         folder = folder.parent

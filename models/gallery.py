@@ -115,7 +115,7 @@ class BlockGallery(ABC, Generic[B]):
 
 def without(block: B, removed: frozenset[str]) -> B:
     """The entries of a block whose key is not in `removed`; the block itself if there is none of these keys in it."""
-    if removed.isdisjoint(block.keys):
+    if not removed or removed.isdisjoint(block.keys):
         return block
     return block.take(np.array([key not in removed for key in block.keys], bool))
 

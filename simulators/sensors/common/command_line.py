@@ -77,7 +77,7 @@ def stop_signal() -> threading.Event:
 
 def print_changes(rig: SensorRig, facts: Mapping[str, Callable[[], object]], stop: threading.Event) -> None:
     """Print a line whenever a fact or the cable changes, until `stop` is set or the thread of the sensor has died."""
-    facts = {**facts, "unplugged": rig.unplugged.is_set}
+    facts = {**facts, "unplugged": lambda: rig.unplugged.is_set()}  # noqa: PLW0108 - a new event after replugging
     known = {name: read() for name, read in facts.items()}
     while rig.alive and not stop.wait(WATCH_S):
         for name, read in facts.items():
