@@ -1,14 +1,12 @@
 """Checks the import rules between packages. Reads the import statements of every module."""
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.structure.mirror import PACKAGES, ROOT
-
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+from tests.structure.mirror import PACKAGES
+from tests.structure.sources import FILES, MODULES, imports_of
 
 # Which of our own packages a package may import. "models" may import only drivers.sample.
 ALLOWED = {
@@ -63,47 +61,34 @@ TRAINING = {
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The dotted names of everything that a module imports, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    """The dotted names of everything that a module imports."""
+    for one in imports_of(path):
+        yield from (one.module, *one.inner)
 
 
 def within(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def relative(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+DEVICE_MODELS = [path for path in FILES if str(path).startswith(DEVICE_ROOMS) and str(path) not in USES_DRIVERS]
 
 
-OF_SIMULATORS = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in MODULES
-    if relative(path).startswith("simulators/")
-}
-DEVICE_MODELS = [p for p in MODULES if relative(p).startswith(DEVICE_ROOMS) and relative(p) not in USES_DRIVERS]
-
-
-@pytest.mark.parametrize("path", MODULES, ids=relative)
+@pytest.mark.parametrize("path", FILES, ids=str)
 def test_packages_import_only_those_below_them(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
+    package = path.parts[0]
     for name in imports(path):
         if not any(within(name, ours) for ours in PACKAGES) or name == "drivers":
             continue
-        if within(name, TRAINING.get(relative(path), package)):
+        if within(name, TRAINING.get(str(path), package)):
             continue
-        assert any(within(name, allowed) for allowed in ALLOWED[package]), f"{relative(path)} imports {name}"
+        assert any(within(name, allowed) for allowed in ALLOWED[package]), f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=relative)
+@pytest.mark.parametrize("path", FILES, ids=str)
 def test_a_library_is_imported_only_by_its_owners(path: Path) -> None:
     for name in imports(path):
         owners = OWNED.get(name.partition(".")[0])
-        assert owners is None or relative(path) in owners, f"{relative(path)} imports {name}"
+        assert owners is None or str(path) in owners, f"{path} imports {name}"
 
 
 def host_imports(module: Path) -> set[str]:
@@ -116,26 +101,26 @@ def host_imports(module: Path) -> set[str]:
         for name in imports(path):
             if name.split(".")[0] in ("drivers", "agent", "models"):
                 found.add(name)
-            elif (inner := OF_SIMULATORS.get(name)) and inner not in read:
+            elif (inner := MODULES.get(name)) and inner.parts[0] == "simulators" and inner not in read:
                 unread.append(inner)
     return found
 
 
-@pytest.mark.parametrize("path", DEVICE_MODELS, ids=relative)
+@pytest.mark.parametrize("path", DEVICE_MODELS, ids=str)
 def test_device_models_import_nothing_of_drivers_agent_or_models(path: Path) -> None:
     assert not host_imports(path)
 
 
 @pytest.mark.parametrize("module", sorted(USES_DRIVERS))
 def test_the_exceptions_do_use_the_drivers(module: str) -> None:
-    assert host_imports(ROOT / module)
+    assert host_imports(Path(module))
 
 
 @pytest.mark.parametrize("module", HUB)
 def test_the_simulated_hub_imports_nothing_of_drivers_agent_or_models(module: str) -> None:
-    assert not host_imports(ROOT / "simulators" / module)
+    assert not host_imports(Path("simulators", module))
 
 
 def test_private_keys_are_loaded_in_one_module() -> None:
-    loaders = [relative(p) for p in MODULES if any("load_pem_private_key" in name for name in imports(p))]
+    loaders = [str(p) for p in FILES if any("load_pem_private_key" in name for name in imports(p))]
     assert loaders == ["agent/keys.py"]

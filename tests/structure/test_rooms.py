@@ -11,37 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.structure.mirror import PACKAGES, ROOT
+from tests.structure.mirror import ROOT
+from tests.structure.sources import FILES, MODULES, dotted, imports_of, tree
 
 FEWEST, MOST, LEVELS = 2, 12, 3
 LARGER = {"simulators/bench": 16}  # one module for each measurement
 NEEDS_TORCH = Path("models/training/networks")  # a separate folder for that reason, whatever its size
 
-FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FOLDERS = sorted({path.parent for path in FILES})
 
 # Both rooms read the same cameras, so the first may import more modules of the second than `driver`.
 SHARED_FORMATS = {"drivers.v4l2": "drivers.uvc"}
 
 
-def dotted(path: Path) -> str:
-    """The import name of a file: agent.hub.link for agent/hub/link.py, agent.hub for agent/hub/__init__.py."""
-    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
-
-
-MODULES = {dotted(path): path for path in FILES}
-
-
 @functools.cache
 def imports(module: str) -> frozenset[str]:
-    """Our own modules that a module imports, also inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse((ROOT / MODULES[module]).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= inner & MODULES.keys() or {node.module}
+    """Our own modules that a module imports."""
+    found: set[str] = set()
+    for one in imports_of(MODULES[module]):
+        found |= set(one.inner) & MODULES.keys() or {one.module}
     return frozenset(found & MODULES.keys()) - {module}
 
 
@@ -141,5 +129,5 @@ def test_from_outside_a_sensors_room_only_its_driver_is_imported(module: str) ->
 @pytest.mark.parametrize("module", MODULES)
 def test_an_import_names_the_whole_path_of_what_it_imports(module: str) -> None:
     """The other tests of this file do not see relative imports."""
-    tree = ast.parse((ROOT / MODULES[module]).read_text(encoding="utf-8"))
-    assert [node.lineno for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level] == []
+    nodes = ast.walk(tree(MODULES[module]))
+    assert [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level] == []
