@@ -14,10 +14,13 @@ Extraction = TypeVar("Extraction")
 
 
 class SampleCache(Generic[Extraction]):
-    """What was extracted from the last KEPT samples. Safe to use from several threads."""
+    """What was extracted from the last KEPT samples. Safe to use from several threads.
 
-    def __init__(self, extract: Callable[[Sample], Extraction]) -> None:
-        self._extract = extract
+    It does not hold the function that extracts: as a method of the encoder that holds the cache, this would keep a
+    dropped encoder, and the memory of its network, until the garbage collector runs.
+    """
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, Extraction] = OrderedDict()
 
@@ -25,21 +28,21 @@ class SampleCache(Generic[Extraction]):
         """How many samples are kept."""
         return len(self._kept)
 
-    def keep(self, sample: Sample) -> Extraction:
+    def keep(self, sample: Sample, extract: Callable[[Sample], Extraction]) -> Extraction:
         """The extraction of a sample, made if it is not kept yet. Keeps it, and drops the oldest of too many."""
         key = _key(sample)
         kept = self._pop(key)
-        extraction = self._extract(sample) if kept is None else kept
+        extraction = extract(sample) if kept is None else kept
         with self._lock:
             self._kept[key] = extraction
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         return extraction
 
-    def take(self, sample: Sample) -> Extraction:
+    def take(self, sample: Sample, extract: Callable[[Sample], Extraction]) -> Extraction:
         """The extraction of a sample, made if it is not kept; afterwards it is not kept."""
         kept = self._pop(_key(sample))
-        return self._extract(sample) if kept is None else kept
+        return extract(sample) if kept is None else kept
 
     def _pop(self, key: bytes) -> Extraction | None:
         with self._lock:

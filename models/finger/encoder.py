@@ -54,11 +54,11 @@ class FingerEncoder:
         self.model_name = card.name
         self.model_sha256 = card.sha256
         self._session = Session(card, threads)
-        self._extractions = SampleCache(self._extract)
+        self._extractions: SampleCache[Extraction] = SampleCache()
 
     def assess(self, sample: Sample) -> Quality:
         """The quality of the sample and its main flaw. Accepts any u8 image."""
-        return self._extractions.keep(sample).quality
+        return self._extractions.keep(sample, self._extract).quality
 
     def encode(self, sample: Sample) -> Template:
         """The template of the sample. Removes what assess() kept of it."""
@@ -66,7 +66,7 @@ class FingerEncoder:
 
     def minutiae(self, sample: Sample) -> Minutiae:
         """The minutiae of the sample, before packing."""
-        return self._extractions.take(sample).minutiae
+        return self._extractions.take(sample, self._extract).minutiae
 
     def _extract(self, sample: Sample) -> Extraction:
         prepared = prepare(sample.image, sample.pixels_per_inch)

@@ -68,12 +68,12 @@ class IrisEncoder:
         self._graph = IrisGraph(threads, card)
         self.model_name = self._graph.card.name
         self.model_sha256 = self._graph.card.sha256
-        self._extractions = SampleCache(lambda sample: extract(sample.image))
+        self._extractions: SampleCache[Extraction] = SampleCache()
         warm_up()
 
     def assess(self, sample: Sample) -> Quality:
         """How useful the sample is, and its main flaw. Accepts any u8 image."""
-        return self._extractions.keep(sample).quality
+        return self._extractions.keep(sample, _extract).quality
 
     def encode(self, sample: Sample) -> Template:
         """The template of the sample; without known bits if there is no iris. Removes what assess() has kept of it."""
@@ -81,7 +81,7 @@ class IrisEncoder:
 
     def code(self, sample: Sample) -> IrisCode:
         """The code of the sample before packing."""
-        extraction = self._extractions.take(sample)
+        extraction = self._extractions.take(sample, _extract)
         if extraction.segmentation is None:
             return empty_code()
         return self._graph.code(sample.image, extraction.segmentation, extraction.quality.score)
@@ -94,3 +94,7 @@ def extract(image: NDArray[np.uint8]) -> Extraction:
     """The segmentation and the quality of an image."""
     segmentation = segment(image) if min(image.shape) >= _SMALLEST else None
     return Extraction(segmentation, sample_quality(image, segmentation))
+
+
+def _extract(sample: Sample) -> Extraction:
+    return extract(sample.image)

@@ -1,6 +1,8 @@
 """Fingerprint images to templates: what is found, what quality says, and that no image whatever does harm."""
 
+import gc
 import threading
+import weakref
 from datetime import UTC, datetime
 
 import numpy as np
@@ -272,6 +274,19 @@ def test_only_the_last_few_assessed_samples_are_remembered(counted: tuple[Finger
     encoder.assess(_sample(blank))
     assert len(encoder._extractions) == 4
     assert session.passes == 1
+
+
+def test_a_dropped_encoder_is_freed_without_the_garbage_collector() -> None:
+    """It holds the memory of its network, of which the collector knows nothing."""
+    encoder = FingerEncoder()
+    encoder.assess(_sample(impression_of(1, 1)))
+    freed = weakref.ref(encoder)
+    gc.disable()
+    try:
+        del encoder
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_an_empty_image_costs_no_pass(counted: tuple[FingerEncoder, _CountingSession]) -> None:
