@@ -13,15 +13,14 @@ help:
 	@echo "make lint    ruff, mypy, codespell"
 	@echo "make drill-NAME  a long acceptance run: $(DRILLS)"
 
-# The stamp changes when the lock does, so that every target runs on what the lock says.
+# The stamp changes when the lock does, so that every target runs on what the lock says. At the end the searches are compiled.
 setup: .venv/ready
 .venv/ready: requirements-dev.lock pyproject.toml simulators/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e . -e simulators
-	@$(BIN)/python -c 'from models.finger.search.gallery import FingerGallery; FingerGallery.warm_up()'  # compiles the searches
-	@$(BIN)/python -c 'from models.iris.gallery import IrisGallery; IrisGallery.warm_up()'
+	@$(BIN)/python -c 'from models import GALLERIES, gallery_class; [gallery_class(name).build(()) for name in GALLERIES]'
 	@touch $@
 
 demo: setup

@@ -56,7 +56,7 @@ class SensorSession:
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
-        """Adds the name of the device to errors that do not have it."""
+        """Adds the name of the device to errors. Only for code whose errors do not have it: that of cameras."""
         try:
             yield
         except SensorError as error:

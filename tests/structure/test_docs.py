@@ -123,7 +123,7 @@ def test_the_programs_in_the_makefile_run(program: str) -> None:
 
 
 def test_the_makefile_has_programs() -> None:
-    assert len(PROGRAMS) == 2
+    assert len(PROGRAMS) == 1
 
 
 FILE = re.compile(r"(?<![\w/.*{}<>-])((?:[a-z_0-9]+/)*[a-z_0-9]+\.py)\b")
