@@ -9,7 +9,6 @@ negotiates it with the camera, descriptors.py, payload.py and formats.py parse t
 """
 
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from drivers.matches import ClassMatch
@@ -18,9 +17,8 @@ from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
 from drivers.session import SensorSession
 from drivers.transport import parse_usb_url
-from drivers.usb.connect import open_link
+from drivers.usb.connect import OpenLink, open_link
 from drivers.usb.link import UsbLink
-from drivers.usb.url import AnyUsbUrl
 from drivers.uvc.descriptors import STREAMING, VIDEO, streaming_interfaces
 from drivers.uvc.formats import BadFrame, Grey
 from drivers.uvc.frame_age import CaptureWindow
@@ -33,8 +31,6 @@ log = logging.getLogger(__name__)
 MATCHES = (ClassMatch(VIDEO, STREAMING, "USB Video Class cameras", "usb"),)
 
 DEFAULT_INTERFACE = 1  # in nearly every camera; the descriptors name it if it is another one
-
-OpenLink = Callable[[AnyUsbUrl, int], UsbLink]
 
 
 class Uvc(SensorSession):

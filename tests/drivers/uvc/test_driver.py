@@ -12,6 +12,7 @@ from PIL import Image
 
 from drivers.errors import Cancelled, ProtocolError
 from drivers.sample import Modality, Position
+from drivers.usb.configuration import WantedInterface
 from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl
@@ -112,10 +113,10 @@ def test_a_image_that_cannot_be_decoded_is_skipped() -> None:
 
 
 def test_streams_at_another_interface_than_usual_are_opened_there() -> None:
-    asked = list[int]()
+    asked = list[WantedInterface]()
     with attached() as (_, sensor):
 
-        def connect(url: AnyUsbUrl, interface: int) -> UsbLink:
+        def connect(url: AnyUsbUrl, interface: WantedInterface) -> UsbLink:
             asked.append(interface)
             return open_link(url, interface)
 
