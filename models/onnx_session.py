@@ -1,7 +1,12 @@
 """Runs ONNX graphs. The only module that imports onnxruntime."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
+
+# onnxruntime sends usage data to its maker over the network and writes a device id below ~/.cache. Only this variable,
+# set before the import, stops both: disable_telemetry_events() comes too late. A kiosk connects to nobody but its hub.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import numpy as np
 import onnxruntime
