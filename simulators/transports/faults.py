@@ -15,6 +15,8 @@ Params = Mapping[str, Value]
 
 ALWAYS = 0  # `times` of a fault that lasts until it is cleared
 ANYWHERE = -1  # `packet` of a fault that affects a randomly chosen packet
+ANY_OPTIONAL = -1  # `command` of a fault that affects every command that some modules of the family do not have
+USUAL_CODE = -1  # `code` of a refusal: the one that modules of the family send
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ RANGES: Mapping[str, tuple[float, float]] = {  # values that a device accepts
     "bits": (1, 1_000_000),
     "address": (0, 0xFFFFFFFF),
     "seconds": (0, 3600),
+    "command": (ANYWHERE, 0xFF),
+    "code": (ANYWHERE, 0xFF),
     "after": (0, 1_000_000_000),
 }
 IN_DATA: Params = {"at": "data", "packet": ANYWHERE}
@@ -58,6 +62,23 @@ FAULTS: Mapping[str, Fault] = {
     "no_upload": Fault("the device refuses to send its image"),
     "stuck": Fault("the device reports a finger after it was lifted", times=ALWAYS),
     "baud_deferred": Fault("a new rate is acknowledged but takes effect only after power-off", times=ALWAYS),
+    # Serial modules that lack a command, that restart, or whose line is bad.
+    "refuses": Fault(
+        "a command is refused as unknown: the one with this code, or every optional one",
+        times=ALWAYS,
+        params={"command": ANY_OPTIONAL, "code": USUAL_CODE},
+    ),
+    "ignores": Fault(
+        "a command is not answered: the one with this code, or every optional one",
+        times=ALWAYS,
+        params={"command": ANY_OPTIONAL},
+    ),
+    "restarts": Fault(
+        "the device restarts when its port is opened, unless the host has cleared HUPCL; it is then deaf for `seconds`",
+        times=ALWAYS,
+        params={"seconds": 1.5},
+    ),
+    "trickle": Fault("bytes arrive one at a time, `seconds` apart", times=ALWAYS, params={"seconds": 0.4}),
     # Suprema SFM.
     "busy": Fault("the device reports that it is busy with another command"),
     "no_extended": Fault("the device does not support the extended transfer", times=ALWAYS),

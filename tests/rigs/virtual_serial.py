@@ -5,7 +5,7 @@ from random import Random
 
 from drivers.errors import Cancelled, DeviceBusy, LinkLost
 from drivers.transport import SerialUrl, Url
-from simulators.transports.serial.uart import Line, SerialDevice
+from simulators.transports.serial.uart import Burst, Line, SerialDevice
 from tests.rigs.virtual_usb import VirtualTime
 
 MIN_STEP_S = 1e-6  # rounding must not stop the time
@@ -22,6 +22,9 @@ class VirtualPort:
         self.time = time
         self.bytes_sent = 0
         self.claims = 0  # transports that are open
+        self.openings = 0  # how often the port was opened
+        self.keeps_dtr = True  # the host clears HUPCL, so that DTR stays on when it closes the port
+        self._dtr_kept = False
         self._line = Line(pace=pace)
         self._noise = Random(seed)
         self._plugged = False
@@ -45,6 +48,11 @@ class VirtualPort:
         self.host_baud = url.baud if isinstance(url, SerialUrl) else None
         self._unread.clear()
         self.claims += 1
+        self.openings += 1
+        if not self._dtr_kept and (params := self.device.faults.peek("restarts")):
+            self._line.clear()
+            self._queue(self.device.power_on(self.time.seconds + float(params["seconds"])))
+        self._dtr_kept = self.keeps_dtr
         return VirtualTransport(self, self._generation)
 
     def unplug(self) -> None:
@@ -63,9 +71,10 @@ class VirtualPort:
         """Plug the device in, if it is unplugged. This powers it on."""
         if not self._plugged:
             self._plugged = True
+            self._dtr_kept = False
             self._generation += 1
             self._unread.clear()
-            self._line.queue(self.device.power_on(self.time.seconds))
+            self._queue(self.device.power_on(self.time.seconds))
 
     def alive(self, generation: int) -> bool:
         """Whether the device is still plugged in, without interruption since a transport was opened."""
@@ -82,7 +91,7 @@ class VirtualPort:
     def take(self) -> bytes:
         """The bytes that have arrived at the host."""
         if self._plugged:
-            self._line.queue(self.device.unsolicited(self.time.seconds))
+            self._queue(self.device.unsolicited(self.time.seconds))
             for data, baud in self._line.arrived(self.time.seconds):
                 self._arrive(self._as_received(data, baud))
         data, self._unread = bytes(self._unread), bytearray()
@@ -92,7 +101,10 @@ class VirtualPort:
         """Send bytes from the host to the device."""
         baud = self.device.baud
         received_at = self._line.receive(len(data), self.time.seconds, baud)
-        self._line.queue(self.device.receive(self._as_received(data, baud), received_at))
+        self._queue(self.device.receive(self._as_received(data, baud), received_at))
+
+    def _queue(self, bursts: list[Burst]) -> None:
+        self._line.queue(bursts, self.device.faults)
 
     def _arrive(self, data: bytes) -> None:
         if not self._plugged:
@@ -134,6 +146,11 @@ class VirtualTransport:
         """Send everything."""
         self._check()
         self._port.send(data)
+
+    def set_baud(self, baud: int) -> None:
+        """Change the rate of the host."""
+        self._check()
+        self._port.host_baud = baud
 
     def cancel(self) -> None:
         """End the current or the next call with Cancelled."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from simulators.transports.faults import Faults, Value
+from simulators.transports.faults import ANY_OPTIONAL, Faults, Params, Value
 
 
 class PixelArray(Protocol):
@@ -33,6 +33,11 @@ class Touch:
     pixels: bytes | None = None  # row by row; None: no finger
     pressed_at: float = 0.0
     lift_requested: bool = False  # the finger was lifted, but the fault `stuck` keeps it there
+
+
+def lacks(params: Params, command: int, *, optional: bool) -> bool:
+    """Whether a module with the fault `refuses` or `ignores` does not have this command."""
+    return params["command"] == command or (optional and params["command"] == ANY_OPTIONAL)
 
 
 class SerialModule:

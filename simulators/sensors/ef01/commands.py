@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.sensors.common.serial_module import Touch
-from simulators.transports.faults import Faults
+from simulators.sensors.common.serial_module import Touch, lacks
+from simulators.transports.faults import USUAL_CODE, Faults
 
 Image = NDArray[np.uint8]
 
@@ -292,14 +292,15 @@ class Command:
     size: int
     execute: Callable[[State, bytes, float], Reply]
     needs_password: bool = True  # if one is set
+    optional: bool = True  # some modules of the family do not have it
 
 
 COMMANDS: Mapping[int, Command] = {
-    0x01: Command("GetImage", 0, _get_image),
+    0x01: Command("GetImage", 0, _get_image, optional=False),
     0x02: Command("Image2Tz", 1, _image_to_template),
     0x08: Command("UpChar", 1, _up_char),
     0x09: Command("DownChar", 1, _down_char),
-    0x0A: Command("UpImage", 0, _up_image),
+    0x0A: Command("UpImage", 0, _up_image, optional=False),
     0x0B: Command("DownImage", 0, _down_image),
     0x0E: Command("SetSysPara", 2, _set_parameter),
     0x0F: Command("ReadSysPara", 0, _read_parameters),
@@ -321,6 +322,8 @@ def execute(state: State, payload: bytes, now: float) -> Reply:
     command = COMMANDS.get(payload[0])
     if command is None:
         return Reply(UNDEFINED)
+    if (params := state.faults.peek("refuses")) and lacks(params, payload[0], optional=command.optional):
+        return Reply(RECEIVE_ERROR if params["code"] == USUAL_CODE else int(params["code"]))
     if len(payload) != 1 + command.size:
         return Reply(RECEIVE_ERROR)
     if command.needs_password and state.password and not state.verified:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from simulators.sensors.common.serial_module import SerialModule
+from simulators.sensors.common.serial_module import SerialModule, lacks
 from simulators.sensors.ef01.commands import (
     COMMANDS,
     IMAGE_BUFFER,
@@ -26,7 +26,7 @@ from simulators.sensors.ef01.commands import (
     execute,
 )
 from simulators.transports.faults import CORRUPTIONS, Corruption, Faults, Params
-from simulators.transports.serial.uart import Burst, faulty_bursts
+from simulators.transports.serial.uart import LINE_FAULTS, Burst, faulty_bursts
 
 __all__ = ["EF01_FAULTS", "Counters", "Ef01Module", "Ef01Settings", "frame"]
 
@@ -177,12 +177,16 @@ class Ef01Module(SerialModule):
         if packet.packet_id in (DATA, LAST_DATA):
             self._collect(packet)
             return []
-        if packet.packet_id != COMMAND or self.faults.occurs("silent"):
+        if packet.packet_id != COMMAND or self.faults.occurs("silent") or self._ignores(packet):
             return []
         baud = self._state.baud  # the acknowledge is still sent at the old rate
         reply = self._execute(packet, now)
         self._upload = None if reply.receive_into is None else _Upload(reply.receive_into)
         return self._send(reply, now, baud)
+
+    def _ignores(self, packet: Packet) -> bool:
+        params, command = self.faults.peek("ignores"), COMMANDS.get(packet.payload[0])
+        return params is not None and lacks(params, packet.payload[0], optional=command is None or command.optional)
 
     def _execute(self, packet: Packet, now: float) -> Reply:
         code = packet.payload[0]
@@ -255,5 +259,5 @@ EF01_CORRUPTIONS: Mapping[str, Corruption] = {
 # The rows of FAULTS that this device supports. `unplug` is not among them: the cable has that one.
 EF01_FAULTS = (
     *EF01_CORRUPTIONS, "late", "short", "long", "silent", "receive_error", "capture_fail", "messy", "no_upload",
-    "stuck", "baud_deferred",
+    "stuck", "baud_deferred", "refuses", "ignores", *LINE_FAULTS,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from simulators.sensors.common.serial_module import PixelArray, SerialModule
+from simulators.sensors.common.serial_module import PixelArray, SerialModule, lacks
 from simulators.sensors.sfm.commands import (
     BINARY,
     BUSY,
@@ -24,6 +24,7 @@ from simulators.sensors.sfm.commands import (
     FORMAT,
     IMAGE_COMMANDS,
     INFINITE,
+    NECESSARY,
     ON,
     READ_EXTENDED,
     READ_IMAGE,
@@ -51,7 +52,7 @@ from simulators.sensors.sfm.wire import (
     RequestReader,
     packet,
 )
-from simulators.transports.faults import Corruption, Faults
+from simulators.transports.faults import USUAL_CODE, Corruption, Faults, Params
 from simulators.transports.serial.uart import Burst, apply_faults, faulty_bursts
 
 __all__ = ["SfmModule", "SfmSettings"]
@@ -158,8 +159,8 @@ class SfmModule(SerialModule):
         command = COMMANDS.get(request.command)
         known = IMAGE_COMMANDS.get(request.command, "CA" if request.command == CANCEL else f"0x{request.command:02X}")
         self.commands[known if command is None else command.name] += 1
-        if not request.checksum_ok or self.faults.occurs("receive_error"):
-            return self._answer(request, Answer(DATA_ERROR), now)
+        if (refused := self._refused(request, now)) is not None:
+            return refused
         if request.command == CANCEL:
             return self._cancel(request, now)
         if self._pending_scan is not None or self._transfer is not None or self.faults.occurs("busy"):
@@ -173,6 +174,21 @@ class SfmModule(SerialModule):
         if request.command == RESET:
             self.power_on(now)
         return bursts
+
+    def _refused(self, request: Request, now: float) -> list[Burst] | None:
+        """The answer to a command that was damaged on the way, or that the module does not have. None if it has it."""
+        if not request.checksum_ok or self.faults.occurs("receive_error"):
+            return self._answer(request, Answer(DATA_ERROR), now)
+        if self._lacks(self.faults.peek("ignores"), request):
+            return []
+        params = self.faults.peek("refuses")
+        if params is None or not self._lacks(params, request):
+            return None
+        code = UNSUPPORTED if params["code"] == USUAL_CODE else int(params["code"])
+        return self._answer(request, Answer(code), now)
+
+    def _lacks(self, params: Params | None, request: Request) -> bool:
+        return params is not None and lacks(params, request.command, optional=request.command not in NECESSARY)
 
     def _cancel(self, request: Request, now: float) -> list[Burst]:
         """End the pending scan or transfer. A plain transfer has already been sent and cannot be stopped."""

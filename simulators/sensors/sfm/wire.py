@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from simulators.transports.faults import CORRUPTIONS, Corruption, Params
+from simulators.transports.serial.uart import LINE_FAULTS
 
 PLAIN, NETWORK = 0x40, 0x41  # start codes
 END = 0x0A
@@ -83,5 +84,6 @@ NETWORK_CORRUPTIONS: Mapping[str, Corruption] = {**SFM_CORRUPTIONS, "wrong_addre
 # has that one.
 SFM_FAULTS = (
     *NETWORK_CORRUPTIONS, "late", "short", "long", "silent", "receive_error", "capture_fail", "messy", "no_upload",
-    "stuck", "baud_deferred", "busy", "no_extended", "keeps_format", "gives_up", "fake_finger",
+    "stuck", "baud_deferred", "refuses", "ignores", *LINE_FAULTS,
+    "busy", "no_extended", "keeps_format", "gives_up", "fake_finger",
 )  # fmt: skip

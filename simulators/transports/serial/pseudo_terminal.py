@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Self
 
 from simulators.transports.faults import Faults
-from simulators.transports.serial.uart import Line, SerialDevice
+from simulators.transports.serial.modem_line import ModemLine
+from simulators.transports.serial.uart import Burst, Line, SerialDevice
 
 READ_BYTES = 4096
 OVERRUN_S = 2.0  # bytes that the host has not read for this long are lost, as in a UART whose port nobody reads
@@ -177,7 +178,8 @@ class PtyServer:
         except BaseException:
             self._close()
             raise
-        self._line.queue(self.module.power_on(self._clock()))
+        self._modem_line = ModemLine(self._slave)
+        self._queue(self.module.power_on(self._clock()))
         self.unplugged.clear()
 
     def _set_rate(self, baud: int) -> None:
@@ -206,6 +208,7 @@ class PtyServer:
         with suppress(OSError):
             if str(self.link.readlink()) == os.ttyname(self._slave):
                 self.link.unlink()
+        self._modem_line.close()
         self._close()
         self._line.clear()
         self._outgoing.clear()
@@ -220,7 +223,18 @@ class PtyServer:
     def _queue_unsolicited(self) -> None:
         """Queue what the device sends on its own."""
         if not self.unplugged.is_set():
-            self._line.queue(self.module.unsolicited(self._clock()))
+            self._queue(self.module.unsolicited(self._clock()))
+
+    def _queue(self, bursts: list[Burst]) -> None:
+        self._line.queue(bursts, self.module.faults)
+
+    def _take_opening(self) -> None:
+        """Restart the module if the host has opened the port and the module is one that this restarts."""
+        raised = self._modem_line.take_raised()
+        if raised and (params := self.module.faults.peek("restarts")):
+            self._line.clear()
+            self._outgoing.clear()
+            self._queue(self.module.power_on(self._clock() + float(params["seconds"])))
 
     def _send(self) -> None:
         """Give the host what has arrived; pull the cable at the requested byte."""
@@ -265,12 +279,16 @@ class PtyServer:
         return data if rate in (None, baud) else self._noise.randbytes(len(data))
 
     def _wait(self) -> None:
-        reads = [self._wake_fd] if self.unplugged.is_set() else [self._wake_fd, self._master]
+        reads = [self._wake_fd]
+        if not self.unplugged.is_set():
+            reads += [self._master, self._modem_line.fileno()]
         writes = [self._master] if self._outgoing else []
         ready, _, _ = select.select(reads, writes, [], self._timeout())
         if self._wake_fd in ready:
             with suppress(BlockingIOError):
                 os.eventfd_read(self._wake_fd)
+        if not self.unplugged.is_set():
+            self._take_opening()
         if self._master in ready:
             self._receive()
 
@@ -288,4 +306,4 @@ class PtyServer:
             return
         baud = self.module.baud
         received_at = self._line.receive(len(data), self._clock(), baud)
-        self._line.queue(self.module.receive(self._as_received(data, baud), received_at))
+        self._queue(self.module.receive(self._as_received(data, baud), received_at))

@@ -1,7 +1,7 @@
 """The bytes that a serial device sends and when they arrive: pure arithmetic over a clock given by the caller."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -9,6 +9,7 @@ from typing import Protocol
 from simulators.transports.faults import ANYWHERE, Corruption, Faults, Params
 
 BITS_PER_BYTE = 10  # 8N1: start, eight data, stop
+LINE_FAULTS = ("restarts", "trickle")  # faults that the line applies to the bytes of any device
 TICK_S = 0.01  # bytes are delivered in groups of this duration, as USB adapters do (FTDI's latency timer: 16 ms)
 
 
@@ -103,20 +104,29 @@ class Line:
         self._sent = 0  # bytes of the first burst that have arrived
         self._free_at = 0.0  # when the last byte of the previous burst arrived
         self._received_at = 0.0  # when the last byte of the host arrived at the device
+        self._trickled_at = 0.0  # when the last byte of a line that trickles is sent
 
     def receive(self, count: int, now: float, baud: int) -> float:
         """The time when `count` bytes that the host wrote at `now` have arrived at the device."""
         self._received_at = max(now, self._received_at) + self._seconds(count, baud)
         return self._received_at
 
-    def queue(self, bursts: list[Burst]) -> None:
-        """Add bursts to the end of the queue."""
-        self._bursts.extend(bursts)
+    def queue(self, bursts: list[Burst], faults: Faults | None = None) -> None:
+        """Add bursts to the end of the queue. The fault `trickle` sends them one byte at a time."""
+        params = None if faults is None else faults.peek("trickle")
+        self._bursts.extend(bursts if params is None else self._trickled(bursts, float(params["seconds"])))
+
+    def _trickled(self, bursts: list[Burst], gap: float) -> Iterator[Burst]:
+        for burst in bursts:
+            for value in burst.data:
+                self._trickled_at = max(burst.at, self._trickled_at + gap)
+                yield Burst(self._trickled_at, bytes([value]), burst.baud)
 
     def clear(self) -> None:
         """Discard what has not arrived: the cable is out."""
         self._bursts.clear()
         self._sent = 0
+        self._trickled_at = 0.0
 
     def arrived(self, now: float) -> list[tuple[bytes, int]]:
         """The bytes that have arrived at the host since the last call, as (bytes, rate)."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simulators.sensors.common.serial_module import SerialModule
+from simulators.sensors.common.serial_module import SerialModule, lacks
 from simulators.transports.faults import Faults
 from tests.conftest import FakeClock
 
@@ -51,3 +51,14 @@ def test_clearing_the_faults_keeps_a_finger_that_was_not_lifted(module: SerialMo
     module.inject("stuck")
     module.clear_faults()
     assert module.finger_on
+
+
+@pytest.mark.parametrize(
+    ("lacking", "command", "optional", "expected"),
+    [(0x0F, 0x0F, True, True), (0x0F, 0x0F, False, True), (0x0F, 0x0E, True, False), (-1, 0x0E, True, True),
+     (-1, 0x01, False, False)],
+)  # fmt: skip
+def test_a_module_lacks_one_command_or_every_optional_one(
+    lacking: int, command: int, *, optional: bool, expected: bool
+) -> None:
+    assert lacks({"command": lacking}, command, optional=optional) is expected

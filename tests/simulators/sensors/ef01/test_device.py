@@ -19,7 +19,7 @@ from pyfingerprint.pyfingerprint import PyFingerprint
 from simulators.sensors.ef01.commands import PACKET_SIZES, pack
 from simulators.sensors.ef01.device import EF01_FAULTS, Ef01Module, Ef01Settings, frame
 from simulators.transports.serial.pseudo_terminal import PtyServer
-from simulators.transports.serial.uart import Burst
+from simulators.transports.serial.uart import LINE_FAULTS, Burst
 from tests.rigs.ef01_module import (
     ANYONE,
     DOWN_CHAR,
@@ -29,6 +29,7 @@ from tests.rigs.ef01_module import (
     SET_PARAMETER,
     UP_CHAR,
     UP_IMAGE,
+    VERIFY,
     answer,
     bursts,
     frames,
@@ -198,7 +199,7 @@ def transcript(module: Ef01Module) -> list[Burst]:
     return heard + bursts(module, READ_PARAMETERS)
 
 
-@pytest.mark.parametrize("name", EF01_FAULTS)
+@pytest.mark.parametrize("name", [name for name in EF01_FAULTS if name not in LINE_FAULTS])
 def test_every_fault_of_the_table_is_heard_and_gone_once_it_is_cleared(name: str) -> None:
     clean = transcript(small())
     module = small()
@@ -317,3 +318,17 @@ def test_data_that_no_command_announced_and_commands_to_another_address_are_igno
     assert module.receive(frame(ANYONE, 0x08, bytes(128)), 0.0) == []
     assert module.image_buffer == image
     assert answer(module, GET_IMAGE, address=7) == b"\x20"
+
+
+def test_a_module_may_refuse_or_ignore_one_command_or_every_optional_one() -> None:
+    module = small()
+    module.inject("refuses", command=0x0F)
+    assert answer(module, READ_PARAMETERS) == b"\x01"
+    assert answer(module, VERIFY, bytes(4)) == b"\x00"
+    module.inject("refuses", code=0x19)
+    assert answer(module, VERIFY, bytes(4)) == b"\x19"
+    assert answer(module, GET_IMAGE) == b"\x00"
+    module.inject("ignores")
+    assert frames(module, READ_PARAMETERS) == []
+    assert frames(module, 0x77) == []  # a code that no module knows
+    assert answer(module, GET_IMAGE) == b"\x00"

@@ -10,7 +10,7 @@ import serial
 from simulators.sensors.sfm.device import SfmModule, SfmSettings
 from simulators.sensors.sfm.wire import SFM_FAULTS, packet
 from simulators.transports.serial.pseudo_terminal import PtyServer
-from simulators.transports.serial.uart import Burst
+from simulators.transports.serial.uart import LINE_FAULTS, Burst
 
 FINGER = np.random.default_rng(5).integers(0, 256, (320, 272), np.uint8)
 TOUCH = np.random.default_rng(6).integers(0, 256, (64, 64), np.uint8)
@@ -187,7 +187,7 @@ def transcript(module: SfmModule) -> list[Burst]:
     return heard + bursts(module, SR, flag=0x71)
 
 
-@pytest.mark.parametrize("name", SFM_FAULTS)
+@pytest.mark.parametrize("name", [name for name in SFM_FAULTS if name not in LINE_FAULTS])
 def test_every_fault_is_heard_and_gone_once_it_is_cleared(name: str) -> None:
     clean = transcript(small(terminal=7))
     module = small(terminal=7)
@@ -254,3 +254,15 @@ def test_a_command_that_the_module_does_not_know_is_not_supported() -> None:
     module = small()
     assert results(frames(module, 0x55)) == [0x75]
     assert module.commands["0x55"] == 1
+
+
+def test_a_module_may_refuse_or_ignore_one_command_or_every_optional_one() -> None:
+    module = small()
+    module.inject("refuses", command=SS)
+    assert results(frames(module, SS)) == [0x75]
+    assert results(frames(module, SR, flag=0x6C)) == [0x61]
+    module.inject("refuses", code=0x82)
+    assert results(frames(module, SR, flag=0x6C)) == [0x82]
+    module.inject("ignores")
+    assert frames(module, SR, flag=0x6C) == []
+    assert 0x61 in results(frames(module, SI))

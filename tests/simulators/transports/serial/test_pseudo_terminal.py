@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import serial
 
+from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Module, Ef01Settings, frame
 from simulators.transports.serial.pseudo_terminal import PortDied, PtyServer
 from simulators.transports.serial.uart import Burst
@@ -211,3 +212,24 @@ def test_a_link_that_a_killed_sensor_left_is_replaced(module: Ef01Module, tmp_pa
     link.symlink_to("/dev/pts/99999")
     with PtyServer(module, link) as server:
         assert server.port != "/dev/pts/99999"
+
+
+def test_a_module_that_restarts_when_its_port_is_opened_is_deaf_for_a_moment(
+    module: Ef01Module, server: PtyServer
+) -> None:
+    module.inject("restarts", seconds=0.3)
+    with host(server, timeout=0.1) as port:
+        port.write(asked(0x0F))
+        assert port.read(28) == b""
+        wait_until(lambda: port.write(asked(0x0F)) is not None and len(port.read(28)) == 28, DEADLINE_S)
+        commands = module.counters().commands["ReadSysPara"]
+    assert commands >= 1
+
+
+def test_bytes_that_trickle_arrive_one_by_one(module: Ef01Module, server: PtyServer) -> None:
+    module.inject("trickle", seconds=0.02)
+    with host(server) as port:
+        started = time.monotonic()
+        port.write(asked(0x0F))
+        assert len(port.read(28)) == 28
+        assert time.monotonic() - started > 0.02 * 27

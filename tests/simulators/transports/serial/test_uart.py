@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from simulators.sensors.ef01.device import Ef01Module, Ef01Settings, frame
+from simulators.transports.faults import Faults
 from simulators.transports.serial.uart import Burst, Line
 
 ANYONE = 0xFFFFFFFF
@@ -85,3 +86,11 @@ def test_what_the_host_says_takes_its_time_too() -> None:
     assert line.receive(96, 0.0, 9600) == pytest.approx(0.1)
     assert line.receive(96, 0.0, 9600) == pytest.approx(0.2)
     assert line.receive(96, 1.0, 9600) == pytest.approx(1.1)
+
+
+def test_a_line_that_trickles_spreads_bursts_and_keeps_their_order() -> None:
+    faults = Faults(0, ["trickle"])
+    faults.inject("trickle", seconds=1.0)
+    line = Line(pace=False)
+    line.queue([Burst(5.0, b"ab", 9600), Burst(5.5, b"c", 9600)], faults)
+    assert [line.arrived(at) for at in (4.9, 5.0, 6.0, 7.0)] == [[], [(b"a", 9600)], [(b"b", 9600)], [(b"c", 9600)]]
