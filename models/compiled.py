@@ -1,8 +1,8 @@
 """Compiles searches and comparisons with numba, if it is installed; without it, the equivalent plain numpy is used.
 
 Compiled functions release the interpreter, so that several threads can search one gallery. They are kept on disk for
-the next start. Where no folder can be written, they are compiled again at each start: warm_up() of a gallery does
-that before the first traveller comes.
+the next start (models/compiled_cache.py). Where none can be kept, they are compiled again at each start: warm_up() of a
+gallery does that before the first traveller comes.
 """
 
 import ast
@@ -45,28 +45,20 @@ def compiled(function: F, *, inline: bool = False, exact: bool = False) -> F:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set() if exact else {"contract"}}
     if inline:
         options["inline"] = "always"
-    made: F
-    try:
-        made = NUMBA.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder for compiled code can be written
-        made = NUMBA.njit(**options)(function)
-    else:
-        _stamp_all(made, Path(function.__code__.co_filename))
+    from models.compiled_cache import keep_next_to_source  # noqa: PLC0415 - needs numba
+
+    made: F = NUMBA.njit(**options)(function)
+    keep_next_to_source(made, function, _stamp(Path(function.__code__.co_filename)))
     return made
-
-
-def _stamp_all(made: Any, module: Path) -> None:  # noqa: ANN401 - what numba makes of a function
-    """Make numba compile a function again when its module, or a module that this imports, has changed.
-
-    The compiled code may contain constants and functions of other modules; numba alone checks only the file of the
-    function.
-    """
-    made._cache._cache_file._source_stamp = _stamp(module)  # noqa: SLF001 - numba has no other place for it
 
 
 @functools.cache
 def _stamp(module: Path) -> str:
-    """The hash of the source of a module and of all modules that it imports, directly or not."""
+    """The hash of the source of a module and of all modules that it imports, directly or not.
+
+    The compiled code may contain constants and functions of other modules; numba alone checks only the file of the
+    function.
+    """
     root = _root(module)
     followed = FOLLOWED | {module.relative_to(root).parts[0]} if module.parent != root else None
     found = {module}
