@@ -38,6 +38,10 @@ RANGES: Mapping[str, tuple[float, float]] = {  # values that a device accepts
     "command": (ANYWHERE, 0xFF),
     "code": (ANYWHERE, 0xFF),
     "after": (0, 1_000_000_000),
+    "lit": (1, 1000),
+    "of": (1, 1000),
+    "percent": (0, 100),
+    "depth": (8, 16),
 }
 IN_DATA: Params = {"at": "data", "packet": ANYWHERE}
 IN_ANSWER: Params = {"at": "answer", "packet": ANYWHERE}
@@ -106,6 +110,13 @@ FAULTS: Mapping[str, Fault] = {
     "frame_id_stuck": Fault("the frame id does not toggle", times=ALWAYS),
     "freeze": Fault("the camera accepts commands but sends no more frames", times=ALWAYS),
     "max_frame_zero": Fault("the camera announces frames of 0 bytes", times=ALWAYS),
+    "strobe": Fault(
+        "the lamp lights only the first `lit` of `of` frames; the others have `percent` of the light (not in MJPEG)",
+        times=ALWAYS,
+        params={"lit": 1, "of": 2, "percent": 5},
+    ),
+    "trailing": Fault("noise follows the pixels or the JPEG of each frame", times=ALWAYS, params={"bytes": 64}),
+    "shallow": Fault("16-bit pixels use only the `depth` lowest bits", times=ALWAYS, params={"depth": 10}),
     # Cable.
     "unplug": Fault("the cable is pulled after `after` more bytes", params={"after": 0}),
 }

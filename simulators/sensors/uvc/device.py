@@ -19,7 +19,7 @@ from simulators.sensors.uvc.descriptors import (
     UvcSettings,
     configuration,
 )
-from simulators.sensors.uvc.frames import Mode, Source, numbered
+from simulators.sensors.uvc.frames import Mode, Source, dimmed, numbered, shallow
 from simulators.transports.faults import Faults, Value
 from simulators.transports.usb.device import Setup, Stall, UsbDescription, UsbModel, UsbWire
 from simulators.transports.usb.faults import USB_FAULTS
@@ -72,7 +72,9 @@ class _State:
 
 
 # The rows of FAULTS that this device supports. `unplug` is not among them: the cable has that one.
-UVC_FAULTS = (*USB_FAULTS, "error_bit", "no_end", "frame_id_stuck", "freeze", "max_frame_zero")
+UVC_FAULTS = (
+    *USB_FAULTS, "error_bit", "no_end", "frame_id_stuck", "freeze", "max_frame_zero", "strobe", "trailing", "shallow"
+)  # fmt: skip
 
 
 class UvcCamera:
@@ -272,10 +274,20 @@ class UvcCamera:
         flags = END_OF_HEADER | state.frame_id
         self._counters.frames_begun += 1
         self._begun.notify_all()
-        data = self._source(state.number, mode) + bytes(self.settings.padding_bytes)
+        data = self._taken(state.number, mode) + bytes(self.settings.padding_bytes)
         frame = _Frame(data, due, flags, int(due * CLOCK_HZ) & 0xFFFFFFFF)
         frame.bad_part = self.faults.occurs("error_bit")
         return frame
+
+    def _taken(self, number: int, mode: Mode) -> bytes:
+        """The bytes of a frame, with the faults of lamp, sensor and firmware."""
+        data = self._source(number, mode)
+        strobe, depth, more = (self.faults.take(name) for name in ("strobe", "shallow", "trailing"))
+        if strobe is not None and number % int(strobe["of"]) >= int(strobe["lit"]):
+            data = dimmed(mode.kind, data, int(strobe["percent"]))
+        if depth is not None and mode.kind == "y16":
+            data = shallow(data, int(depth["depth"]))
+        return data if more is None else data + self.faults.random.randbytes(int(more["bytes"]))
 
     def _payload(self, frame: _Frame) -> bytes:
         """The header and the next part of a frame. Sets the end flag of `frame` with the last part."""

@@ -33,6 +33,29 @@ def numbered(number: int, mode: Mode) -> bytes:
     return number.to_bytes(NUMBER_BYTES, "little") + encode(mode.kind, row * mode.height)[NUMBER_BYTES:]
 
 
+def dimmed(kind: str, frame: bytes, percent: int) -> bytes:
+    """A frame with less light. One of MJPEG stays as it is: changing it needs an encoder."""
+    levels = bytes(level * percent // 100 for level in range(256))
+    pixels = bytearray(frame)
+    if kind in _WIDE:
+        luma = 0 if kind == "yuy2" else 1
+        pixels[luma::2] = frame[luma::2].translate(levels)
+        if luma:
+            pixels[0::2] = bytes(len(frame) // 2)
+    elif kind == "nv12":
+        end = len(frame) * 2 // 3
+        pixels[:end] = frame[:end].translate(levels)
+    elif kind != "mjpeg":
+        return frame.translate(levels)
+    return bytes(pixels)
+
+
+def shallow(frame: bytes, depth: int) -> bytes:
+    """16-bit pixels moved to their lowest `depth` bits."""
+    kept = int.from_bytes((0xFFFF >> (16 - depth)).to_bytes(2, "little") * (len(frame) // 2), "little")
+    return (int.from_bytes(frame, "little") >> (16 - depth) & kept).to_bytes(len(frame), "little")
+
+
 def looping(frames: Sequence[bytes]) -> Source:
     """A source that repeats the same frames."""
     return lambda number, _mode: frames[number % len(frames)]

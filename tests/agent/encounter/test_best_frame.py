@@ -21,6 +21,7 @@ from drivers.errors import Cancelled, CaptureRetry, LinkLost, Retry
 from drivers.sample import Position, Sample
 from models.encoder import Flaw, Quality
 from tests.rigs.scripted_camera import BEST, DAMAGED, EMPTY, FAIR, GOOD, PERIOD_S, POOR, ScriptedCamera, Seen, times
+from tests.rigs.strobing_camera import PATTERNS, StrobingCamera, Visit
 
 
 class CameraRig:
@@ -315,3 +316,117 @@ def test_cancel_ends_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Cancelled):
         sensor.capture(7200.0)
     assert camera.captures == 1
+
+
+# A lamp that strobes: frames of a rate, lit or not, and people who come and go
+
+
+def strobing(camera: StrobingCamera, told: list[Flaw] | None = None) -> BestFrameSensor:
+    def guide(flaw: Flaw, _position: Position) -> None:
+        if told is not None:
+            told.append(flaw)
+
+    return BestFrameSensor(camera, camera.check, guide, clock=camera.clock(), rest=camera.rest)
+
+
+def was_lit(sample: Sample) -> bool:
+    return bool(sample.image[1, 2])
+
+
+def person_of(sample: Sample) -> int:
+    return int(sample.image[1, 1])
+
+
+@pytest.mark.parametrize("order", ["eye dark", "dark eye", "eye eye dark", "eye dark dark", "dark dark eye"])
+@pytest.mark.parametrize("eye", [GOOD, FAIR])
+def test_an_eye_that_every_second_or_third_frame_shows_gives_a_sample(order: str, eye: Quality) -> None:
+    frames = [eye if frame == "eye" else EMPTY for frame in order.split()]
+    number = CameraRig(*frames * 30).capture(timeout=3.0)
+    assert frames[(number - 1) % len(frames)] is eye
+
+
+RATES = [(30.0, 0.005), (30.0, 0.045), (30.0, 0.065), (15.0, 0.03), (10.0, 0.03), (60.0, 0.02)]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize(("fps", "check_s"), RATES)
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_eye_in_the_light_of_a_strobing_lamp_is_found_soon(
+    pattern: str, fps: float, check_s: float, first: int
+) -> None:
+    camera = StrobingCamera([Visit(1, since=2.0)], pattern, fps=fps, check_s=check_s, first=first)
+    sample = strobing(camera).capture(10.0)
+    assert was_lit(sample)
+    assert camera.now < 5.0
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_nobody_before_a_strobing_lamp_is_nobody(pattern: str) -> None:
+    sensor = strobing(StrobingCamera([], pattern))
+    with pytest.raises(CaptureRetry) as caught:
+        sensor.capture(5.0)
+    assert caught.value.reason is Retry.NOTHING_PRESENTED
+
+
+@pytest.mark.parametrize("pattern", ["1 of 2", "2 of 3", "1 of 3"])
+@pytest.mark.parametrize("level", [12, 30, 60])
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_frame_in_the_light_of_the_room_is_not_the_best_one(pattern: str, level: int, first: int) -> None:
+    """A dark eye may get a better score than a lit one: the check makes up for the contrast, and noise looks sharp."""
+    visits = [Visit(1, since=1.0, until=4.0, lit=Quality(60), unlit=Quality(65), unlit_level=level),
+              Visit(2, since=6.0, lit=Quality(60), unlit=Quality(99), unlit_level=level)]  # fmt: skip
+    camera = StrobingCamera(visits, pattern, first=first)
+    sensor = strobing(camera)
+    for person in (1, 2):
+        sample = sensor.capture(10.0)
+        assert (person_of(sample), was_lit(sample)) == (person, True)
+        sensor.require_removal()
+        camera.now = max(camera.now, 4.5)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize(("fps", "check_s"), RATES)
+def test_an_eye_that_stays_before_a_strobing_lamp_has_not_left_and_one_that_leaves_has(
+    pattern: str, fps: float, check_s: float
+) -> None:
+    camera = StrobingCamera([Visit(1, since=1.0, until=20.0)], pattern, fps=fps, check_s=check_s)
+    sensor = strobing(camera)
+    sensor.capture(10.0)
+    sensor.require_removal()
+    while (pause := sensor.idle_check()) is not None:
+        camera.now += pause
+    assert 20.0 + GONE_S - 0.1 <= camera.now <= 20.0 + GONE_S + MAX_CHECK_PAUSE_S + 0.35
+
+
+def test_an_eye_that_stays_before_a_strobing_lamp_is_checked_rarely() -> None:
+    camera = StrobingCamera([Visit(1, since=1.0)], "1 of 2")
+    sensor = strobing(camera)
+    sensor.capture(10.0)
+    sensor.require_removal()
+    before, end = camera.captures, camera.now + 30.0
+    while camera.now < end:
+        camera.now += sensor.idle_check() or inf
+    assert camera.captures - before < 30.0 / MAX_CHECK_PAUSE_S * 2
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("away", [0.65, 0.8, 1.5])
+def test_the_frames_of_two_people_before_a_strobing_lamp_are_not_mixed(pattern: str, away: float) -> None:
+    visits = [Visit(1, since=1.0, until=1.9, lit=Quality(65)), Visit(2, since=1.9 + away, lit=Quality(60))]
+    assert person_of(strobing(StrobingCamera(visits, pattern)).capture(10.0)) == 2
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_somebody_who_leaves_early_before_a_strobing_lamp_gives_no_sample(pattern: str) -> None:
+    sensor = strobing(StrobingCamera([Visit(1, since=1.0, until=1.9, lit=Quality(65))], pattern))
+    with pytest.raises(CaptureRetry):
+        sensor.capture(4.0)
+
+
+@pytest.mark.parametrize("unlit", [EMPTY, Quality(5, Flaw.TOO_FAR)])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_traveller_before_a_strobing_lamp_is_told_what_is_wrong(pattern: str, unlit: Quality) -> None:
+    told = list[Flaw]()
+    camera = StrobingCamera([Visit(1, since=0.0, lit=POOR, unlit=unlit)], pattern)
+    strobing(camera, told).capture(3.5 * GUIDE_S)
+    assert told[:2] == [Flaw.TOO_SMALL] * 2

@@ -235,3 +235,26 @@ def test_headers_can_have_no_time_or_only_the_first_one(changes: dict[str, bool]
     camera, wire = plugged(UvcSettings(sizes=((64, 48),), max_payload=1036, **changes))  # type: ignore[arg-type]
     ask(camera, 3)
     assert [payload[0] for payload, _ in wire.sent] == lengths
+
+
+def test_a_lamp_can_strobe() -> None:
+    camera, wire = plugged(UvcSettings(sizes=((8, 4),), max_payload=1036))
+    camera.show(lambda _number, _mode: bytes([200] * 32))
+    camera.inject("strobe", lit=1, of=3, percent=10)
+    ask(camera, 6)
+    assert [payload[-1] for payload, _ in wire.sent] == [200, 20, 20, 200, 20, 20]
+
+
+def test_noise_can_follow_each_frame() -> None:
+    camera, wire = plugged(UvcSettings(sizes=((8, 4),), max_payload=1036))
+    camera.inject("trailing", bytes=5)
+    ask(camera, 2)
+    assert [len(payload) for payload, _ in wire.sent] == [12 + 32 + 5] * 2
+
+
+def test_deep_pixels_can_be_shallow() -> None:
+    camera, wire = plugged(UvcSettings(sizes=((8, 4),), formats=("y16",), max_payload=1036))
+    camera.show(lambda _number, _mode: b"\xff" * 64)
+    camera.inject("shallow", depth=12)
+    ask(camera, 1)
+    assert wire.sent[0][0][-2:] == b"\xff\x0f"
