@@ -6,6 +6,7 @@
     ├── LinkLost                  the device is gone: close it, wait, open it again
     │   ├── DeviceBusy            another program holds it: as LinkLost, or stop that program
     │   └── PermissionDenied      this account may not open it: as LinkLost, or run GRANT_ACCESS_COMMAND
+    │       └── PolicyDenied      the service or container may not: as LinkLost, or see POLICY_ADVICE
     └── ProtocolError             the device sends invalid data or nothing: close it, wait, open it again
         ├── TransferTimeout       USB: a transfer did not end in time
         └── Stalled               USB: the device refused a transfer
@@ -24,6 +25,13 @@ GRANT_ACCESS_COMMAND = (
     'sudo udevadm control --reload && sudo udevadm trigger && sudo usermod -aG kiosk-agent "$USER", then log in again'
 )
 """The shell command that lets this account open the sensors. Afterwards any account of the group may open them."""
+
+POLICY_ADVICE = (
+    "the service or container may not use this kind of device, whatever the account. For the service: run "
+    "`systemctl restart kiosk-agent`; if that does not help, add the kind to DeviceAllow= of the unit"
+)
+"""What to do where the kernel answers EPERM in place of EACCES. systemd drops a group of DeviceAllow= that the kernel
+does not know yet when the service starts, because its module is not loaded."""
 
 
 class Retry(StrEnum):
@@ -63,6 +71,10 @@ class DeviceBusy(LinkLost):
 
 class PermissionDenied(LinkLost):
     """This account may not open the device."""
+
+
+class PolicyDenied(PermissionDenied):
+    """The device policy of the service or container does not allow this kind of device: no group membership helps."""
 
 
 class ProtocolError(SensorError):

@@ -13,7 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 
 from drivers import known_drivers, open_sensor
-from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied, SensorError
+from drivers.errors import (
+    GRANT_ACCESS_COMMAND,
+    POLICY_ADVICE,
+    DeviceBusy,
+    PermissionDenied,
+    PolicyDenied,
+    SensorError,
+)
 from drivers.matches import ClassMatch, Match, UsbMatch
 from drivers.sensor import DeviceInfo
 from drivers.serial_line import open_serial
@@ -224,6 +231,8 @@ def _try_open(
     """The device with what `describe` returns, or with the reason why it cannot be opened."""
     try:
         return AttachedDevice(match.name, url, drivers, Availability.FREE, describe())
+    except PolicyDenied:
+        return _no_permission(match, drivers, node, url, POLICY_ADVICE)
     except PermissionDenied:
         return _no_permission(match, drivers, node, url)
     except DeviceBusy as error:
@@ -234,6 +243,8 @@ def _try_open(
         )
 
 
-def _no_permission(match: Match, drivers: tuple[str, ...], node: Path, url: str) -> AttachedDevice:
+def _no_permission(
+    match: Match, drivers: tuple[str, ...], node: Path, url: str, remedy: str = GRANT_ACCESS_COMMAND
+) -> AttachedDevice:
     detail = f"this account has no permission on {node}"
-    return AttachedDevice(match.name, url, drivers, Availability.NO_PERMISSION, detail, GRANT_ACCESS_COMMAND)
+    return AttachedDevice(match.name, url, drivers, Availability.NO_PERMISSION, detail, remedy)

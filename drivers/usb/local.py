@@ -1,5 +1,7 @@
 """USB devices of this machine through pyusb and libusb: finds a device, claims its interfaces, submits transfers."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,9 +13,11 @@ from usb.core import USBError
 
 from drivers.errors import (
     GRANT_ACCESS_COMMAND,
+    POLICY_ADVICE,
     DeviceBusy,
     LinkLost,
     PermissionDenied,
+    PolicyDenied,
     ProtocolError,
 )
 from drivers.usb.configuration import WantedInterface, endpoint_types, interface_number
@@ -99,7 +103,18 @@ def _lost(device: PluggedInDevice, error: USBError) -> LinkLost:
         return DeviceBusy(f"{device.identity}: {IN_USE}")
     if error.backend_error_code == ACCESS:
         return PermissionDenied(f"{device.identity}: {NO_PERMISSION}")
+    if _forbidden_by_policy(device):  # libusb reports that as an error of input and output
+        return PolicyDenied(f"{device.identity}: {POLICY_ADVICE}")
     return LinkLost(f"{device.identity}: {error.strerror}")
+
+
+def _forbidden_by_policy(device: PluggedInDevice) -> bool:
+    """Whether the kernel refuses to open the device file with EPERM, which is not about the account."""
+    try:
+        os.close(os.open(device.node, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EPERM
+    return False
 
 
 class _LibusbTransfers(ThreadedBackend):

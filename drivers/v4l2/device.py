@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, LinkLost, PermissionDenied, ProtocolError
+from drivers.errors import (
+    GRANT_ACCESS_COMMAND,
+    POLICY_ADVICE,
+    Cancelled,
+    DeviceBusy,
+    LinkLost,
+    PermissionDenied,
+    PolicyDenied,
+    ProtocolError,
+)
 from drivers.uvc.formats import FORMAT_OF_FOURCC, PixelFormat
 from drivers.uvc.options import DEFAULT_SIZE, CameraOptions, preference
 from drivers.v4l2.abi import (
@@ -44,7 +53,7 @@ _FORBIDDEN = f"no permission; put this account in the group video, or: {GRANT_AC
 _ADVICE = {
     errno.ENOENT: "no such device; is the camera plugged in?",
     errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
+    errno.EPERM: POLICY_ADVICE,
     errno.ENOTTY: "no video device",
 }
 
@@ -217,7 +226,7 @@ class VideoDevice:
         if error.errno == errno.EBUSY:
             return DeviceBusy("another program uses the camera; stop it")
         if error.errno in (errno.EACCES, errno.EPERM):
-            return PermissionDenied(text)
+            return (PolicyDenied if error.errno == errno.EPERM else PermissionDenied)(text)
         if error.errno in _GONE:
             return LinkLost("unplugged")
         return LinkLost(text) if error.errno in _ADVICE else ProtocolError(text)

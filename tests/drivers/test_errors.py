@@ -11,6 +11,7 @@ from drivers.errors import (
     DeviceBusy,
     LinkLost,
     PermissionDenied,
+    PolicyDenied,
     ProtocolError,
     Retry,
     SensorError,
@@ -25,7 +26,9 @@ def test_a_retry_keeps_its_reason_and_shows_its_detail() -> None:
     assert str(CaptureRetry(Retry.LIFT_FINGER)) == "lift_finger"
 
 
-@pytest.mark.parametrize("kind", [LinkLost, DeviceBusy, PermissionDenied, ProtocolError, TransferTimeout, Stalled])
+@pytest.mark.parametrize(
+    "kind", [LinkLost, DeviceBusy, PermissionDenied, PolicyDenied, ProtocolError, TransferTimeout, Stalled]
+)
 def test_every_error_of_a_device_is_a_sensor_error(kind: type[Exception]) -> None:
     assert issubclass(kind, SensorError)
     assert issubclass(kind, LinkLost) is not issubclass(kind, ProtocolError)

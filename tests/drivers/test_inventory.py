@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied, ProtocolError
+from drivers.errors import (
+    GRANT_ACCESS_COMMAND,
+    POLICY_ADVICE,
+    DeviceBusy,
+    PermissionDenied,
+    PolicyDenied,
+    ProtocolError,
+)
 from drivers.inventory import AttachedDevice, Availability, HostSystem, attached_devices
 from drivers.sensor import DeviceInfo
 from simulators.sensors.uvc.descriptors import UvcSettings, configuration
@@ -153,6 +160,13 @@ def test_the_permission_may_be_refused_although_the_file_looks_open(sysfs: Sysfs
     sysfs.error = PermissionDenied("no permission")
     (found,) = sysfs.look()
     assert (found.availability, found.remedy) == (Availability.NO_PERMISSION, GRANT_ACCESS_COMMAND)
+
+
+def test_the_policy_of_a_service_is_not_a_matter_of_permission(sysfs: Sysfs) -> None:
+    sysfs.plug("1-1", "05ba:000a")
+    sysfs.error = PolicyDenied("forbidden")
+    (found,) = sysfs.look()
+    assert (found.availability, found.remedy) == (Availability.NO_PERMISSION, POLICY_ADVICE)
 
 
 def test_the_command_that_gives_permission_prints_the_rules_wherever_it_is_typed(tmp_path: Path) -> None:

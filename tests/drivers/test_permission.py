@@ -1,4 +1,7 @@
-"""A device that this account may not open is called forbidden on every wire, and the command that mends it is named."""
+"""A device that may not be opened is called forbidden on every wire, and the remedy is named.
+
+EACCES: the account has no permission on the device file. EPERM: the device policy of the service or container.
+"""
 
 import errno
 import os
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 from usb.core import USBError
 
-from drivers.errors import GRANT_ACCESS_COMMAND, DeviceBusy, PermissionDenied
+from drivers.errors import GRANT_ACCESS_COMMAND, POLICY_ADVICE, DeviceBusy, LinkLost, PermissionDenied, PolicyDenied
 from drivers.serial_line import open_serial
 from drivers.usb import local as transport_usb
 from drivers.usb.link import UsbIdentity
@@ -42,20 +45,29 @@ def open_reader(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     transport_usb.open_usb(UsbUrl(0x05BA, 0x000A))
 
 
-def open_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+def refusing(number: int) -> Callable[..., int]:
+    """A function that opens nothing."""
 
-    monkeypatch.setattr("drivers.serial_line.serial.Serial", refuse)
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(number, os.strerror(number))
+
+    return refuse
+
+
+def open_port(monkeypatch: pytest.MonkeyPatch, number: int = errno.EACCES) -> None:
+    monkeypatch.setattr("drivers.serial_line.serial.Serial", refusing(number))
     open_serial("/dev/ttyUSB0", 57_600)
 
 
-def open_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> int:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr("drivers.v4l2.kernel.os.open", refuse)
+def open_camera(monkeypatch: pytest.MonkeyPatch, number: int = errno.EACCES) -> None:
+    monkeypatch.setattr("drivers.v4l2.kernel.os.open", refusing(number))
     V4l2(f"v4l2:{Path('/dev/video0')}", {}).open()
+
+
+def open_reader_by_policy(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The library says "input/output error" of every number that it does not know."""
+    monkeypatch.setattr("drivers.usb.local.os.open", refusing(number))
+    open_reader(-1, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +81,22 @@ def test_a_device_that_may_not_be_opened_is_forbidden_and_not_taken(
     with pytest.raises(PermissionDenied, match="no permission") as caught:
         attempt(monkeypatch)
     assert GRANT_ACCESS_COMMAND in str(caught.value)
+
+
+@pytest.mark.parametrize("attempt", [open_reader_by_policy, open_port, open_camera], ids=["usb", "serial", "v4l2"])
+def test_a_device_that_the_policy_of_the_service_forbids_is_not_a_matter_of_groups(
+    attempt: Callable[[pytest.MonkeyPatch, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PolicyDenied, match="systemctl restart kiosk-agent") as caught:
+        attempt(monkeypatch, errno.EPERM)
+    assert POLICY_ADVICE in str(caught.value)
+    assert GRANT_ACCESS_COMMAND not in str(caught.value)
+
+
+def test_a_reader_that_fails_otherwise_is_not_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LinkLost) as caught:
+        open_reader_by_policy(monkeypatch, errno.EIO)
+    assert type(caught.value) is LinkLost
 
 
 def test_a_device_that_another_program_holds_is_still_taken(monkeypatch: pytest.MonkeyPatch) -> None:

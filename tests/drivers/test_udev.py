@@ -65,6 +65,9 @@ def test_a_device_shared_by_two_drivers_has_one_rule_and_a_usb_device_no_link() 
 
 # What udev gives, the sandbox of the unit lets through: a subsystem's device files by their names in /proc/devices.
 DEVICE_NAMES = {"tty": {"char-ttyUSB", "char-ttyACM"}, "usb": {"char-usb_device"}, "video4linux": {"char-video4linux"}}
+# The kernel module that makes the name known. systemd drops a name that is unknown when the service starts.
+MODULES = {"ttyUSB": "usbserial", "ttyACM": "cdc_acm", "usb_device": "usbcore", "video4linux": "videodev"}
+BUILT_IN = {"ttyS"}
 
 
 @pytest.mark.parametrize("subsystem", sorted({match.subsystem for match in declared_devices(SENSORS)}))
@@ -72,6 +75,15 @@ def test_the_unit_may_open_the_devices_of_every_subsystem_that_a_rule_is_for(sub
     unit = RULES.with_name("kiosk-agent.service").read_text(encoding="utf-8")
     allowed = re.findall(r"^DeviceAllow=(\S+) rw$", unit, re.MULTILINE)
     assert DEVICE_NAMES[subsystem] <= set(allowed)
+
+
+def test_every_kind_of_device_is_known_to_the_kernel_before_the_unit_starts() -> None:
+    unit = RULES.with_name("kiosk-agent.service").read_text(encoding="utf-8")
+    names = set(re.findall(r"^DeviceAllow=char-(\S+) ", unit, re.MULTILINE))
+    assert names == set(MODULES) | BUILT_IN
+    for key in ("Wants", "After"):
+        units = " ".join(re.findall(rf"^{key}=(.*)$", unit, re.MULTILINE)).split()
+        assert {f"modprobe@{module}.service" for module in MODULES.values()} <= set(units)
 
 
 @pytest.mark.parametrize(("flags", "path"), [([], RULES), (["--hwdb"], HWDB)])
