@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -38,6 +39,17 @@ def _host(text: str) -> str:
 Host = Annotated[str, AfterValidator(_host)]
 
 
+def is_this_computer(host: str) -> bool:
+    """Whether a host name or address is a loopback one. Without a look-up: other names may change their address."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class Section(BaseModel):
     """Base of all sections: frozen, refuses unknown keys, and its errors quote no values."""
 
@@ -52,6 +64,7 @@ class KioskConfig(Section):
     state_dir: Path = Path("/var/lib/kiosk-agent")
     control_socket: Path = Path("/run/kiosk-agent/control.sock")
     control_group: str | None = None
+    development_key: bool = False
 
 
 class SensorConfig(Section):
@@ -108,7 +121,22 @@ class HubConfig(Section):
     reconnect_max_s: Seconds = 60.0
     recipient: Name = "hub"
     tls: TlsConfig | None = None
+    insecure: bool = False
     encryption_key: Path | None = None
+
+    @property
+    def clear_text_on_the_network(self) -> bool:
+        """Whether events leave this computer without TLS. The configuration must say so."""
+        return self.tls is None and not is_this_computer(self.host)
+
+    @model_validator(mode="after")
+    def _check_clear_text(self) -> Self:
+        if self.clear_text_on_the_network and not self.insecure:
+            raise ValueError(
+                f"events would go to {self.host} over the network in clear text: add the table [hub.tls], "
+                "or for a test set insecure = true"
+            )
+        return self
 
 
 class OutboxConfig(Section):

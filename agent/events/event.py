@@ -244,9 +244,9 @@ class Acknowledgement(NamedTuple):
 class AcknowledgementMessage(Payload):
     """An Acknowledgement as the hub sends it (topic …/ack)."""
 
-    epoch: str
+    epoch: str = Field(max_length=64)
     event_class: EventClass = Field(alias="class")
-    sequence: int = Field(ge=0)
+    sequence: int = Field(ge=0, lt=1 << 63)
 
 
 class SensorState(Payload):

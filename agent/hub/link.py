@@ -1,4 +1,4 @@
-"""The link to the hub over MQTT 5; the only file that imports paho.
+"""The link to the hub over MQTT 5.
 
 paho keeps messages published offline in RAM, repeats them after a reconnect, and has its own thread. The outbox does
 the first two better. So each connection gets a new client, run by this worker's thread, and the publisher sends again
@@ -6,17 +6,16 @@ what was lost with a connection. Callbacks run in this thread and only put signa
 """
 
 import logging
+import math
 import queue
 import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from socket import socket
 from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -27,7 +26,10 @@ from agent.errors import ConfigError, HubError
 from agent.events.cloudevents import CONTENT_TYPE, Topics, attributes
 from agent.events.event import Acknowledgement, AcknowledgementMessage, EventClass, KioskState, StoredEvent
 from agent.hub.connection import TcpConnection, is_certificate_error
+from agent.hub.lookup import NameLookup
+from agent.hub.mqtt_client import MqttClient, PacketRefused
 from agent.keys import tls_context
+from agent.log_limit import LimitedLog
 from agent.worker import OnCrash, Worker
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ ANSWER_S = 10.0  # longest wait for CONNACK and SUBACK
 DISCONNECT_S = 0.3  # for the broker to receive the last state: a stop must end within 0.5 s
 LOOP_S = 1.0
 MAX_IN_FLIGHT = 20  # QoS 1 messages without a PUBACK, unless the broker allows fewer; Mosquitto's default
+MAX_ACKNOWLEDGEMENT = 1024  # bytes
+MAX_SIGNALS = 1000  # that wait for the publisher; later acknowledgements are dropped, as the hub repeats them
 MAX_QUEUED = 2 * MAX_WINDOW * len(EventClass)  # messages that paho may hold in RAM; the publisher's windows are smaller
 
 OFFLINE = KioskState(status="offline")  # published by the kiosk when it stops, and by the broker as the last will
@@ -70,21 +74,10 @@ class _Failure:
     refused: bool = False
 
 
-class _Client(mqtt.Client):
-    """A client on a socket that we open, so that it can be aborted."""
-
-    def __init__(self, name: str, open_socket: Callable[[], socket]) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5, reconnect_on_failure=False)
-        self._open_socket = open_socket
-        # With this callback paho writes only in loop(); otherwise publish() would also write, in its caller's thread.
-        self.on_socket_register_write = lambda *_: None
-
-    def _create_socket(self) -> socket:
-        return self._open_socket()
-
-
 class HubLink(Worker):
     """Connects in the background and reconnects. Puts signals on the inbox; `send` and `set_state` never wait."""
+
+    patience_s = math.inf  # a kiosk works without a network, so nothing of the network may starve the watchdog
 
     def __init__(
         self, config: HubConfig, site: str, kiosk: str, inbox: "queue.Queue[HubSignal]", on_crash: OnCrash
@@ -96,18 +89,27 @@ class HubLink(Worker):
         self._inbox = inbox
         self._lock = threading.Lock()  # for what other threads use: _ready, _client, _state, _state_sent
         self._ready = False
-        self._client: _Client | None = None
+        self._client: MqttClient | None = None
         self._connection: TcpConnection | None = None
+        self._lookup = NameLookup(config.host, config.port)
+        self._failures = 0  # since the start; another address comes first after each
+        self._refused = LimitedLog(log)
         self._state = STARTING
         self._state_sent: tuple[KioskState, mqtt.MQTTMessageInfo] | None = None
         self._failure: _Failure | None = None
         self._failure_reported = False
+        self._answered = False  # whether the broker has answered CONNECT
         self._in_flight = MAX_IN_FLIGHT
 
     @property
     def connected(self) -> bool:
         """Whether events can be sent now."""
         return self._ready
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many messages and packets of the broker were refused, by kind."""
+        return self._refused.counts
 
     def send(self, stored: StoredEvent, acknowledged: int) -> None:
         """Send one event to the broker without waiting. HubError if not connected."""
@@ -139,6 +141,7 @@ class HubLink(Worker):
             if self.stopping.is_set():
                 return
             self._report(failure)
+            self._failures += 1
             stable = time.monotonic() - began > STABLE_S and not failure.refused
             wait = FIRST_WAIT_S if stable else min(wait, self._config.reconnect_max_s)
             self._pause(self._config.reconnect_max_s if failure.refused else wait)
@@ -157,11 +160,13 @@ class HubLink(Worker):
         until = time.monotonic() + seconds * random.uniform(0.75, 1.0)  # noqa: S311 - not used as a secret
         while (left := until - time.monotonic()) > 0 and not self.stopping.wait(min(left, LOOP_S)):
             self.beat()
+            self._refused.flush()
 
     def _run_connection(self) -> _Failure:
         """Run one connection from its first byte to its last; returns why it ended."""
         try:
-            client = self._connect()
+            client = self._new_client()
+            client.open(self._config.host, self._config.port, self._config.keepalive_s)
             self._run_loop(client)
         except (OSError, ConfigError) as error:
             refused = is_certificate_error(error) or isinstance(error, ConfigError)
@@ -170,27 +175,43 @@ class HubLink(Worker):
             self._close_connection()
         return self._cause()
 
-    def _connect(self) -> _Client:
+    def _new_client(self) -> MqttClient:
         tls = tls_context(self._config.tls) if self._config.tls else None
-        connection = TcpConnection(self._config.host, self._config.port, tls)
-        client = _Client(self._name, connection.open)
+        connection = TcpConnection(
+            self._config.host,
+            self._config.port,
+            tls,
+            lookup=self._lookup,
+            turn=self._failures,
+            only_here=tls is None and not self._config.insecure,
+            on_wait=self.beat,
+        )
+        client = MqttClient(self._name, connection.open)
         client.will_set(self._topics.state, _json(OFFLINE), qos=1, retain=True)
         client.max_inflight_messages_set(self._in_flight)
         client.max_queued_messages_set(MAX_QUEUED)
         client.on_connect, client.on_subscribe = self._on_connect, self._on_subscribe
         client.on_message, client.on_disconnect = self._on_message, self._on_disconnect
         with self._lock:
-            self._failure, self._state_sent = None, None
+            self._failure, self._state_sent, self._answered = None, None, False
             self._client, self._connection = client, connection
         if self.stopping.is_set():  # interrupt() may have been called before there was a connection to abort
             connection.abort()
-        client.connect(self._config.host, self._config.port, self._config.keepalive_s, clean_start=True)
         return client
 
-    def _run_loop(self, client: _Client) -> None:
+    def _run_loop(self, client: MqttClient) -> None:
+        try:
+            self._serve(client)
+        except PacketRefused as error:
+            self._refuse("packets", f"a packet: {error}")
+            self._failure = _Failure(str(error))
+            client.refuse(error.reason)
+
+    def _serve(self, client: MqttClient) -> None:
         deadline = time.monotonic() + ANSWER_S
-        while not self.stopping.is_set() and client.loop(LOOP_S) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        while not self.stopping.is_set() and client.step(LOOP_S):
             self.beat()
+            self._refused.flush()
             if not self._ready and time.monotonic() > deadline:
                 raise TimeoutError(f"no answer within {ANSWER_S:.0f} s")
             with self._lock:
@@ -198,17 +219,17 @@ class HubLink(Worker):
         if self.stopping.is_set() and self._ready:
             self._disconnect(client)
 
-    def _disconnect(self, client: _Client) -> None:
+    def _disconnect(self, client: MqttClient) -> None:
         """Publish the state "offline" and disconnect. If it does not arrive in time, the last will publishes it."""
         deadline = time.monotonic() + DISCONNECT_S
         with self._lock:
             self._publish_offline()
         while not self._offline_published() and (left := deadline - time.monotonic()) > 0:
-            if client.loop(left) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if not client.step(left):
                 return
         reason = "Normal disconnection" if self._offline_published() else "Disconnect with will message"
         client.disconnect(ReasonCode(PacketTypes.DISCONNECT, reason))
-        client.loop(0.05)
+        client.step(0.05)
 
     def _publish_offline(self) -> None:
         """Publish it once, even while an older state is still in flight. Call with the lock held."""
@@ -256,6 +277,9 @@ class HubLink(Worker):
     def _on_connect(
         self, client: mqtt.Client, _: object, __: object, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        if self._answered:
+            raise PacketRefused("the broker answered CONNECT twice")
+        self._answered = True
         if reason.is_failure:
             self._failure = _Failure(f"refused: {reason}", reason.value in PERMANENT_REFUSALS)
             return
@@ -268,6 +292,8 @@ class HubLink(Worker):
         client.subscribe(self._topics.acknowledgement, qos=1)
 
     def _on_subscribe(self, client: mqtt.Client, _: object, __: int, reasons: list[ReasonCode], ___: object) -> None:
+        if self._ready:
+            raise PacketRefused("the broker answered SUBSCRIBE twice")
         if not reasons or reasons[0].is_failure:
             reason = reasons[0] if reasons else "an answer without a reason"
             self._failure = _Failure(f"subscription refused: {reason}", refused=True)
@@ -281,12 +307,27 @@ class HubLink(Worker):
         self._inbox.put(Connected())
 
     def _on_message(self, _: object, __: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic != self._topics.acknowledgement:
+            self._refuse("messages of other topics", "a message of a topic that this kiosk has not subscribed to")
+        elif len(message.payload) > MAX_ACKNOWLEDGEMENT:
+            self._refuse("unreadable acknowledgements", f"an acknowledgement of {len(message.payload)} bytes")
+        else:
+            self._take_acknowledgement(bytes(message.payload))
+
+    def _take_acknowledgement(self, payload: bytes) -> None:
         try:
-            content = AcknowledgementMessage.model_validate_json(message.payload)
+            content = AcknowledgementMessage.model_validate_json(payload)
         except ValidationError as error:
-            log.warning("hub %s: unreadable acknowledgement: %d errors", self._where, error.error_count())
+            text = f"an unreadable acknowledgement: {error.error_count()} errors"
+            self._refuse("unreadable acknowledgements", text)
+            return
+        if self._inbox.qsize() >= MAX_SIGNALS:
+            self._refuse("too many acknowledgements", "more acknowledgements than this kiosk can take")
             return
         self._inbox.put(Acknowledgement(content.epoch, content.event_class, content.sequence))
+
+    def _refuse(self, kind: str, text: str) -> None:
+        self._refused.warning(kind, f"hub {self._where}: refused {text}")
 
     def _on_disconnect(
         self, _: object, __: object, flags: mqtt.DisconnectFlags, reason: ReasonCode, ___: object

@@ -136,7 +136,23 @@ HOSTS = ("127.0.0.1", "::1", "fe80::1%eth0", "hub", "hub.example.org.", "a_b.loc
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_names_and_addresses_of_hosts_stay_as_they_are(host: str) -> None:
-    assert parse(f"{SMALL}[hub]\nhost = '{host}'\n", "kiosk.toml").hub.host == host
+    assert parse(f"{SMALL}[hub]\ninsecure = true\nhost = '{host}'\n", "kiosk.toml").hub.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LocalHost.", "broker.localhost"])
+def test_a_broker_on_this_computer_needs_no_tls(host: str) -> None:
+    assert not parse(f"{SMALL}[hub]\nhost = '{host}'\n", "kiosk.toml").hub.clear_text_on_the_network
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "hub.example.org", "127.1", "localhost.example.org", "fe80::1", "::"])
+def test_clear_text_over_the_network_is_refused_unless_the_configuration_says_so(host: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"in clear text: add the table \[hub\.tls\], or for a test set insecure = true"
+    ):
+        parse(f"{SMALL}[hub]\nhost = '{host}'\n", "kiosk.toml")
+    assert parse(f"{SMALL}[hub]\nhost = '{host}'\ninsecure = true\n", "kiosk.toml").hub.clear_text_on_the_network
+    tls = "[hub.tls]\nca = 'a'\ncertificate = 'b'\nkey = 'c'\n"
+    assert not parse(f"{SMALL}[hub]\nhost = '{host}'\n{tls}", "kiosk.toml").hub.clear_text_on_the_network
 
 
 def test_the_longest_times_are_times_that_can_be_reckoned_with() -> None:

@@ -7,7 +7,7 @@ CONNACK = bytes([0x20, 3, 0, 0x00, 0])
 NOT_AUTHORIZED = bytes([0x20, 3, 0, 0x87, 0])
 SERVER_BUSY = bytes([0x20, 3, 0, 0x89, 0])
 SESSION_TAKEN_OVER = bytes([0xE0, 2, 0x8E, 0])
-CONNECT_TYPE, SUBSCRIBE_TYPE, PUBLISH_TYPE = 1, 8, 3
+CONNECT_TYPE, SUBSCRIBE_TYPE, PUBLISH_TYPE, DISCONNECT_TYPE = 1, 8, 3, 14
 
 
 class ScriptedBroker:
@@ -47,6 +47,9 @@ class ScriptedBroker:
             length, shift = length | (byte & 0x7F) << shift, shift + 7
         return kind, self.take(length | byte << shift)
 
+    def publish(self, body: bytes, topic: bytes = b"bio/v1/s1/k1/ack", qos: int = 0) -> None:
+        self.write(publish(body, topic, qos))
+
     def take(self, count: int) -> bytes:
         assert self.connection is not None
         data = b""
@@ -67,3 +70,35 @@ class ScriptedBroker:
         assert kind == SUBSCRIBE_TYPE
         assert b"bio/v1/s1/k1/ack" in content
         self.write(bytes([0x90, 4, *content[:2], 0, reason]))
+
+    def connect_kiosk(self) -> bytes:
+        """Accept a kiosk and answer until it is connected. Returns the content of its CONNECT."""
+        self.accept()
+        kind, content = self.read()
+        assert kind == CONNECT_TYPE
+        self.write(CONNACK)
+        self.suback(1)
+        return content
+
+    def read_until(self, wanted: int) -> bytes:
+        """The content of the next packet of a type; the others before it are dropped."""
+        while True:
+            kind, content = self.read()
+            if kind == wanted:
+                return content
+
+
+def packet(kind: int, content: bytes) -> bytes:
+    """A packet with its fixed header; `kind` is the first byte."""
+    length, left = b"", len(content)
+    while True:
+        left, low = left >> 7, left & 0x7F
+        length += bytes([low | 0x80 * (left > 0)])
+        if not left:
+            return bytes([kind]) + length + content
+
+
+def publish(body: bytes, topic: bytes = b"bio/v1/s1/k1/ack", qos: int = 0, mid: int = 7) -> bytes:
+    """A PUBLISH (MQTT 5, 3.3)."""
+    number = mid.to_bytes(2, "big") if qos else b""
+    return packet(0x30 | qos << 1, len(topic).to_bytes(2, "big") + topic + number + b"\0" + body)

@@ -1,7 +1,9 @@
 """The link to the hub with real paho: against real brokers, and a scripted one where a broker must misbehave."""
 
+import contextlib
 import datetime as dt
 import logging
+import math
 import os
 import queue
 import signal
@@ -26,21 +28,36 @@ from agent.events.event import (
     StoredEvent,
     Tombstone,
 )
-from agent.hub.link import FIRST_WAIT_S, MAX_IN_FLIGHT, MAX_QUEUED, Connected, Disconnected, HubLink, HubSignal
+from agent.hub import connection as connection_module
+from agent.hub.link import (
+    FIRST_WAIT_S,
+    MAX_IN_FLIGHT,
+    MAX_QUEUED,
+    MAX_SIGNALS,
+    Connected,
+    Disconnected,
+    HubLink,
+    HubSignal,
+)
+from agent.hub.mqtt_client import MAX_PACKET, RECEIVE_MAXIMUM
 from simulators.hub.broker import Broker, free_port
 from simulators.hub.hub import HubSimulator
 from simulators.polling import wait_until
 from tests.rigs.certificates import Authority
 from tests.rigs.event_path import BROKERS, EventPath, LinkRig, ids, needs_mosquitto
 from tests.rigs.events import NOON, encounter, event, health, lead, raw
+from tests.rigs.networks import Resolver, silent_addresses
 from tests.rigs.scripted_broker import (
     CONNACK,
+    DISCONNECT_TYPE,
     NOT_AUTHORIZED,
     PUBLISH_TYPE,
     SERVER_BUSY,
     SESSION_TAKEN_OVER,
     SUBSCRIBE_TYPE,
     ScriptedBroker,
+    packet,
+    publish,
 )
 
 EPOCH = "0123456789abcdef"
@@ -378,11 +395,151 @@ def test_an_unreadable_acknowledgement_is_not_believed(scripted: ScriptedBroker,
         assert link.inbox.get(timeout=5) == Acknowledgement("e", EventClass.LEAD, 7)
 
 
-def publish(body: bytes) -> bytes:
-    """A QoS 0 PUBLISH on the acknowledgement topic."""
-    topic = b"bio/v1/s1/k1/ack"
-    content = len(topic).to_bytes(2, "big") + topic + b"\0" + body
-    return bytes([0x30, len(content)]) + content
+# -- a hostile broker
+
+
+def connect_kiosk(link: LinkRig, scripted: ScriptedBroker) -> bytes:
+    content = scripted.connect_kiosk()
+    link.connected()
+    return content
+
+
+def test_the_longest_packet_and_the_number_of_messages_are_announced(scripted: ScriptedBroker) -> None:
+    with LinkRig(scripted.port) as link:
+        content = connect_kiosk(link, scripted)
+    assert bytes([0x27, *MAX_PACKET.to_bytes(4, "big")]) in content  # MQTT 5, 3.1.2.11.4
+    assert bytes([0x21, *RECEIVE_MAXIMUM.to_bytes(2, "big")]) in content  # 3.1.2.11.3
+
+
+HOSTILE = {
+    "QoS 2": (publish(b"{}", qos=2), "QoS 2", 0x82),
+    "QoS 3": (publish(b"{}", qos=3), "QoS 2", 0x82),
+    "a header of 256 MiB": (b"\x30\xff\xff\xff\x7f", "a packet of 268435455 bytes", 0x95),
+    "one byte too long": (packet(0x30, bytes(MAX_PACKET + 1)), "a packet of 65537 bytes", 0x95),
+    "an unreadable property": (packet(0x30, b"\0\1a\x05\x26\xff\xff\xff\xff"), "an unreadable packet", 0x82),
+    "no content": (packet(0x40, b""), "an unreadable packet", 0x82),
+    "a second CONNACK": (CONNACK, "answered CONNECT twice", 0x82),
+    "a second SUBACK": (bytes([0x90, 4, 0, 1, 0, 1]), "answered SUBSCRIBE twice", 0x82),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_packet_that_no_broker_may_send_ends_the_connection_and_not_the_kiosk(
+    scripted: ScriptedBroker, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent, says, reason = HOSTILE[name]
+    with LinkRig(scripted.port) as link:
+        connect_kiosk(link, scripted)
+        scripted.write(sent)
+        assert scripted.read_until(DISCONNECT_TYPE)[0] == reason
+        link.next(Disconnected)
+        connect_kiosk(link, scripted)
+        assert link.link.refused == {"packets": 1}
+    assert says in caplog.text
+
+
+def test_a_flood_of_large_messages_takes_no_memory(scripted: ScriptedBroker) -> None:
+    large = publish(bytes(50 * 1024 * 1024), qos=2)
+    with LinkRig(scripted.port) as link:
+        for _ in range(5):
+            connect_kiosk(link, scripted)
+            before = resident()
+            with contextlib.suppress(OSError):  # the kiosk closes the connection before it has read it all
+                scripted.write(large)
+            link.next(Disconnected)
+            assert resident() - before < 8 * 1024 * 1024
+        assert link.link.refused == {"packets": 5}
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def test_a_flood_of_bad_acknowledgements_is_counted_and_few_lines_and_the_good_one_behind_it_counts(
+    scripted: ScriptedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with LinkRig(scripted.port) as link:
+        connect_kiosk(link, scripted)
+        scripted.write(b"".join([publish(b"{}"), publish(bytes(2000)), publish(b"{}", b"elsewhere")]) * 1000)
+        scripted.publish(b'{"epoch":"e","class":"lead","sequence":7}')
+        assert link.next(Acknowledgement, 20) == Acknowledgement("e", EventClass.LEAD, 7)
+        assert link.link.refused == {"unreadable acknowledgements": 2000, "messages of other topics": 1000}
+    assert len([r for r in caplog.records if "refused" in r.getMessage()]) == 2
+
+
+def test_a_flood_of_good_acknowledgements_fills_no_memory(scripted: ScriptedBroker) -> None:
+    with LinkRig(scripted.port) as link:
+        connect_kiosk(link, scripted)
+        scripted.write(publish(b'{"epoch":"e","class":"lead","sequence":7}') * (MAX_SIGNALS + 50))
+        assert eventually(lambda: link.link.refused == {"too many acknowledgements": 50})
+        assert link.inbox.qsize() == MAX_SIGNALS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [f'{{"epoch":"e","class":"lead","sequence":{"9" * 30}}}', f'{{"epoch":"{"e" * 100}","class":"lead","sequence":1}}'],
+)
+def test_an_acknowledgement_of_absurd_size_is_not_believed(scripted: ScriptedBroker, body: str) -> None:
+    with LinkRig(scripted.port) as link:
+        connect_kiosk(link, scripted)
+        scripted.publish(body.encode())
+        assert eventually(lambda: link.link.refused == {"unreadable acknowledgements": 1})
+
+
+def test_a_broker_that_sends_and_does_not_read_is_left(scripted: ScriptedBroker) -> None:
+    scripted.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with LinkRig(scripted.port) as link:
+        connect_kiosk(link, scripted)
+        connection = link.link._connection
+        assert connection is not None
+        assert connection._socket is not None
+        connection._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with contextlib.suppress(OSError):
+            for _ in range(400):
+                scripted.write(publish(b"{}", qos=1) * 1000)  # each is answered with a PUBACK
+        link.next(Disconnected, 30)
+
+
+# -- a network that does not work
+
+
+def test_silent_name_servers_hold_neither_the_watchdog_nor_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch)
+    monkeypatch.setattr(connection_module, "OPEN_S", 0.5)
+    with LinkRig(1883, host="hub.example.org", insecure=True) as link:
+        longest = 0.0
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            longest = max(longest, link.link.silent_for)
+            time.sleep(0.01)
+        assert longest < 1.5  # it beats while it looks up and between two attempts
+        assert seconds_to_stop(link.link) < STOP_S
+    assert resolver.calls == 1
+    resolver.release.set()
+
+
+def test_addresses_that_do_not_answer_hold_neither_the_watchdog_nor_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    with silent_addresses(16) as places:
+        Resolver(monkeypatch, places)
+        with LinkRig(places[0][1], host="hub.example.org", insecure=True) as link:
+            assert eventually(lambda: connecting(link.link))
+            time.sleep(1)
+            assert link.link.silent_for < 0.5
+            assert seconds_to_stop(link.link) < STOP_S
+
+
+def test_nothing_of_the_link_counts_for_the_watchdog() -> None:
+    assert LinkRig(1883).link.patience_s == math.inf
+
+
+def test_after_a_failure_another_address_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts and never answers must not hide the others for ever."""
+    monkeypatch.setattr("agent.hub.link.ANSWER_S", 0.2)
+    monkeypatch.setattr("agent.hub.link.LOOP_S", 0.05)
+    with ScriptedBroker() as scripted, socket.create_server(("127.0.0.2", scripted.port)):
+        Resolver(monkeypatch, [("127.0.0.2", scripted.port), ("127.0.0.1", scripted.port)])
+        with LinkRig(scripted.port, host="localhost") as link:
+            connect_kiosk(link, scripted)
 
 
 def test_stops_at_once_while_a_server_accepts_and_says_nothing(scripted: ScriptedBroker) -> None:
