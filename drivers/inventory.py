@@ -25,15 +25,16 @@ from drivers.matches import ClassMatch, Match, UsbMatch
 from drivers.sensor import DeviceInfo
 from drivers.serial_line import open_serial
 from drivers.udev import declared_devices
+from drivers.usb.local import lasting_url
 from drivers.usb.sysfs import DEVICES, PluggedInDevice, described_interfaces, plugged_in
 
 STOP_OTHER_PROGRAM = (
     "if the daemon uses it (see `kiosk-agent status`), stop the daemon first; otherwise stop the program that uses it"
 )
-STABLE_LINKS = (
-    "kiosk/port",
-    "serial/by-path",
-)  # folders of links to ttys, named after the USB port; the best one first
+STABLE_LINKS = {  # folders of links to device files, named after the USB port; the best one first
+    "tty": ("kiosk/port", "serial/by-path"),
+    "video4linux": ("v4l/by-path",),
+}
 USBFS = "usbfs"  # not a kernel driver: a program has claimed the interface
 _NOT_OPENED = "a camera is not opened here, because its light would go on"
 SERIAL_BAUD = 57_600  # only to claim the port for a moment; nothing is sent
@@ -128,7 +129,7 @@ def _describe(
         return
     kind = "tty" if match.subsystem == "tty" else "video4linux"
     for node in _nodes(device, kind, host):
-        url = f"serial:{_stable_path(node, host)}" if kind == "tty" else f"v4l2:{node}"
+        url = f"{'serial' if kind == 'tty' else 'v4l2'}:{_stable_path(node, kind, host)}"
         yield _node(match, drivers, node, url, host)
 
 
@@ -139,9 +140,9 @@ def _nodes(device: PluggedInDevice, kind: str, host: HostSystem) -> list[Path]:
     return [host.nodes / name for name in sorted(found)]
 
 
-def _stable_path(node: Path, host: HostSystem) -> Path:
-    """A path of a tty that stays the same when adapters are replaced or added, if udev has created one."""
-    for folder in STABLE_LINKS:
+def _stable_path(node: Path, kind: str, host: HostSystem) -> Path:
+    """A path that stays the same when devices are replaced or added, if udev has created one."""
+    for folder in STABLE_LINKS[kind]:
         for link in sorted((host.nodes / folder).glob("*")):
             if link.resolve() == node.resolve():
                 return link
@@ -152,7 +153,7 @@ def _usb(
     match: UsbMatch | ClassMatch, drivers: tuple[str, ...], device: PluggedInDevice, host: HostSystem
 ) -> AttachedDevice:
     identity = device.identity
-    url = f"usb:{identity.vendor:04x}:{identity.product:04x}?port={identity.port}"
+    url = str(lasting_url(device))
     if holder := _holder(match, device, host):
         return _in_use(match, drivers, url, holder, [str(node) for node in _nodes(device, "video4linux", host)])
     node = host.nodes / "bus" / "usb" / f"{device.bus:03d}" / f"{device.address:03d}"

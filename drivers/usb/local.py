@@ -1,6 +1,7 @@
 """USB devices of this machine through pyusb and libusb: finds a device, claims its interfaces, submits transfers."""
 
 import errno
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -31,6 +32,8 @@ ACCESS, BUSY = -3, -6  # error codes of libusb
 NO_PERMISSION = f"no permission; to grant it to this account, run: {GRANT_ACCESS_COMMAND}"
 IN_USE = "another program holds the device"
 
+log = logging.getLogger(__name__)
+
 PyusbBackend = Any  # pyusb has no types
 Handle = Any
 
@@ -59,16 +62,40 @@ def _has_ids(device: PluggedInDevice, url: UsbUrl) -> bool:
 
 def _choose(url: UsbUrl, found: list[PluggedInDevice]) -> PluggedInDevice:
     """Returns the device that the URL names, never another one with the same ids."""
-    named = [d for d in found if url.port in ("", d.identity.port) and url.serial in ("", d.identity.serial)]
+    named = [device for device in found if _is_named(device, url)]
     if not named:
-        others = f"; one with the same ids is at {', '.join(d.identity.port for d in found)}" if found else ""
+        others = f"; one with the same ids is at {', '.join(map(_where, found))}" if found else ""
         raise LinkLost(f"{url}: not plugged in{others}")
     if len(named) > 1:
-        ports = [d.identity.port for d in named]
+        places = [_where(device) for device in named]
         raise LinkLost(
-            f"{url}: {len(named)} such devices are plugged in, at {', '.join(ports)}: name one, as in ?port={ports[0]}"
+            f"{url}: {len(named)} such devices are plugged in, at {', '.join(places)}: name one, as in "
+            f"{lasting_url(named[0])}"
         )
+    if url.port and named[0].path:
+        _warn_of_bus_number(url, lasting_url(named[0]))
     return named[0]
+
+
+def _is_named(device: PluggedInDevice, url: UsbUrl) -> bool:
+    known = device.identity
+    return url.path in ("", device.path) and url.port in ("", known.port) and url.serial in ("", known.serial)
+
+
+def _where(device: PluggedInDevice) -> str:
+    return device.path or device.identity.port
+
+
+def lasting_url(device: PluggedInDevice) -> UsbUrl:
+    """The URL of a device by its socket. It names the same socket after a restart, if sysfs shows the controller."""
+    port = "" if device.path else device.identity.port
+    return UsbUrl(device.identity.vendor, device.identity.product, port=port, path=device.path)
+
+
+@cache
+def _warn_of_bus_number(url: UsbUrl, better: UsbUrl) -> None:
+    """Warn once: the device is opened again after each fault."""
+    log.warning("%s: the number of the bus can change at the next start of the computer; write %s", url, better)
 
 
 @cache

@@ -1,5 +1,6 @@
 """Reads from sysfs what the Linux kernel knows about attached USB devices. Sends nothing to a device."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,11 +17,16 @@ SPEEDS = {"1.5": "low", "12": "full", "480": "high"}  # sysfs value in Mbit/s; a
 
 @dataclass(frozen=True, slots=True)
 class PluggedInDevice:
-    """One attached device: its identity, and the bus and address that it has now."""
+    """One attached device: its identity, the bus and address that it has now, and the path of its socket.
+
+    The path stays the same when the kernel numbers the buses in another order. It is empty if sysfs does not show the
+    controller.
+    """
 
     identity: UsbIdentity
     bus: int
     address: int
+    path: str = ""
 
     @property
     def node(self) -> Path:
@@ -45,7 +51,22 @@ def _read(folder: Path) -> PluggedInDevice:
         int(_text(folder, "bcdDevice") or "0", 16),
         _speed(_text(folder, "speed")),
     )
-    return PluggedInDevice(identity, int(_text(folder, "busnum")), int(_text(folder, "devnum")))
+    return PluggedInDevice(identity, int(_text(folder, "busnum")), int(_text(folder, "devnum")), _path(folder))
+
+
+def _path(folder: Path) -> str:
+    """The controller and the ports of a device: pci-0000:00:14.0-usb-0:4.2, as udev's path_id writes them.
+
+    Read from the place of the device in /sys/devices: …/0000:00:14.0/usb1/1-4/1-4.2.
+    """
+    place = folder.resolve()
+    root_hub = next((above for above in place.parents if re.fullmatch(r"usb[0-9]+", above.name)), None)
+    if root_hub is None:
+        return ""
+    controller = root_hub.parent
+    subsystem = controller / "subsystem"
+    kind = subsystem.readlink().name if subsystem.is_symlink() else ""
+    return f"{kind}-{controller.name}-usb-0:{folder.name.partition('-')[2]}" if kind else ""
 
 
 def _speed(text: str) -> str:

@@ -1,8 +1,10 @@
 """The URLs of USB devices: parsed and checked without opening a device. connect.py opens them.
 
 usb:05ba:000a                 the only device with this vendor and product id
-usb:05ba:000a?port=1-4.2      the one at this port (bus-port.port, as the kernel writes it)
+usb:05ba:000a?path=pci-0000:00:14.0-usb-0:4.2
+                              the one at this socket: the USB controller and the ports, as udev writes them
 usb:05ba:000a?serial=ABC      the one with this serial number, wherever it is plugged in
+usb:05ba:000a?port=1-4.2      the one at this port of a bus; the kernel may number the buses in another order next time
 usbip://192.0.2.7:3240/1-1    the one that a USB/IP server exports with this bus id
 """
 
@@ -13,22 +15,26 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlsplit
 
 PORT = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
+PATH = re.compile(r"[A-Za-z0-9:._@+-]{1,128}-usb-0:[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
+EXAMPLE_PATH = "pci-0000:00:14.0-usb-0:4.2"
 USBIP_PORT = 3240
 MAX_SERIAL_CHARS = 126  # characters in a string descriptor
 
 
 @dataclass(frozen=True, slots=True)
 class UsbUrl:
-    """A USB device of this machine. Without port or serial number, only one device with these ids may be attached."""
+    """A USB device of this machine: the only one with these ids, or the one that path, port or serial number names."""
 
     vendor: int
     product: int
     port: str = ""
     serial: str = ""
+    path: str = ""
 
     def __str__(self) -> str:
         """The URL as it is written in the configuration."""
-        where = f"?port={self.port}" if self.port else f"?serial={quote(self.serial)}" if self.serial else ""
+        named = (("path", self.path), ("port", self.port), ("serial", quote(self.serial)))
+        where = next((f"?{key}={value}" for key, value in named if value), "")
         return f"usb:{self.vendor:04x}:{self.product:04x}{where}"
 
 
@@ -55,15 +61,17 @@ def parse_usb(url: str) -> UsbUrl:
     ids, _, query = url.removeprefix("usb:").partition("?")
     if not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", ids):
         raise ValueError(usage)
-    parameters = dict(parse_qsl(query, keep_blank_values=True))
-    port, serial = parameters.pop("port", ""), parameters.pop("serial", "")
-    if parameters or (port and serial) or (query and not port and not serial):
-        raise ValueError(f"{usage}, followed by either ?port=1-4.2 or ?serial=NUMBER")
-    if port and not PORT.fullmatch(port):
+    parameters = parse_qsl(query, keep_blank_values=True)
+    if query and (len(parameters) != 1 or parameters[0][0] not in ("path", "port", "serial") or not parameters[0][1]):
+        raise ValueError(f"{usage}, followed by one of ?path=PATH, ?serial=NUMBER and ?port=1-4.2")
+    named = dict(parameters)
+    if not PORT.fullmatch(named.get("port", "1-1")):
         raise ValueError(f"URL {url!r}: a port is written as bus-port.port, as in ?port=1-4.2")
-    if len(serial) > MAX_SERIAL_CHARS:
+    if not PATH.fullmatch(named.get("path", EXAMPLE_PATH)):
+        raise ValueError(f"URL {url!r}: a path names controller and ports, as in ?path={EXAMPLE_PATH}")
+    if len(named.get("serial", "")) > MAX_SERIAL_CHARS:
         raise ValueError(f"URL {url!r}: a serial number has at most {MAX_SERIAL_CHARS} characters")
-    return UsbUrl(int(ids[:4], 16), int(ids[5:], 16), port, serial)
+    return UsbUrl(int(ids[:4], 16), int(ids[5:], 16), **named)
 
 
 def parse_usbip(url: str) -> UsbIpUrl:

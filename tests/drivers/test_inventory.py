@@ -19,6 +19,7 @@ from drivers.errors import (
 from drivers.inventory import AttachedDevice, Availability, HostSystem, attached_devices
 from drivers.sensor import DeviceInfo
 from simulators.sensors.uvc.descriptors import UvcSettings, configuration
+from tests.rigs.sysfs import plug_behind
 
 RULES = Path(__file__).parents[2] / "systemd" / "60-kiosk-sensors.rules"
 READER = DeviceInfo("uru4000", "U.are.U 4500", "", "0a1a.2110", 384, 290, 512.0, 8)
@@ -88,6 +89,13 @@ def test_a_free_reader_says_who_it_is(sysfs: Sysfs) -> None:
     assert found.url == "usb:05ba:000a?port=1-4.2"
     assert found.detail == "U.are.U 4500, firmware 0a1a.2110, serial K1"
     assert sysfs.asked == [("uru4000", found.url)]
+
+
+def test_a_reader_behind_a_known_controller_is_named_by_its_socket(sysfs: Sysfs, tmp_path: Path) -> None:
+    devices = plug_behind(tmp_path / "real", "pci0000:00/0000:00:14.0", 1, "4.2", 5)
+    sysfs.node("bus/usb/001/005")
+    (found,) = attached_devices(replace(sysfs.host, devices=devices))
+    assert found.url == "usb:05ba:000a?path=pci-0000:00:14.0-usb-0:4.2"
 
 
 def test_what_no_driver_knows_is_left_alone(sysfs: Sysfs) -> None:
@@ -249,6 +257,16 @@ def test_a_camera_that_the_kernel_serves_is_a_video_node_and_left_alone(sysfs: S
     assert direct.detail == f"used by the kernel driver uvcvideo: use driver v4l2 at {node}"
     assert direct.availability is Availability.IN_USE
     assert sysfs.asked == []
+
+
+def test_a_camera_of_the_kernel_is_named_by_its_socket(sysfs: Sysfs, tmp_path: Path) -> None:
+    sysfs.plug("1-5", "349c:3307")
+    sysfs.interface("1-5", ("0e", "02"), "video4linux", "video0")
+    sysfs.node("video0")
+    link = tmp_path / "dev" / "v4l" / "by-path" / "pci-0000:00:14.0-usb-0:5:1.0-video-index0"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "dev" / "video0")
+    assert f"v4l2:{link}" in {found.url for found in sysfs.look()}
 
 
 def test_a_camera_that_a_program_holds_is_taken(sysfs: Sysfs) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from drivers.errors import DeviceBusy, LinkLost, PermissionDenied, ProtocolError, TransferTimeout
 from drivers.transport import parse_usb_url
-from drivers.usb.local import _backend, _choose, find_usb, open_usb
+from drivers.usb.local import _backend, _choose, find_usb, lasting_url, open_usb
 from drivers.usb.sysfs import plugged_in, raw_configuration
 from drivers.usb.url import UsbUrl
 from tests.rigs.fake_libusb import COMPLETED, FakeLibusb
-from tests.rigs.sysfs import plug
+from tests.rigs.sysfs import plug, plug_behind
 from tests.rigs.umockdev import ROOT, command, missing, needs_umockdev
 
 # Which device a URL names
@@ -56,9 +56,34 @@ def test_where_there_are_several_the_advice_names_one_of_their_ports(tmp_path: P
     devices = list(plugged_in(tmp_path))
     with pytest.raises(LinkLost) as caught:
         _choose(url, devices)
-    advised = parse_usb_url(f"usb:05ba:000a{str(caught.value).rpartition(' ')[2]}")
+    advised = parse_usb_url(str(caught.value).rpartition(" ")[2])
     assert isinstance(advised, UsbUrl)
     assert _choose(advised, devices) in devices
+
+
+def test_after_a_restart_that_renumbers_the_buses_a_path_names_the_same_socket(tmp_path: Path) -> None:
+    """Two equal readers; the kernel finds the two controllers in another order."""
+    left, right = "pci0000:00/0000:00:14.0", "pci0000:00/0000:03:00.0"
+    before, after = tmp_path / "before", tmp_path / "after"
+    for root, buses in ((before, (1, 3)), (after, (3, 1))):
+        plug_behind(root, left, buses[0], "2", 5)
+        plug_behind(root, right, buses[1], "2", 5)
+    devices = [list(plugged_in(root / "bus" / "usb" / "devices")) for root in (before, after)]
+    for url in map(lasting_url, devices[0]):
+        first, second = (_choose(url, found) for found in devices)
+        assert str(url) == str(lasting_url(second))
+        assert (first.path, first.bus) == (second.path, 4 - second.bus)
+
+
+def test_a_port_by_its_bus_number_goes_on_working_and_names_the_lasting_url(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = list(plugged_in(plug_behind(tmp_path, "pci0000:00/0000:00:14.0", 1, "4.2", 5)))
+    for _ in range(2):
+        assert _choose(UsbUrl(0x05BA, 0x000A, port="1-4.2"), found) == found[0]
+    (warning,) = caplog.messages
+    assert warning.startswith("usb:05ba:000a?port=1-4.2: the number of the bus can change")
+    assert warning.endswith("write usb:05ba:000a?path=pci-0000:00:14.0-usb-0:4.2")
 
 
 # In this process, with a fake libusb
