@@ -119,6 +119,10 @@ class PlayedTransport:
         """ProtocolError if something else was written in the recording."""
         self.player.answer(f"write {data.hex()}")
 
+    def set_baud(self, baud: int) -> None:
+        """ProtocolError if the rate was not changed here in the recording."""
+        self.player.answer(f"baud {baud}")
+
     def cancel(self) -> None:
         """Does nothing: a recording never waits."""
 

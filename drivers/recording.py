@@ -25,7 +25,7 @@ from typing import Any, TextIO, TypeVar
 from urllib.parse import quote
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, Stalled, TransferTimeout
-from drivers.transport import SerialUrl, SocketUrl, Transport, Url, open_transport
+from drivers.transport import AdjustableRate, SerialUrl, SocketUrl, Transport, Url, open_transport
 from drivers.usb.configuration import WantedInterface
 from drivers.usb.connect import open_link
 from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbLink
@@ -163,6 +163,12 @@ class RecordedTransport:
     def write(self, data: bytes) -> None:
         """Like the recorded one."""
         self.recorder.record_no_answer(f"write {data.hex()}", lambda: self.inner.write(data))
+
+    def set_baud(self, baud: int) -> None:
+        """Like the recorded one. A driver changes the rate of a serial port only."""
+        if isinstance(self.inner, AdjustableRate):
+            inner = self.inner
+            self.recorder.record_no_answer(f"baud {baud}", lambda: inner.set_baud(baud))
 
     def cancel(self) -> None:
         """Like the recorded one."""

@@ -5,33 +5,49 @@ time the timeout changes, forgets a cancel when no read is running, and cannot c
 """
 
 import errno
+import fcntl
 import os
 import select
 import socket
+import struct
 import termios
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import serial
 
-from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, LinkLost, PermissionDenied
+from drivers.errors import (
+    GRANT_ACCESS_COMMAND,
+    POLICY_ADVICE,
+    Cancelled,
+    DeviceBusy,
+    LinkLost,
+    PermissionDenied,
+    PolicyDenied,
+)
 
 MAX_READ_BYTES = 65_536
 # The message when the first write times out: the kernel is then still trying to connect.
 NOT_CONNECTED = "no connection within 2 s; check host, port and cable"
 WRITE_TIMEOUT_S = 2.0  # a command has a few bytes; a port that accepts none of them for this long is gone
 
+# ioctl() numbers and the structure termios2 of Linux on all common architectures. tcgetattr() does not know every rate.
+_TCGETS2, _TCSETS2 = 0x802C542A, 0x402C542B
+_TERMIOS2 = struct.Struct("4IB19B2I")
+_CONTROL_FLAGS = 2  # place of c_cflag in it
+
 _FORBIDDEN = f"no permission for the port; to grant it to this account, run: {GRANT_ACCESS_COMMAND}"
 _LOST: dict[int, type[LinkLost]] = {
     errno.EACCES: PermissionDenied,
-    errno.EPERM: PermissionDenied,
+    errno.EPERM: PolicyDenied,
     errno.EAGAIN: DeviceBusy,
     errno.EBUSY: DeviceBusy,
 }
 _ADVICE = {
     errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
+    errno.EPERM: POLICY_ADVICE,
     errno.EAGAIN: "another program holds the port",
     errno.EBUSY: "another program holds the port",
     errno.ENOENT: "no such port; is the device plugged in?",
@@ -122,17 +138,52 @@ class StreamTransport:
         return bool(ready)
 
 
-def open_serial(path: str, baud: int) -> StreamTransport:
+class SerialTransport(StreamTransport):
+    """A Transport over a tty. Its rate can be changed while it is open."""
+
+    def __init__(self, path: str, port: serial.Serial) -> None:
+        super().__init__(path, port)
+        self._port = port
+
+    def set_baud(self, baud: int) -> None:
+        """Changes the rate and drops what has arrived at the old one. LinkLost if that is not possible."""
+        if self._closed:
+            raise LinkLost(f"{self._name}: closed")
+        with _as_lost_link(self._name):
+            self._port.baudrate = baud
+            self._port.reset_input_buffer()
+
+
+def open_serial(path: str, baud: int) -> SerialTransport:
     """Claims a tty: 8N1, no flow control; modem lines are not needed.
 
     LinkLost if that is not possible: DeviceBusy if another program holds it, PermissionDenied if this account may not.
     """
-    try:
+    with _as_lost_link(path):
         port = serial.Serial(path, baud, timeout=0, exclusive=True)
+    _keep_dtr(port.fileno())
+    return SerialTransport(path, port)
+
+
+@contextmanager
+def _as_lost_link(name: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, termios.error, ValueError, OverflowError) as error:
         lost = _LOST.get(_number(error), LinkLost)
-        raise lost(f"{path}: {_explain(error)}") from error
-    return StreamTransport(path, port)
+        raise lost(f"{name}: {_explain(error)}") from error
+
+
+def _keep_dtr(port: int) -> None:
+    """Clears HUPCL, so that the kernel leaves DTR on when the port is closed.
+
+    Some adapter boards restart their module when DTR rises, and the module is then deaf for seconds. Now this happens
+    at the first opening only. A port that cannot do it is used as it is.
+    """
+    with suppress(OSError):
+        fields = list(_TERMIOS2.unpack(fcntl.ioctl(port, _TCGETS2, bytes(_TERMIOS2.size))))
+        fields[_CONTROL_FLAGS] &= ~termios.HUPCL
+        fcntl.ioctl(port, _TCSETS2, _TERMIOS2.pack(*fields))
 
 
 def open_socket(address: str, port: int) -> StreamTransport:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from urllib.parse import parse_qsl, urlsplit
 
 from drivers.errors import Cancelled
@@ -25,6 +25,7 @@ MAX_BAUD = 4_000_000  # the highest rate that Linux defines
 LOCALHOST = "127.0.0.1"
 
 
+@runtime_checkable
 class Transport(Protocol):
     """A byte stream. One thread reads and writes; any thread may call cancel(). Raises LinkLost and Cancelled."""
 
@@ -45,6 +46,14 @@ class Transport(Protocol):
 
 
 _: type[Transport] = StreamTransport
+
+
+@runtime_checkable
+class AdjustableRate(Protocol):
+    """A Transport whose rate can be changed while it is open: that of a serial port."""
+
+    def set_baud(self, baud: int) -> None:
+        """Changes the rate and drops what has arrived at the old one. LinkLost if that is not possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +214,11 @@ class Attachment:
             self._transport = transport
             if self._cancelled:
                 transport.cancel()
+
+    @property
+    def held(self) -> Cancellable | None:
+        """The transport that is held now."""
+        return self._transport
 
     def detach(self) -> None:
         """Closes the transport, if any. Never raises."""

@@ -7,6 +7,7 @@ This file opens and captures, link.py does one exchange, tables.py gives the mea
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +16,10 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ef01.link import Clock, Ef01Link, NoAnswer
+from drivers.ef01.link import Ef01Link, NoAnswer, Reply
 from drivers.ef01.options import Ef01Options
 from drivers.ef01.tables import (
+    ACCESS_REFUSED,
     BAUD_PARAMETER,
     BAUD_UNIT,
     DEFAULT_BAUD,
@@ -28,6 +30,7 @@ from drivers.ef01.tables import (
     READ_SYS_PARA,
     SET_SYS_PARA,
     UP_IMAGE,
+    Command,
     Confirmation,
     Model,
     NextStep,
@@ -38,21 +41,26 @@ from drivers.matches import SERIAL_ADAPTERS
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample, expand_4bit
 from drivers.sensor import DeviceInfo, Sensor
-from drivers.session import SensorSession
-from drivers.transport import SerialUrl, Transport, Url, open_transport, parse_url
+from drivers.session import Clock, SerialSession
+from drivers.transport import SerialUrl, Transport, Url, open_transport
 
 log = logging.getLogger(__name__)
 
 MATCHES = SERIAL_ADAPTERS  # the modules have no USB
 
 DEPTH_BITS = 4
-LAST_RATE_TRIES, OTHER_RATE_TRIES = 6, 3  # handshakes at the last rate to try, and at each one before
-ADVICE = "check power, wiring and rate (baud in the URL, option probe_bauds)"
-ADVICE_SOCKET = "check power and wiring, and that the adapter uses the rate of the module"
+ADVICE = (
+    "check power, wiring, rate (baud in the URL, option probe_bauds) and, if it was changed, the address of the module "
+    "(option address)"
+)
+ADVICE_SOCKET = (
+    "check power and wiring, that the adapter uses the rate of the module, and, if it was changed, the address of the "
+    "module (option address)"
+)
 MESSY_S = 1.0  # a finger that is being placed may give bad images this long; then the person must present again
 
 
-class Ef01(SensorSession):
+class Ef01(SerialSession):
     """One EF01 module."""
 
     modality = Modality.FINGER
@@ -67,40 +75,39 @@ class Ef01(SensorSession):
         connect: Callable[[Url], Transport] = open_transport,
     ) -> None:
         self._options = parse_options(Ef01Options, "ef01", options)
-        self._configured_url = parse_url(url, DEFAULT_BAUD)
-        self._url = self._configured_url  # at the rate of the last successful contact
-        if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
-            raise ValueError(f"driver ef01: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
-        super().__init__(f"ef01 at {self._url.path if isinstance(self._url, SerialUrl) else self._url}")
-        self._clock = clock
-        self._connect = connect
+        super().__init__(
+            "ef01", url, DEFAULT_BAUD, baud=self._options.baud, probe_bauds=self._options.probe_bauds, clock=clock,
+            connect=connect,
+        )  # fmt: skip
         self._link: Ef01Link | None = None
         self._configured = self._options.image_model()
         self._image = self._configured  # the image size that the module sends, once known
         self._unexpected_bytes = 0  # the size of the last image, if it was not the expected one
-        self._rate_written = False
+        self._rate_written = self._packet_size_written = False
         self._lift_first = False
 
     def open(self) -> DeviceInfo:
         """Claims the port and reads the parameters of the module. Tries each rate of the options until one does."""
         with self._opening():
             link, parameters = self._set_up(*self._find(self._rates_to_try()))
-            baud = self._url.baud if isinstance(self._url, SerialUrl) else parameters.baud
+            told = parameters or SystemParameters(
+                self._options.address, self._options.packet_size or min(PACKET_SIZES), BAUD_UNIT
+            )
+            baud = self._url.baud if isinstance(self._url, SerialUrl) else told.baud
             image_bytes = self._image.image_bytes if self._image else max(MODEL_BY_IMAGE_BYTES)
-            link.expect_images(image_bytes, parameters.packet_size, baud)
+            link.expect_images(image_bytes, told.packet_size, baud)
             self._link = link
             return self._info()
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Waits for a finger and returns its image."""
-        with self._attachment.attempt():
+        with self._capturing(timeout):
             link = self._require_open(self._link)
             deadline = self._clock() + timeout
             self._await_lift(link, deadline)
             self._await_finger(link, deadline)
             captured_at = datetime.now(UTC)
-            payload = self._upload(link)
-            model = self._model_of(len(payload))
+            payload, model = self._fetch(link)
             self._lift_first = True
             image = expand(payload, model.width, model.height)
             return Sample(
@@ -114,52 +121,89 @@ class Ef01(SensorSession):
 
     def _rates_to_try(self) -> list[Url]:
         """The URL at the rate of the option, of the last contact, of the URL itself, and at the rates to probe."""
-        if not isinstance(self._url, SerialUrl) or not isinstance(self._configured_url, SerialUrl):
-            return [self._url]
-        wanted = [self._options.baud] if self._options.baud else []
-        rates = dict.fromkeys([*wanted, self._url.baud, self._configured_url.baud, *self._options.probe_bauds])
-        return [replace(self._url, baud=rate) for rate in rates]
+        known = [url.baud for url in (self._url, self._configured_url) if isinstance(url, SerialUrl)]
+        return self._at_rates([self._options.baud, *known] if self._options.baud else known)
 
-    def _find(self, urls: list[Url]) -> tuple[Ef01Link, SystemParameters]:
+    def _find(self, urls: list[Url]) -> tuple[Ef01Link, SystemParameters | None]:
         """Tries each rate; uses the first one that is answered."""
         unexpected = ""
-        for url in urls:
-            link = self._attach(url)
-            tries = LAST_RATE_TRIES if url is urls[-1] else OTHER_RATE_TRIES
-            handshake = link.handshake(self._options.password, tries)
-            if handshake is not None:
-                self._require_ok(handshake, "VfyPwd")
-                self._url = url
-                return link, self._parameters(link)
-            unexpected = unexpected or link.unexpected
+
+        def greet(url: Url) -> tuple[Ef01Link, Confirmation] | None:
+            nonlocal unexpected
+            link = self._link_at(url)
+            answer = link.greet(self._options.password)
+            unexpected = link.unexpected or unexpected
+            return None if answer is None else (link, answer)
+
+        found = self._find_at(urls, greet)
+        if found is not None:
+            link, answer = found
+            self._check_password(answer)
+            return link, self._parameters(link)
         rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
         at = f" at {', '.join(rates)} baud" if rates else ""
         raise ProtocolError(f"{self._name}: no answer{at}{unexpected}; {ADVICE if rates else ADVICE_SOCKET}")
 
-    def _attach(self, url: Url) -> Ef01Link:
-        self._attachment.detach()  # it may hold the same port
-        transport = self._connect(url)
-        self._attachment.attach(transport)
+    def _link_at(self, url: Url) -> Ef01Link:
         baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
-        return Ef01Link(transport, self._name, self._options.address, baud, self._clock)
+        return Ef01Link(self._attach(url), self._name, self._options.address, baud, self._clock)
+
+    def _check_password(self, answer: Confirmation) -> None:
+        """ProtocolError if the password is wrong. A module that does not know VfyPwd needs no password."""
+        if answer.code in ACCESS_REFUSED:
+            self._require_ok(answer, "VfyPwd")
+        if answer.then is not NextStep.GO_ON:
+            level = logging.WARNING if self._options.password else logging.INFO
+            log.log(level, "%s: takes no password: VfyPwd refused: %s", self._name, answer)
 
     def _require_ok(self, answer: Confirmation, command: str) -> None:
         """ProtocolError unless the module confirmed the command."""
         if answer.then is not NextStep.GO_ON:
-            raise ProtocolError(f"{self._name}: {command} refused: {answer.meaning} (0x{answer.code:02X})")
+            raise ProtocolError(f"{self._name}: {command} refused: {answer}")
+
+    def _ask_optional(self, link: Ef01Link, command: Command, arguments: bytes = b"") -> Reply | str:
+        """The answer to a command that some modules do not have; a text that says why there is none.
+
+        ProtocolError if the module only wants its password or its address first, or has become silent.
+        """
+        try:
+            reply = link.request(command, arguments)
+        except NoAnswer as error:
+            if link.greet(self._options.password) is None:
+                raise
+            link.settle()
+            return str(error).removeprefix(f"{self._name}: ")
+        if reply.confirmation.code in ACCESS_REFUSED:
+            self._require_ok(reply.confirmation, command.name)
+        return reply if reply.confirmation.then is NextStep.GO_ON else f"{command.name} refused: {reply.confirmation}"
 
     # Configuring it
 
-    def _set_up(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
+    def _set_up(self, link: Ef01Link, parameters: SystemParameters | None) -> tuple[Ef01Link, SystemParameters | None]:
         wanted = self._options.packet_size
-        if wanted and wanted != parameters.packet_size:
-            self._set(link, PACKET_SIZE_PARAMETER, PACKET_SIZES.index(wanted))
-            parameters = self._parameters(link)
-            if parameters.packet_size != wanted:
-                log.warning("%s: still uses packets of %d bytes", self._name, parameters.packet_size)
+        if wanted and (not self._packet_size_written if parameters is None else wanted != parameters.packet_size):
+            parameters = self._set_packet_size(link, wanted, parameters)
         return self._set_rate(link, parameters)
 
-    def _set_rate(self, link: Ef01Link, parameters: SystemParameters) -> tuple[Ef01Link, SystemParameters]:
+    def _set_packet_size(
+        self, link: Ef01Link, wanted: int, parameters: SystemParameters | None
+    ) -> SystemParameters | None:
+        """Sets the packet size. If the module does not tell its own, only once: it is stored in flash memory."""
+        self._packet_size_written = True
+        answer = self._ask_optional(link, SET_SYS_PARA, bytes([PACKET_SIZE_PARAMETER, PACKET_SIZES.index(wanted)]))
+        if isinstance(answer, str):
+            log.warning("%s: does not change its packet size: %s", self._name, answer)
+            return parameters
+        if parameters is None:
+            return None
+        parameters = self._parameters(link)
+        if parameters is not None and parameters.packet_size != wanted:
+            log.warning("%s: still uses packets of %d bytes", self._name, parameters.packet_size)
+        return parameters
+
+    def _set_rate(
+        self, link: Ef01Link, parameters: SystemParameters | None
+    ) -> tuple[Ef01Link, SystemParameters | None]:
         """Changes the rate if the option names another one. Only once: it is stored in flash memory, which wears.
 
         Some modules confirm the change but use the new rate only after the next power-on.
@@ -170,7 +214,7 @@ class Ef01(SensorSession):
         self._rate_written = True
         refusal = self._ask_for_rate(link, wanted)
         if refusal is not None:
-            log.warning("%s: refuses %d baud: %s (0x%02X)", self._name, wanted, refusal.meaning, refusal.code)
+            log.warning("%s: refuses %d baud: %s", self._name, wanted, refusal)
             return link, parameters
         found = self._find([replace(now, baud=wanted), now])
         if self._url == now:
@@ -185,13 +229,17 @@ class Ef01(SensorSession):
             return None
         return None if answer.then is NextStep.GO_ON else answer
 
-    def _set(self, link: Ef01Link, parameter: int, value: int) -> None:
-        self._require_ok(link.request(SET_SYS_PARA, bytes([parameter, value])).confirmation, "SetSysPara")
-
-    def _parameters(self, link: Ef01Link) -> SystemParameters:
-        reply = link.request(READ_SYS_PARA)
-        self._require_ok(reply.confirmation, "ReadSysPara")
-        return SystemParameters.from_bytes(reply.payload, self._name)
+    def _parameters(self, link: Ef01Link) -> SystemParameters | None:
+        """The parameters of the module. None if it does not tell them: R303, R305 and R308 have no ReadSysPara."""
+        answer = self._ask_optional(link, READ_SYS_PARA)
+        if not isinstance(answer, str):
+            try:
+                return SystemParameters.from_bytes(answer.payload, self._name)
+            except ProtocolError as error:
+                answer = str(error).removeprefix(f"{self._name}: ")
+        link.settle()
+        log.info("%s: does not tell its parameters (%s); those of the options are assumed", self._name, answer)
+        return None
 
     def _info(self) -> DeviceInfo:
         image = self._image
@@ -249,28 +297,63 @@ class Ef01(SensorSession):
             raise CaptureRetry(Retry.MOVED, upload.damage)
         return upload.payload
 
-    def _model_of(self, image_bytes: int) -> Model:
-        """The model that sends images of this size. It follows from the options or from the number of bytes.
+    def _fetch(self, link: Ef01Link) -> tuple[bytes, Model]:
+        """The image and the model that sends images of its size.
 
-        Half an image of one model may be a whole image of another, so a new size must come twice in a row.
+        An unexpected size is verified: half an image of one model may be a whole image of another. The image is still
+        in the module, so it is sent again. Some modules send it only once; then the next image verifies the size.
         """
+        payload = self._upload(link)
+        if (model := self._expected(len(payload))) is not None:
+            return payload, model
+        before, self._unexpected_bytes = self._unexpected_bytes, len(payload)
+        if len(payload) != before:
+            payload = self._upload_again(link, len(payload))
+        model = self._expected(len(payload)) or self._other_model(len(payload))
+        return payload, model
+
+    def _upload_again(self, link: Ef01Link, image_bytes: int) -> bytes:
+        """The same image once more. CaptureRetry if the module does not send it again, or in another wrong size."""
+        detail = (
+            f"the image has {image_bytes} bytes, which is not the expected size; if this happens again, correct the "
+            "option model, or width and height"
+        )
+        try:
+            payload = self._upload(link)
+        except CaptureRetry as error:
+            raise CaptureRetry(Retry.MOVED, detail) from error
+        if len(payload) != image_bytes and self._expected(len(payload)) is None:
+            raise CaptureRetry(Retry.MOVED, detail)
+        return payload
+
+    def _expected(self, image_bytes: int) -> Model | None:
+        """The model of the options or of earlier images, if it sends images of this size; at first, any known one."""
         known = MODEL_BY_IMAGE_BYTES.get(image_bytes)
         expected = self._image or (known and self._options.with_ppi(known))
-        if expected and image_bytes == expected.image_bytes:
-            self._image, self._unexpected_bytes = expected, 0
-            return expected
-        before, self._unexpected_bytes = self._unexpected_bytes, image_bytes
-        if image_bytes != before:
-            raise CaptureRetry(Retry.MOVED, f"the image has {image_bytes} bytes, which is not the expected size")
+        if not expected or image_bytes != expected.image_bytes:
+            return None
+        self._image, self._unexpected_bytes = expected, 0
+        return expected
+
+    def _other_model(self, image_bytes: int) -> Model:
+        """The model of a module that certainly sends images of this size, which was not expected."""
+        known = MODEL_BY_IMAGE_BYTES.get(image_bytes)
         if self._configured:
             size = f"{known.width}x{known.height}" if known else f"{image_bytes} bytes an image"
             raise ProtocolError(f"{self._name}: sends {size}: correct the option model, or width and height")
         if not known:
             raise ProtocolError(
                 f"{self._name}: sends {image_bytes} bytes, unlike any known model: set width and height"
+                f"{_square(image_bytes)}"
             )
-        self._image = self._options.with_ppi(known)
+        self._image, self._unexpected_bytes = self._options.with_ppi(known), 0
         return self._image
+
+
+def _square(image_bytes: int) -> str:
+    """A proposal for the size, if a square image has so many bytes."""
+    side = math.isqrt(2 * image_bytes)
+    return f" (width={side} and height={side} would fit)" if side * side == 2 * image_bytes else ""
 
 
 def expand(payload: bytes, width: int, height: int) -> NDArray[np.uint8]:

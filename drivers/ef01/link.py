@@ -6,13 +6,15 @@ exchange was interrupted (by cancel, timeout or damage), its answer is outstandi
 
 import math
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from drivers.ef01.framing import OVERHEAD, Damaged, Foreign, Frame, Packet, PacketKind, Unframer
 from drivers.ef01.tables import (
+    ACCESS_REFUSED,
+    GET_IMAGE,
     MODEL_BY_IMAGE_BYTES,
+    OK,
     PACKET_SIZES,
     VFY_PWD,
     Command,
@@ -21,10 +23,13 @@ from drivers.ef01.tables import (
     confirmation,
 )
 from drivers.errors import ProtocolError
+from drivers.session import Clock
 from drivers.transport import Transport
 
 ACKNOWLEDGE_TIMEOUT_S = 2.0  # a module that takes longer to answer counts as silent
 HANDSHAKE_TIMEOUT_S = 0.3  # for the first contact; short, because a module ignores commands for 0.25 s after power-on
+HANDSHAKES = 2  # in one greeting
+PROBE_TIMEOUT_S = 1.0  # for GetImage as the first contact: the module takes an image
 LATE_ANSWER_S = 3.0  # an outstanding answer may come this late
 MAX_GAP_S = 0.5  # longest silence inside an image
 MAX_SENDS = 3  # how often a command with a damaged answer is sent before ProtocolError
@@ -33,8 +38,6 @@ DEADLINE_FACTOR, DEADLINE_EXTRA_S = 1.5, 2.0  # deadline of an image: transmissi
 MAX_IMAGE_BYTES = 1 << 20  # limit of one image, so that a faulty device cannot fill the memory
 
 _DATA_KINDS = (PacketKind.DATA, PacketKind.LAST_DATA)
-
-Clock = Callable[[], float]
 
 
 class NoAnswer(ProtocolError):
@@ -73,6 +76,7 @@ class Ef01Link:
         self._clock = clock
         self._unframer = Unframer(address)
         self._frames = deque[Frame]()
+        self._received = 0  # bytes since the last command was sent
         self._outstanding = _Outstanding.NONE
         self._image_s = 0.0
         self.unexpected = ""  # what came instead of an answer; for messages
@@ -83,19 +87,38 @@ class Ef01Link:
         wire_bytes = image_bytes + OVERHEAD * math.ceil(image_bytes / packet_size)
         self._image_s = wire_bytes * BITS_PER_BYTE / baud * DEADLINE_FACTOR + DEADLINE_EXTRA_S
 
-    def handshake(self, password: int, tries: int) -> Confirmation | None:
-        """Makes the first contact by verifying the password. None if nothing answers.
+    def greet(self, password: int) -> Confirmation | None:
+        """Makes the first contact by verifying the password; returns the answer. None if nothing answers.
 
-        Send ReadSysPara next: answers to earlier tries may still arrive, and its answer comes after them and cannot be
-        mistaken for one of them.
+        Some modules do not answer VfyPwd. A module that then answers GetImage is taken for one without a password,
+        unless it asks for one.
         """
-        for _ in range(tries):
+        final = [NextStep.GO_ON, NextStep.REOPEN]
+        for _ in range(HANDSHAKES):
             self._send(VFY_PWD, password.to_bytes(4, "big"))
             answer = self._acknowledge(VFY_PWD, HANDSHAKE_TIMEOUT_S)
             # "No finger" and similar codes answer a poll that was sent before the port was opened again.
-            if isinstance(answer, Reply) and answer.confirmation.then in (NextStep.GO_ON, NextStep.REOPEN):
+            if isinstance(answer, Reply) and answer.confirmation.then in final:
                 return answer.confirmation
-        return None
+            final = [*final, NextStep.SEND_AGAIN]  # a second time it does not mean damage, but an unknown command
+        return self._probe()
+
+    def _probe(self) -> Confirmation | None:
+        self._send(GET_IMAGE)
+        answer = self._acknowledge(GET_IMAGE, PROBE_TIMEOUT_S)
+        if not isinstance(answer, Reply):
+            return None
+        if answer.confirmation.code in ACCESS_REFUSED:
+            self.unexpected = f" (GetImage is refused: {answer.confirmation})"
+            return None
+        self.settle()
+        return confirmation(OK)
+
+    def settle(self) -> None:
+        """Waits until nothing more arrives: answers to earlier greetings may be late, and would answer a command."""
+        while self._transport.read(MAX_GAP_S):
+            pass
+        self._outstanding = _Outstanding.NONE
 
     def request(self, command: Command, arguments: bytes = b"") -> Reply:
         """Sends a command and waits for its acknowledge. Sends it again if the answer was damaged."""
@@ -142,11 +165,12 @@ class Ef01Link:
         while (left := end - self._clock()) > 0:
             self._transport.read(left)
 
-    def _send(self, command: Command, arguments: bytes) -> None:
+    def _send(self, command: Command, arguments: bytes = b"") -> None:
         packet = Packet(PacketKind.COMMAND, bytes([command.code]) + arguments, self._address)
         self._transport.read(0)  # what has already arrived does not answer this command
         self._unframer.reset()
         self._frames.clear()
+        self._received = 0
         self._transport.write(packet.to_bytes())
         self._outstanding = _Outstanding.IMAGE if command.sends_data else _Outstanding.ACKNOWLEDGE
 
@@ -166,6 +190,8 @@ class Ef01Link:
                 # Possibly part of an old image. The answer, if the module received the command, comes after it.
                 damage, silence, deadline = frame, MAX_GAP_S, started + self._image_s
             self.unexpected = f" ({_describe(frame)})"
+        if not self.unexpected and self._received:
+            self.unexpected = f" ({self._received} bytes that are no packet: is the rate right?)"
         if damage is not None and self._clock() >= deadline:
             raise ProtocolError(f"{self._name}: does not stop sending{self.unexpected}")
         if damage is not None:
@@ -199,6 +225,7 @@ class Ef01Link:
                 self._frames.extend(self._unframer.reset())
                 break
             data = self._transport.read(left)
+            self._received += len(data)
             self._frames.extend(self._unframer.feed(data))
             if data:
                 quiet_at = self._clock() + silence
@@ -220,6 +247,6 @@ def _describe(frame: Frame) -> str:
         case Damaged():
             return f"a packet with {frame.why}"
         case Foreign():
-            return f"a packet from address 0x{frame.address:08X}"
+            return f"a packet from address 0x{frame.address:08X}: if it is this module, set the option address to it"
         case Packet():
             return f"{frame.kind.name.lower()} packet of {len(frame.payload)} bytes"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from drivers.errors import ProtocolError, Retry
 
+OK = 0x00  # the confirmation code
 BAUD_UNIT = 9600  # a baud code N means N * 9600
 DEFAULT_BAUD = 57_600
 PACKET_SIZES = (32, 64, 128, 256)  # payload bytes of a data packet, by code
@@ -52,6 +53,10 @@ class Confirmation:
     meaning: str
     then: NextStep | Retry
 
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"{self.meaning} (0x{self.code:02X})"
+
 
 _ROWS = (
     Confirmation(0x00, "ok", NextStep.GO_ON),
@@ -70,8 +75,9 @@ _ROWS = (
     Confirmation(0x1B, "register does not accept this value", NextStep.REOPEN),
     Confirmation(0x1D, "port operation failed", NextStep.REOPEN),
     Confirmation(0x20, "wrong address: set the option address", NextStep.REOPEN),
-    Confirmation(0x21, "the password must be verified first", NextStep.REOPEN),
+    Confirmation(0x21, "the password must be verified first: set the option password", NextStep.REOPEN),
 )
+ACCESS_REFUSED = frozenset({0x13, 0x20, 0x21})  # refusals that say nothing about whether the module has the command
 CONFIRMATIONS = {row.code: row for row in _ROWS}
 
 

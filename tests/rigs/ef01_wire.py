@@ -63,15 +63,21 @@ class Wire:
     sent: list[bytes] = field(default_factory=list)  # payloads of the received commands, in order
     wire_bytes: list[bytes] = field(default_factory=list)
     after_read: Callable[[], None] = lambda: None
-    opened: list[int] = field(default_factory=list)
+    opened: list[int] = field(default_factory=list)  # the rates of the host, in order
+    connects: int = 0  # how often the port was opened
     _inbox: deque[Burst] = field(default_factory=deque)
     _cancelled: bool = False
     _host_rate: int = 0
 
     def connect(self, url: Url) -> "Wire":
-        self._host_rate = url.baud if isinstance(url, SerialUrl) else self.rate
-        self.opened.append(self._host_rate)
+        self.connects += 1
+        self.set_baud(url.baud if isinstance(url, SerialUrl) else self.rate)
         return self
+
+    def set_baud(self, baud: int) -> None:
+        self._host_rate = baud
+        self.opened.append(baud)
+        self._inbox.clear()
 
     def will_answer(self, code: int, *answers: list[Burst] | bytes) -> None:
         """The next answers to commands of this code: bytes that arrive immediately, or bursts."""

@@ -47,6 +47,8 @@ HARMLESS = [
     ("late", {}),
     ("checksum", {"at": "answer"}),
     ("receive_error", {}),
+    ("short", {}),
+    ("long", {}),
     ("capture_fail", {}),
     ("messy", {}),
 ]
@@ -58,8 +60,6 @@ RETRIES = [
     ("flip", {}, Retry.MOVED),
     ("wrong_address", {}, Retry.MOVED),
     ("late", {"at": "data"}, Retry.MOVED),
-    ("short", {}, Retry.MOVED),
-    ("long", {}, Retry.MOVED),
     ("no_upload", {}, Retry.MOVED),
     ("capture_fail", {"times": 0}, Retry.TOO_MESSY),
     ("messy", {"times": 0}, Retry.TOO_MESSY),

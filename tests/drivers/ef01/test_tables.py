@@ -4,11 +4,7 @@ import pytest
 
 from drivers.ef01.tables import MODELS, NextStep, SystemParameters, confirmation
 from drivers.errors import ProtocolError
-from tests.rigs.ef01_wire import (
-    Wire,
-    sensor_on,
-    system_parameters,
-)
+from tests.rigs.ef01_wire import system_parameters
 
 
 def test_every_model_fills_whole_bytes() -> None:
@@ -17,10 +13,9 @@ def test_every_model_fills_whole_bytes() -> None:
 
 
 @pytest.mark.parametrize("parameters", [system_parameters(packet_code=4), system_parameters(baud_code=0)])
-def test_parameters_without_sense_are_refused(wire: Wire, parameters: bytes) -> None:
-    wire.parameters = parameters
+def test_parameters_without_sense_are_refused(parameters: bytes) -> None:
     with pytest.raises(ProtocolError, match="ef01 at /dev/ttyFP0: invalid system parameters"):
-        sensor_on(wire).open()
+        SystemParameters.from_bytes(parameters[10:-2], "ef01 at /dev/ttyFP0")
 
 
 def test_the_parameters_of_a_module_are_read_from_its_answer() -> None:
