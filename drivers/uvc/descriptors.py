@@ -3,17 +3,16 @@
 Every descriptor is length, type, body. Class descriptors (type 0x24) follow the interface that they belong to. Some
 cameras write them after its endpoint instead, so a class descriptor belongs to the last interface before it.
 
-Damage is an error only where the stream needs the data: a camera is not refused for a unit that is not used.
+Nothing here raises: a damaged descriptor costs what it describes, and the camera is used as far as the rest allows.
+damage_of() says what was wrong.
 """
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from drivers.errors import ProtocolError
-from drivers.uvc.formats import FORMAT_OF_GUID, MJPEG, PixelFormat
+from drivers.uvc.formats import MJPEG, PixelFormat, formats_of_guid
 
 CONFIGURATION, INTERFACE, ENDPOINT, CLASS_INTERFACE = 0x02, 0x04, 0x05, 0x24
 SUBTYPE = 2  # offset in a class descriptor
@@ -21,8 +20,11 @@ MAX_DESCRIPTOR_BYTES = 255  # bytes of a descriptor
 VIDEO, CONTROL, STREAMING = 0x0E, 0x01, 0x02  # class of both interfaces, and their subclasses
 VC_HEADER, VC_EXTENSION_UNIT = 0x01, 0x06
 VS_INPUT_HEADER, VS_UNCOMPRESSED, VS_UNCOMPRESSED_FRAME, VS_MJPEG, VS_MJPEG_FRAME = 0x01, 0x04, 0x05, 0x06, 0x07
+VS_FRAME_BASED, VS_FRAME_BASED_FRAME = 0x10, 0x11
 BULK = 0x02
 TRANSFER_TYPE = 0x03  # mask in an endpoint's attributes
+ENDPOINT_SIZE_END, UNIT_GUID_END, FRAME_SIZE_END = 6, 20, 9  # bytes up to which a descriptor must reach
+LARGEST_PACKET = 1024  # bytes
 MAX_FRAME_SIDE = 16_384  # pixels; no sensor is larger, and a damaged number must not become an allocation
 TICKS_PER_S = 10_000_000  # intervals are counted in 100 ns
 DEFAULT_INTERVAL = 333_333  # thirty frames a second, if the camera's own default is invalid
@@ -68,11 +70,17 @@ class FrameDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class FormatDescriptor:
-    """One format and its frame sizes. `pixels` is None if this driver cannot read the format."""
+    """One format and its frame sizes. `pixels` is None if the format is unknown; `guesses` are then what it may be."""
 
     index: int
     pixels: PixelFormat | None
     frames: tuple[FrameDescriptor, ...] = ()
+    guesses: tuple[PixelFormat, ...] = ()
+
+    @property
+    def readable_as(self) -> tuple[PixelFormat, ...]:
+        """How this driver can read it, the likeliest first; empty if it cannot."""
+        return self.guesses if self.pixels is None else (self.pixels,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,37 +119,51 @@ class _Interface:
 
 
 def descriptors(configuration: bytes) -> Iterator[bytes]:
-    """Splits a configuration descriptor into its descriptors. ProtocolError if one is truncated or too short.
+    """Splits a configuration descriptor into its descriptors, up to the first of an impossible length.
 
-    A single byte or zeros left over at the end, and bytes after the total length in the first descriptor, are ignored.
+    The last one may be truncated: some cameras count one byte too many or too few. A single byte or zeros left over at
+    the end, and bytes after the total length in the first descriptor, are ignored.
     """
-    at, configuration = 0, configuration[: _whole_length(configuration)]
-    while at + 1 < len(configuration) and any(configuration[at : at + MAX_DESCRIPTOR_BYTES]):
+    at, whole = 0, _whole_length(configuration)
+    while at + 1 < whole and any(configuration[at : at + MAX_DESCRIPTOR_BYTES]):
         length = configuration[at]
-        if length < 2 or at + length > len(configuration):
-            raise ProtocolError(f"descriptor at byte {at} of {len(configuration)} has an impossible length {length}")
+        if length < 2:
+            return
         yield configuration[at : at + length]
         at += length
 
 
+def damage_of(configuration: bytes) -> str:
+    """What is wrong with the lengths in a configuration descriptor; empty if nothing."""
+    at, whole = 0, _whole_length(configuration)
+    for descriptor in descriptors(configuration):
+        if len(descriptor) < descriptor[0]:
+            return f"the descriptor at byte {at} has {len(descriptor)} of {descriptor[0]} bytes"
+        at += len(descriptor)
+    if at + 1 < whole and any(configuration[at : at + MAX_DESCRIPTOR_BYTES]):
+        return f"the descriptor at byte {at} of {len(configuration)} has an impossible length {configuration[at]}"
+    promised = int.from_bytes(configuration[2:4], "little")
+    return f"{len(configuration)} of {promised} bytes arrived" if promised > len(configuration) else ""
+
+
 def _whole_length(configuration: bytes) -> int:
-    """The total length in the configuration descriptor, if that is valid; otherwise all bytes."""
+    """The total length in the configuration descriptor, if that is valid and there are so many bytes."""
     if len(configuration) >= 4 and configuration[1] == CONFIGURATION:
         (length,) = struct.unpack_from("<H", configuration, 2)
         if length >= configuration[0]:
-            return int(length)
+            return min(int(length), len(configuration))
     return len(configuration)
 
 
 def streaming_interfaces(configuration: bytes) -> tuple[StreamingInterface, ...]:
-    """All video streaming interfaces of a device, in the order of the descriptor. ProtocolError if it is damaged."""
+    """All video streaming interfaces of a device, in the order of the descriptor, as far as they can be read."""
     found: dict[int, _Interface] = {}
     current: _Interface | None = None
     for descriptor in descriptors(configuration):
         if descriptor[1] == INTERFACE:
             current = _interface(found, descriptor)
         elif current is not None and descriptor[1] == ENDPOINT and current.subclass == STREAMING:
-            current.endpoints.append(_unpack("<xxBBH", descriptor, "endpoint"))
+            _read_endpoint(current, descriptor)
         elif current is not None and descriptor[1] == CLASS_INTERFACE and len(descriptor) > SUBTYPE:
             reader = _READERS.get((current.subclass, descriptor[SUBTYPE]))
             if reader is not None:
@@ -151,7 +173,7 @@ def streaming_interfaces(configuration: bytes) -> tuple[StreamingInterface, ...]
 
 def _interface(found: dict[int, _Interface], descriptor: bytes) -> _Interface | None:
     """The interface that begins here, or whose next alternate setting begins here. None if it is not video."""
-    number, kind, subclass = _unpack("<xxBxxBB", descriptor, "interface")
+    number, kind, subclass = _fields("<xxBxxBB", descriptor)
     if kind != VIDEO or subclass not in (CONTROL, STREAMING):
         return None
     return found.setdefault(number, _Interface(number, subclass))
@@ -184,47 +206,73 @@ def _endpoint(interface: _Interface) -> tuple[int, int, int] | None:
     return next(iter(named or inward), None)
 
 
-# One function for each class descriptor
+# One function for each descriptor
+
+
+def _read_endpoint(interface: _Interface, descriptor: bytes) -> None:
+    address, attributes, packet = _fields("<xxBBH", descriptor)
+    if len(descriptor) < ENDPOINT_SIZE_END and attributes & TRANSFER_TYPE == BULK:
+        packet = LARGEST_PACKET  # cut short: a multiple of every size that a bulk endpoint can have
+    interface.endpoints.append((address, attributes, packet))
 
 
 def _read_header(interface: _Interface, descriptor: bytes) -> None:
-    (interface.version,) = _unpack("<xxxH", descriptor, "video control header")
+    (interface.version,) = _fields("<xxxH", descriptor)
 
 
 def _read_extension(interface: _Interface, descriptor: bytes) -> None:
-    """The list of units is only informative: a truncated descriptor is skipped."""
-    with suppress(ProtocolError):
-        unit, guid = _unpack("<xxxB16s", descriptor, "extension unit")
+    unit, guid = _fields("<xxxB16s", descriptor)
+    if len(descriptor) >= UNIT_GUID_END:
         interface.extensions.append(ExtensionUnit(unit, guid))
 
 
 def _read_input(interface: _Interface, descriptor: bytes) -> None:
-    interface.declared_endpoint = _byte(descriptor, 6)
+    (interface.declared_endpoint,) = _fields("<6xB", descriptor)
 
 
 def _read_uncompressed(interface: _Interface, descriptor: bytes) -> None:
-    index, guid = _unpack("<xxxBx16s", descriptor, "uncompressed format")
-    interface.formats.append(FormatDescriptor(index, FORMAT_OF_GUID.get(guid)))
+    index, guid, bits = _fields("<xxxBx16sB", descriptor)
+    pixels, guesses = formats_of_guid(guid.rstrip(b"\0") and guid, bits)
+    interface.formats.append(FormatDescriptor(index, pixels, guesses=guesses))
+
+
+def _read_frame_based(interface: _Interface, descriptor: bytes) -> None:
+    """Any format by its GUID. One of variable size is compressed: then its bits per pixel say nothing."""
+    index, guid, bits, variable = _fields("<xxxBx16sB5xB", descriptor)
+    pixels, guesses = formats_of_guid(guid.rstrip(b"\0") and guid, 0 if variable else bits)
+    interface.formats.append(FormatDescriptor(index, pixels, guesses=guesses))
 
 
 def _read_mjpeg(interface: _Interface, descriptor: bytes) -> None:
-    interface.formats.append(FormatDescriptor(_byte(descriptor, 3), MJPEG))
+    (index,) = _fields("<xxxB", descriptor)
+    interface.formats.append(FormatDescriptor(index, MJPEG if index else None))
 
 
 def _read_frame(interface: _Interface, descriptor: bytes) -> None:
-    """A frame size. It belongs to the format before it."""
-    if not interface.formats:
-        raise ProtocolError("a frame descriptor before any format")
-    last = interface.formats[-1]
-    if last.pixels is None:
+    index, width, height, max_bytes, default, count = _fields("<xxxBxHHxxxxxxxxIIB", descriptor)
+    _add_frame(interface, descriptor, FrameDescriptor(index, width, height, max_bytes, default, ()), count)
+
+
+def _read_frame_based_frame(interface: _Interface, descriptor: bytes) -> None:
+    """As _read_frame(), with the bytes of a line in place of the size of a frame, which follows from both."""
+    index, width, height, default, count, line_bytes = _fields("<xxxBxHHxxxxxxxxIBI", descriptor)
+    frame = FrameDescriptor(index, width, height, min(line_bytes * height, 0xFFFFFFFF), default, ())
+    _add_frame(interface, descriptor, frame, count)
+
+
+def _add_frame(interface: _Interface, descriptor: bytes, frame: FrameDescriptor, count: int) -> None:
+    """A frame size belongs to the format before it. `count`: of its intervals; 0 if they are a range."""
+    if not interface.formats or not interface.formats[-1].readable_as or len(descriptor) < FRAME_SIZE_END:
         return  # it cannot be chosen
-    index, width, height, max_bytes, default, count = _unpack("<xxxBxHHxxxxxxxxIIB", descriptor, "frame")
-    continuous, words = count == 0, count or 3
-    intervals = _unpack(f"<26x{words}I", descriptor, "frame")
-    if not 0 < width <= MAX_FRAME_SIDE or not 0 < height <= MAX_FRAME_SIDE:
+    if not frame.index or not 0 < frame.width <= MAX_FRAME_SIDE or not 0 < frame.height <= MAX_FRAME_SIDE:
         return  # not a size that a sensor can have: treated as not offered
-    row = FrameDescriptor(index, width, height, max_bytes, default, intervals, continuous)
-    interface.formats[-1] = FormatDescriptor(last.index, last.pixels, (*last.frames, row))
+    continuous, words = count == 0, count or 3
+    intervals = _fields(f"<26x{words}I", descriptor)
+    if not continuous:
+        intervals = intervals[: max(1, (len(descriptor) - 26) // 4)]
+    last = interface.formats[-1]
+    row = replace(frame, intervals=intervals, continuous=continuous)
+    interface.formats[-1] = replace(last, frames=(*last.frames, row))
 
 
 def _skip_format(interface: _Interface, _: bytes) -> None:
@@ -241,23 +289,16 @@ _READERS: Mapping[tuple[int, int], _Reader] = {
     (STREAMING, VS_UNCOMPRESSED_FRAME): _read_frame,
     (STREAMING, VS_MJPEG): _read_mjpeg,
     (STREAMING, VS_MJPEG_FRAME): _read_frame,
+    (STREAMING, VS_FRAME_BASED): _read_frame_based,
+    (STREAMING, VS_FRAME_BASED_FRAME): _read_frame_based_frame,
     (STREAMING, 0x0A): _skip_format,  # MPEG-2 TS
     (STREAMING, 0x0C): _skip_format,  # DV
-    (STREAMING, 0x10): _skip_format,  # frame based, for example H.264
     (STREAMING, 0x12): _skip_format,  # stream based
     (STREAMING, 0x13): _skip_format,  # H.264
     (STREAMING, 0x16): _skip_format,  # VP8
 }
 
 
-def _byte(descriptor: bytes, at: int) -> int:
-    if at >= len(descriptor):
-        raise ProtocolError(f"a class descriptor of {len(descriptor)} bytes is cut short")
-    return descriptor[at]
-
-
-def _unpack(layout: str, descriptor: bytes, name: str) -> tuple[Any, ...]:
-    try:
-        return struct.unpack_from(layout, descriptor)
-    except struct.error:
-        raise ProtocolError(f"the {name} descriptor of {len(descriptor)} bytes is cut short") from None
+def _fields(layout: str, descriptor: bytes) -> tuple[Any, ...]:
+    """The fields of a descriptor; zeros where it is cut short."""
+    return struct.unpack_from(layout, descriptor.ljust(struct.calcsize(layout), b"\0"))

@@ -9,8 +9,10 @@ negotiates it with the camera, descriptors.py, payload.py and formats.py parse t
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from drivers.errors import ProtocolError
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
@@ -19,10 +21,10 @@ from drivers.session import SensorSession
 from drivers.transport import parse_usb_url
 from drivers.usb.connect import OpenLink, open_link
 from drivers.usb.link import UsbLink
-from drivers.uvc.descriptors import STREAMING, VIDEO, streaming_interfaces
-from drivers.uvc.formats import BadFrame, Grey
+from drivers.uvc.descriptors import STREAMING, VIDEO, damage_of, streaming_interfaces
+from drivers.uvc.formats import BadFrame, FrameDecoder, Grey
 from drivers.uvc.frame_age import CaptureWindow
-from drivers.uvc.options import StreamChoice, UvcOptions, choose_stream
+from drivers.uvc.options import STATE_CONTENTS, StreamChoice, UvcOptions, choose_stream
 from drivers.uvc.stream import START_S, FrameReader, OnFrame, Stream, ignore_frame
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,15 @@ log = logging.getLogger(__name__)
 MATCHES = (ClassMatch(VIDEO, STREAMING, "USB Video Class cameras", "usb"),)
 
 DEFAULT_INTERFACE = 1  # in nearly every camera; the descriptors name it if it is another one
+
+
+@dataclass(frozen=True, slots=True)
+class _Streaming:
+    """A camera that is streaming."""
+
+    reader: FrameReader
+    choice: StreamChoice
+    decoder: FrameDecoder
 
 
 class Uvc(SensorSession):
@@ -48,7 +59,7 @@ class Uvc(SensorSession):
         self._connect = connect
         self._on_frame = on_frame  # receives every whole frame, in the reader thread
         self._window = CaptureWindow()
-        self._streaming: tuple[FrameReader, StreamChoice] | None = None
+        self._streaming: _Streaming | None = None
         self._interface = DEFAULT_INTERFACE if self._options.interface is None else self._options.interface
 
     def open(self) -> DeviceInfo:
@@ -56,7 +67,8 @@ class Uvc(SensorSession):
         with self._opening(), self._named_errors():
             reader, choice = self._find()
             reader.start(Stream(reader.link, choice, self._options.led))
-            self._streaming = reader, choice
+            contents = choice.contents
+            self._streaming = _Streaming(reader, choice, FrameDecoder(contents.pixels, contents.width, contents.height))
             self._window.begin()
             return self._info(reader.link, choice)
 
@@ -67,14 +79,14 @@ class Uvc(SensorSession):
         seven seconds.
         """
         with self._attachment.attempt():
-            reader, choice = self._require_open(self._streaming)
+            streaming = self._require_open(self._streaming)
             with self._named_errors():
-                image = self._next_image(reader, choice, position)
+                image = self._next_image(streaming, position)
             return Sample(
                 self.modality,
                 position,
                 image,
-                choice.pixels.depth_bits,
+                streaming.decoder.depth_bits,
                 self._options.ppi,
                 datetime.now(UTC),
                 device=self._name,
@@ -90,7 +102,10 @@ class Uvc(SensorSession):
     def _find(self) -> tuple[FrameReader, StreamChoice]:
         """Opens the streaming interface. Its number is in the descriptors, which can be read once a device is open."""
         reader = self._attach(self._interface)
-        choice = choose_stream(streaming_interfaces(reader.link.configuration), self._options)
+        configuration = reader.link.configuration
+        if damage := damage_of(configuration):
+            log.info("%s: damaged descriptors (%s): used as far as they can be read", self._name, damage)
+        choice = choose_stream(streaming_interfaces(configuration), self._options)
         if choice.stream.interface != self._interface:
             self._interface = choice.stream.interface
             reader = self._attach(self._interface)
@@ -106,16 +121,24 @@ class Uvc(SensorSession):
         self._attachment.attach(reader)
         return reader
 
-    def _next_image(self, reader: FrameReader, choice: StreamChoice, position: Position) -> Grey:
+    def _next_image(self, streaming: _Streaming, position: Position) -> Grey:
+        reader, choice = streaming.reader, streaming.choice
         called = reader.link.now()
         deadline = called + START_S + choice.frame_timeout_s
         moment = self._window.must_begin_after(position, called, choice.frame_interval_s)
+        unreadable = ""
         while True:
-            frame = reader.frame_after(moment, deadline)
             try:
-                image = choice.pixels.luma(frame.data, choice.frame.width, choice.frame.height)
+                frame = reader.frame_after(moment, deadline)
+            except ProtocolError as error:
+                if unreadable and reader.link.now() >= deadline:
+                    raise ProtocolError(f"{error}; the last one: {unreadable}") from None
+                raise
+            try:
+                image = streaming.decoder.luma(frame.data)
             except BadFrame as error:
                 log.debug("%s: frame %d: %s", self._name, frame.number, error)
+                unreadable = f"{error}{STATE_CONTENTS if error.other_contents else ''}"
                 moment = frame.began_at
             else:
                 self._window.delivered(position, frame.began_at, reader.link.now())
@@ -128,8 +151,8 @@ class Uvc(SensorSession):
             model=f"{identity.vendor:04x}:{identity.product:04x} {choice.pixels.name} {choice.fps:g} fps",
             serial=identity.serial,
             firmware=f"{identity.bcd_device >> 8:x}.{identity.bcd_device & 0xFF:02x}",
-            width=choice.frame.width,
-            height=choice.frame.height,
+            width=choice.contents.width,
+            height=choice.contents.height,
             pixels_per_inch=self._options.ppi,
             depth_bits=choice.pixels.depth_bits,
         )

@@ -12,17 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from drivers.uvc.jpeg import END, Extent, images
+
 Grey = NDArray[np.uint8]
 Decode = Callable[[bytes, int, int], Grey]
 
-MJPEG_BEGIN, MJPEG_END, MJPEG_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 PADDING = bytes(16)  # libjpeg reads at most eight bytes ahead
-_TAIL = bytes.fromhex("00001000800000aa00389b71")  # what follows the four characters in nearly every GUID
-_INFRARED_TAIL = bytes.fromhex("02001000800000aa00389b71")
+WORD_BITS = 16
+DEPTHS = (8, 10, 12, 14, 16)  # bits that sensors use of a word
+SPECKS = 20_000  # one pixel in so many may be brighter than the depth allows: a dead pixel, a flipped bit
 
 
 class BadFrame(ValueError):
     """The bytes are not a whole frame of their format. The message never contains them."""
+
+    def __init__(self, message: str, *, other_contents: bool = False) -> None:
+        """`other_contents`: the frame may be whole, but not what the camera announced."""
+        super().__init__(message)
+        self.other_contents = other_contents
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +47,60 @@ class PixelFormat:
 
     def luma(self, data: bytes, width: int, height: int) -> Grey:
         """One frame as u8[height, width]. BadFrame if the size is wrong or the image cannot be decoded."""
-        exact = self.frame_bytes(width, height)
+        return FrameDecoder(self, width, height).luma(data)
+
+
+class FrameDecoder:
+    """Decodes the frames of one stream. Measures how many bits of a 16-bit word its sensor uses.
+
+    Many cameras announce 16 bits and use the 10 or 12 lowest. The depth follows from the brightest pixels so far: a
+    frame that is dark, or that a strobing lamp left unlit, changes nothing.
+    """
+
+    def __init__(self, pixels: PixelFormat, width: int, height: int) -> None:
+        self.pixels = pixels
+        self.width = width
+        self.height = height
+        self._used = 8 if pixels.depth_bits == WORD_BITS else pixels.depth_bits
+        self._ones = 0  # every bit that a word had
+
+    @property
+    def depth_bits(self) -> int:
+        """How many bits the sensor gives: as announced, or of 16 announced ones as many as were used so far."""
+        if self.pixels.depth_bits != WORD_BITS or not self._ones:
+            return self.pixels.depth_bits
+        unused = (self._ones & -self._ones).bit_length() - 1  # some cameras use the highest bits
+        return max(8, self._used - unused)
+
+    def luma(self, data: bytes) -> Grey:
+        """One frame as u8[height, width]. BadFrame if the size is wrong or the image cannot be decoded."""
+        exact = self.pixels.frame_bytes(self.width, self.height)
         if exact and len(data) != exact:
-            raise BadFrame(f"{len(data)} bytes in place of {exact}")
-        return self.decode(data, width, height)
+            raise BadFrame(f"{len(data)} bytes in place of {exact}", other_contents=True)
+        if self.pixels.depth_bits > 8:
+            return self._highest_bits(np.frombuffer(data, "<u2").reshape(self.height, self.width))
+        return self.pixels.decode(data, self.width, self.height)
+
+    def _highest_bits(self, words: NDArray[np.uint16]) -> Grey:
+        """The eight highest of the bits in use; a speck that is brighter is white."""
+        if self._used < WORD_BITS and int(words.max(initial=0)) >> self._used:
+            specks = words.size // SPECKS
+            fits = (depth for depth in DEPTHS if np.count_nonzero(words >> depth) <= specks)
+            self._used = max(self._used, next(fits, WORD_BITS))
+        self._ones |= int(np.bitwise_or.reduce(words, axis=None))
+        eight: Grey = np.minimum(words >> (self._used - 8), 255).astype(np.uint8)
+        return eight
 
 
 def _grey8(data: bytes, width: int, height: int) -> Grey:
     return np.frombuffer(data, np.uint8).reshape(height, width)
 
 
-def _high_bits(bits: int) -> Decode:
-    """Decodes little-endian words with `bits` used bits. Keeps the eight highest; stray bits above them saturate."""
-
-    def decode(data: bytes, width: int, height: int) -> Grey:
-        words = np.frombuffer(data, "<u2").reshape(height, width) >> (bits - 8)
-        eight: Grey = np.minimum(words, 255).astype(np.uint8)
-        return eight
-
-    return decode
+def _words(data: bytes, width: int, height: int) -> Grey:
+    """The highest bits of 16-bit words. FrameDecoder measures which bits are used."""
+    words = np.frombuffer(data, "<u2").reshape(height, width)
+    eight: Grey = (words >> (WORD_BITS - 8)).astype(np.uint8)
+    return eight
 
 
 def _yuyv(data: bytes, width: int, height: int) -> Grey:
@@ -73,80 +115,105 @@ def _planar(data: bytes, width: int, height: int) -> Grey:
     return np.frombuffer(data, np.uint8, width * height).reshape(height, width)
 
 
+def _rgb(data: bytes, width: int, height: int) -> Grey:
+    """The mean of the three colours: with infrared light they are equal."""
+    pixels = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+    mean: Grey = (pixels.sum(axis=2, dtype=np.uint16) // 3).astype(np.uint8)
+    return mean
+
+
 def _mjpeg(data: bytes, width: int, height: int) -> Grey:
-    image = _decoded(data, (width, height))
-    if image.shape != (height, width):
-        raise BadFrame(f"an image of another size than {width}x{height}")
-    return image
+    """The first image of the size of the stream: there may be a smaller one before or behind it."""
+    others, reason = list[str](), "no JPEG in it"
+    for extent in images(data):
+        try:
+            found = _decoded(_prepared(data, extent), (width, height))
+        except BadFrame as error:
+            reason = str(error)
+            continue
+        if isinstance(found, np.ndarray):
+            return found
+        others.append(f"{found[0]}x{found[1]}")
+    if others:
+        raise BadFrame(f"an image of {others[0]}, of another size than {width}x{height}", other_contents=True)
+    raise BadFrame(reason)
 
 
-def _decoded(data: bytes, size: tuple[int, int]) -> Grey:
-    """Decodes a JPEG. One of another size is not decoded: the result is empty."""
+def _decoded(image_file: bytes, size: tuple[int, int]) -> Grey | tuple[int, int]:
+    """Decodes a JPEG. Of one of another size, returns the size."""
     try:
-        with Image.open(io.BytesIO(_without_end_marker(data)), formats=["JPEG"]) as image:
+        with Image.open(io.BytesIO(image_file), formats=["JPEG"]) as image:
             if image.size != size:
-                return np.empty((0, 0), np.uint8)
+                return image.size
             image.draft("L", size)  # the decoder then leaves the colours out
             return np.array(image.convert("L"), np.uint8)
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise many types for damaged files
         raise BadFrame(f"no readable JPEG ({type(error).__name__})") from None
 
 
-def _without_end_marker(data: bytes) -> bytes:
-    """Replaces the end marker of a JPEG by a few zeros, so that a truncated one is an error.
+def _prepared(data: bytes, extent: Extent) -> bytes:
+    """One image, with zeros in place of its end marker, so that a truncated one is an error.
 
     If the end marker comes too early, the decoder fills the missing part with grey without an error. If the data just
-    stop, it reports an error; for a complete image it needs only a few bytes ahead. A JPEG of several scans
-    (progressive, which cameras do not send) needs its end marker and keeps it.
+    stop, it reports an error; for a complete image it needs only a few bytes ahead, and no end marker. A JPEG of
+    several scans (progressive, which cameras do not send) needs its end marker and keeps it.
     """
-    bare = data.rstrip(b"\0")
-    if not bare.endswith(MJPEG_END) or data.count(MJPEG_SCAN) != 1:
-        return data
-    return bare[: -len(MJPEG_END)] + PADDING
+    if extent.scans != 1:
+        return data[extent.begin : extent.end]
+    return data[extent.begin : extent.end - len(END) * extent.ended] + PADDING
 
 
 Y8 = PixelFormat("y8", 8, 8, _grey8)
-Y10 = PixelFormat("y10", 16, 10, _high_bits(10))
-Y12 = PixelFormat("y12", 16, 12, _high_bits(12))
-Y16 = PixelFormat("y16", 16, 16, _high_bits(16))
+Y10 = PixelFormat("y10", 16, 10, _words)
+Y12 = PixelFormat("y12", 16, 12, _words)
+Y16 = PixelFormat("y16", 16, 16, _words)
 YUY2 = PixelFormat("yuy2", 16, 8, _yuyv)
 UYVY = PixelFormat("uyvy", 16, 8, _uyvy)
 NV12 = PixelFormat("nv12", 12, 8, _planar)
+RGB24 = PixelFormat("rgb24", 24, 8, _rgb)
 MJPEG = PixelFormat("mjpeg", 0, 8, _mjpeg)
 
 # Best first, if a camera offers several: true grey, then luma with colour, then compressed.
-PREFERENCE = (Y8, Y16, Y12, Y10, NV12, YUY2, UYVY, MJPEG)
+PREFERENCE = (Y8, Y16, Y12, Y10, NV12, YUY2, UYVY, RGB24, MJPEG)
 FORMAT_NAMED: Mapping[str, PixelFormat] = {row.name: row for row in PREFERENCE}
 
-
-def _guid(code: bytes | int, tail: bytes = _TAIL) -> bytes:
-    return (struct.pack("<I", code) if isinstance(code, int) else code) + tail
-
-
-# linux/usb/uvc.h; L8 is a Direct3D number (50), the others are four characters.
-FORMAT_OF_GUID: Mapping[bytes, PixelFormat] = {
-    _guid(b"Y800"): Y8,
-    _guid(b"Y8  "): Y8,
-    _guid(b"GREY"): Y8,
-    _guid(50): Y8,
-    _guid(50, _INFRARED_TAIL): Y8,
-    _guid(b"Y10 "): Y10,
-    _guid(b"Y12 "): Y12,
-    _guid(b"Y16 "): Y16,
-    _guid(b"YUY2"): YUY2,
-    _guid(b"UYVY"): UYVY,
-    _guid(b"NV12"): NV12,
-}
-
-# linux/videodev2.h. GREY, Y10, Y12 and Y16 are little endian; Y16 with the top bit set would be big endian.
+# Linux names formats by four characters (linux/videodev2.h). GREY, Y10, Y12 and Y16 are little endian; Y16 with the top
+# bit set would be big endian. The formats of a row differ in what we do not read: their colours.
 FORMAT_OF_FOURCC: Mapping[bytes, PixelFormat] = {
-    b"GREY": Y8,
-    b"Y10 ": Y10,
-    b"Y12 ": Y12,
-    b"Y16 ": Y16,
-    b"YUYV": YUY2,
-    b"UYVY": UYVY,
-    b"NV12": NV12,
-    b"MJPG": MJPEG,
-    b"JPEG": MJPEG,
+    code: row
+    for row, codes in {
+        Y8: (b"GREY", b"Y800", b"Y8  "),
+        Y10: (b"Y10 ",),
+        Y12: (b"Y12 ",),
+        Y16: (b"Y16 ",),
+        YUY2: (b"YUYV", b"YUY2", b"YVYU"),
+        UYVY: (b"UYVY", b"VYUY", b"HDYC"),
+        NV12: (b"NV12", b"NV21", b"I420", b"IYUV", b"YU12", b"YV12"),
+        RGB24: (b"RGB3", b"BGR3"),
+        MJPEG: (b"MJPG", b"JPEG"),
+    }.items()
+    for code in codes
 }
+
+# The first four bytes of a GUID are the four characters, or a number of Direct3D; the rest is nearly always the same.
+# Some cameras damage it (an iSight has one byte of zero), and it says nothing that we need: it is not compared.
+CODE_BYTES = 4
+RGB_GUID = bytes.fromhex("7deb36e44f52ce119f530020af0ba770")
+_BY_NUMBER: Mapping[bytes, PixelFormat] = {struct.pack("<I", 50): Y8, struct.pack("<I", 81): Y16, RGB_GUID[:4]: RGB24}
+
+# Formats that are known and that this driver cannot read: their bits per pixel say nothing.
+UNREADABLE = frozenset(
+    (b"H264", b"H265", b"HEVC", b"AVC1", b"VP80", b"VP90", b"MPG1", b"MPG2", b"MP4V", b"M2TS", b"DVSD", b"Z16 ")
+)
+
+# What an unknown GUID may be, by its bits per pixel: the likeliest first. The option `format` chooses another one.
+GUESSES: Mapping[int, tuple[PixelFormat, ...]] = {8: (Y8,), 12: (NV12,), 16: (YUY2, UYVY, Y16), 24: (RGB24,)}
+
+
+def formats_of_guid(guid: bytes, bits: int) -> tuple[PixelFormat | None, tuple[PixelFormat, ...]]:
+    """The format that a GUID names; if it names none, those that its bits per pixel allow. None and (): unreadable."""
+    code = guid[:CODE_BYTES].upper()
+    known = FORMAT_OF_FOURCC.get(code) or _BY_NUMBER.get(guid[:CODE_BYTES])
+    if known is not None or code in UNREADABLE or len(code) < CODE_BYTES:
+        return known, ()
+    return None, GUESSES.get(bits, ())

@@ -14,6 +14,7 @@ from drivers.uvc.formats import FORMAT_NAMED, PREFERENCE, PixelFormat
 from drivers.uvc.probe_commit import StreamSettings
 
 DEFAULT_SIZE = (640, 480)  # an eye that fills it has about 200 pixels across the iris
+STATE_CONTENTS = "; if that is what it always sends, name it with the option 'contains', such as y8 752x480"
 MAX_FRAME_TIMEOUT_S = 4.0  # a descriptor may announce frame intervals of minutes
 
 
@@ -28,6 +29,10 @@ class Led:
 
 
 def _size(value: object) -> object:
+    return _sides(value)
+
+
+def _sides(value: object) -> tuple[int, int]:
     found = re.fullmatch(r"([0-9]{2,5})x([0-9]{2,5})", value) if isinstance(value, str) else None
     if found is None:
         raise ValueError("must be WIDTHxHEIGHT, such as 640x480")
@@ -41,6 +46,31 @@ def _known_format(value: object) -> object:
     if value not in FORMAT_NAMED:
         raise ValueError(f"must be one of {', '.join(FORMAT_NAMED)}")
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the frames of a camera really hold, if it is not what its descriptors say."""
+
+    pixels: PixelFormat
+    width: int
+    height: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """The size of a frame in bytes; 0 if it varies."""
+        return self.pixels.frame_bytes(self.width, self.height)
+
+    def __str__(self) -> str:
+        """As in the option."""
+        return f"{self.pixels.name} {self.width}x{self.height}"
+
+
+def _contents(value: object) -> object:
+    name, _, size = value.partition(" ") if isinstance(value, str) else ("", "", "")
+    if name not in FORMAT_NAMED:
+        raise ValueError(f"must be FORMAT WIDTHxHEIGHT, such as y8 752x480; formats: {', '.join(FORMAT_NAMED)}")
+    return Contents(FORMAT_NAMED[name], *_sides(size.strip()))
 
 
 def _led(value: object) -> object:
@@ -65,6 +95,7 @@ class CameraOptions(DriverOptions):
     size: Size | None = None
     fps: Fps | None = None
     format: FormatName | None = None
+    contains: Annotated[Contents, BeforeValidator(_contents)] | None = None
     ppi: Ppi = 0.0
 
 
@@ -87,8 +118,13 @@ class StreamChoice:
     stream: StreamingInterface
     format: FormatDescriptor
     frame: FrameDescriptor
-    pixels: PixelFormat
+    contents: Contents
     interval: int  # 100 ns
+
+    @property
+    def pixels(self) -> PixelFormat:
+        """The encoding of the pixels."""
+        return self.contents.pixels
 
     @property
     def requested(self) -> StreamSettings:
@@ -113,7 +149,7 @@ class StreamChoice:
     @property
     def frame_bytes(self) -> int:
         """The size of a frame in bytes; 0 if it varies."""
-        return self.pixels.frame_bytes(self.frame.width, self.frame.height)
+        return self.contents.frame_bytes
 
     def frame_limit(self, promised: int) -> int:
         """The maximum size of a frame in bytes: as negotiated (`promised`) or as in the descriptor, if plausible.
@@ -124,7 +160,7 @@ class StreamChoice:
         reported = promised or self.frame.max_bytes
         if self.frame_bytes:
             return reported if self.frame_bytes < reported < 2 * self.frame_bytes else self.frame_bytes
-        most = self.frame.width * self.frame.height * 2
+        most = self.contents.width * self.contents.height * 2
         return min(reported or most, most)
 
 
@@ -140,31 +176,61 @@ def choose_stream(streams: Sequence[StreamingInterface], options: UvcOptions) ->
     wanted = [offer for offer in offers if _matches(offer, options)]
     if not wanted:
         raise ProtocolError(f"the camera has no such size or format; it has: {_listing(offers)}")
-    stream, row, frame, pixels = min(wanted, key=lambda offer: preference(offer[3], offer[2].width, offer[2].height))
-    return StreamChoice(stream, row, frame, pixels, frame.interval_for(options.fps))
+    best = min(wanted, key=lambda offer: preference(offer.described, options, guess=offer.guess))
+    contents = options.contains or best.described
+    return StreamChoice(best.stream, best.format, best.frame, contents, best.frame.interval_for(options.fps))
 
 
-_Offer = tuple[StreamingInterface, FormatDescriptor, FrameDescriptor, PixelFormat]
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """One thing that a camera can stream. `guess`: None if its format is known, else how likely its format is."""
+
+    stream: StreamingInterface
+    format: FormatDescriptor
+    frame: FrameDescriptor
+    described: Contents
+    guess: int | None
+
+    def __str__(self) -> str:
+        return f"{self.described}{'' if self.guess is None else ' (a guess)'}"
 
 
 def _offers(streams: Sequence[StreamingInterface]) -> Iterator[_Offer]:
     for stream in streams:
         for row in stream.formats:
             for frame in row.frames:
-                if row.pixels is not None:
-                    yield stream, row, frame, row.pixels
+                for place, pixels in enumerate(row.readable_as):
+                    guess = None if row.pixels is not None else place
+                    yield _Offer(stream, row, frame, Contents(pixels, frame.width, frame.height), guess)
 
 
 def _matches(offer: _Offer, options: UvcOptions) -> bool:
-    _, _, frame, pixels = offer
-    return options.size in (None, (frame.width, frame.height)) and options.format in (None, pixels.name)
+    described = offer.described
+    return options.size in (None, (described.width, described.height)) and options.format in (
+        None,
+        described.pixels.name,
+    )
 
 
-def preference(pixels: PixelFormat, width: int, height: int) -> tuple[bool, int, int]:
-    """Sort key, best first: large enough, the better format, the smallest that is large enough (else the largest)."""
-    small = width < DEFAULT_SIZE[0] or height < DEFAULT_SIZE[1]
-    area = width * height
-    return small, PREFERENCE.index(pixels), -area if small else area
+Preference = tuple[bool, int, bool, int, int]
+
+
+def preference(described: Contents, options: CameraOptions, guess: int | None = None) -> Preference:
+    """Sort key, best first.
+
+    First a frame of as many bytes as the option `contains` says, then a format that is known, then one large enough,
+    then the better format, then the smallest that is large enough (else the largest).
+    """
+    stated = options.contains
+    small = described.width < DEFAULT_SIZE[0] or described.height < DEFAULT_SIZE[1]
+    area = described.width * described.height
+    return (
+        stated is not None and stated.frame_bytes != described.frame_bytes,
+        -1 if guess is None else guess,
+        small,
+        PREFERENCE.index(described.pixels),
+        -area if small else area,
+    )
 
 
 def _no_stream(streams: Sequence[StreamingInterface]) -> str:
@@ -174,5 +240,4 @@ def _no_stream(streams: Sequence[StreamingInterface]) -> str:
 
 
 def _listing(offers: Sequence[_Offer]) -> str:
-    readable = (f"{pixels.name} {frame.width}x{frame.height}" for _, _, frame, pixels in offers)
-    return ", ".join(readable) or "none that this driver can read"
+    return ", ".join(map(str, offers)) or "none that this driver can read"

@@ -8,7 +8,7 @@ offset  size  field (multi-byte fields are little endian)
 
 A payload is one bulk transfer. A frame ends with the end bit or when the frame id changes. It is whole if there is no
 error bit, no two different presentation times (some cameras send one only in the first payload of a frame), and the
-exact size (or the negotiated one, if the camera pads frames) or, for MJPEG, both markers.
+exact size (or the negotiated one, if the camera pads frames) or, for MJPEG, holds an image: the decoder then judges.
 
 Two kinds of loss are not detected. Payloads are lost inside an MJPEG image, and the decoder conceals it. Or, if a
 camera does not send a time in every payload, the end of one frame, all of the next one and the start of the one after
@@ -19,11 +19,13 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from drivers.uvc.formats import MJPEG_BEGIN, MJPEG_END
+from drivers.uvc.jpeg import BEGIN
 
 MIN_HEADER, MAX_HEADER = 2, 255
 FRAME_ID, END_OF_FRAME, HAS_TIME, HAS_CLOCK, ERROR = 0x01, 0x02, 0x04, 0x08, 0x40
 SLACK_BYTES = 65_536  # a compressed frame that exceeds the negotiated size by more is dropped
+ALWAYS = 5  # as many frames of one size that is too long are a habit of the camera
+WRONG_SIZE = "bytes in place of"
 NO_HEADER = "a payload without a valid header"
 
 FindFault = Callable[[bytes], str]
@@ -89,14 +91,12 @@ def exact_size(size: int, padded: int = 0) -> FindFault:
 
     If any size in between were accepted, a frame that has lost a part could pass.
     """
-    return lambda data: "" if len(data) in (size, padded) else f"{len(data)} bytes in place of {size}"
+    return lambda data: "" if len(data) in (size, padded) else f"{len(data)} {WRONG_SIZE} {size}"
 
 
-def whole_jpeg(data: bytes) -> str:
-    """Checks that an MJPEG frame begins and ends with its marker. Some cameras pad with zeros after it."""
-    if not data.startswith(MJPEG_BEGIN):
-        return "no JPEG marker at its start"
-    return "" if data.rstrip(b"\0").endswith(MJPEG_END) else "no JPEG marker at its end"
+def begun_jpeg(data: bytes) -> str:
+    """Checks that an MJPEG frame holds the beginning of an image. The decoder finds its end, and judges it."""
+    return "" if BEGIN in data else "no JPEG in it"
 
 
 @dataclass(slots=True)
@@ -122,6 +122,7 @@ class Assembler:
         self._limit = limit + SLACK_BYTES
         self._packet_bytes = packet_bytes
         self._frame: _Frame | None = None
+        self._last_size = self._same_size = 0  # of frames that are too long
 
     def reset(self, why: str) -> None:
         """Drops the frame being received, because payloads were lost."""
@@ -200,11 +201,20 @@ class Assembler:
         if frame is None:
             return []
         data = b"".join(frame.parts)
-        if damage := frame.damage or self._find_fault(data):
+        damage = frame.damage or self._find_fault(data)
+        if frame.damage or (damage and not self._always_padded(len(data))):
             self._count_damage(damage)
             return []
         self.statistics.frames += 1
         return [RawFrame(data[: self._keep], frame.began_at, self.statistics.frames)]
+
+    def _always_padded(self, size: int) -> bool:
+        """Whether a camera sends the same bytes too many in every frame: a line of its own, or padding."""
+        if self._keep is None or not self._keep < size < 2 * self._keep:
+            return False
+        self._same_size = self._same_size + 1 if size == self._last_size else 1
+        self._last_size = size
+        return self._same_size >= ALWAYS
 
     def _count_damage(self, why: str) -> None:
         self.statistics.damaged += 1

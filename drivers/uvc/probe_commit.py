@@ -26,7 +26,12 @@ _LAYOUT = "<HBBI10xII"
 
 
 def block_lengths(version: int) -> Sequence[int]:
-    """The block lengths to try, by bcdUVC: that of the version first, then the shorter ones that some cameras use."""
+    """The block lengths to try, by bcdUVC: that of the version first, then the shorter ones that some cameras use.
+
+    All, if the version is not known (0).
+    """
+    if not version:
+        return LENGTH_11, LENGTH_10, LENGTH_15
     own = LENGTH_15 if version >= 0x0150 else LENGTH_11 if version >= 0x0110 else LENGTH_10
     return (own, *(length for length in (LENGTH_11, LENGTH_10) if length < own))
 

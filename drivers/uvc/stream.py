@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
 from drivers.usb.link import PendingRead, UsbLink
-from drivers.uvc.options import Led, StreamChoice
-from drivers.uvc.payload import Assembler, RawFrame, StreamStatistics, exact_size, whole_jpeg
+from drivers.uvc.options import STATE_CONTENTS, Led, StreamChoice
+from drivers.uvc.payload import WRONG_SIZE, Assembler, RawFrame, StreamStatistics, begun_jpeg, exact_size
 from drivers.uvc.probe_commit import CONTROL_S, SET_CUR, TO_INTERFACE, negotiate
 
 START_S = 3.0  # the maximum time from switching a sensor on to its first frame
@@ -56,7 +56,7 @@ class Stream:
         agreed = negotiate(self.link, interface, self.choice.stream.version, self.choice.requested)
         limit, packet = self.choice.frame_limit(agreed.max_frame), self.choice.stream.packet_bytes
         frame_bytes = self.choice.frame_bytes
-        find_fault = exact_size(frame_bytes, limit) if frame_bytes else whole_jpeg
+        find_fault = exact_size(frame_bytes, limit) if frame_bytes else begun_jpeg
         self._assembler = Assembler(find_fault, limit=limit, packet_bytes=packet, keep=frame_bytes or None)
         self._payload_bytes = -(-(agreed.max_payload or DEFAULT_PAYLOAD) // packet) * packet
         self._read_bytes = min(self._payload_bytes, MAX_READ // packet * packet)
@@ -105,11 +105,10 @@ class Stream:
 
     def _damage(self) -> str:
         statistics = self.statistics
-        return (
-            f" ({statistics.damaged} damaged frames, the last one: {statistics.last_damage})"
-            if statistics.damaged
-            else ""
-        )
+        if not statistics.damaged:
+            return ""
+        advice = STATE_CONTENTS if WRONG_SIZE in statistics.last_damage else ""
+        return f" ({statistics.damaged} damaged frames, the last one: {statistics.last_damage}){advice}"
 
     def _restart(self) -> None:
         """Recovers from a halted endpoint: the data in flight are lost. Clears the halt and negotiates again."""

@@ -17,8 +17,8 @@ from drivers.errors import (
     PolicyDenied,
     ProtocolError,
 )
-from drivers.uvc.formats import FORMAT_OF_FOURCC, PixelFormat
-from drivers.uvc.options import DEFAULT_SIZE, CameraOptions, preference
+from drivers.uvc.formats import FORMAT_OF_FOURCC
+from drivers.uvc.options import DEFAULT_SIZE, CameraOptions, Contents, preference
 from drivers.v4l2.abi import (
     CAPTURE,
     DISCRETE,
@@ -94,18 +94,19 @@ class VideoDevice:
             )
         return capability
 
-    def configure(self, options: CameraOptions) -> tuple[PixelFormat, FrameLayout]:
-        """Sets format, size and frame rate."""
+    def configure(self, options: CameraOptions) -> tuple[Contents, FrameLayout]:
+        """Sets format, size and frame rate. Returns what the frames hold, and their layout in memory."""
         offers = list(self._offers(options))
         if not offers:
             raise ProtocolError("the camera has no such size or format: leave out the options, or correct them")
-        fourcc, pixels, (width, height) = min(offers, key=lambda offer: preference(offer[1], *offer[2]))
+        fourcc, described = min(offers, key=lambda offer: preference(offer[1], options))
+        width, height = described.width, described.height
         requested = FrameLayout(width, height, fourcc, 0, 0)
         agreed = FrameLayout.from_bytes(self._ioctl(S_FMT, requested.to_bytes()))
         if (agreed.width, agreed.height, agreed.fourcc) != (width, height, fourcc):
             raise ProtocolError(f"the camera gives {agreed.width}x{agreed.height} in place of {width}x{height}")
         self._set_rate(options)
-        return pixels, agreed
+        return options.contains or described, agreed
 
     def _set_rate(self, options: CameraOptions) -> None:
         """Sets or reads the frame rate. Many kernel drivers cannot, which is not an error."""
@@ -117,13 +118,13 @@ class VideoDevice:
             number, per = int.from_bytes(answer[12:16], "little"), int.from_bytes(answer[16:20], "little")
             self.interval = number / per if number and per else self.interval
 
-    def _offers(self, options: CameraOptions) -> Iterator[tuple[bytes, PixelFormat, tuple[int, int]]]:
+    def _offers(self, options: CameraOptions) -> Iterator[tuple[bytes, Contents]]:
         for fourcc in self._listed(ENUM_FMT, "=II", CAPTURE):
             pixels = FORMAT_OF_FOURCC.get(fourcc[44:48])
             if pixels is None or options.format not in (None, pixels.name):
                 continue
             for size in self._sizes(fourcc[44:48], options):
-                yield fourcc[44:48], pixels, size
+                yield fourcc[44:48], Contents(pixels, *size)
 
     def _sizes(self, fourcc: bytes, options: CameraOptions) -> Iterator[tuple[int, int]]:
         """The frame sizes of a format. Of a range: the requested size, otherwise the default one."""
@@ -235,7 +236,7 @@ class VideoDevice:
 def _without_padding(data: bytes, layout: FrameLayout) -> bytes:
     """Removes the padding of the rows: some hardware pads each row to a round number of bytes."""
     pixels = FORMAT_OF_FOURCC[layout.fourcc]
-    wide = layout.width * (2 if pixels.bits == 16 else 1)
+    wide = layout.width * (pixels.bits // 8)
     if not pixels.bits or layout.row_bytes <= wide or len(data) % layout.row_bytes:
         return data
     return np.frombuffer(data, np.uint8).reshape(-1, layout.row_bytes)[:, :wide].tobytes()

@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from drivers.errors import ProtocolError
 from drivers.matches import ClassMatch
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
@@ -18,11 +19,11 @@ from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
 from drivers.session import SensorSession
 from drivers.transport import parse_video_url
 from drivers.uvc.descriptors import STREAMING, VIDEO
-from drivers.uvc.formats import BadFrame, Grey, PixelFormat
+from drivers.uvc.formats import BadFrame, FrameDecoder, Grey
 from drivers.uvc.frame_age import CaptureWindow
-from drivers.uvc.options import CameraOptions, frame_timeout
+from drivers.uvc.options import STATE_CONTENTS, CameraOptions, frame_timeout
 from drivers.v4l2.abi import Capability, FrameLayout
-from drivers.v4l2.device import BUFFERS, VideoDevice, VideoFrame
+from drivers.v4l2.device import BUFFERS, VideoDevice
 from drivers.v4l2.kernel import Kernel, LinuxKernel
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,8 @@ class _OpenStream:
     """A camera that is streaming."""
 
     device: VideoDevice
-    pixels: PixelFormat
+    decoder: FrameDecoder
     layout: FrameLayout
-
-    def image_of(self, frame: VideoFrame) -> Grey:
-        """Decodes a frame. BadFrame if it cannot be decoded."""
-        return self.pixels.luma(frame.data, self.layout.width, self.layout.height)
 
 
 class V4l2(SensorSession):
@@ -65,10 +62,11 @@ class V4l2(SensorSession):
             device = VideoDevice(self._kernel, self._url.path)
             self._attachment.attach(device)
             capability = device.identify()
-            pixels, layout = device.configure(self._options)
+            contents, layout = device.configure(self._options)
             device.start()
             device.next_frame(layout, self._kernel.now() + START_S)
-            self._stream = _OpenStream(device, pixels, layout)
+            decoder = FrameDecoder(contents.pixels, contents.width, contents.height)
+            self._stream = _OpenStream(device, decoder, layout)
             self._window.begin()
             return self._info(capability, self._stream)
 
@@ -82,7 +80,7 @@ class V4l2(SensorSession):
             stream = self._require_open(self._stream)
             with self._named_errors():
                 image = self._next_image(stream, position)
-            depth = stream.pixels.depth_bits
+            depth = stream.decoder.depth_bits
             return Sample(
                 self.modality, position, image, depth, self._options.ppi, datetime.now(UTC), device=self._name
             )
@@ -98,18 +96,26 @@ class V4l2(SensorSession):
         called = self._kernel.now()
         deadline = called + FRAME_S + frame_timeout(stream.device.interval)
         moment = self._window.must_begin_after(position, called, stream.device.interval)
-        unstamped = 0
+        unstamped, unreadable = 0, ""
         while True:
-            frame = stream.device.next_frame(stream.layout, deadline)
+            try:
+                frame = stream.device.next_frame(stream.layout, deadline)
+            except ProtocolError as error:
+                if unreadable and self._kernel.now() >= deadline:
+                    raise ProtocolError(f"the camera sends no readable frame; the last one: {unreadable}") from error
+                raise
             unstamped += frame.began_at is None
             # Frames without a time: skip as many as the kernel may have kept, and the one that was being recorded.
             if frame.began_at <= moment if frame.began_at is not None else unstamped <= BUFFERS + 1:
                 continue
             try:
-                image = stream.image_of(frame)
+                image = stream.decoder.luma(frame.data)
             except BadFrame as error:
                 log.debug("%s: %s", self._name, error)
-                continue
+                unreadable = f"{error}{STATE_CONTENTS if error.other_contents else ''}"
+                if self._kernel.now() < deadline:
+                    continue
+                raise ProtocolError(f"the camera sends no readable frame; the last one: {unreadable}") from None
             if frame.began_at is not None:
                 self._window.delivered(position, frame.began_at, self._kernel.now())
             return image
@@ -117,13 +123,13 @@ class V4l2(SensorSession):
     def _info(self, capability: Capability, stream: _OpenStream) -> DeviceInfo:
         return DeviceInfo(
             driver="v4l2",
-            model=f"{capability.card} {stream.pixels.name} (driver untested on hardware)",
+            model=f"{capability.card} {stream.decoder.pixels.name} (driver untested on hardware)",
             serial="",
             firmware="",
-            width=stream.layout.width,
-            height=stream.layout.height,
+            width=stream.decoder.width,
+            height=stream.decoder.height,
             pixels_per_inch=self._options.ppi,
-            depth_bits=stream.pixels.depth_bits,
+            depth_bits=stream.decoder.depth_bits,
         )
 
 

@@ -20,7 +20,7 @@ from simulators.sensors.common.command_line import (
     print_event,
     stop_signal,
 )
-from simulators.sensors.uvc.descriptors import FORMATS, PLACES, VERSIONS, UvcSettings
+from simulators.sensors.uvc.descriptors import DAMAGES, FORMATS, PLACES, VERSIONS, UvcSettings
 from simulators.sensors.uvc.libusb import LibusbCamera
 from simulators.sensors.uvc.rig import UvcRig
 from simulators.sensors.uvc.scene import EYES, Look
@@ -36,7 +36,17 @@ Condition = Annotated[
 ]
 
 
-def _settings(size: str, kind: str, fps: float, version: str, descriptors: str, payload: int) -> UvcSettings:
+def _sent(sends: str) -> tuple[str, int, int] | None:
+    """Format and size of the frames, if they are not as announced."""
+    if not sends:
+        return None
+    kind, _, size = sends.partition(" ")
+    return kind, *parse_size(size.strip(), "752x480")
+
+
+def _settings(
+    size: str, kind: str, fps: float, version: str, descriptors: str, payload: int, sends: str, damage: str
+) -> UvcSettings:
     width, height = parse_size(size, "640x480")
     if version not in VERSIONS:
         raise ValueError(f"--uvc is one of {', '.join(VERSIONS)}, not {version!r}")
@@ -47,6 +57,8 @@ def _settings(size: str, kind: str, fps: float, version: str, descriptors: str, 
         version=VERSIONS[version],
         max_payload=payload,
         descriptors_on=descriptors,
+        sends=_sent(sends),
+        damage=damage,
     )
 
 
@@ -80,6 +92,10 @@ def uvc(
         str, typer.Option(help=f"Where the class descriptors are: on the {' or the '.join(PLACES)}")
     ] = "interface",
     payload: Annotated[int, typer.Option(help="Maximum size of a payload in bytes, header included")] = 65_536,
+    sends: Annotated[
+        str, typer.Option(help="What the frames really hold, if it is not as announced: 'y800 752x480'")
+    ] = "",
+    damage: Annotated[str, typer.Option(help=f"Damage of the descriptors: one of {', '.join(DAMAGES)}")] = "none",
     via: UsbVia = "usbip",
     seed: Seed = 0,
     control: Control = None,
@@ -87,7 +103,7 @@ def uvc(
 ) -> None:
     """Run a simulated USB camera (UVC over bulk) until Ctrl-C, or with --via libusb until PROGRAM ends."""
     with errors_as_messages():
-        settings = _settings(size, kind, fps, version, descriptors, payload)
+        settings = _settings(size, kind, fps, version, descriptors, payload, sends, damage)
         look = _look(image, person, eye, condition)
         place = link or default_link()
         if behind_libusb(via, program, port):

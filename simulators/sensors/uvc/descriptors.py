@@ -12,6 +12,7 @@ CLOCK_HZ = 48_000_000
 MAX_SIDE = 4096
 VERSIONS = {"1.0": 0x0100, "1.1": 0x0110, "1.5": 0x0150}
 BLOCK_BYTES = {0x0100: 26, 0x0110: 34, 0x0150: 48}
+DAMAGES = ("none", "guid", "short")  # a byte of each GUID is zero; the last byte of all is missing
 PLACES = ("interface", "endpoint")  # places of the class descriptors: before or after the endpoint descriptor
 
 _TAIL = "00001000800000aa00389b71"
@@ -52,6 +53,8 @@ class UvcSettings:
     vendor: int = 0x1209  # pid.codes; this product id is for tests only
     product: int = 0x0001
     serial: str = "SIM0001"
+    sends: tuple[str, int, int] | None = None  # format and size that the frames really have; None: as announced
+    damage: str = "none"  # of the descriptors: one of DAMAGES
     speed: str = "high"
 
     def __post_init__(self) -> None:
@@ -71,7 +74,14 @@ class UvcSettings:
             "descriptors_on": self.descriptors_on in PLACES,
             "padding_bytes": 0 <= self.padding_bytes <= 1 << 16,
             "readout": 0 <= self.readout <= 1,
+            "sends": self.sends is None or (self.sends[0] in FORMATS and 0 < min(self.sends[1:]) <= MAX_SIDE),
+            "damage": self.damage in DAMAGES,
         }
+
+    @property
+    def pictured(self) -> tuple[str, int, int]:
+        """Format, width and height of what the camera draws in its first mode."""
+        return self.sends or (self.formats[0], *self.sizes[0])
 
     @property
     def header_bytes(self) -> int:
@@ -90,7 +100,8 @@ class UvcSettings:
 def configuration(settings: UvcSettings) -> bytes:
     """The whole configuration descriptor."""
     body = b"".join([_association(), _control(settings), _streaming(settings)])
-    return struct.pack("<BBHBBBBB", 9, 2, 9 + len(body), 2, 1, 0, 0x80, 250) + body
+    whole = struct.pack("<BBHBBBBB", 9, 2, 9 + len(body), 2, 1, 0, 0x80, 250) + body
+    return whole[:-1] if settings.damage == "short" else whole
 
 
 def _association() -> bytes:
@@ -131,7 +142,8 @@ def _formats(settings: UvcSettings) -> Iterator[bytes]:
         if kind == "mjpeg":
             yield bytes([11, 0x24, 6, index, frames, 1, 1, 0, 0, 0, 0])
         else:
-            yield struct.pack("<BBBBB16sBBBBBB", 27, 0x24, 4, index, frames, GUIDS[kind], BITS[kind], 1, 0, 0, 0, 0)
+            guid = GUIDS[kind][:11] + b"\0" + GUIDS[kind][12:] if settings.damage == "guid" else GUIDS[kind]
+            yield struct.pack("<BBBBB16sBBBBBB", 27, 0x24, 4, index, frames, guid, BITS[kind], 1, 0, 0, 0, 0)
         for number, size in enumerate(settings.sizes, 1):
             yield _frame(settings, kind, number, size)
         yield bytes([6, 0x24, 0x0D, 1, 1, 4])

@@ -63,9 +63,8 @@ class LibusbCamera(CameraRig):
         self.usb_host.remote.ask("show", frames=str(path))
 
     def _environment(self, folder: Path) -> dict[str, str]:
-        width, height = self.settings.sizes[0]
+        kind, width, height = self.settings.pictured
         greys = frames_of(self._at_start, width, height) if self._at_start else iter([empty_room(width, height)])
-        kind = self.settings.formats[0]
         frames = [camera_bytes(kind, grey) for grey in islice(greys, FRAMES_AT_START)]
         write_frames(folder / "frames", frames)
         return {SETTINGS_VARIABLE: settings_text(self.settings), FRAMES_VARIABLE: str(folder / "frames")}

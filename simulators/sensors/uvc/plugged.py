@@ -52,6 +52,7 @@ def settings_from(text: str) -> UvcSettings:
     facts = json.loads(text or "{}")
     for name in ("formats", "rates"):
         facts[name] = tuple(facts[name]) if name in facts else getattr(UvcSettings(), name)
+    facts["sends"] = tuple(facts["sends"]) if facts.get("sends") else None
     facts["sizes"] = tuple((width, height) for width, height in facts.get("sizes", UvcSettings().sizes))
     return UvcSettings(**facts)
 

@@ -27,7 +27,8 @@ class ScenePlayer:
 
     def __init__(self, settings: UvcSettings, show: Callable[[Sequence[bytes]], None]) -> None:
         self._show = show
-        self._format, self._size = settings.formats[0], settings.sizes[0]
+        self._format, width, height = settings.pictured
+        self._size = width, height
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 

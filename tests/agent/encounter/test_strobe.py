@@ -1,12 +1,14 @@
 """Which frames a strobing lamp left unlit, by their mean grey level."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from agent.encounter.strobe import HISTORY, Strobe, grey_level
 
 
-def after(levels: list[float]) -> Strobe:
+def after(levels: Sequence[float]) -> Strobe:
     strobe = Strobe()
     for level in levels:
         strobe.add(level)

@@ -2,20 +2,19 @@
 
 import random
 from contextlib import suppress
-from itertools import accumulate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import ProtocolError
-from drivers.uvc.descriptors import FrameDescriptor, StreamingInterface, streaming_interfaces
+from drivers.uvc.descriptors import FrameDescriptor, StreamingInterface, damage_of, streaming_interfaces
 from drivers.uvc.formats import (
     MJPEG,
 )
 from drivers.uvc.options import UvcOptions, choose_stream
 from simulators.sensors.uvc.descriptors import FORMATS, UvcSettings, configuration
-from tests.rigs.uvc_bytes import BEFORE_ENDPOINT, BEFORE_STREAMS, BEHIND_ENDPOINT, CLASS_DESCRIPTORS, ENDPOINT, d
+from tests.rigs.uvc_bytes import BEFORE_ENDPOINT, BEFORE_STREAMS, BEHIND_ENDPOINT, CLASS_DESCRIPTORS, ENDPOINT, TAIL, d
 
 
 @pytest.mark.parametrize("configuration", [BEHIND_ENDPOINT, BEFORE_ENDPOINT])
@@ -53,16 +52,50 @@ def test_a_device_without_video_has_no_streams() -> None:
 def test_the_frames_of_a_format_that_we_cannot_read_are_not_taken_for_others() -> None:
     h264 = d("24 13 02 01 00 00 00 00 00 00")
     (stream,) = streaming_interfaces(BEHIND_ENDPOINT + h264 + CLASS_DESCRIPTORS[-1])
+    assert stream.formats[1].readable_as == ()
     assert [len(row.frames) for row in stream.formats] == [2, 0]
     assert stream.formats[1].pixels is None
 
 
-def test_a_descriptor_that_ends_early_is_a_protocol_error() -> None:
-    ends = set(accumulate(map(len, [*BEFORE_STREAMS, ENDPOINT, *CLASS_DESCRIPTORS])))
-    one_byte = {end + 1 for end in ends}  # no more than a byte that is left over
-    for cut in set(range(2, len(BEHIND_ENDPOINT))) - ends - one_byte:
-        with pytest.raises(ProtocolError, match="impossible length"):
-            streaming_interfaces(BEHIND_ENDPOINT[:cut])
+def sizes_of(configuration: bytes) -> list[tuple[int, int]]:
+    return [
+        (frame.width, frame.height)
+        for stream in streaming_interfaces(configuration)
+        for row in stream.formats
+        for frame in row.frames
+    ]
+
+
+def test_descriptors_that_end_early_are_read_as_far_as_they_go() -> None:
+    """From the last interval of the last frame on, which is only its rate: everything else is there."""
+    for cut in range(len(BEHIND_ENDPOINT)):
+        assert sizes_of(BEHIND_ENDPOINT[:cut]) == [(640, 480), (480, 320)][: len(sizes_of(BEHIND_ENDPOINT[:cut]))]
+    for missing in range(17):
+        assert sizes_of(BEHIND_ENDPOINT[: len(BEHIND_ENDPOINT) - missing]) == [(640, 480), (480, 320)]
+        choose_stream(streaming_interfaces(BEHIND_ENDPOINT[: len(BEHIND_ENDPOINT) - missing]), UvcOptions())
+
+
+@pytest.mark.parametrize("place", ["interface", "endpoint"])
+@pytest.mark.parametrize("promised", [0, 1, -1])
+@pytest.mark.parametrize("missing", [0, 1, 2, 3])
+def test_a_camera_whose_descriptors_are_a_few_bytes_short_is_used(place: str, promised: int, missing: int) -> None:
+    whole = configuration(UvcSettings(descriptors_on=place))
+    short = whole[:2] + (len(whole) + promised).to_bytes(2, "little") + whole[4 : len(whole) - missing]
+    choice = choose_stream(streaming_interfaces(short), UvcOptions())
+    assert choice.stream.bulk
+    if place == "interface" or missing < 2:
+        assert (choice.frame.width, choice.frame.height, choice.pixels.name) == (640, 480, "y8")
+    assert bool(damage_of(short)) == bool(missing or promised > 0)
+
+
+def test_damage_is_named() -> None:
+    whole = configuration(UvcSettings())
+    assert damage_of(whole) == ""
+    assert damage_of(whole[:-1]) == f"the descriptor at byte {len(whole) - 7} has 6 of 7 bytes"
+    assert damage_of(whole[:-7]) == f"{len(whole) - 7} of {len(whole)} bytes arrived"
+    assert damage_of(BEHIND_ENDPOINT + bytes([1, 5])) == (
+        f"the descriptor at byte {len(BEHIND_ENDPOINT)} of {len(BEHIND_ENDPOINT) + 2} has an impossible length 1"
+    )
 
 
 @pytest.mark.parametrize("behind", [b"\0", b"\x07", bytes(300)])
@@ -90,32 +123,83 @@ def test_the_frames_of_a_format_that_we_cannot_read_may_be_cut_short() -> None:
     assert [len(row.frames) for row in stream.formats] == [2, 0]
 
 
-@pytest.mark.parametrize("descriptor", ["04 01", "05 81", "24 06", "24 07 01 00 8002", "24 01"])
-def test_a_descriptor_that_is_too_short_for_its_kind_is_a_protocol_error(descriptor: str) -> None:
-    with pytest.raises(ProtocolError, match="cut short"):
-        streaming_interfaces(BEHIND_ENDPOINT + d(descriptor))
+@pytest.mark.parametrize("descriptor", ["04 01", "05 81", "24 06", "24 07 03 00 8002", "24 01", "24 04 02", "24 10 02"])
+def test_a_descriptor_that_is_too_short_for_its_kind_costs_only_what_it_describes(descriptor: str) -> None:
+    for place in (len(BEHIND_ENDPOINT), len(b"".join(BEFORE_STREAMS)) + len(ENDPOINT)):
+        damaged = BEHIND_ENDPOINT[:place] + d(descriptor) + BEHIND_ENDPOINT[place:]
+        if not descriptor.startswith("04"):  # what is behind belongs to no interface
+            assert sizes_of(damaged)[-2:] == [(640, 480), (480, 320)] or place == len(BEHIND_ENDPOINT)
+            choose_stream(streaming_interfaces(damaged), UvcOptions())
+
+
+def guid_format(subtype: str, guid: str, bits: int, more: str) -> bytes:
+    return d(f"24 {subtype} 02 01 {guid} {bits:02x} 01 00 00 00 00 {more}")
+
+
+FRAME = d("24 05 01 00 8002 e001 0000ca08 0000ca08 00b00400 15160500 01 15160500")
+BASED_FRAME = d("24 11 01 00 8002 e001 0000ca08 0000ca08 15160500 01 80020000 15160500")
+
+
+@pytest.mark.parametrize(
+    ("guid", "bits", "names"),
+    [
+        ("59383030" + TAIL, 8, ["y8"]),
+        ("59383030000010008000000000389b71", 8, ["y8"]),
+        ("51515151" + TAIL, 8, ["y8"]),
+        ("51515151" + TAIL, 16, ["yuy2", "uyvy", "y16"]),
+        ("51515151" + TAIL, 3, []),
+        ("48323634" + TAIL, 16, []),
+    ],
+)
+def test_uncompressed_and_frame_based_formats_are_what_their_guid_or_their_bits_say(
+    guid: str, bits: int, names: list[str]
+) -> None:
+    for subtype, more, frame in (("04", "", FRAME), ("10", "00", BASED_FRAME)):
+        (stream,) = streaming_interfaces(BEHIND_ENDPOINT + guid_format(subtype, guid, bits, more) + frame)
+        row = stream.formats[1]
+        assert [pixels.name for pixels in row.readable_as] == names
+        assert [(each.width, each.height, each.interval_for(None)) for each in row.frames] == (
+            [(640, 480, 333_333)] if names else []
+        )
+
+
+def test_a_frame_based_format_of_variable_size_is_compressed_and_not_guessed() -> None:
+    compressed = guid_format("10", "51515151" + TAIL, 16, "01") + BASED_FRAME
+    (stream,) = streaming_interfaces(BEHIND_ENDPOINT + compressed)
+    assert stream.formats[1].readable_as == ()
+
+
+def test_a_known_format_is_preferred_to_a_guess_and_the_guess_can_be_asked_for() -> None:
+    unknown = guid_format("04", "51515151" + TAIL, 16, "") + FRAME
+    streams = streaming_interfaces(BEHIND_ENDPOINT + unknown)
+    assert choose_stream(streams, UvcOptions()).pixels is MJPEG
+    for name in ("yuy2", "y16"):
+        choice = choose_stream(streams, UvcOptions(format=name))
+        assert (choice.pixels.name, choice.requested.format_index) == (name, 2)
+    with pytest.raises(ProtocolError, match=r"it has: .*yuy2 640x480 \(a guess\)"):
+        choose_stream(streams, UvcOptions(format="nv12"))
 
 
 def read(configuration_bytes: bytes) -> tuple[StreamingInterface, ...]:
-    """Whatever it is, it is data or a ProtocolError."""
-    with suppress(ProtocolError):
-        found = streaming_interfaces(configuration_bytes)
+    """Whatever it is, it is read or not used."""
+    damage_of(configuration_bytes)
+    found = streaming_interfaces(configuration_bytes)
+    if found:
         with suppress(ProtocolError):
             chosen = choose_stream(found, UvcOptions())
             assert chosen.frame_limit(0) > 0
             assert chosen.frame_interval_s > 0
             assert 0 < chosen.frame_timeout_s <= 4
             chosen.requested.to_bytes(26)
-        return found
-    return ()
+    return found
 
 
 @given(st.binary(max_size=300))
-def test_random_bytes_are_data_or_a_protocol_error(data: bytes) -> None:
+def test_random_bytes_never_raise(data: bytes) -> None:
     read(data)
 
 
-def test_mutated_descriptors_are_data_or_a_protocol_error() -> None:
+def test_mutated_descriptors_never_raise() -> None:
     rng = random.Random(4)
     seeds = [BEHIND_ENDPOINT, configuration(UvcSettings(FORMATS, ((64, 48), (640, 480)), (30.0, 5.0)))]
     for _ in range(8_000):

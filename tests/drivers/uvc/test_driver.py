@@ -16,13 +16,16 @@ from drivers.usb.configuration import WantedInterface
 from drivers.usb.connect import open_link
 from drivers.usb.link import UsbLink
 from drivers.usb.url import AnyUsbUrl
-from drivers.uvc.driver import Uvc
+from drivers.uvc.driver import Uvc, _Streaming
+from drivers.uvc.formats import MJPEG, Y8, FrameDecoder
+from drivers.uvc.options import Contents
 from drivers.uvc.payload import RawFrame
 from drivers.uvc.stream import FrameReader
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.device import UvcCamera
 from simulators.sensors.uvc.frames import Mode, looping, numbered
 from simulators.transports.usb.usbip import UsbIpServer
+from tests.rigs.uvc_bytes import jpeg
 from tests.rigs.uvc_stream import HEIGHT, MODE, WIDTH, StreamRig
 
 
@@ -92,12 +95,13 @@ def test_the_next_frame_of_a_capture_window_may_be_under_way_when_it_is_asked_fo
         return RawFrame(numbered(0, MODE), began_at, 1)
 
     monkeypatch.setattr(reader, "frame_after", frame_after)
+    streaming = _Streaming(reader, rig.stream.choice, FrameDecoder(Y8, WIDTH, HEIGHT))
     clock.seconds = 5.0
     for _ in range(3):
-        sensor._next_image(reader, rig.stream.choice, Position.LEFT_EYE)
+        sensor._next_image(streaming, Position.LEFT_EYE)
         clock.seconds += 0.01  # ... and looked at for a third of that
     sensor.begin_window()
-    sensor._next_image(reader, rig.stream.choice, Position.LEFT_EYE)
+    sensor._next_image(streaming, Position.LEFT_EYE)
     assert asked_for == pytest.approx([5.0, 4.993, 5.026, 5.099])
 
 
@@ -143,8 +147,7 @@ def test_a_cancel_that_came_too_late_for_the_start_ends_the_next_wait() -> None:
     with attached() as (_, sensor):
         sensor.open()
         assert sensor._streaming is not None
-        reader, _ = sensor._streaming
-        reader.link.cancel()  # what cancel() does while open() has not got so far as to stream
+        sensor._streaming.reader.link.cancel()  # what cancel() does while open() has not got so far as to stream
         with pytest.raises(Cancelled):
             capture_on(sensor)
         sensor.capture(1.0)
@@ -175,3 +178,22 @@ def test_the_light_goes_out_when_the_stream_has_failed() -> None:
 def test_a_url_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="only at: usb, usbip"):
         Uvc(url, {})
+
+
+def test_a_stream_of_unreadable_images_says_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.uvc.driver.START_S", 0.2)
+    with attached(formats=("mjpeg",)) as (camera, sensor):
+        camera.show(looping([jpeg(WIDTH, HEIGHT // 2)]))
+        sensor.open()
+        with pytest.raises(ProtocolError, match=r"the last one: an image of 64x24, of another .*option 'contains'"):
+            sensor.capture(1.0)
+        sensor._options = sensor._options.model_copy(update={"contains": Contents(MJPEG, WIDTH, HEIGHT // 2)})
+        sensor.close()
+        assert sensor.open().height == HEIGHT // 2
+        assert sensor.capture(1.0).image.shape == (HEIGHT // 2, WIDTH)
+
+
+def test_damaged_descriptors_are_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"), attached(damage="short") as (_, sensor):
+        sensor.open()
+    assert "damaged descriptors (the descriptor at byte" in caplog.text

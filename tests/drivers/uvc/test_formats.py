@@ -12,7 +12,6 @@ from PIL import Image
 
 from drivers.uvc.formats import (
     FORMAT_NAMED,
-    FORMAT_OF_GUID,
     MJPEG,
     NV12,
     Y8,
@@ -21,7 +20,9 @@ from drivers.uvc.formats import (
     Y16,
     YUY2,
     BadFrame,
+    FrameDecoder,
     PixelFormat,
+    formats_of_guid,
 )
 from tests.rigs.uvc_bytes import (
     TAIL,
@@ -41,10 +42,41 @@ from tests.rigs.uvc_bytes import (
         ("59313620" + TAIL, "y16"),
         ("59555932" + TAIL, "yuy2"),
         ("4e563132" + TAIL, "nv12"),
+        ("49343230" + TAIL, "nv12"),  # I420: the luma comes first, too
+        ("7deb36e44f52ce119f530020af0ba770", "rgb24"),
+        ("4d4a5047" + TAIL, "mjpeg"),
+        ("59555932000010008000000000389b71", "yuy2"),  # an iSight: one byte is zero
+        ("59383030000010008000000000389b71", "y8"),
+        ("32000000ffffffffffffffffffffffff", "y8"),
+        ("59313620" + "00" * 12, "y16"),
+        ("75797679" + TAIL, "uyvy"),  # in small letters
     ],
 )
-def test_a_guid_names_its_format(guid: str, name: str) -> None:
-    assert FORMAT_OF_GUID[bytes.fromhex(guid)].name == name
+@pytest.mark.parametrize("bits", [0, 8, 16, 255])
+def test_a_guid_names_its_format_by_its_first_four_bytes(guid: str, name: str, bits: int) -> None:
+    known, guesses = formats_of_guid(bytes.fromhex(guid), bits)
+    assert known is not None
+    assert (known.name, guesses) == (name, ())
+
+
+@pytest.mark.parametrize(
+    ("bits", "names"), [(8, ["y8"]), (12, ["nv12"]), (16, ["yuy2", "uyvy", "y16"]), (24, ["rgb24"]), (0, []), (7, [])]
+)
+def test_an_unknown_guid_is_what_its_bits_per_pixel_allow(bits: int, names: list[str]) -> None:
+    known, guesses = formats_of_guid(b"QQQQ" + bytes.fromhex(TAIL), bits)
+    assert known is None
+    assert [row.name for row in guesses] == names
+
+
+@pytest.mark.parametrize("code", [b"H264", b"h264", b"HEVC", b"Z16 "])
+def test_a_known_format_that_has_no_luma_is_not_guessed(code: bytes) -> None:
+    assert formats_of_guid(code + bytes.fromhex(TAIL), 16) == (None, ())
+
+
+@given(st.binary(max_size=20), st.integers(0, 255))
+def test_any_guid_is_a_format_guesses_or_nothing(guid: bytes, bits: int) -> None:
+    known, guesses = formats_of_guid(guid, bits)
+    assert known is None or not guesses
 
 
 GREY = np.random.default_rng(1).integers(0, 256, (48, 64), np.uint8)
@@ -60,6 +92,7 @@ def test_each_raw_format_gives_its_luma() -> None:
     assert (YUY2.luma(pairs.tobytes(), 64, 48) == GREY).all()
     assert (FORMAT_NAMED["uyvy"].luma(pairs[..., ::-1].tobytes(), 64, 48) == GREY).all()
     assert (NV12.luma(GREY.tobytes() + bytes(GREY.size // 2), 64, 48) == GREY).all()
+    assert (FORMAT_NAMED["rgb24"].luma(np.repeat(GREY, 3, 1).tobytes(), 64, 48) == GREY).all()
 
 
 @pytest.mark.parametrize(("row", "bits"), [(Y10, 10), (Y12, 12), (Y16, 16)])
@@ -72,6 +105,43 @@ def test_deep_grey_keeps_its_eight_highest_bits(row: PixelFormat, bits: int) -> 
 
 def test_stray_bits_above_the_depth_are_white_and_never_wrap() -> None:
     assert Y10.luma(b"\xff\xff" * 4, 2, 2).tolist() == [[255, 255], [255, 255]]
+
+
+@pytest.mark.parametrize("announced", [Y10, Y12, Y16])
+@pytest.mark.parametrize(("used", "shift"), [(8, 0), (10, 0), (12, 0), (14, 0), (16, 0), (10, 6), (12, 4)])
+def test_the_depth_of_words_is_measured_from_what_comes(announced: PixelFormat, used: int, shift: int) -> None:
+    """`used` bits, moved to the left by `shift`."""
+    if used + shift < announced.depth_bits:
+        return  # as announced: a sensor of 10 bits may be in the dark
+    words = DEEP >> (16 - used) << shift
+    decoder = FrameDecoder(announced, 64, 48)
+    assert (decoder.luma(words.tobytes()) == words >> (used + shift - 8)).all()
+    assert decoder.depth_bits == (used if announced is Y16 else announced.depth_bits)
+
+
+def test_a_dark_frame_does_not_change_the_depth_of_the_next_nor_of_itself() -> None:
+    """A frame that a strobing lamp left unlit has the scale of a lit one."""
+    bright, dark = DEEP >> 6, DEEP >> 11
+    decoder = FrameDecoder(Y16, 64, 48)
+    for words in (bright, dark, bright, dark):
+        assert (decoder.luma(words.tobytes()) == words >> 2).all()
+    assert decoder.depth_bits == 10
+
+
+def test_a_brighter_frame_makes_the_depth_larger() -> None:
+    decoder = FrameDecoder(Y16, 64, 48)
+    assert decoder.depth_bits == 16  # nothing came yet
+    for depth in (10, 12, 16, 16):
+        words = DEEP >> (16 - depth)
+        assert (decoder.luma(words.tobytes()) == words >> (depth - 8)).all()
+        assert decoder.depth_bits == depth
+
+
+def test_a_few_specks_are_white_and_do_not_make_a_frame_black() -> None:
+    words = np.full((480, 640), 700, "<u2")
+    words.flat[[5, 7000, 90_000]] = 0xFFFF
+    image = FrameDecoder(Y16, 640, 480).luma(words.tobytes())
+    assert (int(np.median(image)), int(image.flat[5])) == (700 >> 2, 255)
 
 
 @pytest.mark.parametrize("name", [name for name, row in FORMAT_NAMED.items() if row.bits])
@@ -158,8 +228,52 @@ def test_whole_mjpeg_is_never_refused(grey: NDArray[np.uint8], mode: str, how: d
 
 @pytest.mark.parametrize("size", [(32, 48), (64, 64)])
 def test_mjpeg_of_another_size_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(BadFrame, match="another size than 64x48"):
+    with pytest.raises(BadFrame, match=f"an image of {size[0]}x{size[1]}, of another size than 64x48") as caught:
         MJPEG.luma(jpeg(*size), 64, 48)
+    assert caught.value.other_contents
+
+
+NOISE = np.random.default_rng(5).bytes(3000)
+BEHIND = {
+    "zeros": bytes(2000),
+    "filling": b"\xff" * 700,
+    "noise": NOISE,
+    "a thumbnail": jpeg(16, 12),
+    "a thumbnail and noise": jpeg(16, 12) + NOISE,
+    "a broken thumbnail": jpeg(16, 12)[:150],
+    "another end": b"\xff\xd9" * 3,
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_whatever_is_behind_the_end_marker_mjpeg_is_read(behind: str, progressive: bool) -> None:  # noqa: FBT001
+    file = saved(NOISY, "L", progressive=progressive)
+    assert (MJPEG.luma(file + BEHIND[behind], 64, 48) == MJPEG.luma(file, 64, 48)).all()
+
+
+@pytest.mark.parametrize("before", [bytes(10), jpeg(16, 12), b"\xff\xd8\xff", NOISE[:40]])
+def test_whatever_is_before_an_image_mjpeg_is_read(before: bytes) -> None:
+    file = saved(NOISY, "L")
+    assert (MJPEG.luma(before + file, 64, 48) == MJPEG.luma(file, 64, 48)).all()
+
+
+def test_mjpeg_whose_end_marker_is_missing_is_read_if_it_is_complete() -> None:
+    file = saved(NOISY, "L")
+    assert (MJPEG.luma(file[:-2], 64, 48) == MJPEG.luma(file, 64, 48)).all()
+    with pytest.raises(BadFrame):
+        MJPEG.luma(file[:-40], 64, 48)
+
+
+def test_a_thumbnail_within_the_header_is_not_taken_for_the_image() -> None:
+    file, small = saved(NOISY, "L"), jpeg(16, 12)
+    segment = b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
+    assert (MJPEG.luma(file[:2] + segment + file[2:], 64, 48) == MJPEG.luma(file, 64, 48)).all()
+
+
+def test_what_is_no_jpeg_at_all_is_refused() -> None:
+    with pytest.raises(BadFrame, match="no JPEG in it"):
+        MJPEG.luma(bytes(1000), 64, 48)
 
 
 @given(st.binary(max_size=200), st.integers(0, 800))

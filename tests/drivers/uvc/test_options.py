@@ -19,6 +19,7 @@ WRONG: dict[str, tuple[str | float, str]] = {
     "format": ("h264", "must be one of y8, y16"),
     "led": ("on", "must be UNIT:SELECTOR:ON"),
     "interface": (True, "not true or false"),
+    "contains": ("y8", "must be WIDTHxHEIGHT"),
     "ppi": (-1, "greater than or equal to 0"),
 }
 
@@ -133,3 +134,23 @@ def test_a_camera_that_does_not_report_its_interval_is_taken_for_ten_frames_a_se
 
 def test_a_frame_is_never_waited_for_longer_than_four_seconds() -> None:
     assert frame_timeout(60.0) == 4.0
+
+
+@pytest.mark.parametrize("value", ["752x480", "y9 752x480", 5, "y8,752x480"])
+def test_contents_are_a_format_and_a_size(value: object) -> None:
+    with pytest.raises(ValueError, match="must be FORMAT WIDTHxHEIGHT, such as y8 752x480; formats: y8, y16"):
+        UvcOptions.model_validate({"contains": value})
+
+
+def test_what_frames_hold_replaces_what_the_camera_says_of_them() -> None:
+    streams = stream_of(formats=("mjpeg", "yuy2"), sizes=((640, 480), (376, 480)))
+    choice = choose_stream(streams, UvcOptions.model_validate({"contains": "y8 752x480"}))
+    assert (choice.frame.width, choice.requested.format_index, choice.requested.frame_index) == (376, 2, 2)
+    assert (str(choice.contents), choice.frame_bytes) == ("y8 752x480", 752 * 480)
+
+
+def test_frames_of_another_number_of_bytes_can_be_stated_too() -> None:
+    choice = choose_stream(stream_of(formats=("yuy2",)), UvcOptions.model_validate({"contains": "y8 640x480"}))
+    assert (choice.requested.format_index, choice.frame_bytes, choice.frame_limit(2 * 640 * 480)) == (
+        1, 640 * 480, 640 * 480
+    )  # fmt: skip

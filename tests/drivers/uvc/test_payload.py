@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.uvc.payload import Assembler, Header, RawFrame, exact_size, whole_jpeg
+from drivers.uvc.payload import Assembler, Header, RawFrame, begun_jpeg, exact_size
 from tests.rigs.uvc_bytes import (
     jpeg,
 )
@@ -178,19 +178,18 @@ def test_pixels_that_look_like_an_end_are_pixels() -> None:
     ]
 
 
-def test_a_jpeg_is_whole_with_both_its_markers_and_zeros_behind_it_do_no_harm() -> None:
+def test_a_frame_with_the_beginning_of_a_jpeg_is_left_to_the_decoder() -> None:
     file = jpeg()
-    assert whole_jpeg(file) == ""
-    assert whole_jpeg(file + bytes(7)) == ""
-    assert whole_jpeg(file[2:]) == "no JPEG marker at its start"
-    assert whole_jpeg(file[:-2]) == "no JPEG marker at its end"
+    for frame in (file, file + bytes(7), file + b"noise", file[:-2]):
+        assert begun_jpeg(frame) == ""
+    assert begun_jpeg(file[2:]) == "no JPEG in it"
 
 
 def test_a_jpeg_ends_in_the_same_transfer_too() -> None:
     file = jpeg()
     payload = header(0) + file
     payload += bytes(-len(payload) % 64)
-    target = Assembler(whole_jpeg, limit=10_000, packet_bytes=64)
+    target = Assembler(begun_jpeg, limit=10_000, packet_bytes=64)
     (frame,) = target.feed(payload + header(0, end=True), 0.0)
     assert frame.data.rstrip(b"\0") == file
 
@@ -218,3 +217,15 @@ def test_an_end_of_another_frame_is_not_cut_off() -> None:
     target = Assembler(exact_size(64), limit=64, packet_bytes=64)
     assert [frame.data for frame in target.feed(header(0) + pixels + header(1, end=True), 0.0)] == []
     assert [frame.data for frame in target.feed(header(1), 1.0)] == [pixels + header(1, end=True)]
+
+
+def test_a_camera_that_sends_the_same_bytes_too_many_in_each_frame_is_read_after_a_few() -> None:
+    target = Assembler(exact_size(SIZE), limit=SIZE, packet_bytes=64, keep=SIZE)
+    sent = [header(number, end=True) + frame_of(number) + bytes(11) for number in range(7)]
+    assert [frame.data for frame in fed(target, sent)] == [frame_of(number) for number in range(4, 7)]
+    short = [header(number, end=True) + frame_of(number)[:-1] for number in range(20)]
+    assert fed(target, short) == []
+    changing = [header(number, end=True) + frame_of(number) + bytes(number % 3 + 1) for number in range(20)]
+    assert fed(target, changing) == []
+    double = [header(number, end=True) + frame_of(number) * 2 for number in range(20)]
+    assert fed(target, double) == []

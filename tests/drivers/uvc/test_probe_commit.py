@@ -91,3 +91,7 @@ def test_a_shorter_block_is_tried_where_the_camera_refuses_that_of_its_version()
 def test_a_camera_that_refuses_every_block_is_a_protocol_error() -> None:
     with pytest.raises(ProtocolError, match=r"the camera refuses the stream settings of UVC 1\.1"):
         negotiate(RefusingCamera(), 1, 0x0110, StreamSettings(1, 1, 333_333))  # type: ignore[arg-type]
+
+
+def test_a_camera_of_unknown_version_is_asked_with_every_block() -> None:
+    assert block_lengths(0) == (34, 26, 48)

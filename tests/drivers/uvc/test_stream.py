@@ -281,3 +281,10 @@ def test_a_closed_reader_has_no_frames_and_closes_twice() -> None:
         reader.close()
         with pytest.raises(LinkLost, match="closed"):
             reader.frame_after(0.0, 5.0)
+
+
+def test_frames_of_another_size_than_announced_say_how_to_state_it() -> None:
+    rig = StreamRig()
+    rig.camera.show(lambda _number, _mode: bytes(WIDTH * HEIGHT // 2))
+    with pytest.raises(ProtocolError, match=r"1536 bytes in place of 3072.*option 'contains', such as y8 752x480"):
+        rig.frames(1)

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from drivers.errors import ProtocolError
 from drivers.sample import Modality, Position
 from drivers.uvc.frame_age import MAX_AGE_FRAMES
 from drivers.v4l2.driver import V4l2
-from tests.rigs.uvc_rig import HEIGHT, WIDTH
+from tests.rigs.uvc_bytes import jpeg
+from tests.rigs.uvc_rig import HEIGHT, WIDTH, noise
 from tests.rigs.v4l2_rig import URL, capture_of, numbered, sensor_of
 from tests.rigs.video_kernel import FakeKernel, VideoCamera
 
@@ -83,3 +85,29 @@ def test_a_url_names_a_device_file() -> None:
 def test_an_option_of_bulk_cameras_only_is_unknown() -> None:
     with pytest.raises(ValueError, match="unknown option 'led'"):
         V4l2(URL, {"led": "3:1:01"})
+
+
+def test_a_stream_of_unreadable_images_says_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.v4l2.driver.FRAME_S", 0.1)
+    sensor = sensor_of(VideoCamera(fourccs=(b"MJPG",), frame=lambda _number: jpeg(WIDTH, HEIGHT // 2)))
+    sensor.open()
+    with pytest.raises(ProtocolError, match=r"no readable frame; the last one: an image of 64x24.*option 'contains'"):
+        sensor.capture(1.0)
+    sensor.close()
+
+
+def test_what_frames_hold_replaces_what_the_kernel_says_of_them() -> None:
+    grey = noise(4, 2 * WIDTH, HEIGHT)
+    camera = VideoCamera(fourccs=(b"YUYV",), frame=lambda _number: grey.tobytes())
+    assert (capture_of(camera, contains=f"y8 {2 * WIDTH}x{HEIGHT}") == grey).all()
+
+
+@pytest.mark.parametrize(("fourcc", "shift"), [(b"Y16 ", 6), (b"Y16 ", 4), (b"Y10 ", 6)])
+def test_the_depth_of_words_is_measured(fourcc: bytes, shift: int) -> None:
+    words = np.random.default_rng(1).integers(0, 65_536, (HEIGHT, WIDTH)).astype("<u2") >> shift
+    sensor = sensor_of(VideoCamera(fourccs=(fourcc,), frame=lambda _number: words.tobytes()))
+    sensor.open()
+    sample = sensor.capture(1.0)
+    sensor.close()
+    assert (sample.image == words >> (8 - shift)).all()
+    assert sample.depth_bits == 16 - shift

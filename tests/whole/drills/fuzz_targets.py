@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from PIL import Image
+
 from drivers.ef01.framing import MAX_FRAME, Packet, PacketKind, Unframer
 from drivers.ef01.tables import SystemParameters
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError
@@ -23,8 +25,10 @@ from drivers.uru4000.image import decode, read_header
 from drivers.usb.sysfs import raw_configuration
 from drivers.usb.url import UsbIpUrl
 from drivers.usb.usbip_import import DEVICE, import_device
-from drivers.uvc.descriptors import streaming_interfaces
-from drivers.uvc.payload import SLACK_BYTES, Assembler, exact_size, whole_jpeg
+from drivers.uvc.descriptors import MAX_INTERVAL, damage_of, streaming_interfaces
+from drivers.uvc.formats import MJPEG, BadFrame
+from drivers.uvc.jpeg import images
+from drivers.uvc.payload import SLACK_BYTES, Assembler, begun_jpeg, exact_size
 from drivers.uvc.probe_commit import StreamSettings
 from simulators.sensors.nb1010.device import image_messages, reply, status
 from simulators.sensors.uru4000.image import Block, image
@@ -184,14 +188,17 @@ def _configuration_file() -> Feed:
 
 def _uvc_descriptors() -> Feed:
     def feed(data: bytes) -> None:
-        streaming_interfaces(data)
+        damage_of(data)
+        for stream in streaming_interfaces(data):
+            for row in stream.formats:
+                assert all(0 < frame.interval_for(None) <= MAX_INTERVAL for frame in row.frames)
 
     return feed
 
 
 def _uvc_payloads(*, jpeg: bool) -> Callable[[], Feed]:
     def make_feed() -> Feed:
-        find_fault = whole_jpeg if jpeg else exact_size(UVC_FRAME_BYTES)
+        find_fault = begun_jpeg if jpeg else exact_size(UVC_FRAME_BYTES)
         assembler = Assembler(find_fault, limit=UVC_FRAME_BYTES, packet_bytes=256)
 
         def feed(data: bytes) -> None:
@@ -201,6 +208,23 @@ def _uvc_payloads(*, jpeg: bool) -> Callable[[], Feed]:
         return feed
 
     return make_feed
+
+
+def _uvc_images() -> Feed:
+    def feed(data: bytes) -> None:
+        last = 0
+        for extent in images(data):
+            assert last <= extent.begin < extent.end <= len(data)
+            last = extent.end
+
+    return feed
+
+
+def _uvc_mjpeg() -> Feed:
+    def feed(data: bytes) -> None:
+        assert MJPEG.luma(data, 16, 16).shape == (16, 16)
+
+    return feed
 
 
 def _uvc_probe() -> Feed:
@@ -274,6 +298,17 @@ def _payloads() -> tuple[bytes, ...]:
     )  # fmt: skip
 
 
+def _jpegs() -> tuple[bytes, ...]:
+    """A small image, alone, with noise and a thumbnail behind it, and progressive."""
+    files = list[bytes]()
+    for side, progressive in ((16, False), (8, False), (16, True)):
+        stream = io.BytesIO()
+        Image.new("L", (side, side), 90).save(stream, "JPEG", progressive=progressive)
+        files.append(stream.getvalue())
+    image, small, progressive_image = files
+    return image, image + bytes(20) + small, small + image, progressive_image
+
+
 PARSERS: dict[str, Parser] = {
     "ef01-stream": Parser(_ef01_packets(), _ef01_stream),
     "ef01-packet": Parser(_ef01_packets(), _ef01_packet, (ValueError, ProtocolError)),
@@ -286,9 +321,11 @@ PARSERS: dict[str, Parser] = {
     "recording": Parser(_recordings(), _recording, (ValueError,)),
     "usb-configuration": Parser((configuration(UvcSettings()),), _configuration_file),
     "uvc-descriptors": Parser(
-        (configuration(UvcSettings()), configuration(UvcSettings(formats=("y10",)))), _uvc_descriptors, (ProtocolError,)
+        (configuration(UvcSettings()), configuration(UvcSettings(formats=("y10",)))), _uvc_descriptors
     ),
     "uvc-payload": Parser(_payloads(), _uvc_payloads(jpeg=False)),
     "uvc-payload-jpeg": Parser(_payloads(), _uvc_payloads(jpeg=True)),
+    "uvc-images": Parser(_jpegs(), _uvc_images),
+    "uvc-mjpeg": Parser(_jpegs(), _uvc_mjpeg, (BadFrame,)),
     "uvc-probe": Parser((StreamSettings(1, 1, 333_333, 1000, 1024).to_bytes(34),), _uvc_probe, (ProtocolError,)),
 }

@@ -27,6 +27,9 @@ def rig(tmp_path: Path) -> Iterator[UvcRig]:
 BAD_COMMANDS: list[tuple[Callable[[], None], str]] = [
     (lambda: uvc_cli.uvc(size="large"), "--size must be WIDTHxHEIGHT, such as 640x480"),
     (lambda: uvc_cli.uvc(kind="h264"), "no camera has formats = ('h264',)"),
+    (lambda: uvc_cli.uvc(sends="h264 64x48"), "no camera has sends = ('h264', 64, 48)"),
+    (lambda: uvc_cli.uvc(sends="y800"), "must be WIDTHxHEIGHT"),
+    (lambda: uvc_cli.uvc(damage="all"), "no camera has damage = all"),
     (lambda: uvc_cli.uvc(version="2.0"), "--uvc is one of 1.0, 1.1, 1.5"),
     (lambda: uvc_cli.uvc(via="libusb"), "needs a program behind --"),
     (lambda: uvc_cli.uvc(port=99_999), "--port must be 0 to 65535, not 99999"),

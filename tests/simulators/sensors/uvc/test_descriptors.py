@@ -40,3 +40,16 @@ def test_a_super_speed_endpoint_has_a_companion_descriptor() -> None:
     fast, slow = (configuration(UvcSettings(speed=speed)) for speed in ("super", "high"))
     assert bytes([6, 0x30, 0, 0, 0, 0]) in fast
     assert len(fast) == len(slow) + 6
+
+
+def test_descriptors_can_be_damaged() -> None:
+    whole = configuration(UvcSettings())
+    assert configuration(UvcSettings(damage="short")) == whole[:-1]
+    damaged = configuration(UvcSettings(damage="guid"))
+    at = whole.index(b"Y800")
+    assert (damaged[: at + 11], damaged[at + 11], damaged[at + 12 :]) == (whole[: at + 11], 0, whole[at + 12 :])
+
+
+def test_a_camera_draws_what_it_sends() -> None:
+    assert UvcSettings().pictured == ("y800", 640, 480)
+    assert UvcSettings(sends=("y16", 64, 48)).pictured == ("y16", 64, 48)
