@@ -3,16 +3,18 @@
 import json as jsonlib
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from agent.config import Config
+from agent.control.protocol import understood
 from agent.encounter.announcements import Announcement
 from drivers.sample import size_text
 
@@ -39,6 +41,20 @@ COLOURS = {
     "online": "green",
     "degraded": "yellow",
 }
+
+
+P = ParamSpec("P")
+
+
+def _of_an_answer(show: Callable[P, None]) -> Callable[P, None]:
+    """For a function that shows what a daemon has sent. ControlError if a daemon of this version would not send it."""
+
+    @wraps(show)
+    def checked(*arguments: P.args, **options: P.kwargs) -> None:
+        with understood():
+            show(*arguments, **options)
+
+    return checked
 
 
 def _coloured(word: str) -> str:
@@ -75,6 +91,7 @@ def show_attached(found: "Sequence[AttachedDevice]") -> None:
             out.print(f"{escape(device.url)}: {escape(device.remedy)}")
 
 
+@_of_an_answer
 def show_sensors(config: Config, states: Mapping[str, Json]) -> None:
     """Show the configured sensors, one row each."""
     table = Table("sensor", "driver", "where", "state", "detail", box=None)
@@ -118,6 +135,7 @@ def show_recording(recording: "RecordingResult", request: "RecordingRequest", pa
     )
 
 
+@_of_an_answer
 def show_announcement(announcement: Json, *, as_json: bool = False) -> None:
     """Show one announcement of the daemon in one line."""
     if as_json:
@@ -175,6 +193,7 @@ def format_reason(reason: Json) -> str:
     return f"{text} ({'; '.join(parts)})"
 
 
+@_of_an_answer
 def show_identification(result: Json) -> None:
     """Show a decision and, for a lead, its candidates."""
     out.print(f"{_coloured(result['outcome'])}: {format_reason(result['reason'])}")
@@ -188,6 +207,7 @@ def show_identification(result: Json) -> None:
         out.print("A lead is for people to examine, never a verdict.")
 
 
+@_of_an_answer
 def show_enrolment(result: Json) -> None:
     """Show the reference that was made."""
     where = "searchable on this kiosk" if result["searchable_here"] else "not searchable on this kiosk"
@@ -198,6 +218,7 @@ def show_enrolment(result: Json) -> None:
         out.print("[yellow]The hub gets no templates: hub.encryption_key is not configured.[/]")
 
 
+@_of_an_answer
 def show_watchlist(result: Json) -> None:
     """Show the references, without templates."""
     table = Table("reference", "category", "agreement", "positions", "expires", box=None)
@@ -210,6 +231,7 @@ def show_watchlist(result: Json) -> None:
         out.print(table)
 
 
+@_of_an_answer
 def show_outbox(result: Json) -> None:
     """Show the headers of the events that wait."""
     waiting = {c: n for c, n in result["waiting"].items() if n}
@@ -220,6 +242,7 @@ def show_outbox(result: Json) -> None:
         out.print(f"  {escape(event['key'])}  {event['time']}  {event['bytes']} bytes{tombstone}")
 
 
+@_of_an_answer
 def show_status(result: Json, *, as_json: bool) -> None:
     """Show the state of the daemon."""
     if as_json:

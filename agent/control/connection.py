@@ -23,10 +23,11 @@ NOT_A_REQUEST = f"a request is one line of JSON of at most {REQUEST_BYTES // 102
 class ClientConnection:
     """One connection. The server reads from it; its own thread writes, so that announcing never waits for a socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, uid: int = 0) -> None:
         # Sending has a timeout; receiving never waits.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SEND_S), 0))
         self._socket = connection
+        self.uid = uid  # of the account at the other end
         self.fileno = connection.fileno()
         self.connected_at = time.monotonic()
         self.request_received = self.listening = False

@@ -11,14 +11,16 @@ place of the one who left.
 
 import json
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from agent.errors import ControlError
 
 Json = dict[str, Any]
+
+ANSWER_BYTES = 64 * 1024 * 1024  # the longest answer: a watchlist of 100 000 references takes about 25 MB
 
 
 class ControlClient:
@@ -36,7 +38,8 @@ class ControlClient:
                 if "announce" not in line:
                     return _result(line)
                 if on_announcement:
-                    on_announcement(line["announce"])
+                    with understood():
+                        on_announcement(_announcement(line))
         return _result(ENDED)
 
     @contextmanager
@@ -44,7 +47,7 @@ class ControlClient:
         """Every announcement from now on, until the daemon ends."""
         with self._lines("watch", None) as lines:
             _result(next(lines, ENDED))
-            yield (line["announce"] for line in lines if "announce" in line)
+            yield (_announcement(line) for line in lines if "announce" in line)
 
     @contextmanager
     def _lines(self, name: str, arguments: Json | None) -> Iterator[Iterator[Json]]:
@@ -65,20 +68,45 @@ class NoDaemon(ControlError):
     """No daemon listens on the control socket."""
 
 
+NOT_UNDERSTOOD = "the daemon sent an invalid answer: is it another version? Restart it after an installation"
 ENDED: Json = {"ok": False, "error": "the daemon ended before it answered: see its log"}
 
 
 def _result(line: Json) -> Json:
-    if not line.get("ok"):
-        raise ControlError(line.get("error", "the daemon sent an invalid answer: is it another version?"))
-    return dict(line["result"])
+    result, error = line.get("result"), line.get("error")
+    if line.get("ok") is True and isinstance(result, dict):
+        return result
+    if line.get("ok") is not False or not isinstance(error, str):
+        raise ControlError(NOT_UNDERSTOOD)
+    raise ControlError(error)
 
 
-def _parsed(file: Iterable[bytes]) -> Iterator[Json]:
-    """The lines until the end. An incomplete line or a broken connection counts as the end."""
-    with suppress(OSError, ValueError):
-        for line in file:
-            yield json.loads(line)
+def _announcement(line: Json) -> Json:
+    announcement = line["announce"]
+    if not isinstance(announcement, dict):
+        raise ControlError(NOT_UNDERSTOOD)
+    return announcement
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """For showing an answer: what a daemon of this version would not send is a ControlError."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise ControlError(NOT_UNDERSTOOD) from error
+
+
+def _parsed(file: BinaryIO) -> Iterator[Json]:
+    """The lines until the end. A line that is incomplete or not JSON, or a broken connection, counts as the end."""
+    with suppress(OSError, ValueError, RecursionError):
+        while line := file.readline(ANSWER_BYTES + 1):
+            if len(line) > ANSWER_BYTES:
+                raise ControlError(f"the daemon sent an answer of more than {ANSWER_BYTES} bytes")
+            decoded = json.loads(line)
+            if not isinstance(decoded, dict):
+                raise ControlError(NOT_UNDERSTOOD)
+            yield decoded
 
 
 def encode_line(message: Json) -> bytes:

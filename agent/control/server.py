@@ -11,6 +11,7 @@ import stat
 import struct
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from agent.control.connection import FLUSH_S, NOT_A_REQUEST, REQUEST_S, ClientCo
 from agent.control.protocol import Json, encode_line
 from agent.encounter.announcements import Announcement
 from agent.errors import AgentError, ConfigError
+from agent.log_limit import LimitedLog
 from agent.worker import OnCrash, Worker
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,8 @@ log = logging.getLogger(__name__)
 Serve = Callable[[str, Json, CancellationToken], Json]
 
 TICK_S = 1.0
-MAX_CLIENTS = 32
+MAX_CLIENTS = 32  # of one account, so that nobody takes the places of others
+MAX_OPERATORS = 4 * MAX_CLIENTS  # of all accounts together, without root and the agent's own, who always get in
 STREAMING = frozenset({"identify", "enrol"})
 
 # Errors of accept() that pass: wait a short time and continue.
@@ -46,6 +49,7 @@ class ControlServer(Worker):
         self._serve = serve
         self._group = group_id(group)
         self._clients: dict[int, ClientConnection] = {}
+        self._limited = LimitedLog(log)
         self._lock = threading.Lock()  # for _clients, which announce() iterates over
         self._socket = _listen(path, self._group)
         self._wake_in, self._wake_out = socket.socketpair()
@@ -74,6 +78,7 @@ class ControlServer(Worker):
                 for fd, events in self._poll.poll(TICK_S * 1000):
                     self._handle(fd, events)
                 self._drop_slow_clients()
+                self._limited.flush()
         finally:
             self._close_clients()
             self.close()
@@ -103,13 +108,25 @@ class ControlServer(Worker):
             self.stopping.wait(0.1)
             return
         uid, name = _peer(connection)
+        client = ClientConnection(connection, uid)
         if not self._allowed(uid, name):
-            log.warning("control: user %d was refused", uid)
-            ClientConnection(connection).refuse(f"user {name or uid} may not control this kiosk")
-        elif len(self._clients) >= MAX_CLIENTS:
-            ClientConnection(connection).refuse(f"{MAX_CLIENTS} clients are connected already: end one of them")
+            self._limited.warning("control: refused users", f"control: user {uid} was refused")
+            client.refuse(f"user {name or uid} may not control this kiosk")
+        elif full := self._no_place_for(uid):
+            self._limited.warning("control: refused clients", f"control: a client of user {uid} was refused: {full}")
+            client.refuse(full)
         else:
-            self._add(ClientConnection(connection))
+            self._add(client)
+
+    def _no_place_for(self, uid: int) -> str:
+        """Why a client of this account gets no place; empty if it gets one."""
+        accounts = [client.uid for client in self._clients.values()]
+        if accounts.count(uid) >= MAX_CLIENTS:
+            return f"{MAX_CLIENTS} clients of this account are connected already: end one of them"
+        privileged = (0, os.geteuid())
+        if uid not in privileged and sum(each not in privileged for each in accounts) >= MAX_OPERATORS:
+            return f"{MAX_OPERATORS} clients are connected already: end one of them"
+        return ""
 
     def _add(self, client: ClientConnection) -> None:
         with self._lock:
@@ -140,8 +157,9 @@ class ControlServer(Worker):
             answer: Json = {"ok": True, "result": self._serve(name, arguments, client.cancellation)}
         except AgentError as error:
             answer = {"ok": False, "error": str(error)}
-        except Exception:
-            log.exception("control: a request failed")
+        except Exception as error:  # noqa: BLE001 - it is logged with its traceback
+            kind = f"control: requests failed with {type(error).__name__}"
+            self._limited.warning(kind, f"control: a request failed: {''.join(traceback.format_exception(error))}")
             answer = {"ok": False, "error": "the daemon failed at this request: see its log"}
         with self._lock:  # a watcher must miss no announcement between the answer and the start of its watch
             client.send(encode_line(answer))
@@ -184,7 +202,7 @@ def _listen(path: Path, group: int | None) -> socket.socket:
             end.bind(str(path))
         finally:
             os.umask(before)
-        end.listen(MAX_CLIENTS)
+        end.listen(MAX_OPERATORS)
     except OSError as error:
         end.close()
         raise ConfigError(f"kiosk.control_socket: {path}: {error.strerror or error}") from error

@@ -13,6 +13,7 @@ from agent.cli import console
 from agent.cli.record import RecordingRequest, RecordingResult
 from agent.cli.sensor_check import CaptureResult
 from agent.encounter.announcements import TravellerMessage
+from agent.errors import ControlError
 from drivers.inventory import AttachedDevice, Availability
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo
@@ -196,3 +197,23 @@ def test_a_status_shows_what_an_operator_must_know(printed: Printed, well: objec
     )
     console.show_status(status | {"watchlist": None}, as_json=True)
     assert json.loads(printed())["kiosk"] == "k1"
+
+
+ANSWERS = (
+    console.show_announcement,
+    console.show_identification,
+    console.show_enrolment,
+    console.show_watchlist,
+    console.show_outbox,
+    lambda answer: console.show_status(answer, as_json=False),
+)
+FALSE = ({}, {"kind": "x"}, {"events": 7, "waiting": 7}, {"references": [{}], "revision": 1, "age_s": "x"}, {"hub": []})
+
+
+@pytest.mark.parametrize("show", ANSWERS)
+@pytest.mark.parametrize("answer", FALSE)
+def test_an_answer_of_a_false_daemon_is_an_error_for_the_operator(
+    show: Callable[[dict[str, Any]], None], answer: dict[str, Any]
+) -> None:
+    with pytest.raises(ControlError, match="an invalid answer"):
+        show(answer)

@@ -1,14 +1,18 @@
 """The client of the control socket: requests, answers, announcements, and a daemon that is not there."""
 
+import json
 import queue
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.control.cancellation import CancellationToken
 from agent.control.protocol import ControlClient, NoDaemon
@@ -87,7 +91,8 @@ def scripted_daemon(path: Path, answer: bytes) -> Iterator[None]:
             client, _ = listener.accept()
             with client:
                 client.recv(1000)
-                client.sendall(answer)
+                with suppress(OSError):  # a client that has read enough disconnects
+                    client.sendall(answer)
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -104,3 +109,64 @@ def test_a_daemon_that_ends_before_it_answers_is_an_error(path: Path, answer: by
 def test_an_answer_of_another_version_is_an_error(path: Path) -> None:
     with scripted_daemon(path, b'{"result": {}}\n'), pytest.raises(ControlError, match="another version"):
         ControlClient(path).ask("status")
+
+
+FALSE_ANSWERS = [
+    b'{"ok": true}\n',
+    b'{"ok": true, "result": []}\n',
+    b'{"ok": true, "result": 7}\n',
+    b'{"ok": 1, "result": {}}\n',
+    b'{"ok": false}\n',
+    b'{"ok": false, "error": 7}\n',
+    b"[]\n",
+    b"7\n",
+    b'"announce"\n',
+    b"null\n",
+    b'{"announce": 7}\n',
+    b'{"announce": {}}\n',
+]
+
+
+@pytest.mark.parametrize("answer", FALSE_ANSWERS, ids=range(len(FALSE_ANSWERS)))
+def test_an_answer_that_no_daemon_would_send_is_an_error(path: Path, answer: bytes) -> None:
+    with scripted_daemon(path, answer), pytest.raises(ControlError, match="an invalid answer"):
+        ControlClient(path).ask("enrol", None, lambda announcement: announcement["kind"])
+
+
+@pytest.mark.parametrize("announcement", [b'{"announce": 7}\n', b'{"ok": true}\n[]\n'])
+def test_a_false_announcement_ends_a_watch_with_an_error(path: Path, announcement: bytes) -> None:
+    with (
+        scripted_daemon(path, b'{"ok": true, "result": {}}\n' + announcement),
+        pytest.raises(ControlError, match="an invalid answer"),
+        ControlClient(path).watch() as announcements,
+    ):
+        list(announcements)
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000 + b"\n", b"9" * 5000 + b"\n"])
+def test_json_that_python_refuses_is_the_end(path: Path, answer: bytes) -> None:
+    with scripted_daemon(path, answer), pytest.raises(ControlError):
+        ControlClient(path).ask("status")
+
+
+def test_an_endless_answer_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.control.protocol.ANSWER_BYTES", 1000)
+    with scripted_daemon(path, b"x" * 2000), pytest.raises(ControlError, match="more than 1000 bytes"):
+        ControlClient(path).ask("status")
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    line=st.binary(max_size=100)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["ok", "result", "error", "announce", "kind"]), inner)
+        ),
+    ).map(lambda value: json.dumps(value).encode() + b"\n")
+)
+def test_any_answer_is_a_result_or_an_error(line: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "run" / "control.sock"
+        with scripted_daemon(path, line), suppress(ControlError):
+            assert isinstance(ControlClient(path).ask("status"), dict)

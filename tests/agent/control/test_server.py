@@ -16,7 +16,7 @@ from pytest_mock import MockerFixture
 from agent.control import server as control_server
 from agent.control.cancellation import CancellationToken
 from agent.control.protocol import ControlClient
-from agent.control.server import MAX_CLIENTS, ControlServer
+from agent.control.server import MAX_CLIENTS, MAX_OPERATORS, ControlServer
 from agent.encounter.announcements import TravellerMessage
 from agent.errors import ConfigError, ControlError
 from simulators.polling import wait_until
@@ -91,6 +91,61 @@ def test_too_many_clients_are_refused_with_a_message_and_the_others_served(path:
         clients.close()
         assert wait_until(lambda: not server._clients, 10)
         assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+def occupy(path: Path, clients: ExitStack, count: int = MAX_CLIENTS) -> None:
+    for _ in range(count):
+        end = clients.enter_context(socket.socket(socket.AF_UNIX))
+        end.connect(str(path))
+
+
+OWN, OPERATOR, OTHER = os.geteuid(), 4001, 4002
+
+
+@pytest.fixture(name="peers")
+def _peers(mocker: MockerFixture) -> list[int]:
+    """The accounts of the clients, in the order in which they connect; the last one of all later ones."""
+    peers = [OPERATOR]
+    mocker.patch.object(
+        control_server, "_peer", side_effect=lambda _: (peers.pop(0) if len(peers) > 1 else peers[0], "somebody")
+    )
+    mocker.patch.object(ControlServer, "_allowed", return_value=True)
+    return peers
+
+
+@pytest.mark.parametrize("uid", [0, OWN, OTHER])
+def test_an_operator_with_all_places_of_an_account_locks_nobody_else_out(
+    path: Path, peers: list[int], uid: int
+) -> None:
+    with running_server(path) as server, ExitStack() as clients:
+        occupy(path, clients)
+        assert wait_until(lambda: len(server._clients) == MAX_CLIENTS, 10)
+        with pytest.raises(ControlError, match=f"{MAX_CLIENTS} clients of this account are connected already"):
+            ControlClient(path).ask("status")
+        peers[:] = [uid]
+        assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+@pytest.mark.parametrize("uid", [0, OWN])
+def test_operators_of_many_accounts_do_not_lock_root_or_the_agent_out(path: Path, peers: list[int], uid: int) -> None:
+    peers[:] = [OPERATOR + number % 8 for number in range(MAX_OPERATORS)] + [5000]
+    with running_server(path) as server, ExitStack() as clients:
+        occupy(path, clients, MAX_OPERATORS)
+        assert wait_until(lambda: len(server._clients) == MAX_OPERATORS, 10)
+        with pytest.raises(ControlError, match=f"{MAX_OPERATORS} clients are connected already"):
+            ControlClient(path).ask("status")
+        peers[:] = [uid]
+        assert ControlClient(path).ask("status") == {"name": "status"}
+
+
+def test_a_flood_of_refused_users_is_few_lines(
+    path: Path, mocker: MockerFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    mocker.patch.object(control_server, "_peer", return_value=(12345, "stranger"))
+    with running_server(path):
+        for _ in range(50):
+            send_raw(path, b'{"do": "status"}\n')
+    assert len([r for r in caplog.records if "was refused" in r.getMessage()]) == 1
 
 
 def test_a_refused_user_who_disconnects_immediately_does_no_harm(path: Path, mocker: MockerFixture) -> None:
