@@ -18,26 +18,26 @@ from drivers.matches import SERIAL_ADAPTERS
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
-from drivers.session import SensorSession
+from drivers.session import Clock, SerialSession
 from drivers.sfm.image import DEPTH_BITS, PARAMETER_VALUE, record_bytes
-from drivers.sfm.link import Clock, NoAnswer, SfmLink
+from drivers.sfm.link import NoAnswer, SfmLink
 from drivers.sfm.options import SfmOptions
 from drivers.sfm.scan import Scanner
 from drivers.sfm.tables import DEFAULT_BAUD, RATE_CODES, SLOWEST_BAUD, NextStep, Parameter, Result
-from drivers.transport import SerialUrl, Transport, Url, open_transport, parse_url
+from drivers.transport import SerialUrl, Transport, Url, open_transport
 
 log = logging.getLogger(__name__)
 
 MATCHES = SERIAL_ADAPTERS  # modules have no USB of their own
 
-FIRST_TRIES = 3  # attempts at each rate
+FIRST_TRIES = 2  # attempts at each rate before the next one is tried
 RESTORE_TRIES = 3  # a cancel may be pending at close(), and another one may come meanwhile
 ADVICE = "is it powered and wired, and at this rate? (baud in the URL, options probe_bauds, terminal)"
 ADVICE_SOCKET = "is it powered and wired, and does the adapter use its rate? (option terminal)"
 ADVICE_REFUSAL = "if no other host uses it, switch it off and on"
 
 
-class Sfm(SensorSession):
+class Sfm(SerialSession):
     """One module."""
 
     modality = Modality.FINGER
@@ -52,22 +52,21 @@ class Sfm(SensorSession):
         connect: Callable[[Url], Transport] = open_transport,
     ) -> None:
         self._options = parse_options(SfmOptions, "sfm", options)
-        self._configured_url = parse_url(url, DEFAULT_BAUD)
-        self._url = self._configured_url  # at the rate of the last contact
-        if not isinstance(self._url, SerialUrl) and (self._options.baud or self._options.probe_bauds):
-            raise ValueError(f"driver sfm: {url!r} has no rate to set: baud and probe_bauds need a serial: URL")
-        super().__init__(f"sfm at {self._url.path if isinstance(self._url, SerialUrl) else self._url}")
+        super().__init__(
+            "sfm", url, DEFAULT_BAUD, baud=self._options.baud, probe_bauds=self._options.probe_bauds, clock=clock,
+            connect=connect,
+        )  # fmt: skip
         self._scanner = Scanner(self._name, self._options, clock)
-        self._clock = clock
-        self._connect = connect
         self._contact: SfmLink | None = None  # the link to restore the settings by, also before open() has ended
         self._link: SfmLink | None = None  # set while open
         self._size = (self._options.height, self._options.width)
         self._original = dict[Parameter, int]()  # the values to restore at close
+        self._readable = True  # the module answers when a parameter is read
 
     def open(self) -> DeviceInfo:
         """Claims the port, identifies the module and requests grey images. Tries each rate of the options."""
         with self._opening():
+            self._readable = True
             link = self._set_rate(self._find(self._rates_to_try()))
             self._learn_rate(link)
             self._set_format(link)
@@ -77,13 +76,22 @@ class Sfm(SensorSession):
 
     def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
         """Waits for a finger and returns its image."""
-        with self._attachment.attempt():
+        with self._capturing(timeout):
             link = self._require_open(self._link)
             with self._stopped_when_cancelled(link):
                 captured_at, image = self._scanner.scan(link, timeout)
             self._size = image.pixels.shape[0], image.pixels.shape[1]
             ppi, depth = self._options.ppi, image.depth_bits
             return Sample(self.modality, position, image.pixels, depth, ppi, captured_at, device=self._name)
+
+    def forget_finger(self) -> None:
+        """The next capture takes an image of what is on the sensor."""
+        self._scanner.forget_finger()
+
+    def check_alive(self) -> None:
+        """Asks the module for its status."""
+        with self._attachment.attempt():
+            self._require_open(self._link).ensure_idle()
 
     def _release(self) -> None:
         link, self._contact, self._link = self._contact, None, None
@@ -111,33 +119,33 @@ class Sfm(SensorSession):
 
     def _rates_to_try(self) -> list[Url]:
         """The URL at the rate of the last contact, at its own rate, at the wanted one, and at those to probe."""
-        if not isinstance(self._url, SerialUrl) or not isinstance(self._configured_url, SerialUrl):
-            return [self._url]
-        wanted = [self._options.baud] if self._options.baud else []
-        rates = dict.fromkeys([self._url.baud, self._configured_url.baud, *wanted, *self._options.probe_bauds])
-        return [replace(self._url, baud=rate) for rate in rates]
+        known = [url.baud for url in (self._url, self._configured_url) if isinstance(url, SerialUrl)]
+        return self._at_rates([*known, self._options.baud] if self._options.baud else known)
 
     def _find(self, urls: list[Url]) -> SfmLink:
         """Tries each rate; returns the link at the first one that is answered."""
         noise = refusal = ""
-        for url in urls:
-            link = self._attach(url)
+
+        def greet(url: Url) -> SfmLink | None:
+            nonlocal noise, refusal
+            link = self._link_at(url)
             if link.bring_to_idle(FIRST_TRIES):
-                self._url = url
                 return link
-            noise, refusal = noise or link.noise, refusal or link.refusal
+            noise, refusal = link.noise or noise, link.refusal or refusal
+            return None
+
+        found = self._find_at(urls, greet)
+        if found is not None:
+            return found
         rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
         at = f" at {', '.join(rates)} baud" if rates else ""
         if refusal:
             raise ProtocolError(f"{self._name}: answers{at} but does not become idle: {refusal}; {ADVICE_REFUSAL}")
         raise ProtocolError(f"{self._name}: no answer{at}{noise}; {ADVICE if rates else ADVICE_SOCKET}")
 
-    def _attach(self, url: Url) -> SfmLink:
-        self._attachment.detach()  # the same port may be opened again
-        transport = self._connect(url)
-        self._attachment.attach(transport)
+    def _link_at(self, url: Url) -> SfmLink:
         baud = url.baud if isinstance(url, SerialUrl) else DEFAULT_BAUD
-        link = SfmLink(transport, self._name, self._options.terminal, baud, self._clock)
+        link = SfmLink(self._attach(url), self._name, self._options.terminal, baud, self._clock)
         self._contact = link
         self._expect_images(link)
         return link
@@ -173,7 +181,7 @@ class Sfm(SensorSession):
     def _learn_rate(self, link: SfmLink) -> None:
         """Reads the rate from the module behind a socket. If it does not answer, images get the time of the slowest."""
         if not isinstance(self._url, SerialUrl):
-            code = link.read(Parameter.BAUD)
+            code = self._read(link, Parameter.BAUD)
             link.set_baud(next((rate for rate, known in RATE_CODES.items() if known == code), SLOWEST_BAUD))
             self._expect_images(link)
 
@@ -185,14 +193,43 @@ class Sfm(SensorSession):
             return None
         return None if answer.then is NextStep.GO_ON else answer
 
+    def _read(self, link: SfmLink, parameter: Parameter) -> int | None:
+        """A system parameter. None if the module does not tell it; the options then say what it is."""
+        if not self._readable:
+            return None
+        try:
+            return link.read(parameter)
+        except NoAnswer as error:
+            self._require_contact(link, error)
+            self._readable = False
+            return None
+
+    def _require_contact(self, link: SfmLink, error: NoAnswer) -> None:
+        """Raises `error` unless the module answers something else: then it only lacks the command."""
+        if not link.bring_to_idle(FIRST_TRIES):
+            raise error
+
     def _set_format(self, link: SfmLink) -> None:
         """Requests grey images: the factory setting is black and white."""
-        wanted, before = PARAMETER_VALUE[self._options.format], link.read(Parameter.IMAGE_FORMAT)
+        wanted, before = PARAMETER_VALUE[self._options.format], self._read(link, Parameter.IMAGE_FORMAT)
         if before == wanted:
             return
         if before is not None:
             self._original[Parameter.IMAGE_FORMAT] = before
-        link.write(Parameter.IMAGE_FORMAT, wanted).check(self._name, "images in grey")
+        refusal = self._request_format(link, wanted)
+        if refusal is not None and before is not None and self._read(link, Parameter.IMAGE_FORMAT) != wanted:
+            raise ProtocolError(f"{self._name}: images in grey refused: {refusal}")
+        if refusal is not None:
+            log.warning("%s: its image format is not known and cannot be set: %s", self._name, refusal)
+
+    def _request_format(self, link: SfmLink, wanted: int) -> str | None:
+        """Why the module does not set the image format. None if it does."""
+        try:
+            answer = link.write(Parameter.IMAGE_FORMAT, wanted)
+        except NoAnswer as error:
+            self._require_contact(link, error)
+            return str(error).removeprefix(f"{self._name}: ")
+        return None if answer.then is NextStep.GO_ON else str(answer)
 
     def _restore_despite_cancel(self, link: SfmLink) -> None:
         """Restores even if a cancel is pending. The sensor remembers the cancel, which ends the next capture."""
@@ -210,7 +247,7 @@ class Sfm(SensorSession):
                 self._url = self._configured_url
 
     def _info(self, link: SfmLink) -> DeviceInfo:
-        firmware, serial = link.read(Parameter.FIRMWARE), link.read(Parameter.SERIAL)
+        firmware, serial = self._read(link, Parameter.FIRMWARE), self._read(link, Parameter.SERIAL)
         height, width = self._size
         return DeviceInfo(
             driver="sfm",

@@ -60,7 +60,7 @@ def parse_record(record: bytes, name: str) -> SfmImage:
         kind = f"format {form}{', compressed' if compressed else ''}{', encrypted' if encrypted else ''}"
         raise ProtocolError(
             f"{name}: sends images that are not plain grey ({kind}): "
-            "switch encryption and enhanced privacy off in the module"
+            "set its image format to grey, and switch encryption and enhanced privacy off in the module"
         )
     if record_bytes(width, height, Format(form)) != HEADER_SIZE + image_bytes:
         raise BadRecord(f"{image_bytes} bytes are not an image of {width} x {height} pixels")

@@ -4,10 +4,10 @@ A response names its command, but not which of two requests it answers. So a req
 a timeout or damage) leaves the module `running`: before the next request it is made idle, and late bytes are skipped.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from drivers.errors import ProtocolError
+from drivers.session import Clock
 from drivers.sfm.framing import BLOCK_SUM_SIZE, END, Packet, Unframer, packet_size
 from drivers.sfm.tables import (
     ALIVE,
@@ -39,8 +39,6 @@ FINGER_CHECK_BYTES = 256  # size if the image is not wanted: few bytes are sent 
 MAX_IMAGE_BYTES = 1 << 21  # size of one record with its template, so that a faulty device cannot fill the memory
 DATA_OK, DATA_ERROR, DATA_SENT = 0x83, 0x82, 0x61  # flags in the extended transfer
 
-Clock = Callable[[], float]
-
 
 class NoAnswer(ProtocolError):
     """A command got no complete answer."""
@@ -56,8 +54,11 @@ class Response:
 
     @property
     def idle(self) -> bool:
-        """Whether this response to STATUS says that the module is idle."""
-        return self.result.then is NextStep.GO_ON and self.param == ALIVE
+        """Whether this response to STATUS says that the module is idle.
+
+        A module without STATUS says only that it answers, and CANCEL has stopped it.
+        """
+        return self.result.then is NextStep.FALL_BACK or (self.result.then is NextStep.GO_ON and self.param == ALIVE)
 
     @property
     def refusal(self) -> str:
@@ -116,6 +117,7 @@ class SfmLink:
         self._sent = Packet(0)
         self._image_s = 0.0
         self._answer_pending = False  # the answer to the last packet sent may come late
+        self._probe = STATUS  # a command that the module answers
         self.running = False  # the module may be scanning or sending
         self.noise = ""  # what was received instead of an answer, for messages
         self.refusal = ""  # the response of a module that answers but is not idle
@@ -139,7 +141,7 @@ class SfmLink:
     def ensure_idle(self) -> None:
         """Makes sure that the module waits for a command. ProtocolError if it does not answer or does not stop."""
         if not self.running:
-            self.ask(STATUS)
+            self._ask_probe()
             return
         if not self._becomes_idle(SEND_TRIES, ANSWER_S):
             detail = f": {self.refusal}" if self.refusal else self.noise
@@ -149,6 +151,14 @@ class SfmLink:
         """Sends CANCEL without waiting for the answer."""
         if self.running:
             self._send(CANCEL)
+
+    def cancel_scan(self, command: Command) -> bool:
+        """Sends CANCEL. Returns whether the module answers that it has cancelled `command`: then it knows that command.
+
+        Call ensure_idle() next.
+        """
+        self._send(CANCEL)
+        return self._response(command, FIRST_ANSWER_S, GAP_S) is not None
 
     def _becomes_idle(self, tries: int, silence: float) -> bool:
         for left in reversed(range(tries)):
@@ -161,13 +171,40 @@ class SfmLink:
     def _cancel_and_check(self, silence: float) -> bool:
         """Cancels a running scan or transfer. The answer to STATUS comes after all bytes that were in transit."""
         self._send(CANCEL)
-        self._response(CANCEL, FIRST_ANSWER_S, self._image_s)  # an idle module may not answer it
+        cancelled = self._response(CANCEL, FIRST_ANSWER_S, self._image_s)  # an idle module may not answer it
         self._send(STATUS)
         answer = self._response(STATUS, silence, silence + self._image_s)
         idle = answer is not None and answer.idle
         self.refusal = "" if answer is None or idle else answer.refusal
+        if answer is not None:
+            self._probe = STATUS
+        elif not self.noise:
+            idle = self._answers_without_status(cancelled, silence)
         self.running = self.running and not idle
         return idle
+
+    def _answers_without_status(self, cancelled: Response | None, silence: float) -> bool:
+        """Whether the module answers another command, because some do not answer STATUS."""
+        self._send(READ_PARAMETER, flag=Parameter.IMAGE_FORMAT)
+        answer = self._response(READ_PARAMETER, silence, silence + self._image_s)
+        self._probe = CANCEL if answer is None else READ_PARAMETER
+        answer = answer or cancelled
+        busy = answer is not None and answer.result.then is NextStep.SEND_AGAIN
+        self.refusal = answer.refusal if answer is not None and busy else ""
+        return answer is not None and not busy and not self.noise
+
+    def _ask_probe(self) -> None:
+        """Asks the module for an answer. NoAnswer if there is none."""
+        self.ask(self._probe, Parameter.IMAGE_FORMAT if self._probe is READ_PARAMETER else 0)
+
+    def _separate(self, command: Command) -> None:
+        """Has another command answered before `command` is sent a second time.
+
+        A duplicate of the last answer would otherwise be read as the answer to this command.
+        """
+        if command.code != self._sent.command or command is self._probe:
+            return
+        self._ask_probe()
 
     def ask(self, command: Command, parameter: int = 0, value: int = 0) -> Response:
         """Sends a command and waits for its answer; repeats it if it was damaged, or the module is busy.
@@ -178,8 +215,7 @@ class SfmLink:
         for _ in range(SEND_TRIES):
             if busy:
                 self.pause(RETRY_PAUSE_S)
-            if command.code == self._sent.command and command is not STATUS:
-                self.ask(STATUS)  # or a duplicate of the last answer would be read as the answer to this command
+            self._separate(command)
             patience = LATE_ANSWER_S if self._answer_pending else ANSWER_S
             self._send(command, value, parameter)
             answer = self._response(command, patience, patience + self._image_s)

@@ -4,6 +4,7 @@ import logging
 from datetime import UTC, datetime
 
 from drivers.errors import CaptureRetry, ProtocolError, Retry
+from drivers.session import Clock
 from drivers.sfm.image import BadRecord, SfmImage, parse_record
 from drivers.sfm.link import (
     ANSWER_S,
@@ -11,7 +12,6 @@ from drivers.sfm.link import (
     FINGER_CHECK_BYTES,
     RETRY_PAUSE_S,
     SEND_TRIES,
-    Clock,
     Response,
     SfmLink,
 )
@@ -21,6 +21,7 @@ from drivers.sfm.tables import EXTENDED, PLAIN, Command, NextStep
 log = logging.getLogger(__name__)
 
 OWN_TIMEOUT_S = 20.0  # the maximum of the module's own timeout for a finger, unless that was set to endless
+UNKNOWN_S = 2.0  # as long as it is not known whether the module knows a scan command, one scan waits so long
 READ_TRIES = 3  # how often the image of one scan is read before the person must present again
 
 
@@ -35,6 +36,7 @@ class Scanner:
         self._options = options
         self._clock = clock
         self._transfer = PLAIN if options.transfer == "plain" else EXTENDED
+        self._known = options.transfer != "auto"  # the module has answered the scan command of this transfer
         self._lift_first = False
 
     def scan(self, link: SfmLink, timeout: float) -> tuple[datetime, SfmImage]:
@@ -49,6 +51,10 @@ class Scanner:
         image = self._fetch(link, announced)
         self._lift_first = True
         return captured_at, image
+
+    def forget_finger(self) -> None:
+        """The next scan takes an image of what is on the sensor."""
+        self._lift_first = False
 
     # Waiting for the person
 
@@ -70,11 +76,22 @@ class Scanner:
     def _await_finger(self, link: SfmLink, deadline: float) -> Response | None:
         """Waits for a scan. Returns the response that announces its image, or None if that was lost."""
         while (left := deadline - self._clock()) > 0:
-            seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S))
+            seen = self._scan(link, DATA_BYTES, min(left, OWN_TIMEOUT_S + ANSWER_S if self._known else UNKNOWN_S))
             if seen is not None and seen.result.then is not NextStep.POLL_AGAIN:
                 return self._announcement(link, self._transfer.scan, seen)
+            if not self._known:
+                self._test_transfer(link)
             link.ensure_idle()  # raises if the module has become silent
         raise CaptureRetry(Retry.NOTHING_PRESENTED)
+
+    def _test_transfer(self, link: SfmLink) -> None:
+        """After a scan without an answer: uses the other transfer next, unless the module says that it cancels it.
+
+        Some modules do not answer a command that they do not know, as if nobody presented a finger.
+        """
+        self._known = link.cancel_scan(self._transfer.scan)
+        if not self._known:
+            self._transfer = PLAIN if self._transfer is EXTENDED else EXTENDED
 
     def _scan(self, link: SfmLink, data_bytes: int, seconds: float) -> Response | None:
         """Requests a scan. Returns its first response about a finger; None if nothing whole arrives in `seconds`."""
@@ -84,6 +101,7 @@ class Scanner:
             link.start(self._transfer.scan, data_bytes)
             seen = link.receive_response(self._transfer.scan, seconds)
             if seen is None or seen.result.then not in (NextStep.SEND_AGAIN, NextStep.FALL_BACK, NextStep.REOPEN):
+                self._known = self._known or seen is not None
                 return seen
             if (
                 seen.result.then is NextStep.FALL_BACK
@@ -107,7 +125,9 @@ class Scanner:
             seen = link.receive_response(command, ANSWER_S)
         if seen is not None and isinstance(seen.result.then, Retry):
             raise CaptureRetry(seen.result.then, seen.result.meaning)
-        if seen is not None and seen.result.then in (NextStep.REOPEN, NextStep.FALL_BACK):
+        # A module that does not know how to send an image again has no such image: the person presents again.
+        unknown = NextStep.REOPEN if command is self._transfer.read else NextStep.FALL_BACK
+        if seen is not None and seen.result.then in (NextStep.REOPEN, unknown):
             seen.result.check(self._name, command.name)
         return seen
 

@@ -34,7 +34,7 @@ class SfmRig:
 
     settings: SfmSettings = field(default_factory=lambda: SfmSettings(width=WIDTH, height=HEIGHT, boot_s=0.0))
     wrote: list[bytes] = field(default_factory=list)
-    opened: list[str] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)  # URLs, and the rates that were set on the open port
 
     def __post_init__(self) -> None:
         self.time = VirtualTime()
@@ -50,7 +50,14 @@ class SfmRig:
             self.wrote.append(data)
             send(data)
 
+        change_rate = transport.set_baud
+
+        def set_baud(baud: int) -> None:
+            self.opened.append(f"baud={baud}")
+            change_rate(baud)
+
         transport.write = write  # type: ignore[method-assign]
+        transport.set_baud = set_baud  # type: ignore[method-assign]
         return transport
 
     def sensor(self, baud_of_url: int = 115_200, /, **options: OptionValue) -> Sfm:

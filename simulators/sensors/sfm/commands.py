@@ -180,4 +180,4 @@ COMMANDS: Mapping[int, Command] = {
 }
 IMAGE_COMMANDS = {SCAN: "SI", READ_IMAGE: "RI", SCAN_EXTENDED: "SIX", READ_EXTENDED: "RIX"}
 EXTENDED = (SCAN_EXTENDED, READ_EXTENDED)
-NECESSARY = (SCAN,)  # every module that sends images has it; some do not have others
+NECESSARY = (SCAN, CANCEL)  # every module that sends images has them; some do not have others

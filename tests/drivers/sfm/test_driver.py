@@ -14,6 +14,8 @@ from drivers.sfm.driver import Sfm
 from drivers.sfm.link import Upload
 from simulators.sensors.sfm.commands import Answer
 from simulators.sensors.sfm.device import SfmSettings
+from simulators.sensors.sfm.wire import Request
+from simulators.transports.serial.uart import Burst
 from tests.rigs.sfm_rig import (
     FORMAT,
     FULL,
@@ -68,11 +70,12 @@ def test_a_module_that_is_set_already_is_not_written_to() -> None:
     assert rig.module.commands["SW"] == 0
 
 
-def test_a_silent_module_is_given_up_in_two_seconds(rig: SfmRig) -> None:
+def test_a_silent_module_is_greeted_for_longer_than_a_restart_takes(rig: SfmRig) -> None:
     rig.module.inject("silent")
     with pytest.raises(ProtocolError, match=r"no answer at 115200 baud; is it powered and wired"):
         rig.sensor().open()
-    assert rig.time.seconds < 2.0
+    assert 5.0 <= rig.time.seconds < 7.0
+    assert rig.port.openings == 1
 
 
 def test_noise_at_a_wrong_rate_is_named(rig: SfmRig) -> None:
@@ -85,6 +88,7 @@ def test_other_rates_are_probed_and_the_last_contact_comes_first(rig: SfmRig) ->
     sensor.open()
     sensor.open()
     assert [url.rpartition("=")[2] for url in rig.opened] == ["9600", "57600", "115200", "115200"]
+    assert rig.port.openings == 2
 
 
 def test_another_rate_is_set_verified_and_put_back(rig: SfmRig) -> None:
@@ -141,6 +145,68 @@ def test_a_module_that_does_not_tell_its_rate_has_the_time_of_the_slowest(answer
     sensor.open()
     rig.module.press(FULL)
     assert (sensor.capture(5).image == FULL).all()
+
+
+COMMANDS = {"SS": 0x04, "SR": 0x03, "SW": 0x01, "SIX": 0x83, "RIX": 0x84}
+
+
+@pytest.mark.parametrize("fault", ["refuses", "ignores"])
+@pytest.mark.parametrize("command", [*COMMANDS.values(), -1], ids=[*COMMANDS, "all"])
+def test_a_module_that_lacks_an_optional_command_is_used(fault: str, command: int) -> None:
+    rig = SfmRig(settings_of(image_format=0x30))
+    rig.module.inject(fault, command=command)
+    sensor = rig.opened_sensor()
+    assert rig.time.seconds < 15.0
+    for _ in range(2):
+        rig.time.later(1.0, lambda: rig.module.press(GREY))
+        assert (sensor.capture(15).image == GREY).all()
+        rig.module.lift()
+    sensor.close()
+
+
+def test_a_module_that_neither_tells_nor_sets_its_format_sends_what_it_sends(
+    rig: SfmRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.module.inject("refuses")  # and it is set to black and white
+    sensor = rig.opened_sensor()
+    assert "its image format is not known and cannot be set: not supported" in caplog.text
+    rig.module.press(GREY)
+    with pytest.raises(ProtocolError, match="set its image format to grey"):
+        sensor.capture(5)
+
+
+def test_a_module_that_sets_grey_without_an_answer_is_asked_whether_it_did(rig: SfmRig) -> None:
+    obey = rig.module._answer
+
+    def mute(request: Request, answer: Answer, now: float, baud: int | None = None) -> list[Burst]:
+        return [] if request.command == 0x01 else obey(request, answer, now, baud)
+
+    rig.module._answer = mute  # type: ignore[method-assign]
+    sensor = rig.opened_sensor()
+    rig.module.press(GREY)
+    assert (sensor.capture(1).image == GREY).all()
+
+
+def test_grey_that_is_neither_answered_nor_set_is_an_error(rig: SfmRig) -> None:
+    rig.module.inject("ignores", command=0x01)
+    with pytest.raises(ProtocolError, match=r"images in grey refused: no answer to SW in 2 s"):
+        rig.sensor().open()
+
+
+@pytest.mark.parametrize("command", [0x03, 0x01])
+def test_a_module_that_falls_silent_while_it_is_opened_is_not_taken_for_one_without_the_command(
+    rig: SfmRig, command: int
+) -> None:
+    send = rig.port.send
+
+    def fall_silent(data: bytes) -> None:
+        if data[1] == command:
+            rig.module.inject("silent")
+        send(data)
+
+    rig.port.send = fall_silent  # type: ignore[method-assign]
+    with pytest.raises(ProtocolError, match=r"no answer to S[RW] in 2 s"):
+        rig.sensor().open()
 
 
 def test_grey_refused_is_an_error_that_says_so(rig: SfmRig) -> None:
@@ -255,8 +321,7 @@ def test_nothing_that_is_printed_holds_pixels(rig: SfmRig, caplog: pytest.LogCap
 
 
 def test_a_module_that_answers_but_is_not_idle_is_not_called_silent(rig: SfmRig) -> None:
-    busy = Answer(0x61, param=0x31)
-    answers(rig, 0x04, busy, busy, busy)
+    answers(rig, 0x04, *[Answer(0x61, param=0x31)] * 100)
     with pytest.raises(ProtocolError, match=r"answers at 115200 baud but does not become idle: state 0x31; if no"):
         rig.sensor().open()
 

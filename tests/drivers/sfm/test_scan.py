@@ -57,7 +57,9 @@ def test_black_and_white_images_are_refused_with_what_to_do(rig: SfmRig) -> None
     rig.module.inject("keeps_format")
     sensor = rig.opened_sensor()
     rig.module.press(GREY)
-    with pytest.raises(ProtocolError, match=r"not plain grey \(format 1\): switch encryption"):
+    with pytest.raises(
+        ProtocolError, match=r"not plain grey \(format 1\): set its image format to grey, and switch encryption"
+    ):
         sensor.capture(1)
 
 
@@ -154,7 +156,8 @@ def test_the_module_s_own_timeout_is_not_ours(rig: SfmRig) -> None:
     sensor = rig.opened_sensor()
     rig.time.later(25.0, lambda: rig.module.press(GREY))
     assert (sensor.capture(60).image == GREY).all()
-    assert rig.module.commands["SIX"] == 3  # 10 s each
+    assert rig.module.commands["SIX"] == 4  # 10 s each, after one of 2 s that showed that the module knows the command
+    assert rig.module.commands["SI"] == 0
 
 
 def test_a_module_that_falls_silent_for_ever_is_noticed_before_the_person_s_time_is_up(rig: SfmRig) -> None:
@@ -191,3 +194,25 @@ def test_a_scan_that_stays_busy_or_refused_is_an_error_with_the_last_result(rig:
     flags(rig, 0x83, 0x80, 0x82, 0x80)
     with pytest.raises(ProtocolError, match=r"3 times: busy with another command: .*\(0x80\)"):
         sensor.capture(1)
+
+
+def test_a_module_that_does_not_say_what_it_cancels_is_asked_both_ways_in_turn(rig: SfmRig) -> None:
+    obey = rig.module._answer
+
+    def answer(request: Request, answer: Answer, now: float, baud: int | None = None) -> list[Burst]:
+        return [] if answer.flag == 0x81 else obey(request, answer, now, baud)
+
+    rig.module._answer = answer  # type: ignore[method-assign]
+    sensor = rig.opened_sensor()
+    rig.time.later(6.0, lambda: rig.module.press(GREY))
+    assert (sensor.capture(20).image == GREY).all()
+    assert (rig.module.commands["SIX"], rig.module.commands["SI"]) == (2, 1)
+
+
+def test_an_image_that_the_module_cannot_send_again_asks_the_person(rig: SfmRig) -> None:
+    sensor = rig.opened_sensor()
+    rig.module.press(GREY)
+    rig.module.inject("refuses", command=0x84)
+    rig.module.inject("gives_up")
+    rig.module.inject("checksum", at="data")
+    assert retry_of(sensor) is Retry.MOVED
