@@ -9,7 +9,8 @@
     │       └── PolicyDenied      the service or container may not: as LinkLost, or see POLICY_ADVICE
     └── ProtocolError             the device sends invalid data or nothing: close it, wait, open it again
         ├── TransferTimeout       USB: a transfer did not end in time
-        └── Stalled               USB: the device refused a transfer
+        ├── Stalled               USB: the device refused a transfer
+        └── UsbMemoryFull         USB: Linux has no memory for another transfer: use fewer or smaller ones
 
 A message names the device and the fact, never pixels or bytes of an image.
 """
@@ -87,3 +88,7 @@ class TransferTimeout(ProtocolError):
 
 class Stalled(ProtocolError):
     """USB: the device refused a transfer; a bulk or interrupt endpoint stays halted until clear_halt()."""
+
+
+class UsbMemoryFull(ProtocolError):
+    """USB: all programs together have as many bytes in flight as Linux allows."""

@@ -80,7 +80,10 @@ class UsbLink(Protocol):
         """Writes `data` in one bulk or interrupt transfer. TransferTimeout, Stalled, LinkLost, Cancelled."""
 
     def begin_read(self, endpoint: int, size: int, timeout: float) -> PendingRead:
-        """Submits a read and returns. `timeout` limits its total time, including the wait in result()."""
+        """Submits a read and returns. `timeout` limits its total time, including the wait in result().
+
+        UsbMemoryFull if the host has no memory for it.
+        """
 
     def listen(self, endpoint: int, size: int) -> Inbox:
         """Keeps a read of `size` bytes pending on an interrupt endpoint until the inbox is closed."""

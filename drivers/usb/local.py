@@ -25,10 +25,10 @@ from drivers.usb.configuration import WantedInterface, endpoint_types, interface
 from drivers.usb.libusb import BULK, CONTROL, NO_DEVICE, EventThread, LibusbFunctions, SubmittedTransfer
 from drivers.usb.link import UsbIdentity, UsbLink
 from drivers.usb.sysfs import PluggedInDevice, plugged_in, raw_configuration
-from drivers.usb.transfers import CANCEL_TIMEOUT_S, Link, Outcome, ThreadedBackend, Transfer
+from drivers.usb.transfers import CANCEL_TIMEOUT_S, Link, Outcome, ThreadedBackend, Transfer, memory_full
 from drivers.usb.url import UsbUrl
 
-ACCESS, BUSY = -3, -6  # error codes of libusb
+ACCESS, BUSY, NO_MEMORY = -3, -6, -11  # error codes of libusb
 NO_PERMISSION = f"no permission; to grant it to this account, run: {GRANT_ACCESS_COMMAND}"
 IN_USE = "another program holds the device"
 
@@ -230,6 +230,8 @@ class _LibusbTransfers(ThreadedBackend):
                 self._in_flight.discard(submitted)
         if code == NO_DEVICE or (code and not self.present()):
             raise LinkLost(f"{self.identity}: unplugged")
+        if code == NO_MEMORY:
+            raise memory_full(self.identity)
         if code:
             raise ProtocolError(f"{self.identity}: libusb refuses a transfer (code {code}); check cable and hub")
 

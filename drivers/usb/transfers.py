@@ -10,14 +10,29 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Protocol
 
-from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
+from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout, UsbMemoryFull
 from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity, UsbLink
 
 IN = 0x80  # bit of an endpoint address or request type: from the device to the host
 CANCEL_TIMEOUT_S = 0.1  # a cancelled transfer ends within one or two frames; that of a dead device may not end
+MEMORY_LIMIT = Path("/sys/module/usbcore/parameters/usbfs_memory_mb")  # MiB in flight, of all programs together
 INBOX_LIMIT = 256  # messages kept for a driver that does not fetch them; the oldest go first
+
+
+def memory_full(identity: UsbIdentity, setting: Path = MEMORY_LIMIT) -> UsbMemoryFull:
+    """The error of a transfer for which Linux has no memory left: says how much there is and how to raise it."""
+    try:
+        limit = f"{int(setting.read_text(encoding='ascii'))} MiB"
+    except (OSError, ValueError):
+        limit = "usually 16 MiB"
+    return UsbMemoryFull(
+        f"{identity}: no memory for another USB transfer: Linux allows all programs together {limit} in flight "
+        f"({setting}), and other cameras need it too. Raise it: echo 128 | sudo tee {setting}; to keep it after a "
+        "restart, add usbcore.usbfs_memory_mb=128 to the kernel's command line. Or choose a smaller size"
+    )
 
 
 class Outcome(Enum):
@@ -69,7 +84,10 @@ class TransferBackend(Protocol):
         """Lets wait() call ready() again. Any thread may call it."""
 
     def submit(self, transfer: Transfer) -> None:
-        """Submits a transfer. When this returns, the host has begun it. LinkLost if the device is gone."""
+        """Submits a transfer. When this returns, the host has begun it.
+
+        LinkLost if the device is gone, UsbMemoryFull if the host cannot take another transfer of this size.
+        """
 
     def cancel_transfer(self, transfer: Transfer) -> None:
         """Cancels a transfer. It ends later as CANCELLED, or with another outcome if that was faster."""
@@ -126,7 +144,7 @@ class TransferEngine:
         self._unresponsive = False  # the last cancelled transfer did not end, so do not wait for another
 
     def submit(self, transfer: Transfer) -> None:
-        """Submits a transfer. LinkLost, Cancelled."""
+        """Submits a transfer. LinkLost, UsbMemoryFull, Cancelled."""
         self.check()
         self.backend.submit(transfer)
 

@@ -96,6 +96,12 @@ class Uvc(SensorSession):
         """The next capture() begins a capture window."""
         self._window.begin()
 
+    def check_alive(self) -> None:
+        """Raises the error that has ended the stream, if it has ended."""
+        reader, _ = self._require_open(self._streaming)
+        with self._named_errors():
+            reader.check()
+
     def _release(self) -> None:
         self._streaming = None
 

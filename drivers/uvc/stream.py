@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
+from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout, UsbMemoryFull
 from drivers.usb.link import PendingRead, UsbLink
 from drivers.uvc.options import STATE_CONTENTS, Led, StreamChoice
-from drivers.uvc.payload import WRONG_SIZE, Assembler, RawFrame, StreamStatistics, begun_jpeg, exact_size
+from drivers.uvc.payload import SLACK_BYTES, WRONG_SIZE, Assembler, RawFrame, StreamStatistics, begun_jpeg, exact_size
 from drivers.uvc.probe_commit import CONTROL_S, SET_CUR, TO_INTERFACE, negotiate
 
 START_S = 3.0  # the maximum time from switching a sensor on to its first frame
@@ -21,8 +21,11 @@ NO_FRAME_S = 3.0  # the maximum time without a whole frame, likewise
 MAX_STALLS = 5  # stalls in a row
 DEFAULT_PAYLOAD = 16_384  # bytes to read from a camera that does not report its payload size
 LED_OFF_S = 0.5  # close() waits no longer for a camera that does not answer
-READS_IN_FLIGHT = 8  # so that the next payloads have a buffer while one is processed
-MAX_READ = 1 << 20  # larger payloads take several: Linux allows all programs 16 MiB in flight (usbfs_memory_mb)
+# Reads in flight, so that the next payloads have a buffer while one is processed. Together they hold about two frames:
+# Linux allows all programs together 16 MiB in flight (usbfs_memory_mb), and there may be several cameras.
+FEWEST_READS, MIN_READS, MAX_READS = 2, 3, 8  # the fewest only if memory is short
+MIN_IN_FLIGHT, MAX_IN_FLIGHT = 576 << 10, 3 << 20  # bytes; the largest are 8 ms at the full rate of USB 3
+MIN_READ, MAX_READ = 16 << 10, 512 << 10  # bytes; larger payloads take several reads
 LIFE_S = 3600.0  # timeout of a read in flight: result() limits the wait
 POLL_S = 0.5  # how often a waiting capture checks its deadline; frames and errors wake it
 
@@ -41,7 +44,7 @@ class Stream:
         self.link = link
         self.choice = choice
         self._led = led
-        self._reads = deque[PendingRead]()
+        self._reads = deque[tuple[PendingRead, int]]()  # and their sizes
         self._stalls = 0
         self._read_timeout_s = START_S
 
@@ -59,7 +62,10 @@ class Stream:
         find_fault = exact_size(frame_bytes, limit) if frame_bytes else begun_jpeg
         self._assembler = Assembler(find_fault, limit=limit, packet_bytes=packet, keep=frame_bytes or None)
         self._payload_bytes = -(-(agreed.max_payload or DEFAULT_PAYLOAD) // packet) * packet
-        self._read_bytes = min(self._payload_bytes, MAX_READ // packet * packet)
+        largest = min(self._payload_bytes, limit + SLACK_BYTES, MAX_READ)  # no payload is larger than its frame
+        self._read_bytes = -(-largest // packet) * packet
+        in_flight = min(max(2 * limit, MIN_IN_FLIGHT), MAX_IN_FLIGHT)
+        self._reads_in_flight = min(max(in_flight // self._read_bytes, MIN_READS), MAX_READS)
         self._switch(on=True)
         self._last_frame_at = self.link.now() + START_S - NO_FRAME_S
 
@@ -78,22 +84,41 @@ class Stream:
 
     def _next_payload(self) -> bytes:
         """One payload: it ends with a short read, or at its maximum size."""
-        payload = self._next_read()
-        while len(payload) < self._payload_bytes and payload and not len(payload) % self._read_bytes:
-            part = self._next_read()
+        payload, full = self._next_read()
+        while full and len(payload) < self._payload_bytes:
+            part, full = self._next_read()
             payload += part
-            if not part:
-                break
         return payload
 
-    def _next_read(self) -> bytes:
-        while len(self._reads) < READS_IN_FLIGHT:
-            self._reads.append(self.link.begin_read(self.choice.stream.endpoint, self._read_bytes, LIFE_S))
-        return self._reads.popleft().result(self._read_timeout_s)
+    def _next_read(self) -> tuple[bytes, bool]:
+        """The bytes of the oldest read, and whether they fill it: then the payload continues in the next one."""
+        while len(self._reads) < self._reads_in_flight:
+            try:
+                read = self.link.begin_read(self.choice.stream.endpoint, self._read_bytes, LIFE_S)
+            except UsbMemoryFull:
+                if not self._use_less_memory():
+                    raise
+            else:
+                self._reads.append((read, self._read_bytes))
+        oldest, size = self._reads.popleft()
+        part = oldest.result(self._read_timeout_s)
+        return part, len(part) == size
+
+    def _use_less_memory(self) -> bool:
+        """Goes on with the reads that are in flight; if they are too few, with smaller ones. False if neither helps."""
+        if len(self._reads) >= FEWEST_READS or (self._reads and self._read_bytes <= MIN_READ):
+            self._reads_in_flight = len(self._reads)
+        elif self._read_bytes > MIN_READ:
+            packet = self.choice.stream.packet_bytes
+            self._read_bytes = max(self._read_bytes // 2 // packet, 1) * packet
+        else:
+            return False
+        return True
 
     def _abandon(self) -> None:
         while self._reads:
-            self._reads.popleft().abandon()
+            read, _ = self._reads.popleft()
+            read.abandon()
 
     def _check_progress(self, frames: list[RawFrame]) -> None:
         now = self.link.now()
@@ -198,6 +223,12 @@ class FrameReader:
                 self._changed.wait(min(left, POLL_S))
             self._cancelled = False
             raise Cancelled("the wait for a frame")
+
+    def check(self) -> None:
+        """Raises the error that has ended the stream, if any. The thread notices a stream that stops."""
+        with self._changed:
+            if self._error is not None:
+                raise self._error
 
     def cancel(self) -> None:
         """Ends the running or the next wait with Cancelled. The stream continues."""

@@ -7,7 +7,7 @@ from drivers.uvc.stream import Stream
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.device import UvcCamera
 from simulators.sensors.uvc.frames import Mode, numbered
-from tests.rigs.virtual_usb import VirtualUsb
+from tests.rigs.virtual_usb import UsbMemory, VirtualUsb
 
 WIDTH, HEIGHT = 64, 48
 
@@ -18,10 +18,12 @@ MODE = Mode("y800", WIDTH, HEIGHT, 333_333)
 class StreamRig:
     """A camera and the stream that the driver makes of it, in virtual time."""
 
-    def __init__(self, options: dict[str, object] | None = None, **facts: object) -> None:
+    def __init__(
+        self, options: dict[str, object] | None = None, memory: UsbMemory | None = None, **facts: object
+    ) -> None:
         given_facts = {"sizes": ((WIDTH, HEIGHT),), "max_payload": 1024, **facts}
         self.camera = UvcCamera(UvcSettings(**given_facts), seed=3)  # type: ignore[arg-type]
-        self.usb = VirtualUsb(self.camera)
+        self.usb = VirtualUsb(self.camera, memory=memory)
         self.link = self.usb.open_link()
         checked = UvcOptions.model_validate(options or {})
         self.stream = Stream(

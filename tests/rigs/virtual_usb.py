@@ -3,10 +3,11 @@
 import heapq
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from drivers.errors import LinkLost
 from drivers.usb.link import UsbIdentity
-from drivers.usb.transfers import Link, Outcome, Transfer
+from drivers.usb.transfers import Link, Outcome, Transfer, memory_full
 from simulators.transports.usb.device import Setup, UsbModel
 from simulators.transports.usb.port import End, HostTransfer, UsbPort
 
@@ -40,16 +41,25 @@ class VirtualTime:
             action()
 
 
+@dataclass
+class UsbMemory:
+    """What Linux allows all programs together to have in flight, bytes. Several devices may share it."""
+
+    limit: int = 16 << 20
+    used: int = 0
+
+
 class VirtualUsb:
     """A simulated device that can be plugged in and unplugged. Pass `open_link` to a driver.
 
     `bytes_per_s` is the speed of the connection. A link that was opened before an unplugging stays lost after it.
     """
 
-    def __init__(self, model: UsbModel, *, bytes_per_s: float | None = None) -> None:
+    def __init__(self, model: UsbModel, *, bytes_per_s: float | None = None, memory: "UsbMemory | None" = None) -> None:
         self.time = VirtualTime()
         self.port = UsbPort(model, self.time.now, self.time.later, bytes_per_s=bytes_per_s)
         self.claims = 0  # links that are open
+        self.memory = memory or UsbMemory()
         self.port.plug()
 
     def open_link(self, *_: object) -> Link:
@@ -104,11 +114,15 @@ class _VirtualTransfers:
             self._usb.time.later(0.0, lambda: self._finish(transfer, OUTCOMES[end], data))
 
         host = HostTransfer(transfer.endpoint, transfer.size, complete, transfer.payload, setup)
+        if self._usb.memory.used + transfer.size > self._usb.memory.limit:
+            raise memory_full(self.identity)
+        self._usb.memory.used += transfer.size
         self._in_flight[transfer] = host
         self._port.submit(host)
 
     def _finish(self, transfer: Transfer, outcome: Outcome, data: bytes) -> None:
         del self._in_flight[transfer]
+        self._usb.memory.used -= transfer.size
         transfer.data, transfer.outcome = data, outcome
         if transfer.on_done and self._open:
             transfer.on_done(transfer)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import DeviceBusy, LinkLost, PermissionDenied, ProtocolError, TransferTimeout
+from drivers.errors import DeviceBusy, LinkLost, PermissionDenied, ProtocolError, TransferTimeout, UsbMemoryFull
 from drivers.transport import parse_usb_url
 from drivers.usb.local import _backend, _choose, find_usb, lasting_url, open_usb
 from drivers.usb.sysfs import plugged_in, raw_configuration
@@ -193,7 +193,8 @@ def test_a_device_that_libusb_no_longer_lists_was_just_unplugged(library: FakeLi
 
 
 @pytest.mark.parametrize(
-    ("code", "there", "error"), [(-4, True, LinkLost), (-1, False, LinkLost), (-1, True, ProtocolError)]
+    ("code", "there", "error"),
+    [(-4, True, LinkLost), (-1, False, LinkLost), (-1, True, ProtocolError), (-11, True, UsbMemoryFull)],
 )
 def test_a_transfer_that_libusb_refuses_says_why(
     library: FakeLibusb,

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout
 from drivers.usb.link import UsbIdentity
-from drivers.usb.transfers import Link, Outcome, ThreadedBackend, Transfer
+from drivers.usb.transfers import Link, Outcome, ThreadedBackend, Transfer, memory_full
 
 CANCEL_WITHIN_S = 0.3
 
@@ -175,3 +176,16 @@ def test_a_backend_with_threads_wakes_who_waits() -> None:
     thread.join()
     assert (transfer.data, done) == (b"x", [transfer])
     assert before <= waiting.now() < before + 5.0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("64\n", "64 MiB in flight"), ("", "usually 16 MiB in flight"), (None, "usually 16 MiB in flight")],
+)
+def test_the_error_of_full_memory_names_limit_setting_and_command(tmp_path: Path, text: str | None, said: str) -> None:
+    setting = tmp_path / "usbfs_memory_mb"
+    if text is not None:
+        setting.write_text(text)
+    message = str(memory_full(UsbIdentity(0x1209, 1, port="1-4"), setting))
+    for part in ("1209:0001 at 1-4", said, f"sudo tee {setting}", "usbcore.usbfs_memory_mb=128"):
+        assert part in message

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.errors import Cancelled, LinkLost, ProtocolError
+from drivers.errors import Cancelled, LinkLost, ProtocolError, UsbMemoryFull
 from drivers.transport import parse_usb_url
 from drivers.usb.connect import open_link
 from drivers.usb.link import PendingRead
@@ -21,7 +21,7 @@ from simulators.sensors.uvc.frames import Mode, encode, looping, numbered
 from simulators.transports.usb.usbip import UsbIpServer
 from tests.rigs.uvc_rig import noise
 from tests.rigs.uvc_stream import HEIGHT, WIDTH, StreamRig, frame_number
-from tests.rigs.virtual_usb import VirtualUsb
+from tests.rigs.virtual_usb import UsbMemory, VirtualUsb
 
 
 def test_every_frame_comes_in_order_and_at_the_rate_of_the_camera() -> None:
@@ -288,3 +288,38 @@ def test_frames_of_another_size_than_announced_say_how_to_state_it() -> None:
     rig.camera.show(lambda _number, _mode: bytes(WIDTH * HEIGHT // 2))
     with pytest.raises(ProtocolError, match=r"1536 bytes in place of 3072.*option 'contains', such as y8 752x480"):
         rig.frames(1)
+
+
+BIG = {"sizes": ((2592, 1944),), "formats": ("y800",), "rates": (10.0,)}
+
+
+@pytest.mark.parametrize("max_payload", [1024, 16_384, 65_536, 1 << 20, 16 << 20])
+@pytest.mark.parametrize("facts", [{}, {"sizes": ((640, 480),)}, BIG], ids=["small", "usual", "big"])
+def test_four_cameras_fit_into_the_memory_that_linux_allows(max_payload: int, facts: dict[str, object]) -> None:
+    memory = UsbMemory()
+    rigs = [StreamRig(memory=memory, max_payload=max_payload, **facts) for _ in range(4)]
+    for rig in rigs:
+        rig.stream.step()
+    assert memory.used <= memory.limit * 3 // 4
+
+
+@pytest.mark.parametrize("limit", [20_000, 100_000, 1 << 20])
+@pytest.mark.parametrize("max_payload", [16_384, 65_536, 16 << 20])
+def test_with_little_memory_left_there_are_fewer_and_smaller_reads_and_the_same_frames(
+    limit: int, max_payload: int
+) -> None:
+    memory = UsbMemory(limit)
+    rig = StreamRig(memory=memory, max_payload=max_payload, sizes=((640, 480),))
+    found = list[RawFrame]()
+    while len(found) < 4:
+        found += rig.stream.step()
+    mode = Mode("y800", 640, 480, 333_333)
+    assert [frame.data for frame in found] == [numbered(frame_number(frame), mode) for frame in found]
+    rig.stream.stop()
+    assert memory.used == 0
+
+
+def test_without_memory_for_a_single_read_the_error_names_the_limit_and_the_setting() -> None:
+    rig = StreamRig(memory=UsbMemory(5000), max_payload=16_384)
+    with pytest.raises(UsbMemoryFull, match=r"in flight \(/sys/module/usbcore/parameters/usbfs_memory_mb\).*sudo tee"):
+        rig.stream.step()
