@@ -98,9 +98,9 @@ class Uvc(SensorSession):
 
     def check_alive(self) -> None:
         """Raises the error that has ended the stream, if it has ended."""
-        reader, _ = self._require_open(self._streaming)
+        streaming = self._require_open(self._streaming)
         with self._named_errors():
-            reader.check()
+            streaming.reader.check()
 
     def _release(self) -> None:
         self._streaming = None

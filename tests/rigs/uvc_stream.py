@@ -18,12 +18,11 @@ MODE = Mode("y800", WIDTH, HEIGHT, 333_333)
 class StreamRig:
     """A camera and the stream that the driver makes of it, in virtual time."""
 
-    def __init__(
-        self, options: dict[str, object] | None = None, memory: UsbMemory | None = None, **facts: object
-    ) -> None:
+    def __init__(self, options: dict[str, object] | None = None, *, memory: object = None, **facts: object) -> None:
+        """`memory`: a UsbMemory that this camera shares with others."""
         given_facts = {"sizes": ((WIDTH, HEIGHT),), "max_payload": 1024, **facts}
         self.camera = UvcCamera(UvcSettings(**given_facts), seed=3)  # type: ignore[arg-type]
-        self.usb = VirtualUsb(self.camera, memory=memory)
+        self.usb = VirtualUsb(self.camera, memory=memory if isinstance(memory, UsbMemory) else None)
         self.link = self.usb.open_link()
         checked = UvcOptions.model_validate(options or {})
         self.stream = Stream(

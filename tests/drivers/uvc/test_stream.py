@@ -290,14 +290,14 @@ def test_frames_of_another_size_than_announced_say_how_to_state_it() -> None:
         rig.frames(1)
 
 
-BIG = {"sizes": ((2592, 1944),), "formats": ("y800",), "rates": (10.0,)}
+BIG: dict[str, object] = {"sizes": ((2592, 1944),), "formats": ("y800",), "rates": (10.0,)}
 
 
 @pytest.mark.parametrize("max_payload", [1024, 16_384, 65_536, 1 << 20, 16 << 20])
 @pytest.mark.parametrize("facts", [{}, {"sizes": ((640, 480),)}, BIG], ids=["small", "usual", "big"])
 def test_four_cameras_fit_into_the_memory_that_linux_allows(max_payload: int, facts: dict[str, object]) -> None:
     memory = UsbMemory()
-    rigs = [StreamRig(memory=memory, max_payload=max_payload, **facts) for _ in range(4)]
+    rigs = [StreamRig(None, memory=memory, max_payload=max_payload, **facts) for _ in range(4)]
     for rig in rigs:
         rig.stream.step()
     assert memory.used <= memory.limit * 3 // 4
