@@ -125,6 +125,21 @@ class SensorSession:
             raise type(error)(f"{self._name}: {error}") from error
 
 
+class _LimitedAttachment(Attachment):
+    """An Attachment each attempt of which has TOTAL_S seconds."""
+
+    def __init__(self, limit: TimeLimit) -> None:
+        super().__init__()
+        self._limit = limit
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Like Attachment.attempt()."""
+        self._limit.start(TOTAL_S)
+        with super().attempt():
+            yield
+
+
 class SerialSession(SensorSession):
     """Base class of the drivers of modules on a serial line: finds the module at one of several rates.
 
@@ -151,6 +166,7 @@ class SerialSession(SensorSession):
         self._clock = clock
         self._connect = connect
         self._limit = TimeLimit(self._name, clock)
+        self._attachment = _LimitedAttachment(self._limit)
 
     def close(self) -> None:
         """Releases the device. Never raises; may be called twice and after any error."""
@@ -158,16 +174,10 @@ class SerialSession(SensorSession):
         super().close()
 
     @contextmanager
-    def _opening(self) -> Iterator[None]:
-        with super()._opening():
-            self._limit.start(TOTAL_S)
-            yield
-
-    @contextmanager
     def _capturing(self, timeout: float) -> Iterator[None]:
         """Around capture(), which waits for the person for `timeout` seconds."""
-        self._limit.start(max(timeout, 0.0) + TOTAL_S)
         with self._attachment.attempt():
+            self._limit.start(max(timeout, 0.0) + TOTAL_S)
             yield
 
     def _at_rates(self, bauds: Iterable[int]) -> list[Url]:

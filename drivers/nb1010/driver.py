@@ -4,6 +4,7 @@ The sensor sends only answers to commands. This file opens and captures; tables.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from drivers.nb1010.tables import (
 from drivers.options import Options, parse_options
 from drivers.sample import Modality, Position, Sample
 from drivers.sensor import DeviceInfo, Sensor
-from drivers.session import SensorSession
+from drivers.session import TOTAL_S, SensorSession, TimeLimit
 from drivers.transport import parse_usb_url
 from drivers.usb.connect import begin_link
 from drivers.usb.link import UsbLink
@@ -67,6 +68,7 @@ class Nb1010(SensorSession):
         super().__init__(f"nb1010 at {self._url}")
         self._connect = connect
         self._link: UsbLink | None = None
+        self._limit = TimeLimit(self._name, time.monotonic)  # open() sets the clock of the link
         self._unread = False  # the sensor may still send data of an earlier transfer
         self._pending_answers = 0  # answers to commands that have not arrived
         self._lift_first = False
@@ -77,6 +79,8 @@ class Nb1010(SensorSession):
         with self._opening():
             link = self._connect(self._url)
             self._attachment.attach(link)
+            self._limit = TimeLimit(self._name, link.now)
+            self._limit.start(TOTAL_S)
             _check_ids(link.identity.vendor, link.identity.product, ProtocolError)
             self._lift_first = False
             self._check_contact(link)
@@ -87,12 +91,25 @@ class Nb1010(SensorSession):
         """Waits for a finger and returns its image."""
         with self._attachment.attempt():
             link = self._require_open(self._link)
+            self._limit.start(timeout + TOTAL_S)
             self._drain(link)
             deadline = link.now() + timeout
             self._await_lift(link, deadline)
             image, captured_at = self._capture_image(link, deadline)
             self._lift_first = True
             return Sample(self.modality, position, image, DEPTH_BITS, self._options.ppi, captured_at, device=self._name)
+
+    def forget_finger(self) -> None:
+        """The next capture takes an image of what is on the sensor."""
+        self._lift_first = False
+
+    def check_alive(self) -> None:
+        """Measures the contact once; its level does not matter."""
+        with self._attachment.attempt():
+            link = self._require_open(self._link)
+            self._limit.start(TOTAL_S)
+            self._drain(link)
+            self._contact(link)
 
     def _release(self) -> None:
         # A duplicate message would be read as the next answer, and so on for ever.
@@ -122,6 +139,7 @@ class Nb1010(SensorSession):
 
     def _ask(self, link: UsbLink, command: Command) -> bytes:
         """Sends a command and reads its answer. ProtocolError if it is not valid; unread data may follow."""
+        self._limit.left()
         unread, self._unread = self._unread, True
         with self._halts_cleared(link):
             link.write(OUT, command.message, ANSWER_S)
@@ -176,6 +194,7 @@ class Nb1010(SensorSession):
         """
         deadline, came = link.now() + DRAIN_S, False
         while self._unread:
+            self._limit.left()
             try:
                 with self._halts_cleared(link):
                     link.read(IN, IMAGE_BYTES, LATE_ANSWER_S if self._pending_answers else QUIET_S)
@@ -249,6 +268,7 @@ class Nb1010(SensorSession):
 
     def _read_lines(self, link: UsbLink, number: int) -> bytes:
         """Reads two lines. CaptureRetry if they did not arrive or are damaged."""
+        self._limit.left()
         try:
             with self._halts_cleared(link):
                 message = link.read(IN, IMAGE_BYTES, ANSWER_S)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from drivers import open_sensor
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError
-from drivers.playback import PlayedLink, Player
+from drivers.playback import PlayedLink, PlayedTransport, Player
 from drivers.recording import TITLE, Line, Recorder
 from drivers.sensor import Sensor
+from drivers.session import LimitedTransport, TimeLimit
 from drivers.usb.link import UsbIdentity
 from drivers.usb.url import UsbUrl
 from drivers.uvc.driver import Uvc
@@ -125,3 +126,24 @@ def test_a_device_that_cannot_be_opened_is_recorded_as_such() -> None:
 def test_a_text_that_is_no_line_is_refused() -> None:
     with pytest.raises(ValueError, match="not a line of a recording"):
         Line.parse("0.1 nonsense")
+
+
+def test_a_rate_that_is_changed_on_the_open_port_is_recorded_and_played(tmp_path: Path) -> None:
+    file = io.StringIO()
+    with RIGS["ef01"](tmp_path, False) as rig:
+        url, options = rig.url.replace("57600", "9600"), {**rig.options, "probe_bauds": 57_600}
+        recorder = Recorder(file, "ef01", url, options)
+        sensor = open_sensor("ef01", url, options, connect=recorder.connect)
+        sensor.open()
+        sensor.close()
+    assert " baud 57600 =" in file.getvalue()
+    player = Player(file.getvalue().splitlines())
+    player.sensor().open()
+    assert player.remaining == 0
+
+
+def test_a_recorded_transport_without_a_rate_has_none_to_change() -> None:
+    recorder = Recorder(io.StringIO(), "ef01", "socket://192.0.2.7:4001", {})
+    played = PlayedTransport(Player([TITLE, "driver x", "url y"]))
+    recorder.transport(LimitedTransport(played, TimeLimit("", float))).set_baud(9600)
+    assert recorder.lines == 0

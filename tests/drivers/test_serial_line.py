@@ -3,6 +3,7 @@
 import os
 import pty
 import socket
+import termios
 import threading
 import time
 import tty
@@ -14,7 +15,9 @@ import pytest
 
 from drivers import serial_line as transport_serial
 from drivers.errors import Cancelled, DeviceBusy, LinkLost
-from drivers.transport import Transport, open_transport
+from drivers.transport import AdjustableRate, Transport, open_transport
+from simulators.polling import wait_until
+from simulators.transports.serial.pseudo_terminal import host_baud
 
 CANCEL_WITHIN_S = 0.3
 
@@ -242,3 +245,39 @@ def test_an_adapter_that_does_not_accept_says_what_to_check(
         with pytest.raises(LinkLost, match="no connection within 2 s; check host, port and cable"):
             transport.write(b"x")
         transport.close()
+
+
+@pytest.mark.parametrize("baud", [57_600, 960_000])  # 960000 is not among the rates that termios names
+def test_a_port_leaves_its_modem_lines_on_when_it_is_closed(line: Line, baud: int) -> None:
+    """Otherwise they rise at each opening, and an adapter board may restart its module."""
+    attributes = termios.tcgetattr(line.near)
+    attributes[2] |= termios.HUPCL  # as the kernel sets it for a serial port
+    termios.tcsetattr(line.near, termios.TCSANOW, attributes)
+    transport_serial.open_serial(os.ttyname(line.near), baud).close()
+    assert not termios.tcgetattr(line.near)[2] & termios.HUPCL
+    assert host_baud(line.near) == baud
+
+
+def test_a_port_that_cannot_keep_its_modem_lines_is_used_as_it_is(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport_serial, "_TCGETS2", 0)
+    open_transport(line.url).close()
+
+
+@pytest.mark.parametrize("baud", [9600, 115_200, 960_000])
+def test_the_rate_of_an_open_port_can_be_changed(line: Line, transport: Transport, baud: int) -> None:
+    assert isinstance(transport, AdjustableRate)
+    os.write(line.far, b"at the old rate")
+    assert wait_until(lambda: transport.read(0.01) != b"", CANCEL_WITHIN_S)
+    transport.set_baud(baud)
+    assert host_baud(line.near) == baud
+    os.write(line.far, b"new")
+    assert transport.read(5) == b"new"
+
+
+def test_a_rate_that_the_open_port_cannot_take_is_a_lost_link(line: Line, transport: Transport) -> None:
+    assert isinstance(transport, AdjustableRate)
+    with pytest.raises(LinkLost):
+        transport.set_baud(99_999_999_999)
+    transport.close()
+    with pytest.raises(LinkLost, match="closed"):
+        transport.set_baud(9600)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from drivers.nb1010.driver import Nb1010
 from drivers.nb1010.tables import CAPTURE, FINGER_CHECK, PRE_CAPTURE
 from drivers.playback import Player
 from drivers.recording import TITLE
+from drivers.session import TOTAL_S
 from drivers.usb.link import UsbLink
 from simulators.sensors.nb1010.device import Nb1010Model, image_messages, reply, status
 from simulators.transports.usb.port import HostTransfer
@@ -350,3 +352,27 @@ def test_the_recording_of_a_real_unit_gives_the_image_of_the_reference_driver(tm
     )
     reference = np.asarray(Image.open(recording / "capture.png").convert("L"))
     assert np.count_nonzero(np.load(out) != reference) == 0
+
+
+def test_a_sensor_whose_messages_come_slowly_ends_open_and_capture_before_the_watchdog(
+    model: Nb1010Model, usb: VirtualUsb, sensor: Nb1010
+) -> None:
+    model.press(bytes(180 * 256))
+    model.faults.inject("slow", seconds=0.45)
+    began = usb.time.seconds
+    with suppress(SensorError, CaptureRetry):
+        sensor.open()
+        began = usb.time.seconds
+        sensor.capture(5)
+    assert usb.time.seconds - began <= 5 + TOTAL_S + 5
+
+
+def test_a_sensor_that_answers_too_late_again_and_again_has_one_time_limit(
+    model: Nb1010Model, usb: VirtualUsb, sensor: Nb1010, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.nb1010.driver.TOTAL_S", 0.3)
+    model.faults.inject("slow", seconds=0.45)
+    model.press(bytes(180 * 256))
+    with pytest.raises(ProtocolError, match=r"not finished after 0.7 s: data come too slowly"):
+        sensor.capture(0.4)
+    assert usb.time.seconds < 1.5
