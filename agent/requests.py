@@ -17,6 +17,8 @@ from agent.encounter.enrolment import EnrolmentRequest
 from agent.encounter.lane import JobContext
 from agent.errors import ControlError
 from agent.events.event import Category, EventClass
+from agent.hub.outbox import held_events
+from agent.keys import load_kiosk_key
 from agent.kiosk import Kiosk
 from drivers.sample import Position
 
@@ -61,6 +63,10 @@ class OutboxList(Section):
     """Show the headers of the events that wait for the hub."""
 
     limit: int = Field(default=20, ge=1, le=1000)
+
+
+class Keys(Section):
+    """Show the public key of the kiosk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +153,19 @@ def _outbox(context: RequestContext, request: Section) -> Json:
             }
             for stored in waiting[:limit]
         ]
-        return {"epoch": job.outbox.epoch, "waiting": job.outbox.counts(), "events": headers}
+        return {
+            "epoch": job.outbox.epoch,
+            "waiting": job.outbox.counts(),
+            "held": held_events(job.outbox),
+            "events": headers,
+        }
 
     return context.run_on_lane(read)
+
+
+def _keys(context: RequestContext, _: Section) -> Json:
+    kiosk = context.kiosk.config.kiosk
+    return load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=False).published()
 
 
 Handler = Callable[[RequestContext, Section], Json]
@@ -162,6 +178,7 @@ REQUESTS: dict[str, tuple[type[Section], Handler]] = {
     "watchlist": (WatchlistList, _watchlist),
     "watchlist-remove": (WatchlistRemove, _watchlist_remove),
     "outbox": (OutboxList, _outbox),
+    "keys": (Keys, _keys),
 }
 
 

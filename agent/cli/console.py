@@ -57,6 +57,9 @@ def _of_an_answer(show: Callable[P, None]) -> Callable[P, None]:
     return checked
 
 
+STUCK_S = 60.0  # the connection to the hub makes progress every second
+
+
 def _coloured(word: str) -> str:
     colour = COLOURS.get(word, "default")
     return f"[bold {colour}]{escape(word)}[/]"
@@ -68,7 +71,9 @@ def show_checked_config(path: Path, config: Config) -> None:
     out.print(f"{path}: good. Kiosk {config.kiosk.site}/{config.kiosk.name}; {config.plan.direction}: {steps}")
     if config.local_list.enabled:
         out.print("[yellow]local_list.enabled is on: references made here are searched. For tests only.[/]")
-    if config.hub.tls is None:
+    if config.hub.clear_text_on_the_network:
+        out.print("[bold red]hub.insecure is on: events cross the network in clear text. For tests only.[/]")
+    elif config.hub.tls is None:
         out.print("[yellow]hub.tls is not set: events are sent in clear text. For a local broker only.[/]")
     if config.hub.encryption_key is None:
         out.print("[yellow]hub.encryption_key is not set: enrolments for the hub are refused.[/]")
@@ -237,9 +242,30 @@ def show_outbox(result: Json) -> None:
     waiting = {c: n for c, n in result["waiting"].items() if n}
     total = sum(waiting.values())
     out.print(f"{total} events wait for the hub" + "".join(f"; {n} {c}" for c, n in waiting.items()))
+    _show_held(result)
     for event in result["events"]:
         tombstone = f" ({event['tombstone']})" if event["tombstone"] else ""
         out.print(f"  {escape(event['key'])}  {event['time']}  {event['bytes']} bytes{tombstone}")
+
+
+def _show_held(result: Json) -> None:
+    for held in result.get("held", []):
+        out.print(
+            f"[yellow]{escape(held['class'])} {held['sequence']} waits because the hub cannot verify it: "
+            f"{escape(held['reason'])}[/]"
+        )
+
+
+@_of_an_answer
+def show_keys(result: Json, *, as_json: bool) -> None:
+    """Show the public key of the kiosk: as JSON the JWK alone, for a file."""
+    jwk = jsonlib.dumps(dict(result["jwk"]))
+    if as_json:
+        print(jwk)  # noqa: T201 - the machine-readable form of this command
+        return
+    out.print(f"key id  {escape(result['kid'])}")
+    out.print(escape(jwk), soft_wrap=True)
+    out.print(escape(result["pem"].strip()))
 
 
 @_of_an_answer
@@ -259,7 +285,14 @@ def show_status(result: Json, *, as_json: bool) -> None:
     out.print(
         f"hub {hub['address']}: {'connected' if hub['connected'] else 'not connected; events wait in the outbox'}"
     )
+    if hub.get("clear_text"):
+        out.print("[bold red]CLEAR TEXT: events cross the network without TLS (hub.insecure). For tests only.[/]")
+    if hub.get("silent_s", 0.0) > STUCK_S:
+        out.print(f"[bold red]hub: the connection has made no progress for {hub['silent_s']:.0f} s: see the log[/]")
+    for kind, count in hub.get("refused", {}).items():
+        out.print(f"[yellow]hub: refused {count} {escape(kind)}[/]")
     out.print(f"outbox: {sum(result['outbox_pending'].values())} events wait")
+    _show_held(result)
     listed = result["watchlist"]
     if listed:
         age = f"confirmed {listed['confirmed_at'][:19]}" if listed["confirmed_at"] else "never confirmed"

@@ -189,10 +189,26 @@ class Health(Payload):
     detail: str = ""
 
 
+class NoEncounter(Payload):
+    """What one sensor reported although nobody was there, as far as its images show."""
+
+    false_presentations: int = Field(ge=0, description="a finger or an eye was reported, and the image showed none")
+    without_sample: int = Field(ge=0, description="attempts to serve a traveller that gave no usable sample")
+
+
+class Capture(Payload):
+    """Telemetry about presentations that were no encounter: at most one event in ten minutes, which expires."""
+
+    since: datetime
+    until: datetime
+    sensors: dict[str, NoEncounter]
+
+
 PAYLOADS: dict[EventClass, type[Payload]] = {
     EventClass.LEAD: Lead,
     EventClass.ENROLMENT: Enrolment,
     EventClass.ENCOUNTER: Encounter,
+    EventClass.CAPTURE: Capture,
     EventClass.HEALTH: Health,
 }
 
@@ -241,18 +257,45 @@ class Acknowledgement(NamedTuple):
     upto: int
 
 
+class HoldReason(StrEnum):
+    """Why a hub cannot verify an event that it has received."""
+
+    UNKNOWN_KIOSK_KEY = "unknown_kiosk_key"  # the hub does not have the public key of this kiosk
+    WRONG_SIGNATURE = "wrong_signature"
+    CANNOT_DECRYPT = "cannot_decrypt"  # encrypted for another key, or changed on the way
+
+
+class Held(NamedTuple):
+    """The hub has received an event and cannot verify it. It stays in the outbox, and the later ones of its class."""
+
+    epoch: str
+    event_class: EventClass
+    sequence: int
+    reason: HoldReason
+
+
+class HeldEvent(Payload):
+    """The event that a hub cannot verify, in an acknowledgement."""
+
+    sequence: int = Field(ge=1, lt=1 << 63)
+    reason: HoldReason
+
+
 class AcknowledgementMessage(Payload):
-    """An Acknowledgement as the hub sends it (topic …/ack)."""
+    """An Acknowledgement as the hub sends it (topic …/ack), with the event behind it that the hub cannot verify."""
 
     epoch: str = Field(max_length=64)
     event_class: EventClass = Field(alias="class")
     sequence: int = Field(ge=0, lt=1 << 63)
+    held: HeldEvent | None = None
 
 
 class SensorState(Payload):
     """One sensor in the retained state."""
 
-    state: Literal["closed", "ready", "fault"]
+    state: Literal["closed", "ready", "fault", "always_present", "never_present"] = Field(
+        description="always_present and never_present: works, but what it reports about fingers or eyes is not plausible"
+    )
     driver: str
     detail: str = ""
     since: datetime

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from agent.config import MAX_WINDOW, HubConfig
 from agent.errors import ConfigError, HubError
 from agent.events.cloudevents import CONTENT_TYPE, Topics, attributes
-from agent.events.event import Acknowledgement, AcknowledgementMessage, EventClass, KioskState, StoredEvent
+from agent.events.event import Acknowledgement, AcknowledgementMessage, EventClass, Held, KioskState, StoredEvent
 from agent.hub.connection import TcpConnection, is_certificate_error
 from agent.hub.lookup import NameLookup
 from agent.hub.mqtt_client import MqttClient, PacketRefused
@@ -65,7 +65,7 @@ class Wake(NamedTuple):
     """There may be a new event in the outbox."""
 
 
-HubSignal = Connected | Disconnected | Acknowledgement | Wake
+HubSignal = Connected | Disconnected | Acknowledgement | Held | Wake
 
 
 @dataclass(frozen=True)
@@ -325,6 +325,8 @@ class HubLink(Worker):
             self._refuse("too many acknowledgements", "more acknowledgements than this kiosk can take")
             return
         self._inbox.put(Acknowledgement(content.epoch, content.event_class, content.sequence))
+        if content.held is not None:
+            self._inbox.put(Held(content.epoch, content.event_class, content.held.sequence, content.held.reason))
 
     def _refuse(self, kind: str, text: str) -> None:
         self._refused.warning(kind, f"hub {self._where}: refused {text}")

@@ -17,8 +17,9 @@ from typing import Self
 from sqlite_utils import Database
 
 from agent.config import OutboxConfig
-from agent.events.event import Event, EventClass, EventKey, StoredEvent, Tombstone
-from agent.storage.database import StoreFull, open_store, reading, writing
+from agent.events.event import Event, EventClass, EventKey, Held, HoldReason, StoredEvent, Tombstone
+from agent.log_limit import LimitedLog
+from agent.storage.database import StoreFull, open_store, reading, save_copy, writing
 from agent.storage.disk_reserve import DiskReserve
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,13 @@ EXPIRING = (EventClass.HEALTH, EventClass.CAPTURE)
 SHEDDABLE = (EventClass.HEALTH, EventClass.CAPTURE, EventClass.ENCOUNTER)
 BATCH_ROWS = 32  # rows of a transaction small enough to fit on a nearly full disk
 NO_LIMIT = -1  # as the LIMIT of an SQL query
+
+# What an operator does about an event that the hub cannot verify.
+HELD = {
+    HoldReason.UNKNOWN_KIOSK_KEY: "the hub does not know this kiosk's key: give it the output of `kiosk-agent keys`",
+    HoldReason.WRONG_SIGNATURE: "its signature is wrong: ask the maker of the hub",
+    HoldReason.CANNOT_DECRYPT: "the hub cannot decrypt it: is hub.encryption_key the hub's present key?",
+}
 
 MAX_PAGES = 0xFFFFFFFE  # the maximum of SQLite
 PLACES_PER_CLASS = 1 << 40  # key range of the bodies of one class: more than a kiosk will ever put
@@ -53,18 +61,24 @@ def _create_tables(db: Database) -> None:
     db.execute("CREATE TABLE body (place INTEGER PRIMARY KEY, body BLOB NOT NULL)")
 
 
-MIGRATIONS = (_create_tables,)
+def _create_held(db: Database) -> None:
+    """Version 2. The event of a class that the hub has received and cannot verify."""
+    db.execute("CREATE TABLE held (event_class TEXT PRIMARY KEY, sequence INTEGER NOT NULL, reason TEXT NOT NULL)")
+
+
+MIGRATIONS = (_create_tables, _create_held)
 
 
 class Outbox:
     """One thread's handle on the outbox file."""
 
-    def __init__(self, path: Path, kiosk: str, config: OutboxConfig | None = None) -> None:
-        self._db = open_store(path, "outbox", MIGRATIONS)
+    def __init__(self, path: Path, kiosk: str, config: OutboxConfig | None = None, *, create: bool = True) -> None:
+        self._db = open_store(path, "outbox", MIGRATIONS, create=create)
         self._kiosk = kiosk
         self._config = config or OutboxConfig()
         self._reserve = DiskReserve(path.with_suffix(".reserve"))
         self._shedding = False
+        self._limited = LimitedLog(log)
         with reading(self._db):
             self.epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]
 
@@ -77,6 +91,10 @@ class Outbox:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def save_copy(self, path: Path) -> None:
+        """Write all events to another file: the outbox, if its own file was deleted."""
+        save_copy(self._db, path)
 
     def put(self, event: Event) -> EventKey:
         """Make an event durable. StoreFull if there is no room and nothing left that may be shed."""
@@ -106,6 +124,29 @@ class Outbox:
         except StoreFull:
             self._reserve.release()
             return self._forget_in_batches(event_class, upto)
+
+    def hold(self, held: Held) -> bool:
+        """Keep the reason why the hub cannot verify an event that waits. Whether that is new."""
+        if held.epoch != self.epoch or self.held().get(held.event_class) == held:
+            return False
+        with writing(self._db):
+            last, acknowledged = self._counter(held.event_class)
+            if not acknowledged < held.sequence <= last:
+                return False
+            values = [held.event_class, held.sequence, held.reason]
+            self._db.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?)", values)
+        return True
+
+    def held(self) -> dict[EventClass, Held]:
+        """The event of each class that the hub cannot verify."""
+        with reading(self._db):
+            rows = self._db.execute("SELECT event_class, sequence, reason FROM held").fetchall()
+        return {EventClass(c): Held(self.epoch, EventClass(c), n, HoldReason(reason)) for c, n, reason in rows}
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many acknowledgements of events that never were this handle has refused."""
+        return self._limited.counts
 
     def last(self) -> dict[EventClass, int]:
         """The highest sequence number assigned in each class; 0 if there was none."""
@@ -147,11 +188,10 @@ class Outbox:
         with writing(self._db):
             last, acknowledged = self._counter(event_class)
             if upto > last:
-                log.error(
-                    "the hub acknowledges %s %d, but this outbox ends at %d: is it an old copy? Move it away",
-                    event_class,
-                    upto,
-                    last,
+                self._limited.warning(
+                    f"acknowledgements of {event_class} events that never were",
+                    f"the hub acknowledges {event_class} {upto}, but this outbox ends at {last}: "
+                    "is it an old copy? Move it away",
                 )
                 return 0
             if upto <= acknowledged:
@@ -160,6 +200,7 @@ class Outbox:
             self._db.execute("DELETE FROM body WHERE place BETWEEN ? AND ?", [start + acknowledged + 1, start + upto])
             self._db.execute("DELETE FROM event WHERE event_class = ? AND sequence <= ?", [event_class, upto])
             self._db.execute("UPDATE counter SET acknowledged = ? WHERE event_class = ?", [upto, event_class])
+            self._db.execute("DELETE FROM held WHERE event_class = ? AND sequence <= ?", [event_class, upto])
         return upto - acknowledged
 
     def _forget_in_batches(self, event_class: EventClass, upto: int) -> int:
@@ -276,6 +317,14 @@ class Outbox:
             Event(event_class, subject, datetime.fromisoformat(time), body),
             Tombstone(tombstone) if tombstone else None,
         )
+
+
+def held_events(outbox: Outbox) -> list[dict[str, str | int]]:
+    """The events that the hub cannot verify, as `status` and `outbox` show them: class, sequence and what to do."""
+    return [
+        {"class": held.event_class, "sequence": held.sequence, "reason": HELD[held.reason]}
+        for held in outbox.held().values()
+    ]
 
 
 def _text(time: datetime) -> str:

@@ -15,9 +15,9 @@ from typing import Protocol
 from agent.clock import Clock
 from agent.config import OutboxConfig
 from agent.errors import HubError
-from agent.events.event import Acknowledgement, EventClass, StoredEvent
+from agent.events.event import Acknowledgement, EventClass, Held, StoredEvent
 from agent.hub.link import Connected, Disconnected, HubSignal, Wake
-from agent.hub.outbox import Outbox
+from agent.hub.outbox import HELD, Outbox
 from agent.storage.database import StoreFull
 from agent.worker import OnCrash, Worker
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 POLL_S = 5.0  # the longest wait: another process may have put an event without a signal
 RETRY_S = 1.0  # after the link accepted no more events
+HELD_FACTOR = 6  # an event that the hub cannot verify is sent again after this many times `resend_after_s`
 EXPIRE_S = 60.0  # between two checks for telemetry that is too old
 
 
@@ -49,6 +50,10 @@ class _SendWindow:
 
     def rewind(self) -> None:
         self.sent, self.resend_at, self.probing = self.acknowledged, None, False
+
+    def hold(self, resend_at: float) -> None:
+        """Send only the next event again, and that later."""
+        self.sent, self.resend_at, self.probing = self.acknowledged + 1, resend_at, True
 
     def acknowledge(self, upto: int, resend_at: float) -> None:
         self.acknowledged, self.sent, self.probing = upto, max(self.sent, upto), False
@@ -77,6 +82,11 @@ class Publisher(Worker):
         self._expire_at = 0.0
         self._awake = threading.Event()
         self._full_reported = False
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many acknowledgements of events that never were the hub has sent, by kind."""
+        return self._outbox.refused if self._outbox is not None else {}
 
     def wake(self) -> None:
         """Signal, from any thread, that there may be a new event in the outbox."""
@@ -135,6 +145,7 @@ class Publisher(Worker):
     def _work(self, outbox: Outbox, signals: list[HubSignal]) -> float:
         self._update_connection(signals)
         self._forget(outbox, signals)
+        self._hold(outbox, signals)
         now = self._clock.monotonic()
         wait = self._send(outbox, now) if self._connected else POLL_S
         if now >= self._expire_at:  # last, and not again immediately: a failure here must not delay a lead
@@ -158,6 +169,15 @@ class Publisher(Worker):
         for event_class, upto in highest.items():
             if outbox.forget(outbox.epoch, event_class, upto):
                 self._windows[event_class].acknowledge(upto, self._clock.monotonic() + self._config.resend_after_s)
+
+    def _hold(self, outbox: Outbox, signals: list[HubSignal]) -> None:
+        """Keep why the hub cannot verify an event, and send less of its class until it can."""
+        latest = {signal.event_class: signal for signal in signals if isinstance(signal, Held)}
+        for event_class, held in latest.items():
+            if outbox.hold(held):
+                log.warning("%s event %d stays in the outbox: %s", event_class, held.sequence, HELD[held.reason])
+            if outbox.held().get(event_class) == held and held.sequence == self._windows[event_class].acknowledged + 1:
+                self._windows[event_class].hold(self._clock.monotonic() + HELD_FACTOR * self._config.resend_after_s)
 
     def _expire(self, outbox: Outbox) -> None:
         if expired := outbox.expire(self._clock.now()):

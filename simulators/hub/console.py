@@ -22,12 +22,18 @@ class StateLines:
 
     def line(self, kiosk: str, content: dict[str, Any]) -> str:
         """The line of a state: time, kiosk, status and sensors; empty if nothing has changed."""
-        sensors = ", ".join(f"{name} {sensor['state']}" for name, sensor in content["sensors"].items())
+        # Only `status` must be there: a last will has nothing else.
+        sensors = ", ".join(f"{name} {sensor['state']}" for name, sensor in content.get("sensors", {}).items())
         text = content["status"] + (f" ({sensors})" if sensors else "")
         if self._last.get(kiosk) == text:
             return ""
         self._last[kiosk] = text
         return f"{_clock()}  {'state':<9}  {kiosk} {text}"
+
+
+def printable(line: str) -> str:
+    """The line without what would move the cursor, forge another line or not be text at all."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
 
 
 def problem_line(where: str, reason: str) -> str:

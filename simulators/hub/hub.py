@@ -24,7 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from simulators.hub.console import StateLines, event_line, problem_line
+from simulators.hub.console import StateLines, event_line, printable, problem_line
 from simulators.hub.keys import HubKeys, UnsealError
 from simulators.hub.rules import (
     STATE_TOPIC,
@@ -59,7 +59,9 @@ class HubSimulator:
     ) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-hub-")
         self.path = db or Path(self._scratch.name) / "hub.db"
-        self._host, self._port, self._print_line, self.keys = host, port, print_line or (lambda _: None), keys
+        say = print_line or (lambda _: None)
+        self._print_line: PrintLine = lambda line: say(printable(line))
+        self._host, self._port, self.keys = host, port, keys
         self._schemas = Schemas()
         self._state_lines = StateLines()
         self._arrivals: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
@@ -112,6 +114,10 @@ class HubSimulator:
         """All invalid messages, with the reason."""
         return rows(self.path, "invalid")
 
+    def held(self) -> list[dict[str, Any]]:
+        """The latest event of each kiosk and class that could not be verified, with the reason."""
+        return rows(self.path, "held")
+
     def states(self) -> list[dict[str, Any]]:
         """All states, in order of arrival."""
         return rows(self.path, "states")
@@ -159,8 +165,11 @@ class HubSimulator:
     def _on_message(self, _: object, __: object, message: mqtt.MQTTMessage) -> None:
         if self._paused:
             self.discarded += 1
-        else:
+            return
+        try:
             self._arrivals.put(_as_message(message))
+        except UnicodeDecodeError:  # paho decodes the topic only now
+            self._print_line(problem_line("broker", "a topic is not UTF-8"))
 
     def _main(self) -> None:
         try:
@@ -185,7 +194,7 @@ class HubSimulator:
 
     def _take(self, store: HubStore, batch: list[Message]) -> None:
         lines: list[str] = []
-        touched: dict[str, Key] = {}
+        touched: dict[tuple[str, str, str], Key] = {}
         stored = 0
         with store.batch():
             for message in batch:
@@ -196,9 +205,9 @@ class HubSimulator:
                 lines.append(line)
                 stored += new
                 if key is not None:
-                    touched[f"bio/v1{message.attributes['source']}/ack {key.epoch} {key.event_class}"] = key
-        for where, key in touched.items():
-            self._acknowledge(where.partition(" ")[0], key, store.upto(key))
+                    touched[message.attributes["source"], key.epoch, key.event_class] = key
+        for (source, _, _), key in touched.items():
+            self._acknowledge(f"bio/v1{source}/ack", key, store)
         for line in filter(None, lines):
             self._print_line(line)
         with self._changed:
@@ -218,7 +227,10 @@ class HubSimulator:
         try:
             content = read_content(message, key, self._schemas)
             self._check_seal(content)
-        except (InvalidContent, UnsealError) as problem:
+        except UnsealError as problem:
+            store.hold(key, problem.reason)
+            return event_line(key, message, {}, f"HELD: {problem}"), key, False
+        except InvalidContent as problem:
             store.store_invalid(message, str(problem), key)
             return event_line(key, message, {}, f"INVALID: {problem}"), key, False
         store.store(key, message)
@@ -238,10 +250,12 @@ class HubSimulator:
         store.store_state(site, kiosk, message.body)
         return self._state_lines.line(kiosk, content)
 
-    def _acknowledge(self, topic: str, key: Key, upto: int) -> None:
-        body = f'{{"epoch":"{key.epoch}","class":"{key.event_class}","sequence":{upto}}}'
+    def _acknowledge(self, topic: str, key: Key, store: HubStore) -> None:
+        answer: dict[str, Any] = {"epoch": key.epoch, "class": key.event_class, "sequence": store.upto(key)}
+        if held := store.held(key):
+            answer["held"] = {"sequence": held[0], "reason": held[1]}
         if self._client.is_connected():  # a lost acknowledgement is repeated when the kiosk sends again
-            self._client.publish(topic, body, qos=1)
+            self._client.publish(topic, json.dumps(answer), qos=1)
 
 
 def _session() -> Properties:

@@ -2,19 +2,29 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from joserfc import jwe, jws
 from joserfc.jwk import ECKey, Key, OKPKey, import_key
+
+T = TypeVar("T")
 
 JWE_ALGORITHMS = ["ECDH-ES+A256KW", "A256GCM"]
 JWS_ALGORITHMS = ["Ed25519"]
 
 
+# Why a payload cannot be verified, as the acknowledgement says it.
+UNKNOWN_KIOSK_KEY, WRONG_SIGNATURE, CANNOT_DECRYPT = "unknown_kiosk_key", "wrong_signature", "cannot_decrypt"
+
+
 class UnsealError(Exception):
     """The payload is not for this hub, was changed in transfer, or is not signed by a known kiosk."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class HubKeys:
@@ -51,11 +61,25 @@ class HubKeys:
 
     def unseal(self, token: str) -> bytes:
         """Decrypt and verify a sealed payload. UnsealError if that fails."""
-        try:
-            content = jwe.decrypt_compact(token, self._private, algorithms=JWE_ALGORITHMS).plaintext or b""
-            signer = jws.extract_compact(content).headers().get("kid")
-            return jws.deserialize_compact(content, self._kiosks[str(signer)], algorithms=JWS_ALGORITHMS).payload
-        except Exception as error:  # noqa: BLE001 - invalid input makes the library raise KeyError and others
-            raise UnsealError(
-                f"cannot be decrypted, or is not signed by a known kiosk: {type(error).__name__}"
-            ) from None
+        content = _tried(CANNOT_DECRYPT, "cannot be decrypted", lambda: self._decrypt(token))
+        signer = _tried(
+            WRONG_SIGNATURE, "is not signed", lambda: str(jws.extract_compact(content).headers().get("kid"))
+        )
+        kiosk = self._kiosks.get(signer)
+        if kiosk is None:
+            raise UnsealError(UNKNOWN_KIOSK_KEY, "is not signed by a known kiosk")
+        return _tried(
+            WRONG_SIGNATURE,
+            "has a wrong signature",
+            lambda: jws.deserialize_compact(content, kiosk, algorithms=JWS_ALGORITHMS).payload,
+        )
+
+    def _decrypt(self, token: str) -> bytes:
+        return jwe.decrypt_compact(token, self._private, algorithms=JWE_ALGORITHMS).plaintext or b""
+
+
+def _tried(reason: str, text: str, work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - invalid input makes the library raise KeyError and others
+        raise UnsealError(reason, f"{text}: {type(error).__name__}") from None

@@ -2,7 +2,8 @@
 
 A message with an invalid key cannot be assigned to an event: it is only recorded. A message with a valid key and an
 invalid content is recorded as invalid under its key and acknowledged: sending it again would not help, and it must
-not delay the others.
+not delay the others. A message whose seal the hub cannot verify is not acknowledged: that is usually an error of the
+keys, and the kiosk keeps the event until somebody has corrected it.
 """
 
 import json
@@ -14,8 +15,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-TOPIC = re.compile(r"bio/v1/(?P<site>[^/]+)/(?P<kiosk>[^/]+)/evt/(?P<event_class>[a-z]+)")
-STATE_TOPIC = re.compile(r"bio/v1/(?P<site>[^/]+)/(?P<kiosk>[^/]+)/state")
+NAME = r"[^/+#\x00]+"  # one level of a topic
+TOPIC = re.compile(rf"bio/v1/(?P<site>{NAME})/(?P<kiosk>{NAME})/evt/(?P<event_class>[a-z]{{1,64}})")
+STATE_TOPIC = re.compile(rf"bio/v1/(?P<site>{NAME})/(?P<kiosk>{NAME})/state")
 EPOCH = re.compile(r"[0-9a-f]{16}")
 TOMBSTONES = ("expired", "shed")
 

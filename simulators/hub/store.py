@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS progress (
 CREATE TABLE IF NOT EXISTS invalid (
     arrival INTEGER PRIMARY KEY, received TEXT NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
     attributes TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS held (
+    kiosk TEXT NOT NULL, epoch TEXT NOT NULL, class TEXT NOT NULL, sequence INTEGER NOT NULL, received TEXT NOT NULL,
+    reason TEXT NOT NULL, PRIMARY KEY (kiosk, epoch, class));
 CREATE TABLE IF NOT EXISTS states (
     arrival INTEGER PRIMARY KEY, received TEXT NOT NULL, site TEXT NOT NULL, kiosk TEXT NOT NULL, body TEXT NOT NULL);
 """
@@ -114,6 +117,21 @@ class HubStore:
         )
         if key is not None:
             self._set(key, "upto = ?", [key.sequence])
+
+    def hold(self, key: Key, reason: str) -> None:
+        """Keep why an event cannot be verified. It is not stored, so it stays the next of its class."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO held (kiosk, epoch, class, sequence, received, reason) VALUES (?, ?, ?, ?, ?, ?)",
+            [key.kiosk, key.epoch, key.event_class, key.sequence, _now(), reason],
+        )
+
+    def held(self, key: Key) -> tuple[int, str] | None:
+        """Sequence and reason of the event of the key's class that cannot be verified, if it is still the next."""
+        row = self._connection.execute(
+            "SELECT sequence, reason FROM held WHERE kiosk = ? AND epoch = ? AND class = ? AND sequence = ?",
+            [key.kiosk, key.epoch, key.event_class, self.upto(key) + 1],
+        ).fetchone()
+        return (int(row[0]), str(row[1])) if row else None
 
     def store_state(self, site: str, kiosk: str, body: bytes) -> None:
         """Store a state that a kiosk has published, or the broker as the kiosk's last will."""

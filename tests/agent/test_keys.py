@@ -14,12 +14,22 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
+    load_pem_public_key,
 )
 from joserfc.jwk import ECKey, OKPKey
 
 from agent.config import TlsConfig
 from agent.errors import ConfigError
-from agent.keys import CREDENTIAL, DEVELOPMENT_FILE, HubKey, KioskKey, load_hub_key, load_kiosk_key, tls_context
+from agent.keys import (
+    CREDENTIAL,
+    DEVELOPMENT_FILE,
+    HubKey,
+    KioskKey,
+    load_hub_key,
+    load_kiosk_key,
+    load_kiosk_key_file,
+    tls_context,
+)
 from tests.rigs.certificates import Authority
 
 KIOSK = KioskKey(Ed25519PrivateKey.generate())
@@ -139,6 +149,39 @@ def test_another_key_in_its_place_is_refused(tmp_path: Path, content: object, sa
     with pytest.raises(ConfigError, match=says) as refusal:
         load_hub_key(path)
     assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({"use": "sig"}, r"not for encryption \(use is 'sig'\)"),
+        ({"key_ops": ["verify"]}, r"key_ops is \['verify'\]"),
+        ({"alg": "ES256"}, r"alg is 'ES256'"),
+        ({"alg": "RSA-OAEP"}, r"alg is 'RSA-OAEP'"),
+    ],
+)
+@pytest.mark.parametrize("curve", HUBS)
+def test_a_hub_key_for_something_else_is_refused(
+    tmp_path: Path, curve: str, about: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        load_hub_key(jwk_file(tmp_path, HUBS[curve].as_dict(private=False) | about))
+
+
+@pytest.mark.parametrize(
+    "about", [{"use": "enc"}, {"key_ops": []}, {"key_ops": ["deriveBits"]}, {"alg": "ECDH-ES+A256KW"}]
+)
+def test_a_hub_key_that_says_that_it_is_for_encryption_is_read(tmp_path: Path, about: dict[str, object]) -> None:
+    load_hub_key(jwk_file(tmp_path, HUBS["X25519"].as_dict(private=False) | about))
+
+
+def test_the_public_key_is_given_as_id_jwk_and_pem(tmp_path: Path) -> None:
+    (path := tmp_path / "kiosk-key.pem").write_bytes(pem(private := Ed25519PrivateKey.generate()))
+    path.chmod(0o600)
+    published = load_kiosk_key_file(path).published()
+    assert OKPKey.import_key(published["jwk"]).thumbprint() == published["kid"] == KioskKey(private).key_id
+    assert "d" not in published["jwk"]
+    assert load_pem_public_key(published["pem"].encode()) == private.public_key()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command line: exit statuses, messages without a traceback, and log lines for a terminal or the journal."""
 
+import json
 import logging
 import os
 import signal
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 
 from agent import __main__ as command_line
 from agent.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, app, main
-from agent.errors import StoreError
+from agent.errors import ConfigError, ControlError, StoreError
+from agent.keys import DEVELOPMENT_FILE, load_kiosk_key
 from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
@@ -80,6 +82,49 @@ def test_a_daemon_that_runs_is_asked(config: Path) -> None:
         assert "reference r-1: searchable" in run("enrol", "--config", config)[1]
         assert "reference r-1 was removed" in run("watchlist", "remove", "r-1", "--config", config)[1]
         assert '"reference_id": "r-1"' in run("status", "--json", "--config", config)[1]
+
+
+def test_the_public_key_is_shown_without_a_daemon_and_none_is_made(config: Path) -> None:
+    state = config.parent / "state"
+    with pytest.raises(ConfigError, match="there is no kiosk key here"):
+        run("keys", "--config", config)
+    assert not state.exists()
+    key = load_kiosk_key(state)
+    status, output = run("keys", "--config", config)
+    assert (status, key.key_id in output, "-----BEGIN PUBLIC KEY-----" in output) == (0, True, True)
+    assert "PRIVATE" not in output
+    assert json.loads(run("keys", "--json", "--config", config)[1])["kid"] == key.key_id
+    assert json.loads(run("keys", "--json", "--file", state / DEVELOPMENT_FILE)[1])["kid"] == key.key_id
+
+
+def test_a_daemon_that_runs_is_asked_for_its_key(config: Path, tmp_path: Path) -> None:
+    published = load_kiosk_key(tmp_path / "elsewhere").published()
+    with running_server(config.with_name("control.sock"), lambda *_: published):
+        assert published["kid"] in run("keys", "--config", config)[1]
+
+
+def test_a_daemon_that_answers_nonsense_is_an_error_of_the_command(config: Path) -> None:
+    with running_server(config.with_name("control.sock"), lambda *_: {"sensors": [7]}):
+        for command in ("status", "sensors", "identify", "enrol", "outbox", "keys", "watchlist list"):
+            with pytest.raises(ControlError, match="an invalid answer"):
+                run(*command.split(), "--config", config)
+
+
+def test_a_hub_key_that_cannot_be_used_is_an_error_of_the_configuration(config: Path, tmp_path: Path) -> None:
+    zero = {"kty": "OKP", "crv": "X25519", "x": "A" * 43}
+    (tmp_path / "hub.jwk").write_text(json.dumps(zero))
+    config.write_text(config.read_text() + f'[hub]\nencryption_key = "{tmp_path}/hub.jwk"\n')
+    for command in ("check-config", "run"):
+        with pytest.raises(ConfigError, match="nothing can be encrypted to this key"):
+            run(command, "--config", config)
+
+
+def test_clear_text_over_the_network_is_loud(config: Path) -> None:
+    config.write_text(config.read_text() + '[hub]\nhost = "192.0.2.1"\n')
+    with pytest.raises(ConfigError, match="in clear text"):
+        run("check-config", "--config", config)
+    config.write_text(config.read_text() + "insecure = true\n")
+    assert "hub.insecure is on: events cross the network in clear text" in run("check-config", "--config", config)[1]
 
 
 def test_a_sample_is_captured_and_recorded(tmp_path: Path) -> None:

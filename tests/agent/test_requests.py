@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from agent.control.cancellation import CancellationToken
-from agent.errors import ControlError
-from agent.kiosk import Kiosk
+from agent.errors import ConfigError, ControlError
+from agent.events.event import EventClass, Held, HoldReason
+from agent.keys import DEVELOPMENT_FILE, load_kiosk_key
+from agent.kiosk import Kiosk, open_outbox
 from agent.requests import REQUESTS, RequestContext, handle_request
-from simulators.images import Grey
+from simulators.pictures.levels import Grey
 from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
@@ -92,6 +94,24 @@ def test_a_reference_is_removed_once(kiosk: Kiosk, sensor: Ef01Rig) -> None:
     assert ask(kiosk, "watchlist-remove", reference_id="r-2") == {"removed": ["r-2"]}
     with pytest.raises(ControlError, match="no reference r-2 on the list"):
         ask(kiosk, "watchlist-remove", reference_id="r-2")
+
+
+def test_the_public_key_is_shown_and_none_is_made(kiosk: Kiosk) -> None:
+    folder = kiosk.config.kiosk.state_dir
+    with pytest.raises(ConfigError, match="there is no kiosk key here"):
+        ask(kiosk, "keys")
+    assert not (folder / DEVELOPMENT_FILE).exists()
+    made = load_kiosk_key(folder)
+    assert ask(kiosk, "keys") == json.loads(json.dumps(made.published()))
+
+
+def test_the_outbox_says_which_event_the_hub_cannot_verify(kiosk: Kiosk) -> None:
+    with open_outbox(kiosk.config) as outbox:
+        last = outbox.last()[EventClass.ENROLMENT]
+        assert outbox.hold(Held(outbox.epoch, EventClass.ENROLMENT, last, HoldReason.UNKNOWN_KIOSK_KEY))
+    (held,) = ask(kiosk, "outbox")["held"]
+    assert (held["class"], held["sequence"]) == ("enrolment", last)
+    assert "kiosk-agent keys" in held["reason"]
 
 
 REFUSED: dict[str, tuple[str, dict[str, object], str]] = {

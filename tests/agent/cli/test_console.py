@@ -199,6 +199,32 @@ def test_a_status_shows_what_an_operator_must_know(printed: Printed, well: objec
     assert json.loads(printed())["kiosk"] == "k1"
 
 
+HELD = {"class": "enrolment", "sequence": 3, "reason": "give it [this]"}
+
+
+def test_what_the_hub_refuses_and_what_is_refused_of_it_is_shown(printed: Printed) -> None:
+    hub = {"address": "hub:1883", "connected": True, "clear_text": True, "refused": {"packets": 7}, "silent_s": 99.0}
+    status = {
+        "site": "s1", "kiosk": "k1", "status": "online", "version": "1.0", "uptime_s": 61.0, "encounters": 7,
+        "models": [], "sensors": {}, "hub": hub, "outbox_pending": {}, "references": 5, "watchlist": None,
+        "local_list": False, "held": [HELD],
+    }  # fmt: skip
+    console.show_status(status, as_json=False)
+    text = printed()
+    for fact in ("CLEAR TEXT", "hub: refused 7 packets", "no progress for 99 s", "enrolment 3 waits", "give it [this]"):
+        assert fact in text
+    console.show_outbox({"waiting": {"enrolment": 1}, "events": [], "held": [HELD]})
+    assert "because the hub cannot verify it: give it [this]" in printed()
+
+
+def test_the_public_key_is_shown_in_each_form(printed: Printed) -> None:
+    key = {"kid": "k-1", "jwk": {"kty": "OKP", "x": "abc"}, "pem": "-----BEGIN PUBLIC KEY-----\n"}
+    console.show_keys(key, as_json=False)
+    assert printed().splitlines() == ["key id  k-1", '{"kty": "OKP", "x": "abc"}', "-----BEGIN PUBLIC KEY-----"]
+    console.show_keys(key, as_json=True)
+    assert json.loads(printed()) == key["jwk"]
+
+
 ANSWERS = (
     console.show_announcement,
     console.show_identification,
@@ -207,7 +233,13 @@ ANSWERS = (
     console.show_outbox,
     lambda answer: console.show_status(answer, as_json=False),
 )
-FALSE = ({}, {"kind": "x"}, {"events": 7, "waiting": 7}, {"references": [{}], "revision": 1, "age_s": "x"}, {"hub": []})
+FALSE: tuple[dict[str, Any], ...] = (
+    {},
+    {"kind": "x"},
+    {"events": 7, "waiting": 7},
+    {"references": [{}], "revision": 1, "age_s": "x"},
+    {"hub": []},
+)
 
 
 @pytest.mark.parametrize("show", ANSWERS)

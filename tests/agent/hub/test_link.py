@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc.jwk import OKPKey
 
 from agent.config import HubConfig, TlsConfig
 from agent.errors import HubError
@@ -24,6 +26,8 @@ from agent.events.event import (
     Event,
     EventClass,
     EventKey,
+    Held,
+    HoldReason,
     KioskState,
     StoredEvent,
     Tombstone,
@@ -40,12 +44,15 @@ from agent.hub.link import (
     HubSignal,
 )
 from agent.hub.mqtt_client import MAX_PACKET, RECEIVE_MAXIMUM
+from agent.hub.sealing import seal
+from agent.keys import KioskKey
 from simulators.hub.broker import Broker, free_port
 from simulators.hub.hub import HubSimulator
+from simulators.hub.keys import HubKeys
 from simulators.polling import wait_until
 from tests.rigs.certificates import Authority
 from tests.rigs.event_path import BROKERS, EventPath, LinkRig, ids, needs_mosquitto
-from tests.rigs.events import NOON, encounter, event, health, lead, raw
+from tests.rigs.events import NOON, encounter, enrolment, event, health, lead, raw
 from tests.rigs.networks import Resolver, silent_addresses
 from tests.rigs.scripted_broker import (
     CONNACK,
@@ -484,6 +491,32 @@ def test_an_acknowledgement_of_absurd_size_is_not_believed(scripted: ScriptedBro
         connect_kiosk(link, scripted)
         scripted.publish(body.encode())
         assert eventually(lambda: link.link.refused == {"unreadable acknowledgements": 1})
+
+
+def test_a_held_event_comes_with_its_acknowledgement(scripted: ScriptedBroker) -> None:
+    with LinkRig(scripted.port) as link:
+        connect_kiosk(link, scripted)
+        held = b'{"sequence":3,"reason":"unknown_kiosk_key"}'
+        scripted.publish(b'{"epoch":"e","class":"lead","sequence":2,"held":%s}' % held)
+        assert link.inbox.get(timeout=5) == Acknowledgement("e", EventClass.LEAD, 2)
+        assert link.inbox.get(timeout=5) == Held("e", EventClass.LEAD, 3, HoldReason.UNKNOWN_KIOSK_KEY)
+
+
+def test_an_enrolment_waits_until_the_hub_knows_the_key_of_its_kiosk(broker: Broker, tmp_path: Path) -> None:
+    hub_key, kiosk = OKPKey.generate_key("X25519"), KioskKey(Ed25519PrivateKey.generate())
+    sealed = seal(b"templates", kiosk, OKPKey.import_key(hub_key.as_dict(private=False)))
+    keys = HubKeys(hub_key)
+    with (
+        HubSimulator(broker.port, keys=keys) as hub,
+        EventPath(broker.port, tmp_path / "outbox.db") as path,
+    ):
+        path.put(event(enrolment(sealed)))
+        assert eventually(lambda: bool(path.outbox.held()))
+        assert path.outbox.counts()[EventClass.ENROLMENT] == 1
+        keys.trust(kiosk.public())
+        assert hub.wait_for(1, 10)
+        assert eventually(lambda: path.outbox.counts()[EventClass.ENROLMENT] == 0)
+        assert path.outbox.held() == {}
 
 
 def test_a_broker_that_sends_and_does_not_read_is_left(scripted: ScriptedBroker) -> None:

@@ -15,10 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from agent.config import OutboxConfig
 from agent.errors import HubError
-from agent.events.event import Acknowledgement, EventClass, StoredEvent, Tombstone
+from agent.events.event import Acknowledgement, EventClass, Held, HoldReason, StoredEvent, Tombstone
 from agent.hub.link import Connected, Disconnected, HubSignal
-from agent.hub.outbox import Outbox
-from agent.hub.publisher import EXPIRE_S, POLL_S, RETRY_S, Publisher
+from agent.hub.outbox import HELD, Outbox, held_events
+from agent.hub.publisher import EXPIRE_S, HELD_FACTOR, POLL_S, RETRY_S, Publisher
 from agent.storage.database import StoreFull
 from tests.conftest import FakeClock
 from tests.rigs.events import NOON, raw
@@ -325,6 +325,79 @@ def test_a_store_that_cannot_be_opened_is_reported_as_a_crash(tmp_path: Path) ->
     assert crashed.wait(2)
     assert publisher.stop()
     assert crashes[0][0] == "publisher"
+
+
+# -- an event that the hub cannot verify
+
+
+def hold(
+    rig: Rig, sequence: int, upto: int = 0, reason: HoldReason = HoldReason.UNKNOWN_KIOSK_KEY
+) -> list[tuple[EventClass, int]]:
+    rig.inbox.put(Acknowledgement(rig.outbox.epoch, LEAD, upto))
+    rig.inbox.put(Held(rig.outbox.epoch, LEAD, sequence, reason))
+    return rig.step()
+
+
+def test_an_event_that_the_hub_cannot_verify_stays_with_the_reason_and_is_said_once(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.put(LEAD, 3)
+    rig.connect()
+    for _ in range(5):
+        assert hold(rig, 2, 1) == []
+    assert rig.outbox.counts()[LEAD] == 2
+    assert rig.outbox.held() == {LEAD: Held(rig.outbox.epoch, LEAD, 2, HoldReason.UNKNOWN_KIOSK_KEY)}
+    assert held_events(rig.outbox)[0]["reason"] == HELD[HoldReason.UNKNOWN_KIOSK_KEY]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("lead event 2 stays in the outbox: the hub does not know this kiosk's key")
+
+
+def test_it_is_sent_again_seldom_and_alone_and_after_its_acknowledgement_everything_follows(rig: Rig) -> None:
+    rig.put(LEAD, 4)
+    rig.connect()
+    hold(rig, 1)
+    rig.put(LEAD, 1)
+    assert rig.step() == []
+    rig.clock.advance(HELD_FACTOR * CONFIG.resend_after_s - 0.1)
+    assert rig.step() == []
+    rig.clock.advance(0.2)
+    assert rig.step() == leads(1)
+    assert rig.acknowledge(LEAD, 1) == leads(2, 3, 4, 5)
+    assert rig.outbox.held() == {}
+
+
+def test_other_classes_go_on_while_an_event_is_held(rig: Rig) -> None:
+    rig.put(LEAD, 1)
+    rig.connect()
+    hold(rig, 1)
+    rig.put(HEALTH, 1)
+    assert rig.step() == [(HEALTH, 1)]
+
+
+@pytest.mark.parametrize("sequence", [1, 5, 2**62])
+def test_a_hold_of_an_event_that_does_not_wait_changes_nothing(rig: Rig, sequence: int) -> None:
+    rig.put(LEAD, 4)
+    rig.connect()
+    rig.acknowledge(LEAD, 1)
+    hold(rig, sequence, 1)
+    rig.inbox.put(Held("f" * 16, LEAD, 2, HoldReason.WRONG_SIGNATURE))
+    rig.step()
+    assert rig.outbox.held() == {}
+    assert rig.acknowledge(LEAD, 4) == []
+    assert rig.outbox.counts()[LEAD] == 0
+
+
+def test_a_flood_of_acknowledgements_of_what_never_was_is_one_line_and_a_number(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert rig.publisher.refused == {}
+    rig.put(LEAD, 1)
+    rig.connect()
+    for _ in range(100):
+        rig.acknowledge(LEAD, 2**60)
+    assert rig.publisher.refused == {"acknowledgements of lead events that never were": 100}
+    assert len(caplog.records) == 1
+    assert rig.outbox.counts()[LEAD] == 1
 
 
 class Road(RuleBasedStateMachine):

@@ -1,6 +1,7 @@
 """What is sealed opens only for the hub, and only if it is unchanged and from a kiosk that the hub knows."""
 
 import base64
+import json
 import stat
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey
 
-from agent.hub.sealing import seal
+from agent.errors import ConfigError
+from agent.hub.sealing import check_hub_key, seal
 from agent.keys import HubKey, KioskKey, load_hub_key
 from simulators.hub.keys import HubKeys, UnsealError
 
@@ -85,3 +87,31 @@ def test_the_simulated_hub_makes_its_key_once_and_publishes_half_of_it(tmp_path:
     sealed = seal(b"x", KIOSK, load_hub_key(tmp_path / "hub.pub.json"))
     assert first.unseal(sealed) == again.unseal(sealed) == b"x"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+# X25519 points of small order, in which every agreement gives zero (RFC 7748, 6.1, and the list of D. J. Bernstein).
+SMALL_ORDER = [
+    bytes(32),
+    (1).to_bytes(32, "little"),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    (2**255 - 20).to_bytes(32, "little"),
+    (2**255 - 19).to_bytes(32, "little"),
+    (2**255 - 18).to_bytes(32, "little"),
+]
+
+
+@pytest.mark.parametrize("point", SMALL_ORDER, ids=range(len(SMALL_ORDER)))
+def test_a_hub_key_that_nothing_can_be_encrypted_to_is_refused_before_the_first_enrolment(
+    tmp_path: Path, point: bytes
+) -> None:
+    path = tmp_path / "hub.jwk"
+    x = base64.urlsafe_b64encode(point).rstrip(b"=").decode()
+    path.write_text(json.dumps({"kty": "OKP", "crv": "X25519", "x": x}))
+    with pytest.raises(ConfigError, match=r"hub\.jwk: nothing can be encrypted to this key"):
+        check_hub_key(load_hub_key(path), path)
+
+
+@pytest.mark.parametrize("curve", HUBS)
+def test_a_good_hub_key_passes_the_trial(curve: str) -> None:
+    check_hub_key(public_half(HUBS[curve]), Path("hub.jwk"))

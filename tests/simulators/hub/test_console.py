@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.events.event import EventClass, Payload, Tombstone
-from simulators.hub.console import StateLines, event_line, problem_line
+from simulators.hub.console import StateLines, event_line, printable, problem_line
 from simulators.hub.rules import read_key
 from tests.rigs.events import encounter, enrolment, event, health, lead, raw
 from tests.rigs.hub_messages import message
@@ -67,3 +67,11 @@ def test_a_state_is_a_line_only_when_it_changes() -> None:
 
 def test_a_problem_is_a_line_too() -> None:
     assert re.fullmatch(CLOCK + r"problem    broker: refused", problem_line("broker", "refused"))
+
+
+def test_the_state_of_a_last_will_is_a_line() -> None:
+    assert StateLines().line("k1", {"status": "offline"}).endswith("k1 offline")
+
+
+def test_signs_that_are_not_printable_are_replaced() -> None:
+    assert printable("a\x1b[2J\nb\ud800é") == "a\ufffd[2J\ufffdb\ufffdé"

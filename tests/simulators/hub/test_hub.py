@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.events.event import EventClass, KioskState, Tombstone
+from agent.events.event import AcknowledgementMessage, EventClass, Health, KioskState, Tombstone
 from agent.hub.sealing import seal
 from agent.keys import KioskKey
 from simulators.hub import hub as hub_module
@@ -43,6 +43,7 @@ class Sender:
     """A plain MQTT client in the place of a kiosk, so that it can send what no kiosk would."""
 
     def __init__(self, port: int) -> None:
+        self.held: list[object] = []
         self.answers: queue.SimpleQueue[tuple[str, str, int]] = queue.SimpleQueue()
         self.subscribed: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sender", protocol=mqtt.MQTTv5)
@@ -59,6 +60,8 @@ class Sender:
 
     def on_message(self, _: object, __: object, arrived: mqtt.MQTTMessage) -> None:
         content = json.loads(arrived.payload)
+        AcknowledgementMessage.model_validate(content)
+        self.held.append(content.get("held"))
         self.answers.put((content["epoch"], content["class"], content["sequence"]))
 
     def send(self, *messages: Message) -> None:
@@ -164,16 +167,35 @@ def test_a_tombstone_takes_its_place(hub: HubSimulator, sender: Sender) -> None:
     assert [row["tombstone"] for row in hub.events()] == ["shed", None]
 
 
-def test_a_sealed_payload_is_opened_and_its_signer_checked(hub: HubSimulator, sender: Sender) -> None:
+def sealed_enrolment(kiosk: KioskKey, sequence: int) -> Message:
+    public = OKPKey.import_key(HUB_KEY.as_dict(private=False))
+    return message(event(enrolment(seal(b"templates", kiosk, public)), f"r-{sequence}"), sequence)
+
+
+def test_an_event_that_cannot_be_verified_is_not_acknowledged_until_its_kiosk_is_known(
+    hub: HubSimulator, sender: Sender, lines: list[str]
+) -> None:
     known, unknown = KioskKey(Ed25519PrivateKey.generate()), KioskKey(Ed25519PrivateKey.generate())
     assert hub.keys is not None
     hub.keys.trust(known.public())
-    public = OKPKey.import_key(HUB_KEY.as_dict(private=False))
-    for number, kiosk in enumerate((known, unknown), 1):
-        sender.send(message(event(enrolment(seal(b"templates", kiosk, public)), "r-9"), number))
-    assert sender.answered(2)
+    sender.send(sealed_enrolment(known, 1), sealed_enrolment(unknown, 2), sealed_enrolment(known, 3))
+    assert hub.wait(lambda h: bool(h.progress()) and h.progress()[0].early == 1, 5)
+    assert sender.answered(1)
     assert sequences(hub) == [1]
-    assert "not signed by a known kiosk" in hub.invalid()[0]["reason"]
+    assert hub.invalid() == []
+    assert [(row["sequence"], row["reason"]) for row in hub.held()] == [(2, "unknown_kiosk_key")]
+    assert "HELD: is not signed by a known kiosk" in "".join(lines)
+    hub.keys.trust(unknown.public())
+    sender.send(sealed_enrolment(unknown, 2), sealed_enrolment(known, 3))
+    assert sender.answered(3)
+    assert sequences(hub) == [1, 2, 3]
+    assert sender.held[-1] is None
+
+
+def test_the_acknowledgement_says_which_event_is_held_and_why(hub: HubSimulator, sender: Sender) -> None:
+    sender.send(sealed_enrolment(KioskKey(Ed25519PrivateKey.generate()), 1), message(event(health()), 1))
+    assert {sender.answer() for _ in range(2)} == {(EPOCH, "enrolment", 0), (EPOCH, "health", 1)}
+    assert sorted(sender.held, key=str) == [None, {"sequence": 1, "reason": "unknown_kiosk_key"}]
 
 
 def test_states_are_checked_and_kept(hub: HubSimulator, sender: Sender) -> None:
@@ -182,6 +204,26 @@ def test_states_are_checked_and_kept(hub: HubSimulator, sender: Sender) -> None:
     assert hub.wait_for_state("degraded", 5)
     assert len(hub.states()) == 1
     assert "kiosk.state.v1" in hub.invalid()[0]["reason"]
+
+
+@pytest.mark.parametrize("body", [b'{"status":"offline"}', b'{"status":"online","sensors":{}}'])
+def test_a_state_without_what_may_be_missing_is_kept(hub: HubSimulator, sender: Sender, body: bytes) -> None:
+    sender.client.publish("bio/v1/s1/k1/state", body, qos=1)
+    assert hub.wait(lambda h: len(h.states()) == 1, 5)
+
+
+def test_what_a_kiosk_sends_moves_no_cursor_and_forges_no_line(
+    hub: HubSimulator, sender: Sender, lines: list[str]
+) -> None:
+    hostile = Health(component="sensor \x1b[2J\n12:00:00 forged", state="lost")
+    sender.send(message(event(hostile), 1), message(raw(EventClass.HEALTH, HOSTILE_TEXT), 2))
+    assert sender.answered(2)
+    assert wait_until(lambda: len(lines) == 2, 5)
+    assert all(line.isprintable() for line in lines)
+    assert len(sequences(hub)) == 2
+
+
+HOSTILE_TEXT = b'{"component":"\\ud800","state":"lost","detail":""}'  # half a surrogate pair: it cannot be encoded
 
 
 def test_json_in_another_encoding_is_recorded_and_does_not_end_the_hub(hub: HubSimulator, sender: Sender) -> None:
@@ -335,3 +377,10 @@ def test_the_commands_run_print_and_end_on_a_signal(tmp_path: Path) -> None:
         broker.terminate()
         assert broker.wait(5) == 0
     assert len(rows(tmp_path / "hub.db", "events")) == 1
+
+
+def test_a_topic_that_is_no_text_is_a_line(lines: list[str]) -> None:
+    hub = HubSimulator(1, print_line=lines.append)
+    hub._on_message(None, None, mqtt.MQTTMessage(topic=b"bio/v1/\xff/k1/state"))
+    assert "a topic is not UTF-8" in lines[0]
+    hub._scratch.cleanup()
