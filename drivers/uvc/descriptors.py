@@ -85,10 +85,15 @@ class FormatDescriptor:
 
 @dataclass(frozen=True, slots=True)
 class ExtensionUnit:
-    """A unit with controls defined by the manufacturer."""
+    """A unit with controls defined by the manufacturer. `controls`: a bit for each selector; empty if not known."""
 
     unit: int
     guid: bytes
+    controls: bytes = b""
+
+    def has(self, selector: int) -> bool:
+        """Whether it has this control, as far as is known."""
+        return not self.controls or bool(int.from_bytes(self.controls, "little") >> (selector - 1) & 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +228,10 @@ def _read_header(interface: _Interface, descriptor: bytes) -> None:
 def _read_extension(interface: _Interface, descriptor: bytes) -> None:
     unit, guid = _fields("<xxxB16s", descriptor)
     if len(descriptor) >= UNIT_GUID_END:
-        interface.extensions.append(ExtensionUnit(unit, guid))
+        (pins,) = _fields("<21xB", descriptor)
+        size_at = 22 + pins  # behind the list of its sources
+        controls = descriptor[size_at + 1 : size_at + 1 + descriptor[size_at]] if size_at < len(descriptor) else b""
+        interface.extensions.append(ExtensionUnit(unit, guid, controls))
 
 
 def _read_input(interface: _Interface, descriptor: bytes) -> None:

@@ -66,7 +66,7 @@ class Uvc(SensorSession):
         """Claims the camera and starts its stream. Returns after the negotiation, before the first frame."""
         with self._opening(), self._named_errors():
             reader, choice = self._find()
-            reader.start(Stream(reader.link, choice, self._options.led))
+            reader.start(Stream(reader.link, choice, self._options.light))
             contents = choice.contents
             self._streaming = _Streaming(reader, choice, FrameDecoder(contents.pixels, contents.width, contents.height))
             self._window.begin()
@@ -115,7 +115,7 @@ class Uvc(SensorSession):
         if choice.stream.interface != self._interface:
             self._interface = choice.stream.interface
             reader = self._attach(self._interface)
-        if self._options.led is not None:
+        if self._options.light is not None:
             # The extension unit belongs to the control interface. While the kernel's driver holds that interface, the
             # system refuses writes to it.
             reader.link.claim(choice.stream.control_interface)

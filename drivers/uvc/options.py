@@ -3,29 +3,20 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from drivers.errors import ProtocolError
 from drivers.options import DriverOptions, reject_boolean
 from drivers.uvc.descriptors import MAX_FRAME_SIDE, TICKS_PER_S, FormatDescriptor, FrameDescriptor, StreamingInterface
+from drivers.uvc.emitter import Led, led_of
 from drivers.uvc.formats import FORMAT_NAMED, PREFERENCE, PixelFormat
 from drivers.uvc.probe_commit import StreamSettings
 
 DEFAULT_SIZE = (640, 480)  # an eye that fills it has about 200 pixels across the iris
 STATE_CONTENTS = "; if that is what it always sends, name it with the option 'contains', such as y8 752x480"
 MAX_FRAME_TIMEOUT_S = 4.0  # a descriptor may announce frame intervals of minutes
-
-
-@dataclass(frozen=True, slots=True)
-class Led:
-    """A control of an extension unit that switches the light: the bytes to write for on and for off."""
-
-    unit: int
-    selector: int
-    on: bytes
-    off: bytes
 
 
 def _size(value: object) -> object:
@@ -73,19 +64,10 @@ def _contents(value: object) -> object:
     return Contents(FORMAT_NAMED[name], *_sides(size.strip()))
 
 
-def _led(value: object) -> object:
-    found = re.fullmatch(r"([0-9]{1,3}):([0-9]{1,3}):((?:[0-9a-fA-F]{2})+)(?::((?:[0-9a-fA-F]{2})+))?", str(value))
-    if found is None:
-        raise ValueError("must be UNIT:SELECTOR:ON[:OFF], the two last as hexadecimal bytes, such as 3:1:01:00")
-    unit, selector, on = int(found[1]), int(found[2]), bytes.fromhex(found[3])
-    if not 0 < unit <= 255 or not 0 < selector <= 255:
-        raise ValueError("must name a unit and a selector from 1 to 255")
-    return Led(unit, selector, on, bytes.fromhex(found[4]) if found[4] else bytes(len(on)))
-
-
 Size = Annotated[tuple[int, int], BeforeValidator(_size)]
 Fps = Annotated[float, BeforeValidator(reject_boolean), Field(gt=0, le=1000)]
 Ppi = Annotated[float, BeforeValidator(reject_boolean), Field(ge=0, le=10_000)]
+EmitterLed = Annotated[Led, BeforeValidator(led_of)]
 FormatName = Annotated[str, BeforeValidator(_known_format)]
 
 
@@ -97,13 +79,27 @@ class CameraOptions(DriverOptions):
     format: FormatName | None = None
     contains: Annotated[Contents, BeforeValidator(_contents)] | None = None
     ppi: Ppi = 0.0
+    emitter: EmitterLed | None = None
 
 
 class UvcOptions(CameraOptions):
     """The options of a camera on a bulk endpoint."""
 
     interface: Annotated[int, BeforeValidator(reject_boolean), Field(ge=0, le=255)] | None = None
-    led: Annotated[Led, BeforeValidator(_led)] | None = None
+    led: EmitterLed | None = None  # the former name of `emitter`
+
+    @model_validator(mode="after")
+    def _one_light(self) -> Self:
+        if self.emitter is not None and self.led is not None:
+            raise ValueError("options 'emitter' and 'led' are the same: give one of them")
+        return self
+
+    @property
+    def light(self) -> tuple[str, Led] | None:
+        """The option that names the control of the light, and the control."""
+        if self.emitter is not None:
+            return "emitter", self.emitter
+        return None if self.led is None else ("led", self.led)
 
 
 def frame_timeout(seconds: float) -> float:

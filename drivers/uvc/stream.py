@@ -11,9 +11,10 @@ from contextlib import suppress
 
 from drivers.errors import Cancelled, LinkLost, ProtocolError, SensorError, Stalled, TransferTimeout, UsbMemoryFull
 from drivers.usb.link import PendingRead, UsbLink
-from drivers.uvc.options import STATE_CONTENTS, Led, StreamChoice
+from drivers.uvc.emitter import ControlPort, Emitter, Led
+from drivers.uvc.options import STATE_CONTENTS, StreamChoice
 from drivers.uvc.payload import SLACK_BYTES, WRONG_SIZE, Assembler, RawFrame, StreamStatistics, begun_jpeg, exact_size
-from drivers.uvc.probe_commit import CONTROL_S, SET_CUR, TO_INTERFACE, negotiate
+from drivers.uvc.probe_commit import CONTROL_S, FROM_INTERFACE, SET_CUR, TO_INTERFACE, negotiate
 
 START_S = 3.0  # the maximum time from switching a sensor on to its first frame
 SILENT_S = 1.0  # a stream without data for this long has stopped; a slow camera has its frame timeout
@@ -40,10 +41,12 @@ def ignore_frame(_frame: RawFrame) -> None:
 class Stream:
     """The frames of one camera, read payload by payload by one thread. Raises SensorError and Cancelled."""
 
-    def __init__(self, link: UsbLink, choice: StreamChoice, led: Led | None = None) -> None:
+    def __init__(self, link: UsbLink, choice: StreamChoice, light: tuple[str, Led] | None = None) -> None:
+        """`light`: the option that names the control of the light, and the control."""
         self.link = link
         self.choice = choice
-        self._led = led
+        self._port = LinkPort(link, choice.stream.control_interface)
+        self._emitter = None if light is None else Emitter(self._port, light[1], choice.stream.extensions, light[0])
         self._reads = deque[tuple[PendingRead, int]]()  # and their sizes
         self._stalls = 0
         self._read_timeout_s = START_S
@@ -66,7 +69,8 @@ class Stream:
         self._read_bytes = -(-largest // packet) * packet
         in_flight = min(max(2 * limit, MIN_IN_FLIGHT), MAX_IN_FLIGHT)
         self._reads_in_flight = min(max(in_flight // self._read_bytes, MIN_READS), MAX_READS)
-        self._switch(on=True)
+        if self._emitter is not None:
+            self._emitter.on()
         self._last_frame_at = self.link.now() + START_S - NO_FRAME_S
 
     def step(self) -> list[RawFrame]:
@@ -149,23 +153,31 @@ class Stream:
         """Ends a bulk stream (by clearing its halt) and switches the light off. Never raises."""
         self._abandon()
         _suppress_errors(lambda: self.link.clear_halt(self.choice.stream.endpoint))
-        _suppress_errors(lambda: self._switch(on=False))
+        self._port.timeout_s = LED_OFF_S
+        if self._emitter is not None:
+            _suppress_errors(self._emitter.off)
 
-    def _switch(self, *, on: bool) -> None:
-        if self._led is None:
-            return
-        index = self._led.unit << 8 | self.choice.stream.control_interface
-        data = self._led.on if on else self._led.off
-        timeout = CONTROL_S if on else LED_OFF_S
-        try:
-            self.link.control_out(TO_INTERFACE, SET_CUR, self._led.selector << 8, index, data, timeout)
-        except Stalled:
-            raise ProtocolError(f"option 'led': the camera refuses it; {self._units()}") from None
 
-    def _units(self) -> str:
-        """The extension units of the camera, to correct the option by."""
-        units = ", ".join(str(extension.unit) for extension in self.choice.stream.extensions)
-        return f"its extension units: {units}" if units else "it has no extension unit"
+class LinkPort:
+    """The controls of extension units over a UsbLink, which must have claimed the control interface."""
+
+    def __init__(self, link: UsbLink, interface: int) -> None:
+        self._link = link
+        self._interface = interface
+        self.timeout_s = CONTROL_S
+
+    def read(self, query: int, unit: int, selector: int, size: int) -> bytes:
+        """A request that reads a control. ProtocolError if the camera refuses it."""
+        index = unit << 8 | self._interface
+        return self._link.control_in(FROM_INTERFACE, query, selector << 8, index, size, self.timeout_s)
+
+    def write(self, unit: int, selector: int, data: bytes) -> None:
+        """Writes a control. ProtocolError if the camera refuses it."""
+        index = unit << 8 | self._interface
+        self._link.control_out(TO_INTERFACE, SET_CUR, selector << 8, index, data, self.timeout_s)
+
+
+_: type[ControlPort] = LinkPort
 
 
 def _suppress_errors(action: Callable[[], None]) -> None:

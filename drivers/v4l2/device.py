@@ -1,22 +1,16 @@
 """One open video device: its format, its buffers, the next frame. Raises the errors of drivers.errors."""
 
 import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.errors import (
-    GRANT_ACCESS_COMMAND,
-    POLICY_ADVICE,
-    Cancelled,
-    DeviceBusy,
-    LinkLost,
-    PermissionDenied,
-    PolicyDenied,
-    ProtocolError,
-)
+from drivers.errors import Cancelled, ProtocolError, SensorError
+from drivers.uvc.descriptors import streaming_interfaces
+from drivers.uvc.emitter import SET_CUR, ControlPort, Emitter, Led
 from drivers.uvc.formats import FORMAT_OF_FOURCC
 from drivers.uvc.options import DEFAULT_SIZE, CameraOptions, Contents, preference
 from drivers.v4l2.abi import (
@@ -42,20 +36,14 @@ from drivers.v4l2.abi import (
     buffer_structure,
     structure,
 )
+from drivers.v4l2.failures import translated, translated_of_control
 from drivers.v4l2.kernel import Kernel, Memory
+
+log = logging.getLogger(__name__)
 
 BUFFERS = 4
 MAX_LISTED = 256  # formats or sizes; a longer list never ends
 DEFAULT_INTERVAL_S = 1 / 30
-
-_GONE = (errno.ENODEV, errno.ENXIO, errno.EIO, errno.EPIPE, errno.EBADF)
-_FORBIDDEN = f"no permission; put this account in the group video, or: {GRANT_ACCESS_COMMAND}"
-_ADVICE = {
-    errno.ENOENT: "no such device; is the camera plugged in?",
-    errno.EACCES: _FORBIDDEN,
-    errno.EPERM: POLICY_ADVICE,
-    errno.ENOTTY: "no video device",
-}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -79,6 +67,7 @@ class VideoDevice:
         self._cancelled = False
         self._memory: list[Memory] = []
         self._streaming = False
+        self._emitter: Emitter | None = None
         self.interval = DEFAULT_INTERVAL_S
         with self._errors_translated():
             self._fd = kernel.open(path)
@@ -109,14 +98,16 @@ class VideoDevice:
         return options.contains or described, agreed
 
     def _set_rate(self, options: CameraOptions) -> None:
-        """Sets or reads the frame rate. Many kernel drivers cannot, which is not an error."""
+        """Sets or reads the frame rate. Many kernel drivers cannot, and some cameras fail: no reason not to stream."""
         request = structure(G_PARM, "=I", CAPTURE)
         if options.fps is not None:
             request = structure(S_PARM, "=I8xII", CAPTURE, 1000, round(1000 * options.fps))
-        with suppress(ProtocolError):
+        try:
             answer = self._ioctl(G_PARM if options.fps is None else S_PARM, request)
             number, per = int.from_bytes(answer[12:16], "little"), int.from_bytes(answer[16:20], "little")
             self.interval = number / per if number and per else self.interval
+        except ProtocolError as error:
+            log.info("%s: the frame rate is not known: %s", self._path, error)
 
     def _offers(self, options: CameraOptions) -> Iterator[tuple[bytes, Contents]]:
         for fourcc in self._listed(ENUM_FMT, "=II", CAPTURE):
@@ -149,8 +140,30 @@ class VideoDevice:
             except OSError as error:
                 if error.errno == errno.EINVAL:
                     return
-                raise self._translated(error) from error
+                raise self._translated(error, request.name) from error
             yield bytes(data)
+
+    # The light
+
+    def switch_on(self, led: Led) -> None:
+        """Switches the emitter on until close(). ProtocolError if the camera refuses it."""
+        configuration, number = self.kernel.usb_interface(self._path)
+        units = [
+            unit
+            for stream in streaming_interfaces(configuration)
+            if stream.control_interface == number
+            for unit in stream.extensions
+        ]
+        emitter = Emitter(DevicePort(self), led, units)
+        emitter.on()
+        self._emitter = emitter
+
+    def query_control(self, unit: int, selector: int, query: int, data: bytearray) -> None:
+        """A request to a control of an extension unit. ProtocolError if it is refused, LinkLost."""
+        try:
+            self.kernel.query_control(self._fd, unit, selector, query, data)
+        except OSError as error:
+            raise translated_of_control(error, present=self.kernel.present(self._path)) from error
 
     # Streaming
 
@@ -188,7 +201,8 @@ class VideoDevice:
                 self._cancelled = False
                 raise Cancelled(self._path)
             if self.kernel.now() >= deadline:
-                raise ProtocolError("the camera sends no frame")
+                advice = "" if self._emitter else "; an infrared camera may need the option 'emitter'"
+                raise ProtocolError(f"the camera sends no frame{advice}")
 
     def cancel(self) -> None:
         """Ends the running or the next wait with Cancelled."""
@@ -197,9 +211,12 @@ class VideoDevice:
 
     def close(self) -> None:
         """Stops the stream and closes the device. Never raises; may be called twice."""
-        fd, self._fd = self._fd, -1
-        if fd < 0:
+        if self._fd < 0:
             return
+        if self._emitter is not None:
+            with suppress(SensorError):
+                self._emitter.off()
+        fd, self._fd = self._fd, -1
         if self._streaming:
             with suppress(OSError):
                 self.kernel.ioctl(fd, STREAMOFF.code, structure(STREAMOFF, "=I", CAPTURE))
@@ -222,15 +239,28 @@ class VideoDevice:
         except OSError as error:
             raise self._translated(error, what) from error
 
-    def _translated(self, error: OSError, what: str = "") -> Exception:
-        text = _ADVICE.get(error.errno or 0, f"{what}: {error.strerror}")
-        if error.errno == errno.EBUSY:
-            return DeviceBusy("another program uses the camera; stop it")
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return (PolicyDenied if error.errno == errno.EPERM else PermissionDenied)(text)
-        if error.errno in _GONE:
-            return LinkLost("unplugged")
-        return LinkLost(text) if error.errno in _ADVICE else ProtocolError(text)
+    def _translated(self, error: OSError, request: str) -> SensorError:
+        return translated(error, request, present=self.kernel.present(self._path))
+
+
+class DevicePort:
+    """The controls of extension units of a camera, through the kernel's UVC driver."""
+
+    def __init__(self, device: VideoDevice) -> None:
+        self._device = device
+
+    def read(self, query: int, unit: int, selector: int, size: int) -> bytes:
+        """A request that reads a control. ProtocolError if it is refused."""
+        data = bytearray(size)
+        self._device.query_control(unit, selector, query, data)
+        return bytes(data)
+
+    def write(self, unit: int, selector: int, data: bytes) -> None:
+        """Writes a control. ProtocolError if it is refused."""
+        self._device.query_control(unit, selector, SET_CUR, bytearray(data))
+
+
+_: type[ControlPort] = DevicePort
 
 
 def _without_padding(data: bytes, layout: FrameLayout) -> bytes:

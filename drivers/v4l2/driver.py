@@ -63,6 +63,8 @@ class V4l2(SensorSession):
             self._attachment.attach(device)
             capability = device.identify()
             contents, layout = device.configure(self._options)
+            if self._options.emitter is not None:
+                device.switch_on(self._options.emitter)
             device.start()
             device.next_frame(layout, self._kernel.now() + START_S)
             decoder = FrameDecoder(contents.pixels, contents.width, contents.height)
@@ -88,6 +90,15 @@ class V4l2(SensorSession):
     def begin_window(self) -> None:
         """The next capture() begins a capture window."""
         self._window.begin()
+
+    def check_alive(self) -> None:
+        """Waits for the next frame and drops it."""
+        with self._attachment.attempt():
+            stream = self._require_open(self._stream)
+            with self._named_errors():
+                stream.device.next_frame(
+                    stream.layout, self._kernel.now() + FRAME_S + frame_timeout(stream.device.interval)
+                )
 
     def _release(self) -> None:
         self._stream = None

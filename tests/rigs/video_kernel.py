@@ -30,6 +30,7 @@ VIDIOC = {
     0xC0CC5616: "s_parm",
     0xC02C564A: "enum_framesizes",
 }
+SET_CUR, GET_LEN = 0x01, 0x85
 MONOTONIC, AT_START, ERROR = 0x2000, 0x10000, 0x40
 
 
@@ -52,6 +53,10 @@ class VideoCamera:
     damaged: set[int] = field(default_factory=set)
     news: threading.Condition = field(default_factory=threading.Condition)
     unplug_in: int | None = None  # bytes
+    fails: dict[str, int] = field(default_factory=dict)  # error number of a request, by its name in VIDIOC or "open"
+    controls: dict[tuple[int, int], bytearray] = field(default_factory=dict)  # of extension units: unit and selector
+    control_errors: dict[int, int] = field(default_factory=dict)  # error number by query
+    usb: tuple[bytes, int] = (b"", 0)  # configuration descriptor and number of the control interface
     begun: int = 0
 
     def change(self, **facts: object) -> None:
@@ -142,8 +147,32 @@ class FakeKernel:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         if code not in VIDIOC:
             raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY))
+        if number := self.camera.fails.get(VIDIOC[code]):
+            raise OSError(number, os.strerror(number))
         with self.camera.news:
             getattr(self, f"_{VIDIOC[code]}")(data)
+
+    def query_control(self, fd: int, unit: int, selector: int, query: int, data: bytearray) -> None:
+        """As the kernel's UVC driver: the control must exist, and the size be its own."""
+        self._check(fd)
+        control = self.camera.controls.get((unit, selector))
+        number = errno.ENOENT if control is None else self.camera.control_errors.get(query, 0)
+        if not self.camera.plugged:
+            number = errno.ENODEV
+        if control is not None and not number and len(data) != (2 if query == GET_LEN else len(control)):
+            number = errno.ENOBUFS
+        if control is None or number:
+            raise OSError(number, os.strerror(number))
+        if query == SET_CUR:
+            control[:] = data
+        else:
+            data[:] = len(control).to_bytes(2, "little") if query == GET_LEN else control
+
+    def present(self, path: str) -> bool:
+        return self.camera.plugged and path == "/dev/video0"
+
+    def usb_interface(self, path: str) -> tuple[bytes, int]:
+        return self.camera.usb if self.present(path) else (b"", 0)
 
     def _querycap(self, data: bytearray) -> None:
         name = self.camera.card.encode()

@@ -256,3 +256,19 @@ def test_any_interval_fits_the_request(
     row = FrameDescriptor(1, 640, 480, 307_200, default, intervals, continuous)
     for asked in (None, fps):
         assert 0 < row.interval_for(asked) <= 0xFFFFFFFF
+
+
+@pytest.mark.parametrize(("body", "controls"), [("04 01 01 02 2601 00", "2601"), ("04 00 01 26 00", "26"), ("", "")])
+def test_the_controls_of_an_extension_unit_are_read(body: str, controls: str) -> None:
+    unit = d(f"24 06 0e {'ab' * 16} {body}")
+    whole = b"".join([*BEFORE_STREAMS[:-1], unit, BEFORE_STREAMS[-1], *CLASS_DESCRIPTORS, ENDPOINT])
+    (found,) = streaming_interfaces(whole)[0].extensions
+    assert (found.unit, found.guid.hex(), found.controls.hex()) == (14, "ab" * 16, controls)
+    assert found.has(6) == ((controls != "" and bool(0x26 >> 5 & 1)) or not controls)
+    assert found.has(4) != bool(controls)
+
+
+def test_an_extension_unit_that_is_cut_short_is_left_out() -> None:
+    unit = d(f"24 06 0e {'ab' * 15}")
+    whole = b"".join([*BEFORE_STREAMS[:-1], unit, BEFORE_STREAMS[-1], *CLASS_DESCRIPTORS, ENDPOINT])
+    assert streaming_interfaces(whole)[0].extensions == ()

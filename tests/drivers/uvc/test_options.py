@@ -9,8 +9,9 @@ import drivers
 from drivers.errors import ProtocolError
 from drivers.uvc.descriptors import streaming_interfaces
 from drivers.uvc.driver import Uvc
+from drivers.uvc.emitter import Led
 from drivers.uvc.formats import FORMAT_NAMED
-from drivers.uvc.options import Led, UvcOptions, choose_stream, frame_timeout
+from drivers.uvc.options import UvcOptions, choose_stream, frame_timeout
 from tests.rigs.uvc_bytes import BEHIND_ENDPOINT, ENDPOINT, d, stream_of
 
 WRONG: dict[str, tuple[str | float, str]] = {
@@ -18,6 +19,7 @@ WRONG: dict[str, tuple[str | float, str]] = {
     "fps": (0, "greater than 0"),
     "format": ("h264", "must be one of y8, y16"),
     "led": ("on", "must be UNIT:SELECTOR:ON"),
+    "emitter": ("infrared", "must be UNIT:SELECTOR:ON"),
     "interface": (True, "not true or false"),
     "contains": ("y8", "must be WIDTHxHEIGHT"),
     "ppi": (-1, "greater than or equal to 0"),
@@ -101,18 +103,13 @@ def test_no_promise_makes_a_frame_larger_than_it_can_be(name: str, promised: int
     assert choice.frame_limit(promised) == limit
 
 
-@pytest.mark.parametrize(
-    ("value", "led"),
-    [("3:1:01:00", Led(3, 1, b"\x01", b"\0")), ("3:1:0102", Led(3, 1, b"\x01\x02", bytes(2)))],
-)
-def test_the_light_is_given_by_unit_selector_and_bytes(value: str, led: Led) -> None:
-    assert UvcOptions.model_validate({"led": value}).led == led
-
-
-@pytest.mark.parametrize("value", ["0:1:01", "3:256:01", "300:1:01"])
-def test_a_light_has_a_unit_and_a_selector_of_one_byte(value: str) -> None:
-    with pytest.raises(ValueError, match="a unit and a selector from 1 to 255"):
-        UvcOptions.model_validate({"led": value})
+def test_the_light_is_named_by_either_option() -> None:
+    led = Led(3, 1, b"\x01", b"\0")
+    assert UvcOptions().light is None
+    for option in ("emitter", "led"):
+        assert UvcOptions.model_validate({option: "3:1:01:00"}).light == (option, led)
+    with pytest.raises(ValueError, match="driver uvc: options 'emitter' and 'led' are the same: give one of them"):
+        Uvc("usb:1209:0001", {"emitter": "chicony", "led": "3:1:01:00"})
 
 
 def test_a_size_beyond_every_sensor_is_refused() -> None:

@@ -323,3 +323,14 @@ def test_without_memory_for_a_single_read_the_error_names_the_limit_and_the_sett
     rig = StreamRig(memory=UsbMemory(5000), max_payload=16_384)
     with pytest.raises(UsbMemoryFull, match=r"in flight \(/sys/module/usbcore/parameters/usbfs_memory_mb\).*sudo tee"):
         rig.stream.step()
+
+
+def test_the_emitter_is_the_light_by_its_other_name() -> None:
+    rig = StreamRig({"emitter": "3:1:01:00"})
+    assert rig.camera.lamp_on
+    rig.stream.stop()
+    assert not rig.camera.lamp_on
+    with pytest.raises(ProtocolError, match=r"option 'emitter': .* this control has 1 bytes, the option gives 2"):
+        StreamRig({"emitter": "3:1:0101:0000"})
+    with pytest.raises(ProtocolError, match="option 'emitter': the camera has no such unit; its extension units: 3"):
+        StreamRig({"emitter": "microsoft"})

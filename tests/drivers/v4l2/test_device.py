@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from drivers.errors import Cancelled, DeviceBusy, LinkLost, PermissionDenied, ProtocolError, SensorError
+from drivers.uvc.emitter import MICROSOFT, RECIPES
 from drivers.uvc.options import CameraOptions
 from drivers.v4l2.abi import FrameLayout
 from drivers.v4l2.device import VideoDevice, VideoFrame
 from drivers.v4l2.driver import V4l2
+from tests.rigs.uvc_bytes import BEFORE_STREAMS, CLASS_DESCRIPTORS, ENDPOINT, d
 from tests.rigs.uvc_rig import HEIGHT, WIDTH, noise
 from tests.rigs.v4l2_rig import URL, capture_of, numbered, sensor_of
 from tests.rigs.video_kernel import FakeKernel, VideoCamera
@@ -87,7 +89,13 @@ class FailingKernel(FakeKernel):
     ("number", "kind", "message"),
     [
         (errno.ENODEV, LinkLost, "unplugged"),
-        (errno.EIO, LinkLost, "unplugged"),
+        (errno.EIO, ProtocolError, "VIDIOC_QUERYCAP: the camera is plugged in and does not answer; unplug it and plug"),
+        (errno.EPIPE, ProtocolError, "VIDIOC_QUERYCAP: the camera is plugged in and refuses this; choose another size"),
+        (
+            errno.ENOSPC,
+            ProtocolError,
+            "not enough USB bandwidth .* a smaller size, fewer frames per second",
+        ),
         (errno.ENOTTY, LinkLost, "no video device"),
         (errno.EACCES, PermissionDenied, "put this account in the group video"),
         (errno.EBUSY, DeviceBusy, "another program uses the camera"),
@@ -194,3 +202,124 @@ def test_a_frame_that_is_stamped_at_its_end_began_one_interval_earlier() -> None
 
 def test_the_repr_of_a_frame_shows_no_pixels() -> None:
     assert repr(VideoFrame(b"ZZZZ", 1.0)) == "<VideoFrame 4 bytes>"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.EPROTO])
+def test_an_error_of_the_bus_of_a_camera_that_is_gone_is_an_unplugging(number: int) -> None:
+    kernel = FailingKernel(VideoCamera())
+    device = VideoDevice(kernel, "/dev/video0")
+    kernel.number = number
+    kernel.camera.plugged = False
+    with pytest.raises(LinkLost, match="unplugged"):
+        device.identify()
+    device.close()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.EINVAL, errno.EPROTO])
+@pytest.mark.parametrize(("request_name", "options"), [("g_parm", {}), ("s_parm", {"fps": 15.0})])
+def test_a_camera_that_fails_at_its_frame_rate_streams(
+    number: int, request_name: str, options: dict[str, float]
+) -> None:
+    assert capture_of(VideoCamera(fails={request_name: number}), **options).shape == (HEIGHT, WIDTH)
+
+
+def test_too_little_bandwidth_at_the_start_says_so() -> None:
+    with pytest.raises(ProtocolError, match="v4l2 at /dev/video0: not enough USB bandwidth"):
+        sensor_of(VideoCamera(fails={"streamon": errno.ENOSPC})).open()
+
+
+# The emitter: a control of an extension unit
+
+
+def test_the_emitter_is_switched_on_with_the_stream_and_off_after_it() -> None:
+    camera = VideoCamera(controls={(14, 14): bytearray(2)})
+    sensor = sensor_of(camera, emitter="chicony")
+    sensor.open()
+    assert camera.controls[14, 14].hex() == "0219"
+    sensor.close()
+    assert camera.controls[14, 14].hex() == "0000"
+
+
+def test_raw_bytes_switch_any_control() -> None:
+    camera = VideoCamera(controls={(3, 2): bytearray(3)})
+    sensor = sensor_of(camera, emitter="3:2:010203:040506")
+    sensor.open()
+    assert camera.controls[3, 2].hex() == "010203"
+    sensor.close()
+    assert camera.controls[3, 2].hex() == "040506"
+
+
+def usb_of(*units: tuple[int, bytes]) -> bytes:
+    """Descriptors of a camera with these units of Microsoft and their bits, on control interface 0."""
+    described = [d(f"24 06 {unit:02x} {MICROSOFT.hex()} 04 01 01 01 {bits.hex()} 00") for unit, bits in units]
+    return b"".join([*BEFORE_STREAMS[:-1], *described, BEFORE_STREAMS[-1], *CLASS_DESCRIPTORS, ENDPOINT])
+
+
+def test_the_unit_of_microsoft_is_found_in_the_descriptors_by_its_control() -> None:
+    """As a real one: two units of this kind, of which only the second has the control. Its interface is kept."""
+    camera = VideoCamera(
+        controls={(8, 3): bytearray(9), (14, 6): bytearray.fromhex("010401000000000000")},
+        usb=(usb_of((8, b"\x06"), (14, b"\x26")), 0),
+    )
+    sensor = sensor_of(camera, emitter="microsoft")
+    sensor.open()
+    assert camera.controls[14, 6].hex() == "010402000000000000"
+    sensor.close()
+    assert camera.controls[14, 6].hex() == "010401000000000000"
+
+
+@pytest.mark.parametrize("unit", [7, 14])
+def test_the_unit_of_microsoft_can_be_named(unit: int) -> None:
+    camera = VideoCamera(controls={(unit, 6): bytearray(9)})  # it says nothing of its interface
+    sensor = sensor_of(camera, emitter=f"microsoft-{unit}")
+    sensor.open()
+    assert camera.controls[unit, 6].hex() == "010302000000000000"
+    sensor.close()
+
+
+@pytest.mark.parametrize(
+    ("controls", "errors", "said"),
+    [
+        ({}, {}, r"its extension units: 14 \(there is no such unit or control\)"),
+        ({(14, 14): 3}, {}, "this control has 3 bytes, the option gives 2 .the control has another length"),
+        ({(14, 14): 2}, {1: errno.EPIPE}, "the camera refuses the request"),
+        ({(14, 14): 2}, {1: errno.EBADRQC}, "the control cannot be read or written"),
+        ({(14, 14): 2}, {1: errno.ENOTTY}, "the kernel's driver of this camera has no extension units"),
+    ],
+)
+def test_an_emitter_that_the_camera_does_not_have_is_an_error_of_the_option(
+    controls: dict[tuple[int, int], int], errors: dict[int, int], said: str
+) -> None:
+    camera = VideoCamera(
+        controls={key: bytearray(size) for key, size in controls.items()},
+        control_errors=errors,
+        usb=(usb_of((14, b"\x26")), 0),
+    )
+    with pytest.raises(ProtocolError, match=f"option 'emitter': the camera refuses it; .*{said}"):
+        sensor_of(camera, emitter="chicony").open()
+
+
+def test_a_camera_without_the_unit_of_a_recipe_says_which_it_has() -> None:
+    for usb, said in (((usb_of((9, b"\x06")), 0), "extension units: 9"), ((b"", 0), "no extension unit")):
+        with pytest.raises(ProtocolError, match=f"option 'emitter': the camera has no such unit; .*{said}; see UNIT"):
+            sensor_of(VideoCamera(usb=usb), emitter="microsoft").open()
+
+
+def test_a_camera_unplugged_while_its_emitter_is_switched_is_a_lost_link() -> None:
+    camera = VideoCamera(controls={(14, 14): bytearray(2)}, control_errors={1: errno.EIO})
+    device = VideoDevice(FakeKernel(camera), "/dev/video0")
+    with pytest.raises(ProtocolError, match="plugged in"):
+        device.switch_on(RECIPES["chicony"])
+    camera.plugged = False
+    with pytest.raises(LinkLost, match="unplugged"):
+        device.switch_on(RECIPES["chicony"])
+    device.close()
+
+
+def test_a_camera_that_sends_no_frame_may_need_its_emitter(
+    streaming: tuple[VideoCamera, VideoDevice, FrameLayout],
+) -> None:
+    camera, device, layout = streaming
+    camera.change(silent=True)
+    with pytest.raises(ProtocolError, match="may need the option 'emitter'"):
+        device.next_frame(layout, device.kernel.now() + 0.05)

@@ -1,5 +1,7 @@
 """The real kernel, as far as it can be tested without a camera."""
 
+import ctypes
+import struct
 import time
 from pathlib import Path
 
@@ -39,3 +41,39 @@ def test_the_clock_is_the_monotonic_one_and_requests_reach_the_device(tmp_path: 
     assert memory[0:6] == b"pixels"
     memory.close()
     kernel.close(fd)
+
+
+def test_a_request_to_a_control_has_the_structure_of_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[tuple[int, int, tuple[int, ...], bytes]]()
+
+    def ioctl(fd: int, code: int, request: bytes) -> None:
+        *fields, address = struct.unpack("=BBBxH2xQ", request)
+        memory = (ctypes.c_char * fields[3]).from_address(address)
+        asked.append((fd, code, tuple(fields), memory.raw))
+        memory[0] = 0x55
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    data = bytearray(b"\x01\x02\x03")
+    LinuxKernel().query_control(7, 14, 6, 0x81, data)
+    assert asked == [(7, 0xC0107521, (14, 6, 0x81, 3), b"\x01\x02\x03")]
+    assert data == b"\x55\x02\x03"
+
+
+def test_the_descriptors_of_a_usb_camera_are_those_of_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interface = tmp_path / "devices" / "1-1" / "1-1:1.2"
+    interface.mkdir(parents=True)
+    (interface / "bInterfaceNumber").write_text("02\n")
+    (interface.parent / "descriptors").write_bytes(bytes(18) + b"configuration")
+    (tmp_path / "video0").mkdir()
+    (tmp_path / "video0" / "device").symlink_to(interface)
+    monkeypatch.setattr("drivers.v4l2.kernel.VIDEO_DEVICES", tmp_path)
+    kernel = LinuxKernel()
+    assert kernel.usb_interface("/dev/video0") == (b"configuration", 2)
+    assert kernel.usb_interface("/dev/video1") == (b"", 0)
+    (interface / "bInterfaceNumber").write_text("none")
+    assert kernel.usb_interface("/dev/video0") == (b"", 0)
+
+
+def test_a_device_file_that_exists_is_present(tmp_path: Path) -> None:
+    assert LinuxKernel().present(str(tmp_path))
+    assert not LinuxKernel().present(str(tmp_path / "video0"))
