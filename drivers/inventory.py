@@ -3,11 +3,12 @@
 USB devices and adapters are found in sysfs. A USB sensor is opened for a moment to read its model and firmware, but not
 if a kernel driver uses it, because opening would detach that driver. A camera (known by its USB class only) is not
 opened: it may be in use, and its light would go on. The device behind a serial adapter is not identified, because
-nothing is sent to it.
+nothing is sent to it. An adapter without a serial port is listed with what is missing, and so is a serial port of a USB
+device that no driver declares.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -36,6 +37,17 @@ STABLE_LINKS = {  # folders of links to device files, named after the USB port; 
     "video4linux": ("v4l/by-path",),
 }
 USBFS = "usbfs"  # not a kernel driver: a program has claimed the interface
+NO_RULE = (
+    "the udev rules do not know this device, so they give it to nobody. For this account: sudo usermod -aG dialout "
+    '"$USER", then log in again. For the daemon: SupplementaryGroups=dialout in kiosk-agent.service'
+)
+BRLTTY = (
+    "brltty takes many serial adapters for braille displays: sudo apt-get remove brltty, then plug this one in again"
+)
+_INSTALL_MODULES = (
+    "if the module is not found, install it (on Ubuntu: linux-modules-extra-$(uname -r)); if it is blocked, remove it "
+    "from /etc/modprobe.d"
+)
 _NOT_OPENED = "a camera is not opened here, because its light would go on"
 SERIAL_BAUD = 57_600  # only to claim the port for a moment; nothing is sent
 
@@ -44,6 +56,7 @@ class Availability(StrEnum):
     """Whether the agent can use a device."""
 
     FREE = "free"
+    NO_PORT = "no port"  # a serial adapter for which the kernel has created no tty
     IN_USE = "in use"
     NO_PERMISSION = "no permission"  # this account may not open it
     FAULTY = "faulty"  # it does not answer as its driver expects
@@ -86,10 +99,23 @@ def attached_devices(host: HostSystem | None = None) -> list[AttachedDevice]:
     return [
         found
         for device in plugged_in(host.devices)
-        for match, drivers in known.items()
-        if _fits(match, device, host)
+        for match, drivers in _matches(device, known, host).items()
         for found in _describe(match, tuple(drivers), device, host)
     ]
+
+
+def _matches(
+    device: PluggedInDevice, known: Mapping[Match, Sequence[str]], host: HostSystem
+) -> Mapping[Match, Sequence[str]]:
+    """What a device is, and for which drivers: by its id before its class, and at last by the tty that it has."""
+    found = {match: drivers for match, drivers in known.items() if _fits(match, device, host)}
+    serial = [match for match in found if match.subsystem == "tty"]
+    if not serial and _nodes(device, "tty", host):
+        vendor, product = device.identity.vendor, device.identity.product
+        unknown = UsbMatch(vendor, product, f"USB device {vendor:04x}:{product:04x}", "tty")
+        return found | {unknown: next(drivers for match, drivers in known.items() if match.subsystem == "tty")}
+    surplus = serial if any(isinstance(match, UsbMatch) for match in serial) else []
+    return {match: drivers for match, drivers in found.items() if isinstance(match, UsbMatch) or match not in surplus}
 
 
 def _fits(match: Match, device: PluggedInDevice, host: HostSystem) -> bool:
@@ -127,10 +153,39 @@ def _describe(
     if match.subsystem == "usb":
         yield _usb(match, drivers, device, host)
         return
-    kind = "tty" if match.subsystem == "tty" else "video4linux"
-    for node in _nodes(device, kind, host):
+    kind = match.subsystem
+    nodes = _nodes(device, kind, host)
+    if kind == "tty" and not nodes:
+        yield _without_port(match, drivers, device, host)
+    for node in nodes:
         url = f"{'serial' if kind == 'tty' else 'v4l2'}:{_stable_path(node, kind, host)}"
         yield _node(match, drivers, node, url, host)
+
+
+def _without_port(match: Match, drivers: tuple[str, ...], device: PluggedInDevice, host: HostSystem) -> AttachedDevice:
+    """A serial adapter that has no tty: who holds it instead, or which kernel module is missing."""
+    folders = host.devices.glob(f"{device.identity.port}:*")
+    holders = {
+        _kernel_driver(folder)
+        for folder in folders
+        if isinstance(match, UsbMatch) or _interface_class(folder) == _class_pair(match)
+    } or {""}
+    loaded = (host.devices.parent / "drivers" / match.module).is_dir()
+    if USBFS in holders:
+        detail, remedy = "no serial port: another program holds the adapter", f"stop that program; {BRLTTY}"
+    elif match.module in holders:
+        detail, remedy = "no serial port although its kernel driver uses it", "unplug it and plug it in again"
+    elif "" not in holders:
+        detail = f"no serial port: used by the kernel driver {', '.join(sorted(holders))}"
+        remedy = f"it needs the kernel module {match.module}: remove the other one, then plug the adapter in again"
+    elif loaded:
+        detail = f"no serial port: the kernel module {match.module} is loaded, but does not use the adapter"
+        remedy = f"{BRLTTY}. If that does not help, the kernel is too old for this adapter"
+    else:
+        detail = f"no serial port: the kernel module {match.module} is not loaded"
+        remedy = f"sudo modprobe {match.module}; {_INSTALL_MODULES}"
+    where = f"USB port {device.identity.port}"
+    return AttachedDevice(match.name, where, drivers, Availability.NO_PORT, detail, remedy)
 
 
 def _nodes(device: PluggedInDevice, kind: str, host: HostSystem) -> list[Path]:
@@ -212,8 +267,12 @@ def _identified(driver: str, url: str, serial: str, host: HostSystem) -> str:
 
 
 def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, host: HostSystem) -> AttachedDevice:
+    unknown = match.subsystem == "tty" and not match.module
     if not os.access(node, os.R_OK | os.W_OK):
-        return _no_permission(match, drivers, node, url)
+        return _no_permission(match, drivers, node, url, NO_RULE if unknown else GRANT_ACCESS_COMMAND)
+    if unknown:  # not opened: it may be a modem
+        detail = "a serial port, not in the table of serial adapters"
+        return AttachedDevice(match.name, url, drivers, Availability.FREE, detail, _try_it(drivers, url))
     if match.subsystem != "tty":
         return AttachedDevice(match.name, url, drivers, Availability.FREE, "a camera with a kernel driver")
 
@@ -222,8 +281,11 @@ def _node(match: Match, drivers: tuple[str, ...], node: Path, url: str, host: Ho
         return "a serial adapter"
 
     found = _try_open(match, drivers, node, url, claimed)
-    try_it = f"the sensor behind it is not identified here: try `kiosk-agent capture {drivers[0]} {url}`"
-    return replace(found, remedy=try_it) if found.availability is Availability.FREE else found
+    return replace(found, remedy=_try_it(drivers, url)) if found.availability is Availability.FREE else found
+
+
+def _try_it(drivers: tuple[str, ...], url: str) -> str:
+    return f"the sensor behind it is not identified here: try `kiosk-agent capture {drivers[0]} {url}`"
 
 
 def _try_open(

@@ -35,11 +35,16 @@ ATTR{{idProduct}}=="{product:04x}", GROUP="{group}", MODE="0660"
 """,
 }
 
+# Of the serial ports known by their class, ModemManager may be the right user: some are modems.
 # ID_USB_INTERFACES is set by 50-udev-default.rules (devices) and 60-persistent-v4l.rules (video devices) of udev.
 _CLASS_RULES = {
     "usb": """\
 ACTION!="remove", SUBSYSTEM=="usb", ENV{{DEVTYPE}}=="usb_device", \
 ENV{{ID_USB_INTERFACES}}=="*:{interface_class:02x}{subclass:02x}*", GROUP="{group}", MODE="0660"
+""",
+    "tty": """\
+ACTION!="remove", SUBSYSTEM=="tty", ATTRS{{bInterfaceClass}}=="{interface_class:02x}", \
+ATTRS{{bInterfaceSubClass}}=="{subclass:02x}", GROUP="{group}", MODE="0660", ENV{{KIOSK_SENSOR}}="1"
 """,
     "video4linux": """\
 ACTION!="remove", SUBSYSTEM=="video4linux", ENV{{ID_USB_INTERFACES}}=="*:{interface_class:02x}{subclass:02x}*", \

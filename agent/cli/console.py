@@ -36,6 +36,7 @@ COLOURS = {
     "free": "green",
     "in use": "yellow",
     "no permission": "red",
+    "no port": "red",
     "faulty": "red",
     "fault": "red",
     "online": "green",

@@ -276,3 +276,106 @@ def test_a_camera_that_a_program_holds_is_taken(sysfs: Sysfs) -> None:
     (found,) = sysfs.look()
     assert found.availability is Availability.IN_USE
     assert "stop the daemon first" in found.remedy
+
+
+# Serial adapters, from the kernels' tables of ids: usb/serial/{ch341,pl2303,ftdi_sio,cp210x}.c and class/cdc-acm.c
+ADAPTERS = {
+    "1a86:7523": "ch341", "1a86:7522": "ch341", "1a86:5523": "ch341", "067b:2303": "pl2303", "067b:23a3": "pl2303",
+    "0403:6001": "ftdi_sio", "0403:6010": "ftdi_sio", "0403:6011": "ftdi_sio", "0403:6014": "ftdi_sio",
+    "0403:6015": "ftdi_sio", "10c4:ea60": "cp210x", "10c4:ea70": "cp210x", "1a86:55d4": "cdc_acm",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ids", ADAPTERS)
+def test_every_usual_adapter_is_a_serial_port_listed_once(sysfs: Sysfs, ids: str) -> None:
+    sysfs.plug("1-3", ids)
+    acm = ids == "1a86:55d4"
+    name = "ttyACM0" if acm else "ttyUSB0"
+    sysfs.interface("1-3", ("02", "02") if acm else ("ff", "00"), *([] if acm else [name]), "tty", name)
+    sysfs.node(name)
+    (found,) = sysfs.look()
+    assert found.availability is Availability.FREE
+    assert {"ef01", "sfm"} <= set(found.drivers)
+
+
+def test_an_adapter_with_two_ports_is_listed_with_each(sysfs: Sysfs) -> None:
+    sysfs.plug("1-3", "10c4:ea70")
+    for number in (0, 1):
+        sysfs.interface("1-3", ("ff", "00"), f"ttyUSB{number}", "tty", f"ttyUSB{number}", number=number)
+        sysfs.node(f"ttyUSB{number}")
+    assert [Path(found.url).name for found in sysfs.look()] == ["ttyUSB0", "ttyUSB1"]
+
+
+def test_any_port_of_the_class_is_an_adapter(sysfs: Sysfs) -> None:
+    sysfs.plug("1-3", "2e8a:000a")
+    sysfs.interface("1-3", ("02", "02"), "tty", "ttyACM0")
+    sysfs.interface("1-3", ("0a", "00"), number=1)
+    sysfs.node("ttyACM0")
+    (found,) = sysfs.look()
+    assert (found.name, found.availability) == ("USB serial port (CDC ACM)", Availability.FREE)
+
+
+@pytest.mark.parametrize("ids", ADAPTERS)
+def test_an_adapter_whose_kernel_module_is_missing_names_it(sysfs: Sysfs, ids: str) -> None:
+    sysfs.plug("1-3", ids)
+    sysfs.interface("1-3", ("02", "02") if ids == "1a86:55d4" else ("ff", "00"))
+    (found,) = sysfs.look()
+    assert (found.url, found.availability) == ("USB port 1-3", Availability.NO_PORT)
+    assert found.detail == f"no serial port: the kernel module {ADAPTERS[ids]} is not loaded"
+    assert f"sudo modprobe {ADAPTERS[ids]}" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("bound", "loaded", "detail", "remedy"),
+    [
+        ("usbfs", True, "no serial port: another program holds the adapter", "sudo apt-get remove brltty"),
+        ("", True, "no serial port: the kernel module ch341 is loaded, but does not use the adapter", "brltty"),
+        ("ch341", True, "no serial port although its kernel driver uses it", "plug it in again"),
+        ("ch34x", False, "no serial port: used by the kernel driver ch34x", "it needs the kernel module ch341"),
+    ],
+)
+def test_an_adapter_without_a_port_says_who_has_it(
+    sysfs: Sysfs, tmp_path: Path, bound: str, *, loaded: bool, detail: str, remedy: str
+) -> None:
+    """The program brltty detaches the kernel driver; after it has ended, nothing uses the adapter."""
+    sysfs.plug("1-3", "1a86:7523")
+    sysfs.interface("1-3", ("ff", "00"))
+    if bound:
+        sysfs.bind("1-3", bound)
+    if loaded:
+        (tmp_path / "drivers" / "ch341").mkdir(parents=True)
+    (found,) = sysfs.look()
+    assert (found.availability, found.detail) == (Availability.NO_PORT, detail)
+    assert remedy in found.remedy
+
+
+def test_an_adapter_that_the_kernel_has_not_configured_is_listed(sysfs: Sysfs) -> None:
+    sysfs.plug("1-3", "1a86:7523")
+    (found,) = sysfs.look()
+    assert found.availability is Availability.NO_PORT
+
+
+def test_a_port_of_the_class_beside_another_interface_is_judged_by_its_own(sysfs: Sysfs) -> None:
+    sysfs.plug("1-3", "2e8a:000a")
+    sysfs.interface("1-3", ("03", "01"))
+    sysfs.bind("1-3", "usbhid")
+    sysfs.interface("1-3", ("02", "02"), number=1)
+    (found,) = sysfs.look()
+    assert found.detail == "no serial port: the kernel module cdc_acm is not loaded"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_port_of_a_device_that_no_table_has_is_listed_and_not_opened(
+    sysfs: Sysfs, monkeypatch: pytest.MonkeyPatch, *, allowed: bool
+) -> None:
+    sysfs.plug("1-3", "1234:5678")
+    sysfs.interface("1-3", ("ff", "00"), "ttyUSB0", "tty", "ttyUSB0")
+    sysfs.node("ttyUSB0")
+    monkeypatch.setattr("drivers.inventory.os.access", lambda *_: allowed)
+    claimed: list[Path] = []
+    (found,) = sysfs.look(claimed.append)
+    assert claimed == []
+    assert found.name == "USB device 1234:5678"
+    assert {"ef01", "sfm"} <= set(found.drivers)
+    assert found.availability is (Availability.FREE if allowed else Availability.NO_PERMISSION)
+    assert ("try `kiosk-agent capture" if allowed else "SupplementaryGroups=dialout") in found.remedy

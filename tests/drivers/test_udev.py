@@ -44,7 +44,10 @@ def test_every_driver_declares_devices_and_every_device_has_a_rule() -> None:
     text = rules(found)
     for match in found:
         if isinstance(match, ClassMatch):
-            assert re.search(f'SUBSYSTEM=="{match.subsystem}".*ID_USB_INTERFACES}}=="\\*:0e02\\*".*MODE="0660"', text)
+            by_class = r'bInterfaceClass}=="02".*bInterfaceSubClass}=="02"'
+            by_interfaces = r'ID_USB_INTERFACES}=="\*:0e02\*"'
+            classes = by_class if match.subsystem == "tty" else by_interfaces
+            assert re.search(f'SUBSYSTEM=="{match.subsystem}".*{classes}.*MODE="0660"', text)
             continue
         assert re.search(f'idVendor}}=="{match.vendor:04x}".*idProduct}}=="{match.product:04x}".*MODE="0660"', text)
 
