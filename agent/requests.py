@@ -182,14 +182,19 @@ REQUESTS: dict[str, tuple[type[Section], Handler]] = {
 }
 
 
-def handle_request(context: RequestContext, name: str, arguments: Json) -> Json:
-    """Answer one request. AgentError if the request is invalid or could not be carried out."""
+def checked_request(name: str, arguments: Json) -> tuple[Handler, Section]:
+    """The handler of a request and its arguments. ControlError if they are not those of a request."""
     if name not in REQUESTS:
         raise ControlError(f"unknown request {name!r}; the requests are: {', '.join(REQUESTS)}")
     kind, handler = REQUESTS[name]
     try:
-        request = kind.model_validate(arguments)
+        return handler, kind.model_validate(arguments)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors())
         raise ControlError(f"{name}: {problems}") from error
+
+
+def handle_request(context: RequestContext, name: str, arguments: Json) -> Json:
+    """Answer one request. AgentError if the request is invalid or could not be carried out."""
+    handler, request = checked_request(name, arguments)
     return handler(context, request)

@@ -93,7 +93,7 @@ def understood() -> Iterator[None]:
     """For showing an answer: what a daemon of this version would not send is a ControlError."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ControlError(NOT_UNDERSTOOD) from error
 
 

@@ -33,6 +33,8 @@ class StateLines:
 
 def printable(line: str) -> str:
     """The line without what would move the cursor, forge another line or not be text at all."""
+    if line.isprintable():
+        return line
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
 
 

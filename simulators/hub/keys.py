@@ -37,6 +37,11 @@ class HubKeys:
             self.trust(kiosk)
 
     @classmethod
+    def make(cls, kiosks: Iterable[dict[str, Any]] = ()) -> "HubKeys":
+        """A new key, which is in no file."""
+        return cls(OKPKey.generate_key("X25519"), kiosks)
+
+    @classmethod
     def load_or_make(cls, path: Path, kiosks: Iterable[dict[str, Any]] = ()) -> "HubKeys":
         """Load a private JWK file, or create it. Its public key is written next to it, named *.pub.json."""
         if not path.exists():

@@ -10,7 +10,8 @@ from drivers.errors import Cancelled, CaptureRetry, ProtocolError, Retry
 from drivers.sample import Position, Sample
 from simulators.transports.faults import FAULTS
 from tests.whole.drills import fuzz, sensors
-from tests.whole.drills.fuzz_targets import PARSERS, Feed, Parser
+from tests.whole.drills.fuzz_targets import PARSERS
+from tests.whole.drills.parser import Feed, Parser
 from tests.whole.drills.sensor_targets import TARGETS, Target
 
 SCRIPTS = 12

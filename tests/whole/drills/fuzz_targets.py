@@ -5,7 +5,6 @@ import random
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -33,24 +32,11 @@ from drivers.uvc.probe_commit import StreamSettings
 from simulators.sensors.nb1010.device import image_messages, reply, status
 from simulators.sensors.uru4000.image import Block, image
 from simulators.sensors.uvc.descriptors import UvcSettings, configuration
-
-Feed = Callable[[bytes], None]
+from tests.whole.drills.message_targets import MESSAGE_PARSERS
+from tests.whole.drills.parser import Feed, Parser
 
 UVC_FRAME_BYTES = 600
 LINE = 384  # bytes of an image line of the U.are.U
-
-
-@dataclass(frozen=True)
-class Parser:
-    """Valid frames, a function that makes a new parser, and the errors that the parser may raise.
-
-    `generate` makes a frame of random numbers that are consistent with each other. Mutations change only one of them.
-    """
-
-    frames: tuple[bytes, ...]
-    make_feed: Callable[[], Feed]
-    allowed_errors: tuple[type[Exception], ...] = ()
-    generate: Callable[[random.Random], bytes] | None = None
 
 
 def _ef01_stream() -> Feed:
@@ -327,5 +313,6 @@ PARSERS: dict[str, Parser] = {
     "uvc-payload-jpeg": Parser(_payloads(), _uvc_payloads(jpeg=True)),
     "uvc-images": Parser(_jpegs(), _uvc_images),
     "uvc-mjpeg": Parser(_jpegs(), _uvc_mjpeg, (BadFrame,)),
+    **MESSAGE_PARSERS,
     "uvc-probe": Parser((StreamSettings(1, 1, 333_333, 1000, 1024).to_bytes(34),), _uvc_probe, (ProtocolError,)),
 }
