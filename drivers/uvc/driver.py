@@ -147,6 +147,8 @@ class Uvc(SensorSession):
                 unreadable = f"{error}{STATE_CONTENTS if error.other_contents else ''}"
                 moment = frame.began_at
             else:
+                if doubt := streaming.decoder.doubt(frame.data):
+                    log.warning("%s: %s", self._name, doubt)
                 self._window.delivered(position, frame.began_at, reader.link.now())
                 return image
 

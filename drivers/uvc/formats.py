@@ -20,6 +20,9 @@ Decode = Callable[[bytes, int, int], Grey]
 PADDING = bytes(16)  # libjpeg reads at most eight bytes ahead
 WORD_BITS = 16
 DEPTHS = (8, 10, 12, 14, 16)  # bits that sensors use of a word
+DOUBTED_FRAMES = 300  # frames from the first one that are compared with what was announced
+MIN_PAIRS, MAX_PAIRS = 64, 40_000  # of neighbouring bytes that are compared
+MIN_CONTRAST, ALIKE = 8.0, 0.9  # grey levels; a correlation
 SPECKS = 20_000  # one pixel in so many may be brighter than the depth allows: a dead pixel, a flipped bit
 
 
@@ -63,6 +66,7 @@ class FrameDecoder:
         self.height = height
         self._used = 8 if pixels.depth_bits == WORD_BITS else pixels.depth_bits
         self._ones = 0  # every bit that a word had
+        self._doubts_left = DOUBTED_FRAMES
 
     @property
     def depth_bits(self) -> int:
@@ -87,9 +91,33 @@ class FrameDecoder:
             specks = words.size // SPECKS
             fits = (depth for depth in DEPTHS if np.count_nonzero(words >> depth) <= specks)
             self._used = max(self._used, next(fits, WORD_BITS))
-        self._ones |= int(np.bitwise_or.reduce(words, axis=None))
-        eight: Grey = np.minimum(words >> (self._used - 8), 255).astype(np.uint8)
-        return eight
+        if not self._ones & 1:  # else every bit is in use
+            self._ones |= int(np.bitwise_or.reduce(words.ravel()))
+        eight = words >> (self._used - 8)
+        return (eight if self._used == WORD_BITS else np.minimum(eight, 255)).astype(np.uint8)
+
+    def doubt(self, data: bytes) -> str:
+        """A warning, once, if the frames seem to hold something else than was announced; else empty.
+
+        Some cameras announce YUY2 and send grey pixels, two in place of each pixel and its colour. Neighbours in an
+        image are alike; a colour is not like the brightness next to it, and without colour it does not vary.
+        """
+        if self.pixels not in (YUY2, UYVY) or not self._doubts_left or len(data) < 2 * MIN_PAIRS:
+            return ""
+        self._doubts_left -= 1
+        pairs = np.frombuffer(data, np.uint8, len(data) // 2 * 2).reshape(-1, 2)[:: max(1, len(data) // MAX_PAIRS)]
+        left, right = pairs.astype(np.float32).T
+        contrasts = sorted((float(left.std()), float(right.std())))
+        if contrasts[0] < max(MIN_CONTRAST, 0.8 * contrasts[1]):
+            return ""
+        alike = float(np.corrcoef(left, right)[0, 1]) > ALIKE and abs(float((left - right).mean())) < MIN_CONTRAST
+        if not alike:
+            return ""
+        self._doubts_left = 0
+        return (
+            f"announces {self.pixels.name} {self.width}x{self.height}, but its colours look like pixels: if the image "
+            f"looks squeezed, set the option contains = 'y8 {2 * self.width}x{self.height}'"
+        )
 
 
 def _grey8(data: bytes, width: int, height: int) -> Grey:

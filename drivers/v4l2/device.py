@@ -111,7 +111,8 @@ class VideoDevice:
 
     def _offers(self, options: CameraOptions) -> Iterator[tuple[bytes, Contents]]:
         for fourcc in self._listed(ENUM_FMT, "=II", CAPTURE):
-            pixels = FORMAT_OF_FOURCC.get(fourcc[44:48])
+            stated = None if options.contains is None else options.contains.pixels
+            pixels = FORMAT_OF_FOURCC.get(fourcc[44:48], stated)
             if pixels is None or options.format not in (None, pixels.name):
                 continue
             for size in self._sizes(fourcc[44:48], options):
@@ -265,7 +266,9 @@ _: type[ControlPort] = DevicePort
 
 def _without_padding(data: bytes, layout: FrameLayout) -> bytes:
     """Removes the padding of the rows: some hardware pads each row to a round number of bytes."""
-    pixels = FORMAT_OF_FOURCC[layout.fourcc]
+    pixels = FORMAT_OF_FOURCC.get(layout.fourcc)
+    if pixels is None:
+        return data
     wide = layout.width * (pixels.bits // 8)
     if not pixels.bits or layout.row_bytes <= wide or len(data) % layout.row_bytes:
         return data

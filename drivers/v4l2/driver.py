@@ -127,6 +127,8 @@ class V4l2(SensorSession):
                 if self._kernel.now() < deadline:
                     continue
                 raise ProtocolError(f"the camera sends no readable frame; the last one: {unreadable}") from None
+            if doubt := stream.decoder.doubt(frame.data):
+                log.warning("%s: %s", self._name, doubt)
             if frame.began_at is not None:
                 self._window.delivered(position, frame.began_at, self._kernel.now())
             return image

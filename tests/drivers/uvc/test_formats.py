@@ -282,3 +282,42 @@ def test_damaged_mjpeg_is_a_image_or_refused(noise: bytes, at: int) -> None:
     damaged = file[:at] + noise + file[at + len(noise) :]
     with suppress(BadFrame):
         assert MJPEG.luma(damaged, 64, 48).shape == (48, 64)
+
+
+def smooth(width: int, height: int) -> NDArray[np.uint8]:
+    wave = np.add.outer(np.arange(height), np.arange(width)) / 9
+    return (128 + 90 * np.sin(wave) * np.cos(wave / 5)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("row", [YUY2, FORMAT_NAMED["uyvy"]])
+def test_colours_that_are_pixels_of_a_wider_image_are_noticed_once(row: PixelFormat) -> None:
+    decoder = FrameDecoder(row, 376, 480)
+    assert "y8 752x480" in decoder.doubt(smooth(752, 480).tobytes())
+    assert decoder.doubt(smooth(752, 480).tobytes()) == ""
+
+
+def colours(kind: str) -> bytes:
+    grey, rng = smooth(376, 480).astype(np.int64), np.random.default_rng(1)
+    kinds: dict[str, NDArray[np.int64]] = {
+        "none": np.full_like(grey, 128),
+        "noise": 128 + rng.integers(-4, 5, grey.shape),
+        "of the brightness": 128 + (grey - 128) // 4,
+        "of an object": 128 + 60 * (grey > 140),
+        "random": rng.integers(0, 256, grey.shape),
+    }
+    return np.stack([grey, kinds[kind]], axis=2).astype(np.uint8).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["none", "noise", "of the brightness", "of an object", "random"])
+def test_colours_are_no_pixels(kind: str) -> None:
+    assert FrameDecoder(YUY2, 376, 480).doubt(colours(kind)) == ""
+
+
+@pytest.mark.parametrize("data", [b"", bytes(10), bytes(376 * 480 * 2), b"\xff" * 1001])
+def test_a_frame_without_contrast_raises_no_doubt(data: bytes) -> None:
+    assert FrameDecoder(YUY2, 376, 480).doubt(data) == ""
+
+
+@given(st.binary(max_size=400))
+def test_any_frame_can_be_doubted(data: bytes) -> None:
+    FrameDecoder(YUY2, 16, 8).doubt(data)

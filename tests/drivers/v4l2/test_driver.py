@@ -111,3 +111,19 @@ def test_the_depth_of_words_is_measured(fourcc: bytes, shift: int) -> None:
     sensor.close()
     assert (sample.image == words >> (8 - shift)).all()
     assert sample.depth_bits == 16 - shift
+
+
+def test_a_format_that_is_not_known_can_be_stated() -> None:
+    grey = noise(4)
+    camera = VideoCamera(fourccs=(b"Q8  ",), frame=lambda _number: grey.tobytes())
+    assert (capture_of(camera, contains=f"y8 {WIDTH}x{HEIGHT}") == grey).all()
+    with pytest.raises(ProtocolError, match="no such size or format"):
+        sensor_of(camera).open()
+
+
+def test_a_camera_that_seems_to_send_grey_in_place_of_colours_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    eye = np.add.outer(np.arange(HEIGHT), np.arange(2 * WIDTH)).astype(np.uint8)
+    capture_of(VideoCamera(fourccs=(b"YUYV",), frame=lambda _number: eye.tobytes()))
+    assert "set the option contains = 'y8 128x48'" in caplog.text
