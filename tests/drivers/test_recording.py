@@ -76,7 +76,7 @@ def test_the_captured_frame_of_a_camera_is_among_those_that_are_played(tmp_path:
     played = Uvc(player.url, player.options, connect=player.connect, on_frame=lambda frame: frames.append(frame.data))
     played.open()
     assert played._streaming is not None
-    reader, _ = played._streaming
+    reader = played._streaming.reader
     assert reader._thread is not None
     reader._thread.join(PERSON_S)  # it reads on to the end of the recording, whoever captures
     played.close()
