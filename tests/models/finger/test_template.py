@@ -28,6 +28,7 @@ from models.finger.template import (
     TemplateArrays,
     arrays_of,
     pack,
+    pack_counting,
     to_current_version,
     unpack,
 )
@@ -262,3 +263,30 @@ def test_minutiae_closer_than_ridges_are_refused() -> None:
     np.frombuffer(data, "<u2", offset=END_OF_DESCRIPTORS).reshape(-1, 4)[:, :2] //= 8  # x and y
     with pytest.raises(TemplateError, match="closer together than ridges"):
         unpack(Template(FORMAT, bytes(data)))
+
+
+def test_a_pair_closer_than_ridges_is_kept_and_a_crowd_is_thinned_and_counted() -> None:
+    ones = np.ones(40, np.uint8)
+    x, y = np.arange(40) // 2 * 20 + np.arange(40) % 2 * 5, np.full(40, 10)
+    pairs = dataclasses.replace(
+        no_minutiae(500, 500),
+        x=x.astype(np.uint16),
+        y=y.astype(np.uint16),
+        direction=x.astype(np.uint16),
+        kind=ones,
+        qualities=ones,
+    )
+    template, left_out = pack_counting(pairs)
+    assert (len(unpack(template)), left_out) == (40, 0)
+    threes = dataclasses.replace(pairs, x=(np.arange(40) // 3 * 30 + np.arange(40) % 3 * 3).astype(np.uint16))
+    template, left_out = pack_counting(threes)
+    assert (len(unpack(template)), left_out) == (14, 26)
+
+
+def test_a_thinned_template_from_elsewhere_is_logged_by_numbers_alone(caplog: pytest.LogCaptureFixture) -> None:
+    minutiae = dataclasses.replace(unpack(TEMPLATES[0]))
+    crowd = dataclasses.replace(minutiae, x=minutiae.x // 8, y=minutiae.y // 8)
+    with caplog.at_level("INFO"):
+        made = to_current_version(_of_version_1(crowd))
+    kept = len(unpack(made))
+    assert f"{len(minutiae) - kept} of {len(minutiae)} minutiae left out" in caplog.text
