@@ -69,3 +69,25 @@ class WindowedSensor(Protocol):
 
         Only the thread that captures may call it.
         """
+
+
+@runtime_checkable
+class LivenessCheck(Protocol):
+    """A sensor that can be asked whether it still works, while nobody waits for a sample."""
+
+    def check_alive(self) -> None:
+        """Asks the device something cheap. SensorError if it does not work: close it, wait, open it. Or Cancelled.
+
+        Only the thread that captures may call it, between two captures of an open device.
+        """
+
+
+@runtime_checkable
+class LiftOverride(Protocol):
+    """A sensor that waits for the lift of the last finger, and can be told not to."""
+
+    def forget_finger(self) -> None:
+        """The finger of the last sample counts as lifted: the next capture() takes an image of what is there.
+
+        For a sensor that reports a finger although an image shows none. Only the thread that captures may call it.
+        """

@@ -114,6 +114,15 @@ class Ef01(SerialSession):
                 self.modality, position, image, DEPTH_BITS, model.pixels_per_inch, captured_at, device=self._name
             )
 
+    def forget_finger(self) -> None:
+        """The next capture takes an image of what is on the sensor."""
+        self._lift_first = False
+
+    def check_alive(self) -> None:
+        """Polls once; whether a finger is there does not matter."""
+        with self._capturing(0.0):
+            self._poll(self._require_open(self._link))
+
     def _release(self) -> None:
         self._link = None
 

@@ -95,6 +95,16 @@ class Uru4000(SensorSession):
                 device=self._name,
             )
 
+    def forget_finger(self) -> None:
+        """The next capture takes an image of what is on the reader, if it reports a finger."""
+        if self._presence is not None:
+            self._presence.forget_finger()
+
+    def check_alive(self) -> None:
+        """Asks the reader whether it still has scan power and its mode."""
+        with self._attachment.attempt():
+            self._require_open(self._link).check_alive()
+
     def _release(self) -> None:
         link, self._link = self._link, None
         if link is not None:

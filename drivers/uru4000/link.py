@@ -48,6 +48,9 @@ STALE_READS, STALE_READ_S = 4, 0.2  # the maximum number of reads to empty the p
 MESSAGE_FLOOD_S = 1.0  # the maximum time that messages may follow each other without a pause after the end of a wait
 MAX_MESSAGES = 256
 REPLUG = "is it the device that its id names? unplug it and plug it in again"
+RESTARTED_AFTER_S = 5.0  # a POWER_ON message this long after the power-up tells of another one
+POWER_AGAIN_S = 10.0  # how often a reader is powered up again whose mode register cannot be read
+RESTARTED = "fell back to its power-on state; if that happens often, check cable and hub"
 OFF_S = 0.1  # the maximum time for switching off: a cancel does not wait for a dead reader
 
 
@@ -60,6 +63,9 @@ class Uru4000Link:
         self._name = name
         self._seeds = chain(seeds, repeat(seeds[-1])) if seeds else None
         self._up_by = math.inf
+        self._powered_at = -math.inf
+        self._mode: Mode | None = None  # the last one that was set
+        self._mode_is_readable = False  # it is not documented whether the register can be read
         self._unread = False  # the image pipe may contain the rest of an image
         self._inbox = usb.listen(INTERRUPT_ENDPOINT, INTERRUPT_BYTES)
 
@@ -104,11 +110,13 @@ class Uru4000Link:
 
     def set_mode(self, mode: Mode) -> None:
         """Sets the mode of the reader."""
+        self._mode = mode
         self.write(Register.MODE, bytes([mode]))
 
     def switch_off(self) -> None:
         """Sets the mode OFF, if the reader still answers. Never raises."""
         deadline = self.now() + OFF_S
+        self._mode = Mode.OFF
         with suppress(SensorError):
             try:
                 self._write_off(OFF_S)
@@ -141,10 +149,35 @@ class Uru4000Link:
             if not status & Status.LOW_POWER:
                 self._set_status(status | Status.LOW_POWER)
             self._wake(status)
+            self._powered_at = self.now()
             if self.await_message(Interrupt.POWER_ON, POWER_ON_S):
                 return
             log.debug("%s: no message of power-on, attempt %d", self._name, attempt + 1)
         raise ProtocolError(f"{self._name}: scan power does not come on; unplug it and plug it in again")
+
+    def check_alive(self) -> None:
+        """ProtocolError if the reader has lost its scan power or its mode, without leaving the bus.
+
+        A reader that cannot tell its mode is powered up again now and then: nothing else would show the loss.
+        """
+        status = self._status()
+        if status & (Status.LOW_POWER | Status.WRONG) or not status & Status.ALIVE:
+            raise ProtocolError(f"{self._name}: {RESTARTED} (status {status:02x})")
+        if self._mode is None:
+            return
+        mode = self.read(Register.MODE, 1)[0]
+        if mode == self._mode:
+            self._mode_is_readable = True
+        elif self._mode_is_readable:
+            raise ProtocolError(f"{self._name}: {RESTARTED} (mode {mode:02x} instead of {self._mode:02x})")
+        elif self.now() - self._powered_at >= POWER_AGAIN_S and self._mode is not Mode.AWAIT_FINGER_OFF:
+            self.power_up()
+            self.set_mode(self._mode)
+
+    def power_reported(self) -> None:
+        """A POWER_ON message has just come. ProtocolError if it is not of the last power-up."""
+        if self.now() - self._powered_at > RESTARTED_AFTER_S:
+            raise ProtocolError(f"{self._name}: {RESTARTED}")
 
     def _restart_if_hung(self, status: int) -> int:
         """Restarts a reader that hangs; returns the status."""

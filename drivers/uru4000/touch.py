@@ -16,6 +16,7 @@ from drivers.uru4000.tables import Interrupt, Mode
 ANSWER_S = 0.2  # the reader's time to report a finger that is there; not the person's time
 LATE_S = 3.0  # how long after a wait for a finger its message may still come
 LATE_MESSAGES = 2  # the maximum number of late messages
+CHECK_S = 3.0  # of waiting for a finger, until the reader is asked whether it still does
 VERIFY_S = 0.15  # for each of the two modes that verify a finger
 ASK_AGAIN_S = 2.0  # then the mode is set again, because the message of the lift may have been lost
 MAX_UNANSWERED = 2  # waits for a lift without a message before it is checked whether the finger is still there
@@ -43,6 +44,10 @@ class FingerPresence:
         self._link.switch_off()
         self._unanswered = max(self._unanswered, 1)
         self._verify_until = self._link.now() + LATE_S
+
+    def forget_finger(self) -> None:
+        """The finger of the last sample counts as lifted."""
+        self._lift_first = False
 
     # The lift
 
@@ -94,8 +99,20 @@ class FingerPresence:
     def _ask_for_finger(self, deadline: float) -> None:
         self._link.discard_messages()
         self._link.set_mode(Mode.AWAIT_FINGER_ON)
-        if not self._link.await_message(Interrupt.FINGER_ON, max(deadline - self._link.now(), ANSWER_S)):
-            raise CaptureRetry(Retry.NOTHING_PRESENTED)
+        asked_at = self._link.now()
+        until = max(deadline, asked_at + ANSWER_S)
+        while True:
+            wait_s = min(until, asked_at + CHECK_S) - self._link.now()
+            message = self._link.await_first((Interrupt.FINGER_ON, Interrupt.POWER_ON), max(wait_s, 0.0))
+            if message is Interrupt.FINGER_ON:
+                return
+            if message is Interrupt.POWER_ON:
+                self._link.power_reported()
+            elif self._link.now() >= until:
+                raise CaptureRetry(Retry.NOTHING_PRESENTED)
+            else:
+                self._link.check_alive()
+                asked_at = self._link.now()
 
     def _is_gone(self) -> bool:
         """Whether the message was late, of a finger that has left. If the reader is silent, the finger is there."""

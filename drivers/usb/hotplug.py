@@ -1,5 +1,6 @@
 """Reports when a USB device is plugged in or unplugged: from udev if it runs, otherwise by polling sysfs."""
 
+import logging
 import os
 import select
 import threading
@@ -11,6 +12,9 @@ from typing import Any, Self
 
 from drivers.usb.sysfs import PluggedInDevice, plugged_in
 
+log = logging.getLogger(__name__)
+
+MAX_EVENTS = 1000  # read before one scan
 UDEV_RUNS = Path("/run/udev/control")
 POLL_S = 1.0
 
@@ -60,15 +64,31 @@ class UsbWatcher:
         if self._monitor is not None:
             poll.register(self._monitor, select.POLLIN)
         while self._wake not in [fd for fd, _ in poll.poll(1000 * self._poll_s)]:
-            self._drain_events()
-            now = self._scan()
-            if now != self._seen:
-                self._seen = now
-                self._changed()
+            if not self._drain_events():
+                poll.unregister(self._monitor)
+                self._monitor = None
+            self._compare()
 
-    def _drain_events(self) -> None:
-        while self._monitor is not None and self._monitor.poll(timeout=0) is not None:
-            pass
+    def _compare(self) -> None:
+        try:
+            now = self._scan()
+        except OSError as error:  # sysfs changes while it is read; the next scan is soon
+            log.debug("the USB devices cannot be listed: %s", error)
+            return
+        if now != self._seen:
+            self._seen = now
+            self._changed()
+
+    def _drain_events(self) -> bool:
+        """Reads the events so far; whether the monitor still works. Without it polling finds the changes."""
+        try:
+            for _ in range(MAX_EVENTS):
+                if self._monitor is None or self._monitor.poll(timeout=0) is None:
+                    break
+        except (OSError, ValueError) as error:
+            log.warning("udev reports no more events of USB devices; looking every %g s: %s", self._poll_s, error)
+            return False
+        return True
 
 
 def watch_usb(changed: Callable[[], None], *, poll_s: float = POLL_S) -> UsbWatcher:

@@ -65,6 +65,12 @@ FAULTS: Mapping[str, Fault] = {
     "messy": Fault("the device reports the image as too messy"),
     "no_upload": Fault("the device refuses to send its image"),
     "stuck": Fault("the device reports a finger after it was lifted", times=ALWAYS),
+    "sunlight": Fault(
+        "the device reports a finger where there is none, and its image shows glare: all the time, or every other "
+        "`seconds`",
+        times=ALWAYS,
+        params={"seconds": 0.0},
+    ),
     "baud_deferred": Fault("a new rate is acknowledged but takes effect only after power-off", times=ALWAYS),
     # Serial modules that lack a command, that restart, or whose line is bad.
     "refuses": Fault(
@@ -91,6 +97,7 @@ FAULTS: Mapping[str, Fault] = {
     "fake_finger": Fault("the device reports the finger as a fake"),
     # U.are.U 4000, 4500.
     "hung": Fault("the device hangs when it is plugged in, until it is restarted"),
+    "power_loss": Fault("the device falls back to its power-on state at once, without leaving the bus"),
     "late_power_on": Fault("the message that the scan power is on is late", params={"seconds": 1.0}),
     "no_power_on": Fault("the message that the scan power is on is never sent"),
     "no_finger_off": Fault("the message that the finger was lifted is lost"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from drivers import SENSORS, open_sensor
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Modality, Position
-from drivers.sensor import Sensor, WindowedSensor
+from drivers.sensor import LiftOverride, LivenessCheck, Sensor, WindowedSensor
 from simulators.polling import wait_until
 from tests.rigs.sensor_rigs import RIGS
 from tests.rigs.simulated_rig import Rig
@@ -262,6 +262,38 @@ def test_unplugging_while_waiting_is_a_lost_link(rig: Rig, sensor: Sensor) -> No
     with pytest.raises(LinkLost):
         sensor.capture(PERSON_S)
     timer.join()
+
+
+def test_a_device_that_works_says_so_and_captures_afterwards(rig: Rig, sensor: Sensor) -> None:
+    assert isinstance(sensor, LivenessCheck)
+    sensor.check_alive()
+    image = present(rig, sensor, 3)
+    sensor.check_alive()
+    assert (sensor.capture(PERSON_S).image == image).all()
+
+
+def test_an_idle_device_that_is_unplugged_is_noticed(rig: Rig, sensor: Sensor) -> None:
+    assert isinstance(sensor, LivenessCheck)
+    rig.unplug()
+    assert wait_until(lambda: not lives(sensor), PERSON_S)
+
+
+def lives(sensor: LivenessCheck) -> bool:
+    try:
+        sensor.check_alive()
+    except LinkLost:
+        return False
+    return True
+
+
+@waits_for_people
+def test_a_finger_that_is_said_to_have_left_is_taken_again(rig: Rig, sensor: Sensor) -> None:
+    image = rig.present(4)
+    sensor.capture(PERSON_S)
+    assert retry_of(sensor, 0.2) is Retry.LIFT_FINGER
+    assert isinstance(sensor, LiftOverride)
+    sensor.forget_finger()
+    assert (sensor.capture(PERSON_S).image == image).all()
 
 
 def test_unplugging_at_any_byte_of_a_transfer_is_a_lost_link_and_replugging_mends_it(driver: str, rig: Rig) -> None:

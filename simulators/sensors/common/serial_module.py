@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from simulators.sensors.common.sunlight import Sunlight
 from simulators.transports.faults import ANY_OPTIONAL, Faults, Params, Value
 
 
@@ -30,9 +31,15 @@ class PixelArray(Protocol):
 class Touch:
     """The finger on a sensor."""
 
-    pixels: bytes | None = None  # row by row; None: no finger
+    sunlight: Sunlight
+    finger: bytes | None = None  # row by row; None: no finger
     pressed_at: float = 0.0
     lift_requested: bool = False  # the finger was lifted, but the fault `stuck` keeps it there
+
+    @property
+    def pixels(self) -> bytes | None:
+        """What the sensor sees, row by row: the finger, or glare; None if it sees neither."""
+        return self.sunlight.glare if self.finger is None else self.finger
 
 
 def lacks(params: Params, command: int, *, optional: bool) -> bool:
@@ -51,23 +58,23 @@ class SerialModule:
         self._shape = (height, width)
         self._clock = clock
         self._lock = threading.RLock()
-        self._touch = Touch()
+        self._touch = Touch(Sunlight(faults, width, height, clock))
 
     def press(self, image: PixelArray) -> None:
         """Press a finger on the sensor: u8[height, width] as the sensor would see it, ridges dark."""
         if image.shape != self._shape or str(image.dtype) != "uint8":
             raise ValueError(f"this sensor needs u8{list(self._shape)}, not {image.dtype}{list(image.shape)}")
         with self._lock:
-            if self._touch.pixels is None:
+            if self._touch.finger is None:
                 self._touch.pressed_at = self._clock()
-            self._touch.pixels, self._touch.lift_requested = image.tobytes(), False
+            self._touch.finger, self._touch.lift_requested = image.tobytes(), False
 
     def lift(self) -> None:
         """Remove the finger; the fault `stuck` keeps it there."""
         with self._lock:
             self._touch.lift_requested = self.faults.occurs("stuck")
             if not self._touch.lift_requested:
-                self._touch.pixels = None
+                self._touch.finger = None
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
         """Add a pending fault of simulators.transports.faults. ValueError names the faults of this module."""

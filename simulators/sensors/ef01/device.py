@@ -259,5 +259,5 @@ EF01_CORRUPTIONS: Mapping[str, Corruption] = {
 # The rows of FAULTS that this device supports. `unplug` is not among them: the cable has that one.
 EF01_FAULTS = (
     *EF01_CORRUPTIONS, "late", "short", "long", "silent", "receive_error", "capture_fail", "messy", "no_upload",
-    "stuck", "baud_deferred", "refuses", "ignores", *LINE_FAULTS,
+    "stuck", "sunlight", "baud_deferred", "refuses", "ignores", *LINE_FAULTS,
 )  # fmt: skip

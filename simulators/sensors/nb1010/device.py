@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+from simulators.sensors.common.sunlight import Sunlight
 from simulators.transports.faults import Faults, Value
 from simulators.transports.usb.device import Setup, Stall, UsbDescription, UsbModel, UsbWire
 from simulators.transports.usb.faults import USB_FAULTS
@@ -58,7 +59,7 @@ def _image_message(lines: bytes, first: int) -> bytes:
 
 
 # The rows of FAULTS that this device supports. `unplug` is not among them: the cable has that one.
-NB1010_FAULTS = (*USB_FAULTS, "capture_fail", "stuck")
+NB1010_FAULTS = (*USB_FAULTS, "capture_fail", "stuck", "sunlight")
 
 
 class Nb1010Model:
@@ -73,6 +74,7 @@ class Nb1010Model:
         self._lock = threading.Lock()
         self._wire: UsbWire | None = None
         self._finger: bytes | None = None
+        self._sunlight = Sunlight(self.faults, WIDTH, HEIGHT, lambda: self._wire.now() if self._wire else 0.0)
         self._stuck = False  # the finger was lifted, but the fault `stuck` keeps it there
         self._answers: dict[int, Callable[[int], list[bytes]]] = {
             CHECK: self._check,
@@ -142,11 +144,14 @@ class Nb1010Model:
             wire.send(BULK_IN, answer, ANSWER_S)
 
     def _check(self, sequence: int) -> list[bytes]:
-        level = FINGER if self._finger is not None else NO_FINGER
+        level = FINGER if self._seen() is not None else NO_FINGER
         return [status(sequence, level)]
 
+    def _seen(self) -> bytes | None:
+        return self._sunlight.glare if self._finger is None else self._finger
+
     def _capture(self, sequence: int) -> list[bytes]:
-        pixels = self._finger if self._finger is not None else bytes([0xE5]) * (WIDTH * HEIGHT)
+        pixels = self._seen() or bytes([0xE5]) * (WIDTH * HEIGHT)
         if self.faults.occurs("capture_fail"):
             return [reply(sequence, 3)]
         return [reply(sequence, 3), *image_messages(pixels)]

@@ -5,6 +5,7 @@
 It opens no port and starts no thread: simulators.transports.serial.pseudo_terminal serves a module to a host.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -142,7 +143,10 @@ class SfmModule(SerialModule):
         with self._lock:
             if self._pending_scan is None:
                 return None
-            return self._pending_scan.until if self._touch.pixels is None else self._scanned_at(self._pending_scan)
+            if self._touch.pixels is not None:
+                return self._scanned_at(self._pending_scan)
+            again = self._clock() + (self._touch.sunlight.seconds or math.inf)  # the sun may come out
+            return min(self._pending_scan.until, again)
 
     # Commands
 

@@ -84,6 +84,6 @@ NETWORK_CORRUPTIONS: Mapping[str, Corruption] = {**SFM_CORRUPTIONS, "wrong_addre
 # has that one.
 SFM_FAULTS = (
     *NETWORK_CORRUPTIONS, "late", "short", "long", "silent", "receive_error", "capture_fail", "messy", "no_upload",
-    "stuck", "baud_deferred", "refuses", "ignores", *LINE_FAULTS,
+    "stuck", "sunlight", "baud_deferred", "refuses", "ignores", *LINE_FAULTS,
     "busy", "no_extended", "keeps_format", "gives_up", "fake_finger",
 )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from simulators.sensors.common.sunlight import Sunlight
 from simulators.sensors.uru4000.image import HEIGHT, WIDTH, Block, image
 from simulators.sensors.uru4000.units import (
     ALIVE,
@@ -62,6 +63,7 @@ class _State:
     seed: int = 0
     challenge: int = 0  # index of the next challenge
     answered: bool = False  # the last challenge, correctly
+    scan_power: bool = True  # without it the reader sees no finger
 
 
 @dataclass(slots=True)
@@ -75,8 +77,8 @@ class Counters:
 
 # The rows of FAULTS that this device supports. `unplug` is not among them: the cable has that one.
 URU4000_FAULTS = (
-    *USB_FAULTS, "stuck", "hung", "late_power_on", "no_power_on", "no_finger_off", "fault_report", "wrong_key",
-    "bad_header", "bad_table",
+    *USB_FAULTS, "stuck", "sunlight", "power_loss", "hung", "late_power_on", "no_power_on", "no_finger_off",
+    "fault_report", "wrong_key", "bad_header", "bad_table",
 )  # fmt: skip
 
 
@@ -92,6 +94,7 @@ class Uru4000Model:
         self._wire: UsbWire | None = None
         self._state = self._initial_state()
         self._finger: bytes | None = None
+        self._sunlight = Sunlight(self.faults, WIDTH, HEIGHT, self._now)
         self._lift_requested = False  # the finger was lifted, but the fault `stuck` keeps it there
         self._counters = Counters()
         self._writers: dict[int, Callable[[bytes], None]] = {
@@ -103,6 +106,7 @@ class Uru4000Model:
         self._readers: dict[int, Callable[[], bytes]] = {
             STATUS: self._status,
             SCRAMBLE_KEY: self._scramble_key,
+            MODE: lambda: bytes([self._state.mode if self.settings.mode_is_readable else 0]),
             INFO: lambda: DEVICE_INFO,
             CHALLENGE: lambda: CHALLENGES[self._state.challenge][0],
         }
@@ -114,9 +118,9 @@ class Uru4000Model:
         if (width, height) != (WIDTH, HEIGHT) or len(pixels) != WIDTH * HEIGHT:
             raise ValueError(f"this sensor needs {WIDTH}x{HEIGHT} pixels, not {len(pixels)} as {width}x{height}")
         with self._lock:
-            is_new = self._finger is None
+            is_new = self._seen() is None
             self._finger, self._lift_requested = bytes(pixels), False
-            if is_new and self._state.mode == AWAIT_ON:
+            if is_new and self._state.mode == AWAIT_ON and self._state.scan_power:
                 self._send_message(FINGER_ON)
 
     def lift(self) -> None:
@@ -125,12 +129,26 @@ class Uru4000Model:
             self._lift_requested = self.faults.occurs("stuck")
             if not self._lift_requested and self._finger is not None:
                 self._finger = None
-                if self._state.mode == AWAIT_OFF:
+                if self._state.mode == AWAIT_OFF and self._seen() is None:
                     self._send_finger_off()
 
     def inject(self, name: str, *, times: int | None = None, **params: Value) -> None:
         """Add a pending fault of simulators.transports.faults. ValueError names the faults of this reader."""
         self.faults.inject(name, times=times, **params)
+        with self._lock:
+            if name == "sunlight":
+                self._follow_the_sun()
+            elif name == "power_loss" and self.faults.occurs(name):
+                self._state = self._initial_state()
+                self._state.scan_power = False
+
+    def _follow_the_sun(self) -> None:
+        """Report that the sun comes and goes, for as long as the fault is pending."""
+        with self._lock:
+            self._report_finger()
+            seconds = self._sunlight.seconds
+            if seconds and self._wire:
+                self._wire.later(seconds, self._follow_the_sun)
 
     def clear_faults(self) -> None:
         """Remove every pending fault. A finger that was stuck is removed."""
@@ -138,6 +156,7 @@ class Uru4000Model:
         with self._lock:
             if self._lift_requested:
                 self.lift()
+            self._report_finger()
 
     @property
     def finger_on(self) -> bool:
@@ -240,7 +259,7 @@ class Uru4000Model:
         if state.ignored_wakes or (self.reader.challenges and not state.answered):
             state.ignored_wakes = max(0, state.ignored_wakes - 1)
             return
-        state.status = ALIVE
+        state.status, state.scan_power = ALIVE, True
         self._counters.wakings += 1
         if self.faults.occurs("no_power_on"):
             return
@@ -281,10 +300,15 @@ class Uru4000Model:
 
     def _report_finger(self) -> None:
         """Report what the host waits for, if it is already so."""
-        if self._state.mode == AWAIT_ON and self._finger is not None:
+        if not self._state.scan_power:
+            return
+        if self._state.mode == AWAIT_ON and self._seen() is not None:
             self._send_message(FINGER_ON)
-        elif self._state.mode == AWAIT_OFF and self._finger is None:
+        elif self._state.mode == AWAIT_OFF and self._seen() is None:
             self._send_finger_off()
+
+    def _seen(self) -> bytes | None:
+        return self._sunlight.glare if self._finger is None else self._finger
 
     def _send_finger_off(self) -> None:
         if not self.faults.occurs("no_finger_off"):
@@ -313,7 +337,7 @@ class Uru4000Model:
     def _image(self) -> bytes:
         """The image as it is sent: ridges bright. The sensor of a 4500 is mounted upside down in its case."""
         number = (self.settings.first_key + self._counters.images_sent) & 0xFF
-        seen = _inverted(self._finger or b"\xff" * (WIDTH * HEIGHT))
+        seen = _inverted(self._seen() or b"\xff" * (WIDTH * HEIGHT))
         seen = seen[::-1] if self.reader.upside_down else seen
         raw = image(seen, self.settings.blocks, number, self._key_of, scrambled=self.settings.scrambled)
         if self.faults.occurs("bad_header"):

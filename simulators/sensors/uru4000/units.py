@@ -89,4 +89,5 @@ class Uru4000Settings:
     scrambled: bool = True
     blocks: tuple[Block, ...] = DEFAULT_BLOCKS
     tells: str = "always"  # a row of TELLS
+    mode_is_readable: bool = False  # not known of real readers
     first_key: int = 0  # key number of the first image; each image has the next number

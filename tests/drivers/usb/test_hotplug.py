@@ -104,3 +104,38 @@ def test_a_watch_starts_with_and_without_udev(runs: bool, tmp_path: Path, monkey
     with watch_usb(lambda: None, poll_s=NEVER):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
+
+
+def test_a_monitor_of_udev_that_fails_is_left_and_changes_are_still_found(caplog: pytest.LogCaptureFixture) -> None:
+    desk, udev = Desk(), FailingUdev()
+    with UsbWatcher(desk.changes.release, poll_s=0.01, scan=desk.scan, monitor=udev):
+        udev.tell()
+        desk.there.append(device("1-2", 3))
+        assert desk.changes.acquire(timeout=SOON)
+        desk.there.pop()
+        assert desk.changes.acquire(timeout=SOON)
+    assert "udev reports no more events" in caplog.text
+    udev.close()
+
+
+class FailingUdev(Udev):
+    """Its connection to udev breaks at the first event."""
+
+    def poll(self, timeout: float) -> bytes | None:
+        super().poll(timeout)
+        raise OSError(105, "No buffer space available")
+
+
+def test_a_list_that_cannot_be_read_for_a_moment_ends_nothing() -> None:
+    desk = Desk()
+    failures = [OSError(2, "No such file or directory")] * 3
+
+    def scan() -> list[PluggedInDevice]:
+        if len(desk.there) > 1 and failures:
+            raise failures.pop()
+        return desk.scan()
+
+    with UsbWatcher(desk.changes.release, poll_s=0.01, scan=scan):
+        desk.there.append(device("1-2", 3))
+        assert desk.changes.acquire(timeout=SOON)
+    assert not failures
