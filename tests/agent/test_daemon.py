@@ -17,12 +17,14 @@ from agent.config import parse
 from agent.control.protocol import ControlClient
 from agent.daemon import Daemon
 from agent.errors import ControlError
+from agent.hub.link import HubLink
 from simulators.hub.hub import HubSimulator
 from simulators.kiosk_rig import KioskRig, Watcher
 from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
 from tests.conftest import impression_of
+from tests.rigs.networks import Resolver
 from tests.rigs.scripted_sensor import ScriptedSensor
 from tests.rigs.simulated_kiosk import config_of
 from tests.whole.drills.fingers import LISTED, enrol, run_encounter
@@ -204,9 +206,34 @@ def test_it_serves_requests_and_puts_a_health_event_for_a_lost_sensor_until_sigt
     assert failures == []
 
 
-def answers(client: ControlClient) -> bool:
+def test_silent_name_servers_disturb_nobody_and_clear_text_is_loud(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    resolver = Resolver(monkeypatch)
+    hub: dict[str, Any] = {}
+
+    def use(client: ControlClient) -> None:
+        try:
+            assert wait_until(lambda: resolver.calls > 0 and answers(client, "degraded"), SOON)
+            hub.update(client.ask("status")["hub"])
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    config = config_of(tmp_path, more='[hub]\nhost = "hub.example.org"\ninsecure = true\n')
+    user = threading.Thread(target=use, args=(ControlClient(config.kiosk.control_socket),))
+    daemon = Daemon(config)
+    user.start()
+    assert daemon.run() == 0
+    user.join(SOON)
+    resolver.release.set()
+    assert (hub["connected"], hub["clear_text"], hub["refused"]) == (False, True, {})
+    assert hub["silent_s"] < 5
+    assert "CLEAR TEXT: events cross the network without TLS" in caplog.text
+
+
+def answers(client: ControlClient, status: str = "online") -> bool:
     try:
-        return bool(client.ask("status")["status"] == "online")
+        return bool(client.ask("status")["status"] == status)
     except ControlError:
         return False
 
@@ -260,7 +287,10 @@ def test_a_stuck_worker_starves_the_watchdog() -> None:
         def status(self, _: str) -> None:
             fed.append("status")
 
-    for workers, expected in (([Well()], ["watchdog", "status"]), ([Well(), Stuck()], [])):
+    class Hub:
+        name, silent_for, patience_s = "hub", 1e9, HubLink.patience_s
+
+    for workers, expected in (([Well(), Hub()], ["watchdog", "status"]), ([Well(), Stuck()], [])):
         fed.clear()
         fake = type("Fake", (), {"workers": workers, "_notifier": Notifier(), "_summary": lambda *_: ""})()
         Daemon._feed_watchdog(fake, None)  # type: ignore[arg-type]
