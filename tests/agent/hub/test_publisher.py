@@ -417,6 +417,7 @@ class Road(RuleBasedStateMachine):
         self.settle()
         assert self.hub == self.put_count
         assert sum(self.rig.outbox.counts().values()) == 0
+        assert self.rig.outbox.held() == {}
         self.rig.close()
         self.folder.cleanup()
 
@@ -440,6 +441,11 @@ class Road(RuleBasedStateMachine):
                 self.hub[key.event_class] += 1
             self.answers.append(Acknowledgement(key.epoch, key.event_class, self.hub[key.event_class]))
         self.wire = self.wire[count:]
+
+    @rule(event_class=st.sampled_from([LEAD, HEALTH]), reason=st.sampled_from(HoldReason))
+    def hold(self, event_class: EventClass, reason: HoldReason) -> None:
+        """The hub cannot verify the next event, which may be under way, stored meanwhile, or not put yet."""
+        self.rig.inbox.put(Held(self.rig.outbox.epoch, event_class, self.hub[event_class] + 1, reason))
 
     @rule(count=st.integers(1, 10), back=st.booleans())
     def answer(self, count: int = 10**6, back: Any = False) -> None:  # noqa: ANN401, FBT002 - drawn
@@ -477,6 +483,7 @@ class Road(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Fair weather for long enough."""
+        self.step()
         self.rig.inbox.put(Connected())
         for _ in range(2 * max(self.put_count.values()) + 5):
             self.step()
