@@ -3,6 +3,7 @@
 From linux/videodev2.h. Only encodes and parses; never accesses a device.
 """
 
+import ctypes
 import struct
 from dataclasses import dataclass
 
@@ -17,17 +18,18 @@ _WRITE, _READ = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One ioctl: its number in group V, the direction of the data, and the size of its structure."""
+    """One ioctl: its number in its group, the direction of the data, and the size of its structure."""
 
     name: str
     number: int
     direction: int
     size: int
+    group: str = "V"
 
     @property
     def code(self) -> int:
         """As the kernel encodes it."""
-        return self.direction << 30 | self.size << 16 | ord("V") << 8 | self.number
+        return self.direction << 30 | self.size << 16 | ord(self.group) << 8 | self.number
 
 
 QUERYCAP = Request("VIDIOC_QUERYCAP", 0, _READ, 104)
@@ -41,6 +43,7 @@ STREAMON = Request("VIDIOC_STREAMON", 18, _WRITE, 4)
 STREAMOFF = Request("VIDIOC_STREAMOFF", 19, _WRITE, 4)
 G_PARM = Request("VIDIOC_G_PARM", 21, _READ | _WRITE, 204)
 S_PARM = Request("VIDIOC_S_PARM", 22, _READ | _WRITE, 204)
+CONTROL_QUERY = Request("UVCIOC_CTRL_QUERY", 33, _READ | _WRITE, 16, "u")  # linux/uvcvideo.h
 ENUM_FRAMESIZES = Request("VIDIOC_ENUM_FRAMESIZES", 74, _READ | _WRITE, 44)
 
 
@@ -116,6 +119,11 @@ def buffer_structure(request: Request, index: int = 0) -> bytearray:
     data = structure(request, "=II", index, CAPTURE)
     struct.pack_into("=I", data, 60, MMAP)
     return data
+
+
+def control_query(unit: int, selector: int, query: int, memory: "ctypes.Array[ctypes.c_char]") -> bytearray:
+    """A uvc_xu_control_query: a request to a control of an extension unit. It points to `memory`; keep that alive."""
+    return structure(CONTROL_QUERY, "=BBBxH2xQ", unit, selector, query, len(memory), ctypes.addressof(memory))
 
 
 def _text(raw: bytes) -> str:

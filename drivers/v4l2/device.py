@@ -1,5 +1,6 @@
 """One open video device: its format, its buffers, the next frame. Raises the errors of drivers.errors."""
 
+import ctypes
 import errno
 import logging
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from drivers.uvc.formats import FORMAT_OF_FOURCC
 from drivers.uvc.options import DEFAULT_SIZE, CameraOptions, Contents, preference
 from drivers.v4l2.abi import (
     CAPTURE,
+    CONTROL_QUERY,
     DISCRETE,
     DQBUF,
     ENUM_FMT,
@@ -34,9 +36,10 @@ from drivers.v4l2.abi import (
     FrameLayout,
     Request,
     buffer_structure,
+    control_query,
     structure,
 )
-from drivers.v4l2.failures import translated, translated_of_control
+from drivers.v4l2.failures import GONE, translated, translated_of_control
 from drivers.v4l2.kernel import Kernel, Memory
 
 log = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class VideoDevice:
         self._memory: list[Memory] = []
         self._streaming = False
         self._emitter: Emitter | None = None
+        self._fd = -1
         self.interval = DEFAULT_INTERVAL_S
         with self._errors_translated():
             self._fd = kernel.open(path)
@@ -161,10 +165,11 @@ class VideoDevice:
 
     def query_control(self, unit: int, selector: int, query: int, data: bytearray) -> None:
         """A request to a control of an extension unit. ProtocolError if it is refused, LinkLost."""
+        memory = (ctypes.c_char * len(data)).from_buffer(data)
         try:
-            self.kernel.query_control(self._fd, unit, selector, query, data)
+            self.kernel.ioctl(self._fd, CONTROL_QUERY.code, control_query(unit, selector, query, memory))
         except OSError as error:
-            raise translated_of_control(error, present=self.kernel.present(self._path)) from error
+            raise translated_of_control(error, present=self._present()) from error
 
     # Streaming
 
@@ -241,7 +246,17 @@ class VideoDevice:
             raise self._translated(error, what) from error
 
     def _translated(self, error: OSError, request: str) -> SensorError:
-        return translated(error, request, present=self.kernel.present(self._path))
+        return translated(error, request, present=self._present())
+
+    def _present(self) -> bool:
+        """Whether the camera is plugged in. The kernel answers this request itself, and refuses it once it is gone."""
+        if self._fd < 0:
+            return True  # not opened: the error of open() says it
+        try:
+            self.kernel.ioctl(self._fd, QUERYCAP.code, structure(QUERYCAP, ""))
+        except OSError as error:
+            return error.errno not in GONE
+        return True
 
 
 class DevicePort:

@@ -33,11 +33,11 @@ _BUS = _Failure(
 )
 _UNPLUGGED = _Failure(LinkLost, "unplugged")
 
+GONE = frozenset((errno.ENODEV, errno.ENXIO, errno.ESHUTDOWN, errno.EBADF))
+"""The error numbers of every request to a camera that was unplugged."""
+
 _FAILURES: Mapping[int, _Failure] = {
-    errno.ENODEV: _UNPLUGGED,
-    errno.ENXIO: _UNPLUGGED,
-    errno.ESHUTDOWN: _UNPLUGGED,
-    errno.EBADF: _UNPLUGGED,
+    **dict.fromkeys(GONE, _UNPLUGGED),
     errno.ENOENT: _Failure(LinkLost, "no such device; is the camera plugged in?"),
     errno.ENOTTY: _Failure(LinkLost, "no video device"),
     errno.EACCES: _Failure(
@@ -80,7 +80,7 @@ _OF_CONTROLS: Mapping[int, str] = {
 
 
 def translated(error: OSError, request: str, *, present: bool) -> SensorError:
-    """The error that a failed request means. `present`: whether the device file still exists."""
+    """The error that a failed request means. `present`: whether the camera is still plugged in."""
     number = error.errno or 0
     row = _UNPLUGGED if number in _OF_UNPLUGGING and not present else _FAILURES.get(number)
     if row is None:

@@ -1,18 +1,14 @@
 """The system calls that reach a video device. Tests use a fake kernel: the real one may have no video device."""
 
-import ctypes
 import fcntl
 import mmap
 import os
 import select
-import struct
 import threading
 import time
 from pathlib import Path
 from typing import Protocol
 
-# linux/uvcvideo.h: _IOWR('u', 0x21, struct uvc_xu_control_query), whose last field is a pointer to the data.
-UVCIOC_CTRL_QUERY = 0xC0107521
 VIDEO_DEVICES = Path("/sys/class/video4linux")
 DEVICE_DESCRIPTOR_BYTES = 18
 
@@ -39,14 +35,8 @@ class Kernel(Protocol):
     def ioctl(self, fd: int, code: int, data: bytearray) -> None:
         """Performs a request; `data` is changed in place."""
 
-    def query_control(self, fd: int, unit: int, selector: int, query: int, data: bytearray) -> None:
-        """A request to a control of an extension unit of a UVC camera; `data` is sent, or changed in place."""
-
     def map(self, fd: int, length: int, offset: int) -> Memory:
         """Maps a buffer of the device."""
-
-    def present(self, path: str) -> bool:
-        """Whether the device file exists."""
 
     def usb_interface(self, path: str) -> tuple[bytes, int]:
         """The configuration descriptor of a USB camera, and the number of its control interface; empty if not known."""
@@ -85,16 +75,6 @@ class LinuxKernel:
     def ioctl(self, fd: int, code: int, data: bytearray) -> None:
         """Performs a request."""
         fcntl.ioctl(fd, code, data, True)
-
-    def query_control(self, fd: int, unit: int, selector: int, query: int, data: bytearray) -> None:
-        """A request to a control of an extension unit."""
-        memory = (ctypes.c_char * len(data)).from_buffer(data)
-        request = struct.pack("=BBBxH2xQ", unit, selector, query, len(data), ctypes.addressof(memory))
-        fcntl.ioctl(fd, UVCIOC_CTRL_QUERY, request)
-
-    def present(self, path: str) -> bool:
-        """Whether the device file exists."""
-        return os.path.exists(path)  # noqa: PTH110 - a path of a device, as it was given
 
     def usb_interface(self, path: str) -> tuple[bytes, int]:
         """As sysfs has them."""

@@ -1,5 +1,6 @@
 """A fake kernel with one video device: open, ioctl, mmap and poll. Written from linux/videodev2.h alone."""
 
+import ctypes
 import errno
 import os
 import struct
@@ -29,6 +30,7 @@ VIDIOC = {
     0xC0CC5615: "g_parm",
     0xC0CC5616: "s_parm",
     0xC02C564A: "enum_framesizes",
+    0xC0107521: "ctrl_query",
 }
 SET_CUR, GET_LEN = 0x01, 0x85
 MONOTONIC, AT_START, ERROR = 0x2000, 0x10000, 0x40
@@ -152,27 +154,23 @@ class FakeKernel:
         with self.camera.news:
             getattr(self, f"_{VIDIOC[code]}")(data)
 
-    def query_control(self, fd: int, unit: int, selector: int, query: int, data: bytearray) -> None:
+    def _ctrl_query(self, request: bytearray) -> None:
         """As the kernel's UVC driver: the control must exist, and the size be its own."""
-        self._check(fd)
+        unit, selector, query, size, address = struct.unpack("=BBBxH2xQ", request)
+        memory = (ctypes.c_char * size).from_address(address)
         control = self.camera.controls.get((unit, selector))
         number = errno.ENOENT if control is None else self.camera.control_errors.get(query, 0)
-        if not self.camera.plugged:
-            number = errno.ENODEV
-        if control is not None and not number and len(data) != (2 if query == GET_LEN else len(control)):
+        if control is not None and not number and size != (2 if query == GET_LEN else len(control)):
             number = errno.ENOBUFS
         if control is None or number:
             raise OSError(number, os.strerror(number))
         if query == SET_CUR:
-            control[:] = data
+            control[:] = memory.raw
         else:
-            data[:] = len(control).to_bytes(2, "little") if query == GET_LEN else control
-
-    def present(self, path: str) -> bool:
-        return self.camera.plugged and path == "/dev/video0"
+            memory.raw = len(control).to_bytes(2, "little") if query == GET_LEN else bytes(control)
 
     def usb_interface(self, path: str) -> tuple[bytes, int]:
-        return self.camera.usb if self.present(path) else (b"", 0)
+        return self.camera.usb if path == "/dev/video0" else (b"", 0)
 
     def _querycap(self, data: bytearray) -> None:
         name = self.camera.card.encode()

@@ -1,8 +1,10 @@
 """The structures of V4L2, against linux/videodev2.h."""
 
+import ctypes
 import struct
 
 from drivers.v4l2.abi import (
+    CONTROL_QUERY,
     DQBUF,
     QBUF,
     QUERYCAP,
@@ -12,6 +14,7 @@ from drivers.v4l2.abi import (
     Capability,
     FrameLayout,
     buffer_structure,
+    control_query,
     structure,
 )
 
@@ -45,3 +48,10 @@ def test_a_format_is_requested_and_read() -> None:
     assert (len(block), block[0], bytes(block[16:20])) == (208, 1, b"GREY")
     struct.pack_into("=II", block, 24, 704, 704 * 480)  # as the kernel fills it in
     assert FrameLayout.from_bytes(bytes(block)) == FrameLayout(640, 480, b"GREY", 704, 704 * 480)
+
+
+def test_a_request_to_a_control_points_to_its_data() -> None:
+    memory = ctypes.create_string_buffer(b"\x01\x02\x03", 3)
+    request = control_query(14, 6, 0x81, memory)
+    assert CONTROL_QUERY.code == 0xC0107521  # _IOWR('u', 0x21, struct uvc_xu_control_query)
+    assert request.hex() == "0e06810003000000" + struct.pack("<Q", ctypes.addressof(memory)).hex()

@@ -204,14 +204,25 @@ def test_the_repr_of_a_frame_shows_no_pixels() -> None:
     assert repr(VideoFrame(b"ZZZZ", 1.0)) == "<VideoFrame 4 bytes>"
 
 
+class UnpluggedKernel(FakeKernel):
+    """The camera is unplugged while a request is under way."""
+
+    number = 0
+
+    def _reqbufs(self, data: bytearray) -> None:
+        super()._reqbufs(data)
+        self.camera.plugged = False
+        raise OSError(self.number, os.strerror(self.number))
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.EPIPE, errno.EPROTO])
 def test_an_error_of_the_bus_of_a_camera_that_is_gone_is_an_unplugging(number: int) -> None:
-    kernel = FailingKernel(VideoCamera())
-    device = VideoDevice(kernel, "/dev/video0")
+    kernel = UnpluggedKernel(VideoCamera())
     kernel.number = number
-    kernel.camera.plugged = False
+    device = VideoDevice(kernel, "/dev/video0")
+    device.configure(CameraOptions())
     with pytest.raises(LinkLost, match="unplugged"):
-        device.identify()
+        device.start()
     device.close()
 
 

@@ -1,7 +1,5 @@
 """The real kernel, as far as it can be tested without a camera."""
 
-import ctypes
-import struct
 import time
 from pathlib import Path
 
@@ -43,22 +41,6 @@ def test_the_clock_is_the_monotonic_one_and_requests_reach_the_device(tmp_path: 
     kernel.close(fd)
 
 
-def test_a_request_to_a_control_has_the_structure_of_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[tuple[int, int, tuple[int, ...], bytes]]()
-
-    def ioctl(fd: int, code: int, request: bytes) -> None:
-        *fields, address = struct.unpack("=BBBxH2xQ", request)
-        memory = (ctypes.c_char * fields[3]).from_address(address)
-        asked.append((fd, code, tuple(fields), memory.raw))
-        memory[0] = 0x55
-
-    monkeypatch.setattr("fcntl.ioctl", ioctl)
-    data = bytearray(b"\x01\x02\x03")
-    LinuxKernel().query_control(7, 14, 6, 0x81, data)
-    assert asked == [(7, 0xC0107521, (14, 6, 0x81, 3), b"\x01\x02\x03")]
-    assert data == b"\x55\x02\x03"
-
-
 def test_the_descriptors_of_a_usb_camera_are_those_of_sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interface = tmp_path / "devices" / "1-1" / "1-1:1.2"
     interface.mkdir(parents=True)
@@ -72,8 +54,3 @@ def test_the_descriptors_of_a_usb_camera_are_those_of_sysfs(tmp_path: Path, monk
     assert kernel.usb_interface("/dev/video1") == (b"", 0)
     (interface / "bInterfaceNumber").write_text("none")
     assert kernel.usb_interface("/dev/video0") == (b"", 0)
-
-
-def test_a_device_file_that_exists_is_present(tmp_path: Path) -> None:
-    assert LinuxKernel().present(str(tmp_path))
-    assert not LinuxKernel().present(str(tmp_path / "video0"))
