@@ -34,6 +34,7 @@ from simulators.sensors.uru4000.image import Block, image
 from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 from tests.whole.drills.message_targets import MESSAGE_PARSERS
 from tests.whole.drills.parser import Feed, Parser
+from tests.whole.drills.record_targets import RECORD_PARSERS
 
 UVC_FRAME_BYTES = 600
 LINE = 384  # bytes of an image line of the U.are.U
@@ -314,5 +315,6 @@ PARSERS: dict[str, Parser] = {
     "uvc-images": Parser(_jpegs(), _uvc_images),
     "uvc-mjpeg": Parser(_jpegs(), _uvc_mjpeg, (BadFrame,)),
     **MESSAGE_PARSERS,
+    **RECORD_PARSERS,
     "uvc-probe": Parser((StreamSettings(1, 1, 333_333, 1000, 1024).to_bytes(34),), _uvc_probe, (ProtocolError,)),
 }
