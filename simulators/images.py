@@ -1,76 +1,45 @@
-"""Reads image files, and turns one of a finger into what a sensor of given size and resolution would capture."""
+"""Turns an image of a finger into what a sensor of given size and resolution would capture."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from scipy import ndimage
 
-Grey = NDArray[np.uint8]
+from simulators.pictures.errors import Fault, ImageFileError
+from simulators.pictures.levels import Grey
+from simulators.pictures.reader import check_size, read_finger
+
 Mask = NDArray[np.bool_]
 
 WHITE = 255
-DEEP_MODES = ("I", "F")  # the modes of Pillow (I, I;16, F) that hold more than 8 bits
-MAX_SIDE = 5000  # pixels per side: an image of four fingers at 1000 ppi has 3200
 PPI_RANGE = (50, 5000)  # of image files; a number outside is probably a size, not a resolution
 WINDOW_INCH = 0.032  # local contrast is measured over about two ridge periods (of 0.5 mm)
 CONTRAST_SHARE = 0.3  # of the strong contrast (95th percentile): ridges have more
 MIN_CONTRAST = 8.0  # standard deviation in grey levels; less is never a ridge
 
-
-class ImageFileError(ValueError):
-    """The image file cannot be used. The message names it and says what to do."""
+_log = logging.getLogger(__name__)
 
 
-def load_image(path: Path, width: int, height: int, ppi: float, source_ppi: float = 500) -> Grey:
-    """The finger in `path` as u8[height, width] at `ppi`: grey, resampled, cropped or padded around its foreground."""
+def load_image(path: Path, width: int, height: int, ppi: float, source_ppi: float | None = None) -> Grey:
+    """The finger in `path` as u8[height, width] at `ppi`: grey, resampled, cropped or padded around its foreground.
+
+    The resolution of the file is `source_ppi`; None: what the file states, else 500.
+    """
     low, high = PPI_RANGE
-    if not low <= source_ppi <= high:
-        raise ImageFileError(f"the resolution of {path} must be {low} to {high} ppi, not {source_ppi:g}")
-    image, scale = read_grey(path), ppi / source_ppi
-    _check_size(path, (round(image.shape[1] * scale), round(image.shape[0] * scale)), f" at {ppi:g} ppi")
-    return crop_or_pad(resample(image, scale), width, height, ppi)
-
-
-def read_grey(path: Path) -> Grey:
-    """A PNG, JPEG, BMP or TIFF file of any depth as u8[h, w]: its first page, with white where it is transparent."""
-    try:
-        with Image.open(path) as opened:
-            _check_size(path, opened.size)
-            return _grey(ImageOps.exif_transpose(opened))
-    except FileNotFoundError:
-        raise ImageFileError(f"there is no file {path}: check the path") from None
-    except IsADirectoryError:
-        raise ImageFileError(f"{path} is a folder: name one image in it") from None
-    except UnidentifiedImageError:
-        raise ImageFileError(f"{path} is not a readable image: give a PNG, JPEG, BMP or TIFF file") from None
-    except ImageFileError:
-        raise
-    except Exception as error:
-        # Pillow's decoders raise many exceptions for damaged files: SyntaxError, struct.error, KeyError ...
-        raise ImageFileError(f"{path} cannot be read ({error}): save it again as PNG") from error
-
-
-def _check_size(path: Path, size: tuple[int, int], where: str = "") -> None:
-    if max(size) > MAX_SIDE:
-        sides = f"{size[0]}x{size[1]}{where}"
-        raise ImageFileError(f"{path} is {sides}: crop it to one finger, at most {MAX_SIDE} pixels per side")
-
-
-def _grey(opened: Image.Image) -> Grey:
-    if opened.mode.startswith(DEEP_MODES):
-        return _eight_bits(np.nan_to_num(np.asarray(opened, np.float64)))
-    if opened.has_transparency_data:
-        transparent = opened.convert("RGBA")
-        opened = Image.alpha_composite(Image.new("RGBA", transparent.size, "white"), transparent)
-    return np.array(opened.convert("L"), np.uint8)
-
-
-def _eight_bits(deep: NDArray[np.float64]) -> Grey:
-    """8 bits from 16 bits, from 8 bits in a wide mode, or from values of 0 to 1: the largest value tells which."""
-    top = next((top for top in (1.0, 255.0, 65535.0) if deep.max() <= top), deep.max())
-    return np.asarray(np.rint(np.clip(deep / top, 0, 1) * 255), np.uint8)
+    if source_ppi is not None and not low <= source_ppi <= high:
+        raise ImageFileError(
+            f"the resolution of {path} must be {low} to {high} ppi, not {source_ppi:g}", Fault.RESOLUTION
+        )
+    finger = read_finger(path, source_ppi)
+    for note in finger.notes:
+        _log.warning("%s: %s", path, note.text)
+    scale = ppi / finger.pixels_per_inch
+    size = (round(finger.grey.shape[1] * scale), round(finger.grey.shape[0] * scale))
+    check_size(str(path), size, f" at {ppi:g} ppi")
+    return crop_or_pad(resample(finger.grey, scale), width, height, ppi)
 
 
 def resample(image: Grey, scale: float) -> Grey:

@@ -29,7 +29,8 @@ from models.manifest import ModelCard, ModelError, encoder_card
 from models.training.golden_scores import finger_golden_scores
 from models.training.sample_sets import FINGERS, SampleSet, SetError, load_sets
 from models.training.validation import Comparisons, Scores, calibration_lines, manifest_lines, quality_lines
-from simulators.images import ImageFileError, read_grey
+from simulators.pictures.errors import ImageFileError
+from simulators.pictures.reader import read_grey
 
 LEVELS = (
     1.0,

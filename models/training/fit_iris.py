@@ -24,7 +24,7 @@ from models.training.fit_finger import fit, parser_of, print_lines, table
 from models.training.golden_scores import iris_golden_scores
 from models.training.sample_sets import EYES, MIN_REPEATED, SampleSet, SetError, load_sets, repeated
 from models.training.validation import Comparisons, calibration_lines, quality_lines
-from simulators.images import read_grey
+from simulators.pictures.reader import read_grey
 
 PROCESSES = 2
 PIXELS_PER_INCH = 500.0  # not used for irises

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from models.finger.image import PPI_RANGE
 from models.finger.minutiae import PIXELS_PER_INCH
-from simulators.images import read_grey
+from simulators.pictures.reader import read_grey
 
 SUFFIXES = {".png", ".jpg", ".tif", ".bmp"}
 MIN_REPEATED = 4  # fingers or eyes of a set with two images or more: fitted on two of them, observed on the other two

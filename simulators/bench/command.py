@@ -26,8 +26,9 @@ from simulators.bench.files import image_files
 from simulators.bench.report import report
 from simulators.bench.search_finger import search
 from simulators.extras import explain_missing_library
-from simulators.images import ImageFileError, load_image
+from simulators.images import load_image
 from simulators.people.person import Person
+from simulators.pictures.errors import ImageFileError
 from simulators.sensors.ef01.commands import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
 
@@ -90,7 +91,7 @@ def synthetic(settings: Ef01Settings) -> Iterator[Touch]:
             yield Touch(str(seed), n + 1, finger.impression(n, settings.width, settings.height, settings.ppi))
 
 
-def images_of(folder: Path, settings: Ef01Settings, source_ppi: float) -> Iterator[Touch]:
+def images_of(folder: Path, settings: Ef01Settings, source_ppi: float | None) -> Iterator[Touch]:
     """The images FINGER_IMPRESSION.png (or .bmp, .tif, .jpg) of a folder."""
     files = image_files(folder)
     if not files:
@@ -191,7 +192,9 @@ def path(
     images: Annotated[
         Path | None, typer.Option(help="Folder of FINGER_IMPRESSION.png; default: synthetic people.")
     ] = None,
-    source_ppi: Annotated[float, typer.Option(help="Resolution of those images.")] = 500.0,
+    source_ppi: Annotated[
+        float | None, typer.Option(help="Resolution of those images. Default: what each file states, else 500.")
+    ] = None,
     baud: Annotated[int, typer.Option(help="Rate of the simulated sensor.")] = 57600,
     most: Annotated[int | None, typer.Option(min=2, help="Use only this many images, the first ones.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,

@@ -1,8 +1,11 @@
 """kiosk-bench compare: writes the comparison score of each pair of a list, for tools that compute error rates.
 
 The list is a CSV file with the columns probe, reference (paths relative to a folder), label (genuine or impostor) and,
-for fingers, ppi_probe and ppi_reference (100 to 4000; empty: 500). The result has the columns probe, reference, label,
-score in the same order. The score is empty if one of the images cannot be used.
+for fingers, ppi_probe and ppi_reference (100 to 4000; empty: what the file states, else 500). The result has the
+columns probe, reference, label, score in the same order. The score is empty if one of the images cannot be used.
+
+SCORES.pictures.csv, beside it, has the columns picture, ppi, used, reason, explanation: a row for each image that
+cannot be used, and for each assumption about one that was used, such as a resolution that its file states.
 """
 
 import csv
@@ -10,6 +13,7 @@ import functools
 import itertools
 import math
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -22,16 +26,17 @@ import typer
 from rich.progress import track
 
 from drivers.sample import Modality, Position, Sample
+from models.encoder import Flaw, Quality
 from models.finger.compare.score import score, template_cylinders
 from models.finger.encoder import MODEL, FingerEncoder
 from models.finger.image import PPI_RANGE
-from models.finger.minutiae import PIXELS_PER_INCH
 from models.finger.template import unpack
 from models.manifest import ModelError, encoder_card
 from models.template import Template
 from simulators.bench.figures import out
-from simulators.bench.files import writable
-from simulators.images import ImageFileError, read_grey
+from simulators.bench.files import Remark, remarks_file, writable, write_remarks
+from simulators.pictures.errors import ImageFileError, Note
+from simulators.pictures.reader import read_finger
 
 COLUMNS = ("probe", "reference", "label")
 LABELS = ("genuine", "impostor")
@@ -48,10 +53,39 @@ app = typer.Typer(help="Compute the scores of a list of pairs of images.", no_ar
 
 
 class ImageFile(NamedTuple):
-    """An image file relative to the root folder, and its resolution where that matters."""
+    """An image file relative to the root folder, and its resolution if the list gives one."""
 
     path: str
-    pixels_per_inch: float
+    pixels_per_inch: float | None
+
+
+class Encoded(NamedTuple):
+    """The template of an image file; None if it cannot be used. Then the last note says why."""
+
+    template: Template | None
+    notes: tuple[tuple[str, str], ...] = ()  # reason and explanation
+
+
+UNUSABLE = {
+    Flaw.EMPTY: "nothing is seen in it",
+    Flaw.SEVERAL: "it shows more than one finger or eye: give an image of one",
+    Flaw.NO_EYE: "it shows no open eye",
+    Flaw.TOO_FEW_FEATURES: "it shows no readable finger or eye",
+}
+
+
+def usable(template: Template, quality: Quality, notes: tuple[Note, ...], *, features: bool) -> Encoded:
+    """What was made of a sample: one without features cannot be used, nor one of several fingers or eyes."""
+    known = tuple((str(note.subject), note.text) for note in notes)
+    if features and quality.flaw is not Flaw.SEVERAL:
+        return Encoded(template, known)
+    flaw = quality.flaw or Flaw.TOO_FEW_FEATURES
+    return Encoded(None, (*known, (str(flaw), UNUSABLE.get(flaw, UNUSABLE[Flaw.TOO_FEW_FEATURES]))))
+
+
+def not_read(error: ImageFileError) -> Encoded:
+    """What was made of a file that cannot be read."""
+    return Encoded(None, ((str(error.fault), str(error)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +101,7 @@ class Pair:
 class Comparer:
     """Encodes and compares images of one modality. Functions of a module, because other processes call them."""
 
-    encode: Callable[[Path, ImageFile], Template | None]  # None if the image cannot be used
+    encode: Callable[[Path, ImageFile], Encoded]
     compare: Callable[[Sequence[tuple[Template, Template]]], list[float]]
 
 
@@ -104,11 +138,13 @@ def _image_file(row: dict[str, str | None], side: str, where: str) -> ImageFile:
         raise PairsError(f"{where}: ppi_{side} is {error}") from None
 
 
-def parse_resolution(text: str | None) -> float:
-    """Pixels per inch of a fingerprint image, by default 500. ValueError outside the range that the encoder accepts."""
+def parse_resolution(text: str | None) -> float | None:
+    """Pixels per inch of a fingerprint image; None if not given. ValueError outside what the encoder accepts."""
+    if not text:
+        return None
     low, high = PPI_RANGE
     try:
-        value = float(text or PIXELS_PER_INCH)
+        value = float(text)
     except ValueError:
         value = math.nan
     if not low <= value <= high:  # also false for NaN
@@ -122,15 +158,18 @@ def _finger_encoder(model: str) -> FingerEncoder:
     return FingerEncoder(threads=1, card=encoder_card(model, Modality.FINGER))
 
 
-def encode_finger(root: Path, file: ImageFile, model: str = MODEL) -> Template | None:
-    """The template of an image file; None if it cannot be read or has no minutiae."""
+def encode_finger(root: Path, file: ImageFile, model: str = MODEL) -> Encoded:
+    """The template of an image file, unless it cannot be read, has no minutiae or shows several fingers."""
     try:
-        image = read_grey(root / file.path)
-    except (ImageFileError, OSError):
-        return None
-    sample = Sample(Modality.FINGER, Position.UNKNOWN, image, 8, file.pixels_per_inch, datetime.now(UTC), "file")
-    template = _finger_encoder(model).encode(sample)
-    return template if len(unpack(template)) else None
+        image = read_finger(root / file.path, file.pixels_per_inch)
+    except ImageFileError as error:
+        return not_read(error)
+    ppi, now = image.pixels_per_inch, datetime.now(UTC)
+    sample = Sample(Modality.FINGER, Position.UNKNOWN, image.grey, 8, ppi, now, "file")
+    encoder = _finger_encoder(model)
+    quality = encoder.assess(sample)
+    template = encoder.encode(sample)
+    return usable(template, quality, image.notes, features=len(unpack(template)) > 0)
 
 
 _cylinders_of = functools.lru_cache(TEMPLATES_KEPT)(template_cylinders)
@@ -168,21 +207,37 @@ def mapper(processes: int) -> Iterator[Mapper]:
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """The score of each pair, and the template of each image; None if an image cannot be used."""
+    """The score of each pair, and what was made of each image. A score is None if an image cannot be used."""
 
     scores: list[float | None]
-    templates: dict[ImageFile, Template | None]
+    encoded: dict[ImageFile, Encoded]
+
+    @property
+    def templates(self) -> dict[ImageFile, Template | None]:
+        """The template of each image; None if it cannot be used."""
+        return {file: encoded.template for file, encoded in self.encoded.items()}
+
+    @property
+    def remarks(self) -> list[Remark]:
+        """A row for each image that cannot be used, and for each assumption about one that was used."""
+        return [
+            Remark(file.path, _ppi_text(file), encoded.template is not None or (reason, text) != encoded.notes[-1],
+                   reason, text)
+            for file, encoded in sorted(self.encoded.items(), key=lambda item: item[0].path)
+            for reason, text in encoded.notes
+        ]  # fmt: skip
 
 
 def measure(comparer: Comparer, root: Path, pairs: Sequence[Pair], processes: int = PROCESSES) -> Comparisons:
     """Encode each image once, then compare the pairs."""
     images = list(dict.fromkeys(image for pair in pairs for image in (pair.probe, pair.reference)))
     with mapper(processes) as across:
-        encoded = track(across(functools.partial(comparer.encode, root), images), "encoding", len(images), console=out)
-        templates = dict(zip(images, encoded, strict=True))
-        _report_unusable(image for image, template in templates.items() if template is None)
-        scores = _scores(comparer, across, [(templates[pair.probe], templates[pair.reference]) for pair in pairs])
-    return Comparisons(scores, templates)
+        done = track(across(functools.partial(comparer.encode, root), images), "encoding", len(images), console=out)
+        encoded = dict(zip(images, done, strict=True))
+        scores = _scores(
+            comparer, across, [(encoded[pair.probe].template, encoded[pair.reference].template) for pair in pairs]
+        )
+    return Comparisons(scores, encoded)
 
 
 def _scores(
@@ -195,17 +250,36 @@ def _scores(
     return [None if one is None or other is None else next(scores) for one, other in pairs]
 
 
-def _report_unusable(unusable: Iterable[ImageFile]) -> None:
-    names = sorted(image.path for image in unusable)
-    for name in names[:NAMED]:
-        out.print(f"{name}: cannot be used, so its comparisons have no score", markup=False)
-    if len(names) > NAMED:
-        out.print(f"... and {len(names) - NAMED} more")
+def _ppi_text(file: ImageFile) -> str:
+    return "" if file.pixels_per_inch is None else f"{file.pixels_per_inch:g}"
+
+
+def report_remarks(remarks: Sequence[Remark], scores: Path) -> None:
+    """Write all remarks to the file beside the scores, and print how many images have which; the first ones by name."""
+    path = remarks_file(scores)
+    write_remarks(path, remarks)
+    for used, heading in ((True, "used, with a remark"), (False, "cannot be used, so their comparisons have no score")):
+        kind = [one for one in remarks if one.used is used]
+        if not kind:
+            continue
+        for one in kind[:NAMED]:
+            out.print(f"{printable(one.picture)}: {one.reason}: {printable(one.explanation)}", markup=False)
+        if len(kind) > NAMED:
+            out.print(f"... and {len(kind) - NAMED} more: {path}", markup=False)
+        counts = Counter(one.reason for one in kind).most_common()
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
+        number = len({(one.picture, one.ppi) for one in kind})
+        out.print(f"images: {number} {heading}: {reasons}: {path}", markup=False)
+
+
+def printable(text: str) -> str:
+    """Text from a list or a file, without characters that a terminal would obey."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def refuse_overwriting(pairs: Path, scores: Path) -> None:
-    """Raises PairsError if writing the scores would overwrite the list."""
-    for path in (scores, _unfinished(scores)):
+    """Raises PairsError if writing the scores, or what is beside them, would overwrite the list."""
+    for path in (scores, _unfinished(scores), remarks_file(scores), _unfinished(remarks_file(scores))):
         if path.exists() and pairs.exists() and path.samefile(pairs):
             raise PairsError(f"{scores}: would overwrite the list of pairs: give --out another name")
 
@@ -244,8 +318,10 @@ def finger(
         encoder_card(model, Modality.FINGER)
         refuse_overwriting(pairs, scores)
         listed = read_pairs(pairs)
-        found = measure(finger_comparer(model), root, listed, processes).scores
+        compared = measure(finger_comparer(model), root, listed, processes)
+        found = compared.scores
         write_scores(scores, listed, found)
+        report_remarks(compared.remarks, scores)
     except (PairsError, ModelError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     out.print(f"{len(found)} comparisons, {found.count(None)} without a score: {scores}", markup=False)

@@ -24,16 +24,21 @@ from models.template import Template
 from simulators.bench.compare_finger import (
     PROCESSES,
     Comparer,
+    Encoded,
     ImageFile,
     PairsError,
     measure,
+    not_read,
     read_pairs,
     refuse_overwriting,
+    report_remarks,
+    usable,
     write_scores,
 )
 from simulators.bench.figures import out
 from simulators.bench.files import writable, writable_png
-from simulators.images import ImageFileError, read_grey
+from simulators.pictures.errors import ImageFileError
+from simulators.pictures.reader import read_grey, read_picture, squared
 
 PIXELS_PER_INCH = 500.0  # nothing depends on it: an iris is compared in its own radii
 TEMPLATES_KEPT = 4096  # by each process, prepared for comparison
@@ -61,14 +66,17 @@ def sample_of(image: NDArray[np.uint8], position: Position = Position.UNKNOWN) -
     return Sample(Modality.IRIS, position, image, 8, PIXELS_PER_INCH, datetime.now(UTC), "file")
 
 
-def encode_eye(root: Path, file: ImageFile) -> Template | None:
-    """The template of an image file; None if it cannot be read or shows no iris."""
+def encode_eye(root: Path, file: ImageFile) -> Encoded:
+    """The template of an image file, unless it cannot be read, shows no iris or shows several eyes."""
+    path = root / file.path
     try:
-        image = read_grey(root / file.path)
-    except (ImageFileError, OSError):
-        return None
-    template = _encoder().encode(sample_of(image))
-    return template if len(unpack(template)) else None
+        picture = squared(read_picture(path), str(path))
+    except ImageFileError as error:
+        return not_read(error)
+    sample = sample_of(picture.grey)
+    quality = _encoder().assess(sample)
+    template = _encoder().encode(sample)
+    return usable(template, quality, picture.notes, features=len(unpack(template)) > 0)
 
 
 @functools.lru_cache(TEMPLATES_KEPT)
@@ -159,6 +167,7 @@ def iris(
         compared = measure(IRIS, root, listed, processes)
         found = compared.scores
         write_scores(scores_file, listed, found)
+        report_remarks(compared.remarks, scores_file)
         if worst_file is not None:
             sheet(root, worst(compared.templates, SHEET_COLUMNS * SHEET_ROWS)).save(worst_file)
     except (PairsError, OSError, ValueError) as error:

@@ -20,8 +20,9 @@ from models.onnx_session import Session
 from simulators.bench.figures import Timings, write_figures
 from simulators.bench.files import image_files, writable
 from simulators.bench.yardstick import DISTRIBUTION, SIZES, cache_folder, reference_card
-from simulators.images import ImageFileError, load_image
+from simulators.images import load_image
 from simulators.people.person import Person
+from simulators.pictures.errors import ImageFileError
 
 WIDTH, HEIGHT, PPI = 320, 416, 500.0
 SYNTHETIC_FINGERS = 6

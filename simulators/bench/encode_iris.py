@@ -25,8 +25,9 @@ from simulators.bench.encode_finger import ROUNDS, CacheOption, FetchOption, run
 from simulators.bench.figures import Timings, write_figures
 from simulators.bench.files import writable
 from simulators.bench.yardstick import cache_folder, reference_card
-from simulators.images import ImageFileError, read_grey
 from simulators.people.person import Person
+from simulators.pictures.errors import ImageFileError
+from simulators.pictures.reader import read_grey
 
 WIDTH, HEIGHT = 640, 480
 SYNTHETIC_EYES = 6

@@ -13,7 +13,8 @@ from models.finger.cylinders import Rows, rows_of
 from models.finger.encoder import FingerEncoder
 from simulators.bench.figures import out
 from simulators.bench.files import image_files
-from simulators.images import ImageFileError, read_grey
+from simulators.pictures.errors import ImageFileError
+from simulators.pictures.reader import read_finger
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Traveller:
     probes: tuple[tuple[Rows, ...], ...]
 
 
-def people_of(folder: Path, fingers_each: int, source_ppi: float, size: int) -> Iterator[Traveller]:
+def people_of(folder: Path, fingers_each: int, source_ppi: float | None, size: int) -> Iterator[Traveller]:
     """The people of a folder. The first impression that all fingers of a person have is the reference.
 
     ImageFileError names what is wrong with the folder.
@@ -75,8 +76,10 @@ def _groups(touches: Mapping[str, Mapping[int, Path]], fingers_each: int) -> Ite
         yield [[touches[name][number] for number in common] for name in own]
 
 
-def _sample(path: Path, source_ppi: float) -> Sample:
-    return Sample(Modality.FINGER, Position.UNKNOWN, read_grey(path), 8, source_ppi, datetime.now(UTC), "file")
+def _sample(path: Path, source_ppi: float | None) -> Sample:
+    image = read_finger(path, source_ppi)
+    now = datetime.now(UTC)
+    return Sample(Modality.FINGER, Position.UNKNOWN, image.grey, 8, image.pixels_per_inch, now, "file")
 
 
 def spread(size: int, number: int) -> list[int]:

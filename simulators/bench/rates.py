@@ -28,7 +28,7 @@ class Rates:
     fnir0: float
 
 
-def pairs_of(root: Path, name: str, pixels_per_inch: float) -> list[Pair]:
+def pairs_of(root: Path, name: str, pixels_per_inch: float | None) -> list[Pair]:
     """All pairs of impressions of the same finger, and every impression with the first one of every other finger.
 
     ValueError if there are no genuine or no impostor pairs; OSError.

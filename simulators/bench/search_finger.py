@@ -21,7 +21,7 @@ from rich.progress import track
 
 from drivers.sample import Position
 from models.finger.cylinders import Rows
-from models.finger.minutiae import PIXELS_PER_INCH, no_minutiae
+from models.finger.minutiae import no_minutiae
 from models.finger.search.block import Probe
 from models.finger.search.gallery import SHORT_SHARE, FingerGallery
 from models.finger.search.prefilter import rank_plain
@@ -32,8 +32,9 @@ from simulators.bench.files import writable
 from simulators.bench.finger_gallery import POSITIONS, SyntheticFingers, Writer, groups, open_gallery
 from simulators.bench.mates import Traveller, people_of, spread
 from simulators.bench.rates import fused_rates
-from simulators.images import PPI_RANGE, ImageFileError
+from simulators.images import PPI_RANGE
 from simulators.people.finger_minutiae import HEIGHT, WIDTH, another_impression
+from simulators.pictures.errors import ImageFileError
 
 MOST_FINGERS = 10  # fingers of a person
 LIMIT = 50  # candidates for each probe, as in agent/watchlist/watchlist.py
@@ -84,8 +85,13 @@ def finger(
         typer.Option(exists=True, file_okay=False, help="Folder of FINGER_IMPRESSION.png: real people to add."),
     ] = None,
     source_ppi: Annotated[
-        float, typer.Option(min=PPI_RANGE[0], max=PPI_RANGE[1], help="Resolution of those images.")
-    ] = PIXELS_PER_INCH,
+        float | None,
+        typer.Option(
+            min=PPI_RANGE[0],
+            max=PPI_RANGE[1],
+            help="Resolution of those images. Default: what each file states, else 500.",
+        ),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", callback=writable, help="Write the figures here.")] = None,
 ) -> None:
     """Search fingers in a synthetic gallery, to which real people can be added."""

@@ -31,8 +31,9 @@ from simulators.bench.compare_iris import sample_of
 from simulators.bench.figures import cpu_timed, out, timed, write_figures
 from simulators.bench.files import image_files, writable
 from simulators.bench.rates import fused_rates
-from simulators.images import ImageFileError, read_grey
 from simulators.people.iris_codes import VARIANTS, another_image, code_columns, codes_of, responses, visible_columns
+from simulators.pictures.errors import ImageFileError
+from simulators.pictures.reader import read_grey
 
 LIMIT = 50  # candidates for each probe, as in agent/watchlist/watchlist.py
 SYNTHETIC_PROBES = 20

@@ -25,7 +25,7 @@ def press(
     *,
     link: Link = None,
     image: touch_options.ImageFile = None,
-    source_ppi: touch_options.SourcePpi = 500,
+    source_ppi: touch_options.SourcePpi = None,
     person: PersonSeed = None,
     finger: touch_options.FingerName = "right_index",
     impression: touch_options.Impression = 0,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
-from simulators.images import Grey
+from simulators.pictures.levels import Grey
 from simulators.sensors.common.rig import RigOptions
 from simulators.sensors.common.touch_rig import Kind, TouchRig, View
 from simulators.sensors.common.usb_host import RemoteConnection, RemoteModel

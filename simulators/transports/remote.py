@@ -31,7 +31,7 @@ class Shown(TypedDict, total=False):
     """The finger that is shown: either `image` or `person` is given."""
 
     image: Path
-    source_ppi: float  # resolution of the image file; default 500
+    source_ppi: float  # resolution of the image file; default: what it states, else 500
     person: int  # seed of a synthetic person
     finger: str  # which finger of that person; default right_index
     impression: int  # number of the impression of that finger; default 0

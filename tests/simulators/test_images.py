@@ -1,6 +1,5 @@
 """Picture files laid on a simulated sensor: any mode and size, a clear error for the rest, centred on the ridges."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from simulators.images import ImageFileError, crop_or_pad, foreground, load_image, read_grey, resample
+from simulators.images import crop_or_pad, foreground, load_image, resample
+from simulators.pictures.errors import ImageFileError
 
 Pixels = NDArray[np.uint8]
 
@@ -46,100 +46,7 @@ def saved(folder: Path, picture: Image.Image, name: str = "finger.png", **option
     return path
 
 
-# Any mode
-
 GREY = blob(64, 48, (32, 24), scale=0.3)
-MODES: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "L": lambda grey: grey,
-    "P": lambda grey: grey.convert("P"),
-    "RGB": lambda grey: grey.convert("RGB"),
-    "RGBA": lambda grey: grey.convert("RGBA"),
-    "LA": lambda grey: grey.convert("LA"),
-    "CMYK": lambda grey: grey.convert("RGB").convert("CMYK"),
-    "I;16": lambda _: Image.fromarray(GREY.astype(np.uint16) * 257),
-    "I;16 holding 8 bits": lambda _: Image.fromarray(GREY.astype(np.uint16)),
-    "I": lambda _: Image.fromarray(GREY.astype(np.int32)),
-    "F": lambda _: Image.fromarray(GREY.astype(np.float32) / 255),
-}
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_picture_of_any_mode_is_read_as_the_same_grey(mode: str, tmp_path: Path) -> None:
-    picture = MODES[mode](Image.fromarray(GREY))
-    assert picture.mode == mode.partition(" ")[0]
-    read = read_grey(saved(tmp_path, picture, "finger.tiff"))
-    assert read.dtype == np.uint8
-    assert np.abs(read.astype(int) - GREY).max() <= 1
-
-
-def test_a_picture_of_one_bit_is_read_as_black_and_white(tmp_path: Path) -> None:
-    bits = GREY > 128
-    assert (read_grey(saved(tmp_path, Image.fromarray(bits))) == np.where(bits, 255, 0)).all()
-
-
-def test_what_is_clear_in_a_picture_is_as_white_as_paper(tmp_path: Path) -> None:
-    colour = np.zeros((10, 10, 4), np.uint8)
-    colour[2:4, 2:4, 3] = 255
-    read = read_grey(saved(tmp_path, Image.fromarray(colour)))
-    assert (read[2:4, 2:4] == 0).all()
-    assert read[0, 0] == 255
-
-
-def test_a_clear_palette_colour_is_as_white_as_paper(tmp_path: Path) -> None:
-    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
-    picture.putpalette([0, 0, 0, 90, 90, 90])
-    assert read_grey(saved(tmp_path, picture, transparency=0)).tolist() == [[255, 90]]
-
-
-def test_a_fraction_that_is_no_number_is_black_and_upsets_nothing(tmp_path: Path) -> None:
-    fractions = np.array([[np.nan, 0.5], [1.0, 0.0]], np.float32)
-    assert read_grey(saved(tmp_path, Image.fromarray(fractions), "f.tiff")).tolist() == [[0, 128], [255, 0]]
-
-
-def test_a_picture_that_a_camera_turned_is_turned_back(tmp_path: Path) -> None:
-    picture = Image.fromarray(GREY)
-    exif = picture.getexif()
-    exif[0x0112] = 6  # a quarter turn
-    assert read_grey(saved(tmp_path, picture, exif=exif)).shape == (64, 48)
-
-
-# Files that cannot be shown
-
-
-def damaged(folder: Path, name: str, content: bytes) -> Path:
-    path = folder / name
-    path.write_bytes(content)
-    return path
-
-
-def folder_named(folder: Path) -> Path:
-    (folder / "pictures").mkdir()
-    return folder / "pictures"
-
-
-def cut(folder: Path) -> Path:
-    whole = saved(folder, Image.fromarray(blob(300, 300, (150, 150)))).read_bytes()
-    return damaged(folder, "cut.png", whole[: len(whole) // 2])
-
-
-REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "missing": (lambda folder: folder / "nobody.png", "there is no file"),
-    "a folder": (folder_named, "is a folder"),
-    "empty": (lambda folder: damaged(folder, "empty.png", b""), "is not a readable image"),
-    "a text": (lambda folder: damaged(folder, "notes.png", b"whorl, left hand"), "is not a readable image"),
-    "cut off": (cut, "cannot be read .*truncated"),
-    "too wide": (lambda folder: saved(folder, Image.new("1", (5001, 2))), "5001x2: crop it to one finger"),
-    "far too large": (lambda folder: saved(folder, Image.new("1", (14_000, 14_000))), "cannot be read .*DOS attack"),
-}
-
-
-@pytest.mark.parametrize("kind", REFUSED)
-def test_a_file_that_cannot_be_shown_is_named_with_the_reason(kind: str, tmp_path: Path) -> None:
-    make, reason = REFUSED[kind]
-    path = make(tmp_path)
-    with pytest.raises(ImageFileError, match=reason) as refused:
-        load_image(path, WIDTH, HEIGHT, PPI)
-    assert str(path) in str(refused.value)
 
 
 @pytest.mark.parametrize("source_ppi", [0, -500, 1, 100_000, float("nan"), float("inf")])
@@ -153,23 +60,6 @@ def test_a_picture_that_would_grow_too_large_is_refused_before_it_does(tmp_path:
     path = saved(tmp_path, Image.new("L", (4000, 100)))
     with pytest.raises(ImageFileError, match="40000x1000 at 500 ppi"):
         load_image(path, WIDTH, HEIGHT, PPI, 50)
-
-
-@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp", "tiff"])
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_a_damaged_file_gives_a_picture_or_an_error_that_names_it(
-    kind: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.getbasetemp()
-    whole = bytearray(saved(folder, Image.fromarray(GREY), f"whole.{kind}").read_bytes())
-    for _ in range(data.draw(st.integers(0, 4))):
-        whole[data.draw(st.integers(0, min(len(whole), 300) - 1))] = data.draw(st.integers(0, 255))
-    path = damaged(folder, f"damaged.{kind}", bytes(whole[: data.draw(st.integers(0, len(whole)))]))
-    try:
-        assert read_grey(path).dtype == np.uint8
-    except ImageFileError as error:
-        assert str(path) in str(error)  # noqa: PT017 - either outcome is right
 
 
 # Size and place

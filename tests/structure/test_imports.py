@@ -54,9 +54,9 @@ TRAINING = {
     "models/training/golden_scores.py": "simulators.people.person",
     "models/training/networks/eye_pictures.py": "simulators.people.person",
     "models/training/networks/finger_pictures.py": "simulators.people.person",
-    "models/training/fit_finger.py": "simulators.images",
-    "models/training/fit_iris.py": "simulators.images",
-    "models/training/sample_sets.py": "simulators.images",
+    "models/training/fit_finger.py": "simulators.pictures",
+    "models/training/fit_iris.py": "simulators.pictures",
+    "models/training/sample_sets.py": "simulators.pictures",
 }
 
 

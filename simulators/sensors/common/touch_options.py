@@ -11,7 +11,9 @@ from simulators.sensors.common.touch_rig import FINGER_NAMES, TouchRig
 from simulators.transports.remote import Shown
 
 ImageFile = Annotated[Path | None, typer.Option(help="An image of a finger (PNG, JPEG, BMP, TIFF)", metavar="FILE")]
-SourcePpi = Annotated[float, typer.Option(help="Resolution of the image file, pixels per inch")]
+SourcePpi = Annotated[
+    float | None, typer.Option(help="Resolution of the image file. Default: what it states, else 500")
+]
 FingerName = Annotated[
     str, typer.Option(help=f"Which finger of the person: {', '.join(FINGER_NAMES)}", metavar="FINGER")
 ]
@@ -25,14 +27,20 @@ Pace = Annotated[bool, typer.Option("--pace", help="Transfer data at the speed o
 
 
 def shown_finger(
-    image: Path | None, source_ppi: float, person: int | None, finger: str, impression: int, condition: str | None
+    image: Path | None,
+    source_ppi: float | None,
+    person: int | None,
+    finger: str,
+    impression: int,
+    condition: str | None,
 ) -> Shown:
     """The finger that the options choose; empty if they choose none. ValueError if they do not fit together."""
     if finger not in FINGER_NAMES:
         raise ValueError(f"there is no finger {finger!r}; choose one of {', '.join(FINGER_NAMES)}")
     shown = Shown()
     if image is not None:
-        shown |= {"image": image, "source_ppi": source_ppi}
+        shown |= {"image": image}
+        shown |= {} if source_ppi is None else {"source_ppi": source_ppi}
     if person is not None:
         shown |= {"person": person, "finger": finger, "impression": impression}
     if condition is not None:

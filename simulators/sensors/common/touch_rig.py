@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Protocol, Unpack
 
 from drivers.sample import Modality, Position
-from simulators.images import Grey, load_image
+from simulators.images import load_image
+from simulators.pictures.levels import Grey
 from simulators.polling import wait_until
 from simulators.sensors.common.rig import Connection, DeviceModel, RigOptions, SensorRig
 from simulators.transports.remote import Answer, Shown
@@ -53,8 +54,7 @@ def render(shown: Shown, view: View) -> Grey:
     if ("image" in shown) == ("person" in shown):
         raise ValueError("a finger is from an image file or from a synthetic person: give one of the two")
     if "image" in shown:
-        source_ppi = shown.get("source_ppi", 500)
-        return load_image(Path(shown["image"]), view.width, view.height, view.ppi, source_ppi)
+        return load_image(Path(shown["image"]), view.width, view.height, view.ppi, shown.get("source_ppi"))
     from simulators.people.person import Condition, Person  # noqa: PLC0415 - image files do not need synthetic people
 
     name = shown.get("condition")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Unpack
 
-from simulators.images import Grey
+from simulators.pictures.levels import Grey
 from simulators.sensors.common.rig import RigOptions
 from simulators.sensors.common.touch_rig import Kind, TouchRig, View
 from simulators.sensors.nb1010.device import CAPTURE, CHECK, HEIGHT, WIDTH, Nb1010Model

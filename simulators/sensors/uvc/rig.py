@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Unpack
 
-from simulators.images import Grey
+from simulators.pictures.levels import Grey
 from simulators.sensors.common.rig import Connection, DeviceModel, RigOptions, SensorRig
 from simulators.sensors.uvc.descriptors import UvcSettings
 from simulators.sensors.uvc.device import UvcCamera

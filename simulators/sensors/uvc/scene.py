@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from drivers.sample import Position
-from simulators.images import Grey, read_grey, resample
+from simulators.images import resample
+from simulators.pictures.levels import Grey
+from simulators.pictures.reader import read_grey
 from simulators.sensors.uvc.frames import encode
 
 EYES = {"left": Position.LEFT_EYE, "right": Position.RIGHT_EYE}

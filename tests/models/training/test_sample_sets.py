@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from models.training.sample_sets import EYES, FINGERS, FileNaming, SetError, load_sets, repeated
-from simulators.images import ImageFileError
+from simulators.pictures.errors import ImageFileError
 
 
 def _save(folder: Path, fingers: int = 4, each: int = 2) -> Path:

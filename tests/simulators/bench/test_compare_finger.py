@@ -4,12 +4,15 @@ import csv
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
+from models.encoder import Flaw, Quality
 from models.finger.compare.score import compare
 from simulators.bench import compare_finger as bench_compare
 from simulators.bench.command import app
-from simulators.bench.compare_finger import FINGER, ImageFile, Pair, PairsError, read_pairs
+from simulators.bench.compare_finger import FINGER, Encoded, ImageFile, Pair, PairsError, read_pairs
+from simulators.bench.files import Remark
 from tests.conftest import template_of
 
 MODELS = ("leader", "leader-student")
@@ -59,8 +62,9 @@ def test_other_processes_give_the_same_scores(fingers: Path) -> None:
 def test_each_image_is_encoded_once_for_each_resolution(fingers: Path) -> None:
     asked: list[ImageFile] = []
 
-    def encode(_: Path, picture: ImageFile) -> None:
+    def encode(_: Path, picture: ImageFile) -> Encoded:
         asked.append(picture)
+        return Encoded(None, (("missing", "there is no file"),))
 
     pictures = [ImageFile("x", 500.0), ImageFile("y", 500.0), ImageFile("x", 569.0)]
     pairs = [Pair(one, other, "genuine") for one in pictures for other in pictures]
@@ -93,9 +97,9 @@ def test_a_list_that_cannot_be_right_is_refused_by_line(tmp_path: Path, text: st
         read_pairs(tmp_path / "pairs.csv")
 
 
-def test_a_list_of_a_spreadsheet_begins_with_a_mark_and_an_empty_resolution_is_500(tmp_path: Path) -> None:
+def test_a_list_of_a_spreadsheet_begins_with_a_mark_and_an_empty_resolution_is_none(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text(HEADER + "a,b,genuine,,4000\n", encoding="utf-8-sig")
-    assert read_pairs(tmp_path / "pairs.csv") == [Pair(ImageFile("a", 500.0), ImageFile("b", 4000.0), "genuine")]
+    assert read_pairs(tmp_path / "pairs.csv") == [Pair(ImageFile("a", None), ImageFile("b", 4000.0), "genuine")]
 
 
 @pytest.mark.parametrize("modality", ["finger", "iris"])
@@ -137,3 +141,74 @@ def test_a_model_that_is_none_of_fingers_is_refused_before_anything_is_measured(
     )
     assert encoded.exit_code == 2
     assert MODELS[1] in encoded.output
+
+
+def _remarks(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "scores.pictures.csv").open(newline="", encoding="utf-8") as file:
+        return {row["picture"]: row for row in csv.DictReader(file)}
+
+
+def test_every_image_that_cannot_be_used_has_its_reason_and_the_reasons_are_counted(fingers: Path) -> None:
+    (fingers / "a" / "empty.png").write_bytes(b"")
+    (fingers / "a" / "cut.png").write_bytes((fingers / "a" / "1_1.png").read_bytes()[:2000])
+    Image.new("1", (6000, 6000)).save(fingers / "a" / "large.png")
+    reasons = {
+        "a/no.png": "no_picture", "a/blank.png": "empty", "a/missing.png": "missing", "a": "no_file",
+        "a/empty.png": "empty_file", "a/cut.png": "damaged", "a/large.png": "too_large", "a/\x1b[2J.png": "missing",
+    }  # fmt: skip
+    rows = "".join(f"{name},a/1_1.png,impostor,500,500\n" for name in reasons)
+    code, output, scores = _compare(fingers, HEADER + rows, "--processes", "1")
+    assert code == 0
+    assert [row["score"] for row in scores] == [""] * len(reasons)
+    remarks = _remarks(fingers)
+    assert {name: row["reason"] for name, row in remarks.items()} == reasons
+    assert {row["used"] for row in remarks.values()} == {"no"}
+    assert all(name in row["explanation"] for name, row in remarks.items() if name not in ("a/blank.png"))
+    assert "8 cannot be used, so their comparisons have no score: 2 missing, 1 " in output.replace("\n", " ")
+    assert "\x1b[2J" not in output
+
+
+def test_a_list_of_usable_images_has_an_empty_file_of_remarks(fingers: Path) -> None:
+    (fingers / "scores.pictures.csv").write_text("of an earlier run", encoding="utf-8")
+    code, output, _ = _compare(fingers, HEADER + "a/1_2.png,a/1_1.png,genuine,500,500\n", "--processes", "1")
+    assert (code, _remarks(fingers)) == (0, {})
+    assert "images:" not in output
+
+
+def test_the_resolution_of_a_file_is_used_where_the_list_gives_none(fingers: Path) -> None:
+    for name in ("1_1", "1_2"):
+        with Image.open(fingers / "a" / f"{name}.png") as image:
+            twice = image.resize((2 * image.width, 2 * image.height), Image.Resampling.BICUBIC)
+        twice.save(fingers / "a" / f"{name}_1000.png", dpi=(1000, 1000))
+    pairs = "a/1_2_1000.png,a/1_1.png,genuine,,\na/1_2_1000.png,a/1_1_1000.png,genuine,500,\n"
+    code, output, scores = _compare(fingers, HEADER + pairs, "--processes", "1")
+    assert code == 0
+    right, wrong = (float(row["score"]) for row in scores)
+    assert right > 0.6 > wrong
+    with (fingers / "scores.pictures.csv").open(newline="", encoding="utf-8") as file:
+        rows = [(row["picture"], row["ppi"], row["used"], row["reason"]) for row in csv.DictReader(file)]
+    assert sorted(rows) == [
+        ("a/1_1_1000.png", "", "yes", "resolution_of_file"),
+        ("a/1_2_1000.png", "", "yes", "resolution_of_file"),
+        ("a/1_2_1000.png", "500", "yes", "resolution_differs"),
+    ]
+    assert "2 resolution_of_file, 1 resolution_differs" in output
+
+
+def test_an_image_of_several_fingers_cannot_be_used() -> None:
+    template = template_of(1, 0)
+    slap = bench_compare.usable(template, Quality(90, Flaw.SEVERAL), (), features=True)
+    assert (slap.template, slap.notes[-1][0]) == (None, "several")
+    assert "more than one finger" in slap.notes[-1][1]
+    assert bench_compare.usable(template, Quality(20, Flaw.TOO_DRY), (), features=True) == Encoded(template)
+    assert bench_compare.usable(template, Quality(0), (), features=False).notes[-1][0] == "too_few_features"
+
+
+def test_many_remarks_are_counted_and_the_first_are_named(fingers: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    remarks = [Remark(f"{n}.png", "", used=False, reason="missing", explanation="no file") for n in range(12)]
+    bench_compare.report_remarks(remarks, fingers / "scores.csv")
+    said = capsys.readouterr().err
+    assert "9.png: missing" in said
+    assert "10.png" not in said
+    assert "... and 2 more" in said
+    assert "images: 12 cannot be used" in said

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from models.iris.encoder import IrisEncoder
 from models.iris.score import compare
 from simulators.bench.command import app
 from simulators.bench.compare_iris import sample_of
-from simulators.images import read_grey
+from simulators.pictures.reader import read_grey
 from tests.simulators.bench.conftest import bench
 
 
@@ -49,3 +50,19 @@ def test_a_list_that_cannot_be_used_ends_the_command(eyes: Path, tmp_path: Path)
     done = CliRunner().invoke(app, ["compare", "iris", *files], env={"COLUMNS": "300"})
     assert done.exit_code == 2
     assert "has no column reference" in done.output
+
+
+def test_a_picture_of_two_eyes_cannot_be_used_and_the_reason_is_said(eyes: Path, tmp_path: Path) -> None:
+    one, other = (read_grey(eyes / "a" / name) for name in ("1L01.png", "2L01.png"))
+    Image.fromarray(np.hstack([one, other])).save(tmp_path / "both.png")
+    Image.fromarray(one).save(tmp_path / "one.png")
+    listed = "probe,reference,label\nboth.png,one.png,genuine\none.png,one.png,genuine\n"
+    (tmp_path / "pairs.csv").write_text(listed, encoding="utf-8")
+    files = ["--root", str(tmp_path), "--pairs", str(tmp_path / "pairs.csv"), "--out", str(tmp_path / "scores.csv")]
+    output = bench("compare", "iris", *files, "--processes", "1")
+    assert "1 several" in output
+    assert "both.png: several: it shows more than one finger or eye" in output
+    rows = (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()
+    assert rows[1].endswith(",")
+    assert float(rows[2].rpartition(",")[2]) > 0.9
+    assert "both.png,,no,several," in (tmp_path / "scores.pictures.csv").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from models.manifest import load_card
 from simulators.bench import encode_finger as bench_encode
 from simulators.bench import yardstick as bench_yardstick
 from simulators.bench.command import app
-from simulators.images import read_grey
+from simulators.pictures.reader import read_grey
 from tests.simulators.bench.test_yardstick import archive_of
 
 
