@@ -97,12 +97,14 @@ def _generated_iris_record(rng: random.Random) -> bytes:
 
 
 def _generated_png(rng: random.Random) -> bytes:
-    """A PNG image of the right size whose pixels are damaged before or after they are compressed; checksums are right."""
+    """A PNG image of the right size, often with damaged pixels, before or after their compression; right checksums."""
     width, height = PICTURE
     colour, samples = rng.choice(((0, 1), (2, 3)))
-    rows = bytearray(rng.randbytes(height * (1 + samples * width)) + bytes(rng.choice((0, 0, 5, 100_000))))
-    rows[:: 1 + samples * width] = bytes(rng.choice((0, 0, 1, 4, 9)) for _ in rows[:: 1 + samples * width])
-    packed = bytearray(zlib.compress(bytes(rows[: rng.choice((len(rows), rng.randrange(len(rows))))])))
+    rows = bytearray(rng.randbytes(height * (1 + samples * width)) + bytes(rng.choice((0, 0, 5, 9000))))
+    rows[:: 1 + samples * width] = bytes(
+        rng.randrange(6 if rng.random() < 0.02 else 5) for _ in rows[:: 1 + samples * width]
+    )
+    packed = bytearray(zlib.compress(bytes(rows[: rng.choice((len(rows), len(rows), rng.randrange(len(rows)))) or 1])))
     for _ in range(rng.randint(0, 2)):
         packed[rng.randrange(len(packed))] = rng.randrange(256)
     whole = png(width, height, 8, colour, b"")
