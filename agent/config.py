@@ -148,6 +148,14 @@ class OutboxConfig(Section):
     max_bytes: int = Field(default=512 * 1024 * 1024, ge=64 * 1024, le=1 << 44)
 
 
+class PresenceConfig(Section):
+    """When a sensor is reported that always or never sees a finger or an eye. `unused_after_s` = 0: not for that."""
+
+    always_after_s: Seconds = 60.0
+    never_after_s: RetentionSeconds = 4 * 3600.0
+    unused_after_s: float = Field(default=86_400.0, ge=0, le=100 * YEAR_S, allow_inf_nan=False)
+
+
 class ModelsConfig(Section):
     """The networks that make templates, and their threads."""
 
@@ -181,6 +189,7 @@ class Config(Section):
     policy: PolicyConfig = PolicyConfig()
     hub: HubConfig = HubConfig()
     outbox: OutboxConfig = OutboxConfig()
+    presence: PresenceConfig = PresenceConfig()
     models: ModelsConfig = ModelsConfig()
     local_list: LocalListConfig = LocalListConfig()
     agreements: dict[Name, AgreementConfig] = {}

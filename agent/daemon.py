@@ -32,7 +32,13 @@ log = logging.getLogger(__name__)
 TICK_S = 5.0  # how often the daemon checks its workers and refreshes the retained state
 STOP_S = 1.8  # limit for all workers to end: the process must be gone 2 s after SIGTERM
 
-_HEALTH: dict[str, Literal["ok", "degraded", "lost"]] = {"ready": "ok", "fault": "lost", "closed": "degraded"}
+_HEALTH: dict[str, Literal["ok", "degraded", "lost"]] = {
+    "ready": "ok",
+    "fault": "lost",
+    "closed": "degraded",
+    "always_present": "degraded",
+    "never_present": "degraded",
+}
 
 
 class _Crashed(NamedTuple):
@@ -110,6 +116,7 @@ class Daemon:
             "hub": {"address": f"{self._config.hub.host}:{self._config.hub.port}", "connected": self.link.connected},
             "references": self.kiosk.lane.references,
             "encounters": self.kiosk.lane.encounters,
+            "false_presentations": self.kiosk.lane.false_presentations(),
             "local_list": self._config.local_list.enabled,
             "models": models_of(self.kiosk.encoders.values()),
             "workers": {w.name: round(w.silent_for, 1) for w in self.workers},
@@ -176,8 +183,10 @@ class Daemon:
         )
 
     def _summary(self, outbox: Outbox) -> str:
-        lost = [name for name, s in self._sensors.items() if s.state != "ready"]
+        lost = [name for name, s in self._sensors.items() if s.state in ("fault", "closed")]
+        suspect = [f"{name} {s.state}" for name, s in self._sensors.items() if s.state.endswith("_present")]
         sensors = f"sensors lost: {', '.join(sorted(lost))}" if lost else f"{len(self._config.sensors)} sensors"
+        sensors += f", of these to be examined: {', '.join(sorted(suspect))}" if suspect else ""
         hub = "hub connected" if self.link.connected else "hub not connected"
         return f"{sensors}; {hub}; {sum(outbox.counts().values())} events waiting"
 

@@ -1,6 +1,7 @@
 """One kiosk: stations, encoders and lane put together. The daemon adds the hub; a standalone kiosk works without it."""
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,8 @@ from agent.encounter.announcements import Announce, tell_traveller
 from agent.encounter.best_frame import BestFrameSensor
 from agent.encounter.enrolment import Seal
 from agent.encounter.lane import Lane, Stores
-from agent.encounter.station import OnState, Station
+from agent.encounter.presence import PresenceMonitor
+from agent.encounter.station import OnState, PresenceCheck, ShowsSomebody, Station
 from agent.errors import ConfigError, StoreError
 from agent.hub.outbox import Outbox
 from agent.hub.sealing import seal
@@ -29,6 +31,7 @@ from drivers.sensor import Sensor
 from drivers.usb.hotplug import watch_usb
 from models import load_encoder, search_threads
 from models.encoder import Encoder
+from models.finger.ridge_check import shows_ridges
 from models.iris.frame_check import load_frame_check
 from models.manifest import ModelError
 
@@ -44,11 +47,14 @@ class Kiosk:
         self._resources = ExitStack()
         with ExitStack() as building:
             building.enter_context(_owner_lock(config.kiosk.state_dir))
-            self.stations = {name: make_station(config, name, announce, on_state, on_crash) for name in config.sensors}
             stores = Stores(partial(open_watchlist, config, self.clock), partial(open_outbox, config))
             stores.watchlist().close()  # so that an upgrade or a refusal comes before anything starts
             stores.outbox().close()
             self.encoders = load_encoders(config)
+            checks = presence_checks(config, self.encoders, announce)
+            self.stations = {
+                name: make_station(config, name, announce, on_state, on_crash, checks[name]) for name in config.sensors
+            }
             self.lane = Lane(
                 config,
                 stations=self.stations,
@@ -115,15 +121,49 @@ def make_sensor(config: Config, name: str) -> Sensor:
         raise ConfigError(f"sensors.{name}: {error}") from error
 
 
-def make_station(config: Config, name: str, announce: Announce, on_state: OnState, on_crash: OnCrash) -> Station:
+def presence_checks(
+    config: Config, encoders: Mapping[Modality, Encoder], announce: Announce
+) -> Mapping[str, PresenceCheck]:
+    """How presentations at each sensor are judged. A camera's are found by the BestFrameSensor."""
+    monitors: list[PresenceMonitor] = []
+    checks: dict[str, PresenceCheck] = {}
+    for name in config.sensors:
+        sensor, limits = make_sensor(config, name), config.presence
+        if all(step.sensor != name for step in config.plan.steps):
+            limits = limits.model_copy(update={"never_after_s": math.inf, "unused_after_s": 0})  # nobody is asked there
+        monitor = PresenceMonitor(limits, sensor.modality, monitors)
+        encoder = encoders.get(Modality.FINGER)
+        if sensor.modality is not Modality.FINGER or sensor.streams or encoder is None:
+            checks[name] = PresenceCheck(monitor)
+        else:
+            shows = _shows_finger(encoder, config.policy.min_quality)
+            checks[name] = PresenceCheck(monitor, shows, partial(tell_traveller, announce))
+    return checks
+
+
+def _shows_finger(encoder: Encoder, min_quality: int) -> ShowsSomebody:
+    """Whether a sample shows a finger: it has ridges, or it is usable in any case."""
+    return lambda sample: (
+        shows_ridges(sample.image, sample.pixels_per_inch) or encoder.assess(sample).score >= min_quality
+    )
+
+
+def make_station(
+    config: Config,
+    name: str,
+    announce: Announce,
+    on_state: OnState,
+    on_crash: OnCrash,
+    presence: PresenceCheck | None = None,
+) -> Station:
     """The thread of a configured sensor. For a camera, a BestFrameSensor finds presentations in its stream."""
     sensor, driver = make_sensor(config, name), config.sensors[name].driver
     if not sensor.streams:
-        return Station(name, driver, sensor, on_state, on_crash)
+        return Station(name, driver, sensor, on_state, on_crash, presence=presence)
     best_frame = BestFrameSensor(
         sensor, load_frame_check(sensor.modality), lambda flaw, position: tell_traveller(announce, flaw, position)
     )
-    return Station(name, driver, best_frame, on_state, on_crash, hooks=best_frame)
+    return Station(name, driver, best_frame, on_state, on_crash, hooks=best_frame, presence=presence)
 
 
 def load_encoders(config: Config) -> Mapping[Modality, Encoder]:

@@ -39,6 +39,8 @@ COLOURS = {
     "no port": "red",
     "faulty": "red",
     "fault": "red",
+    "always_present": "yellow",
+    "never_present": "yellow",
     "online": "green",
     "degraded": "yellow",
 }

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from agent.encounter.strobe import Strobe, grey_level
 from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
-from drivers.sensor import DeviceInfo, Sensor, WindowedSensor
+from drivers.sensor import DeviceInfo, LivenessCheck, Sensor, WindowedSensor
 from models.encoder import Flaw, Quality
 from models.iris.frame_check import FrameCheck
 
@@ -211,6 +211,11 @@ class BestFrameSensor:
     def close(self) -> None:
         """Close the camera."""
         self._camera.close()
+
+    def check_alive(self) -> None:
+        """Raise the SensorError of a camera that has failed."""
+        if isinstance(self._camera, LivenessCheck):
+            self._camera.check_alive()
 
     def set_time_left(self, seconds: float) -> None:
         """Set how long the current request still lasts; math.inf if it never ends.

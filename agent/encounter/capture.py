@@ -36,6 +36,10 @@ NOT_REMOVED = frozenset({Retry.LIFT_FINGER, Retry.LOOK_AWAY})
 NO_PRESENTATION = NOT_REMOVED | {Retry.NOTHING_PRESENTED}
 
 
+# An image with one of these flaws shows neither a finger nor an eye.
+NOBODY = frozenset({Flaw.EMPTY, Flaw.NO_EYE})
+
+
 @dataclass(frozen=True, slots=True)
 class CapturedTemplate:
     """A usable sample's template and quality. The image is not kept."""
@@ -53,6 +57,7 @@ class Collection:
     missing: dict[Position, ReasonCode] = field(default_factory=dict)
     attempts: dict[Position, int] = field(default_factory=dict)
     timings_ms: dict[str, float] = field(default_factory=dict)
+    somebody: bool = False  # an image showed a finger or an eye, if a bad one
     earlier: tuple[CapturedTemplate, ...] = ()  # samples of the same person from earlier collections
 
     def other_templates(self, position: Position) -> list[Template]:
@@ -129,6 +134,10 @@ class Collector:
         self._beat = beat
         self._done: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
         self._aborted = False
+
+    def nobody_was_there(self, sensor: str) -> None:
+        """Tell the station of `sensor` that its last samples were of nobody."""
+        self._stations[sensor].nobody_was_there()
 
     def models(self, modalities: Container[Modality | None]) -> dict[str, str]:
         """The models that make the templates of these modalities: name and sha256 of each."""
@@ -245,6 +254,7 @@ class Collector:
         encoder = self._encoders[sample.modality]
         with watch.measured("assess", position):
             quality = encoder.assess(sample)
+        into.somebody |= quality.flaw not in NOBODY
         if quality.score < min_quality:
             return self._retry_or_give_up(pending, into, attempts, quality.flaw or Flaw.TOO_FEW_FEATURES, quality)
         with watch.measured("encode", position):

@@ -12,6 +12,7 @@ from agent.encounter.announcements import Announce, Decided, Started, tell_trave
 from agent.encounter.capture import Collection, Collector, Stopwatch
 from agent.encounter.decision import Decision, DecisionInput, decide
 from agent.encounter.messages import OUTCOME_MESSAGES
+from agent.encounter.presence import NoEncounters
 from agent.events.event import Encounter, Event, Lead, LeadCandidate, ListState, Outcome
 from agent.hub.outbox import Outbox
 from agent.watchlist.candidate import Candidate, CandidateList
@@ -31,6 +32,7 @@ class EncounterPath:
     outbox: Outbox
     announce: Announce
     clock: Clock
+    no_encounters: NoEncounters | None = None  # None: every presentation begins an encounter
 
     def run(self, collector: Collector, first: "Future[Sample] | None" = None) -> Decision:
         """Run one encounter, begun by the presentation of `first` if given. Its event is durable when this returns."""
@@ -58,9 +60,22 @@ class EncounterPath:
         watch.record("total", None, began, self.clock.now())
         payload = self._payload(encounter_id, decision, candidates, collection)
         with watch.measured("store"):
-            key = self.outbox.put(Event.of(payload, encounter_id, self.clock.now()))  # durable before visible
-        self._announce_decision(encounter_id, decision, collection, str(key))
+            if self._nobody_began(first, collection, collector):
+                key = self.no_encounters.report() if self.no_encounters else ""
+            else:
+                key = str(self.outbox.put(Event.of(payload, encounter_id, self.clock.now())))  # durable before visible
+        self._announce_decision(encounter_id, decision, collection, key)
         return decision
+
+    def _nobody_began(self, first: "Future[Sample] | None", collection: Collection, collector: Collector) -> bool:
+        """Whether this was no encounter: a sensor reported a finger or an eye, and no image showed one."""
+        if first is None or self.no_encounters is None:
+            return False  # somebody at the kiosk has asked for it
+        sensor = self.config.plan.steps[0].sensor
+        if self.no_encounters.began(sensor, usable=bool(collection.captured), somebody=collection.somebody):
+            return False
+        collector.nobody_was_there(sensor)
+        return True
 
     def _search_and_decide(self, collection: Collection, *, abandoned: bool = False) -> tuple[CandidateList, Decision]:
         policy = self.config.policy

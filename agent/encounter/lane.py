@@ -17,6 +17,7 @@ from agent.encounter.decision import Decision
 from agent.encounter.encounter import EncounterPath
 from agent.encounter.enrolment import LOCAL_TEST, Enroller, Seal
 from agent.encounter.messages import MessageKey
+from agent.encounter.presence import NoEncounters
 from agent.encounter.station import Station
 from agent.errors import AgentError, ControlError
 from agent.events.event import LeadCandidate, ListConfirmed
@@ -43,6 +44,7 @@ class JobContext:
     outbox: Outbox
     encounter: "Callable[[Future[Sample] | None], tuple[Decision, tuple[LeadCandidate, ...]]]"
     new_collector: Callable[[], Collector]
+    no_encounters: NoEncounters
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Lane(Worker):
         first: Future[Sample] | None = None
         while not self.stopping.is_set():
             self._update_status(context.watchlist)
+            context.no_encounters.report()
             first = first or self._await_presentation()
             message = self._next()
             if isinstance(message, _Job) and self._stop_waiting(first):
@@ -147,6 +150,7 @@ class Lane(Worker):
                 first = None
                 self._handle_presentation(message, context)
         self._stop_waiting(first)
+        context.no_encounters.report(last=True)
 
     def _await_presentation(self) -> "Future[Sample] | None":
         if not self.attended:
@@ -199,15 +203,23 @@ class Lane(Worker):
                 self._running, self._withdrawn = None, False
 
     def _job_context(self, watchlist: Watchlist, outbox: Outbox) -> JobContext:
-        path = EncounterPath(self._config, self._encoders, watchlist, outbox, self._announce, self._clock)
+        no_encounters = NoEncounters(outbox, self._clock, self.false_presentations)
+        path = EncounterPath(
+            self._config, self._encoders, watchlist, outbox, self._announce, self._clock, no_encounters
+        )
         enroller = Enroller(self._config, watchlist, outbox, self._clock, self._seal)
 
         def encounter(first: "Future[Sample] | None") -> tuple[Decision, tuple[LeadCandidate, ...]]:
+            none_before = no_encounters.without_sample
             decision = path.run(self._new_collector(), first)
-            self.encounters += 1
+            self.encounters += no_encounters.without_sample == none_before
             return decision, path.visible_candidates(decision)
 
-        return JobContext(enroller, watchlist, outbox, encounter, self._new_collector)
+        return JobContext(enroller, watchlist, outbox, encounter, self._new_collector, no_encounters)
+
+    def false_presentations(self) -> dict[str, int]:
+        """By sensor: how often it reported a finger or an eye that its image did not show. Callable from any thread."""
+        return {name: station.false_presentations for name, station in self._stations.items()}
 
     def _delete_disabled_local_list(self, watchlist: Watchlist) -> None:
         """Delete the references of a local list that was switched off."""

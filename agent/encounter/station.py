@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from agent.config import Step
+from agent.config import PresenceConfig, Step
+from agent.encounter.messages import MessageKey
+from agent.encounter.presence import FEW, PresenceMonitor
 from agent.events.event import SensorState
 from agent.worker import OnCrash, Worker
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError
-from drivers.sample import Sample
-from drivers.sensor import DeviceInfo, Sensor
+from drivers.sample import Position, Sample
+from drivers.sensor import DeviceInfo, LiftOverride, LivenessCheck, Sensor
+from models.encoder import Flaw
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,9 @@ SLICE_S = 5.0
 STOP_CHECK_S = 0.25  # how often a stop is checked while a request waits for a device to come back
 
 OnState = Callable[[str, SensorState], None]
+ShowsSomebody = Callable[[Sample], bool]
+Tell = Callable[[str, Position], None]
+"""Tells the traveller the message with this key."""
 
 
 class StreamHooks(Protocol):
@@ -66,6 +72,7 @@ class _Request:
     deadline: float  # time of `clock`; math.inf to wait forever
     clock: Callable[[], float]
     result: "Future[Sample]" = field(default_factory=Future)
+    nobody: Sample | None = None  # the last one that showed nobody
 
     def time_left(self, most: float = math.inf) -> float:
         """Seconds until the deadline, from 0 to `most`."""
@@ -74,6 +81,18 @@ class _Request:
     @property
     def expired(self) -> bool:
         return self.time_left() == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceCheck:
+    """How a station judges presentations: a sample for which `shows_somebody` is False is not one.
+
+    `tell` then tells the traveller, if there is one, what to do.
+    """
+
+    monitor: PresenceMonitor
+    shows_somebody: ShowsSomebody = lambda _: True
+    tell: Tell = lambda *_: None
 
 
 class Station(Worker):
@@ -90,6 +109,7 @@ class Station(Worker):
         on_crash: OnCrash,
         hooks: StreamHooks | None = None,
         clock: Callable[[], float] = time.monotonic,
+        presence: PresenceCheck | None = None,
     ) -> None:
         super().__init__(f"station {name}", on_crash)
         self._hooks = hooks or NoStreamHooks()
@@ -102,6 +122,11 @@ class Station(Worker):
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._failures = 0
         self._devices_changed = threading.Event()  # set when devices came or went since the last attempt to open
+        self._presence = presence or PresenceCheck(PresenceMonitor(PresenceConfig(), clock=clock))
+        self._nobody_was_there = threading.Event()
+        self._rest_until = -math.inf
+        self._woken = threading.Event()  # ends a rest
+        self._reported = ("", "")  # state and detail
 
     def capture(self, step: Step, timeout: float | None) -> "Future[Sample]":
         """Request one sample.
@@ -117,9 +142,19 @@ class Station(Worker):
         """The last sample was accepted or given up: its finger or eye must be removed. Callable from any thread."""
         self._hooks.require_removal()
 
+    def nobody_was_there(self) -> None:
+        """The last samples were of nobody, as an encounter has found out. Callable from any thread."""
+        self._nobody_was_there.set()
+
+    @property
+    def false_presentations(self) -> int:
+        """How many presentations showed nobody so far."""
+        return self._presence.monitor.false_presentations
+
     def interrupt(self) -> None:
-        """End what run() waits for: a capture, or an empty queue."""
+        """End what run() waits for: a capture, an empty queue, or a rest."""
         self._sensor.cancel()
+        self._woken.set()
         self._requests.put(None)
 
     def retry_now(self) -> None:
@@ -135,8 +170,9 @@ class Station(Worker):
             try:
                 self._ensure_open()
                 request = request or self._await_request()
-                if request is not None and self._serve(request):
+                if request is not None and not self._rests(request) and self._serve(request):
                     request = None
+                self._report_presence()
             except Cancelled:
                 request = None if request and request.result.cancelled() else request
             except SensorError as error:
@@ -152,11 +188,14 @@ class Station(Worker):
         if self._failures:
             log.info("%s: %s is back after %d failed attempts", self.station, self.info.model, self._failures)
         self._failures = 0
-        self._report_state("ready", self.info.model)
+        self._report_presence()
 
     def _await_request(self) -> _Request | None:
         pause = self._hooks.idle_check()
-        return self._next(SLICE_S if pause is None else pause)
+        request = self._next(SLICE_S if pause is None else pause)
+        if request is None and pause is None and isinstance(self._sensor, LivenessCheck) and not self.stopping.is_set():
+            self._sensor.check_alive()  # nobody else would notice until the next traveller
+        return request
 
     def _next(self, timeout: float) -> _Request | None:
         self.beat()
@@ -172,15 +211,81 @@ class Station(Worker):
         if future.cancelled():
             return True
         try:
+            if self._nobody_was_there.is_set():
+                self._nobody_was_there.clear()
+                self._rest_after_nobody()
+                return False
             left = request.time_left()
             self._hooks.set_time_left(left)
+            looks = self._ignore_lift()
             sample = self._sensor.capture(min(left, SLICE_S), request.step.position)
         except CaptureRetry as retry:
-            if retry.reason is Retry.NOTHING_PRESENTED and not request.expired:
+            return self._retried(request, retry)
+        return self._judge(request, sample, looks_at_the_last=looks)
+
+    # Whether anybody is there
+
+    def _retried(self, request: _Request, retry: CaptureRetry) -> bool:
+        monitor = self._presence.monitor
+        if retry.reason is Retry.NOTHING_PRESENTED:
+            monitor.absent()
+            if not request.expired:
                 return False
-            _finish(future, error=retry)
-            return True
-        _finish(future, sample)
+            if request.nobody is not None:
+                _finish(request.result, request.nobody)  # its quality tells the traveller what to do
+                return True
+        elif retry.reason in (Retry.LIFT_FINGER, Retry.LOOK_AWAY):
+            monitor.held()
+            if monitor.stuck and request.deadline == math.inf:
+                return False  # nobody listens
+        _finish(request.result, error=retry)
+        return True
+
+    def _judge(self, request: _Request, sample: Sample, *, looks_at_the_last: bool) -> bool:
+        """Finish the request with the sample, unless it shows nobody, or the finger of the last sample."""
+        monitor = self._presence.monitor
+        if not self._presence.shows_somebody(sample):
+            request.nobody = None if request.deadline == math.inf else sample
+            self._rest_after_nobody()
+            self._tell_about_nobody(request.step.position)
+            if not request.expired:
+                return False
+        elif looks_at_the_last:
+            monitor.held()
+            return False
+        else:
+            monitor.presented()
+        _finish(request.result, sample)
+        return True
+
+    def _ignore_lift(self) -> bool:
+        """Let the sensor take an image of a finger that does not leave, now and then: there may be none."""
+        monitor = self._presence.monitor
+        if not monitor.should_look() or not isinstance(self._sensor, LiftOverride):
+            return False
+        self._sensor.forget_finger()
+        monitor.looked()
+        return True
+
+    def _rest_after_nobody(self) -> None:
+        self._rest_until = self._clock() + self._presence.monitor.false_presentation()
+        if isinstance(self._sensor, LiftOverride):
+            self._sensor.forget_finger()  # there is none that could leave
+
+    def _tell_about_nobody(self, position: Position) -> None:
+        """Tell a traveller whose finger cannot be seen what to do; an empty room is not told for ever."""
+        run = self._presence.monitor.false_run
+        if run <= FEW:
+            self._presence.tell(Flaw.EMPTY if run < FEW else MessageKey.GO_TO_OFFICER, position)
+
+    def _rests(self, request: _Request) -> bool:
+        """Wait a part of the rest after a presentation of nobody; whether that was necessary."""
+        left = min(self._rest_until - self._clock(), request.time_left())
+        if left <= 0 or request.result.cancelled():
+            return False
+        self.beat()
+        self._woken.wait(min(left, STOP_CHECK_S))
+        self._woken.clear()
         return True
 
     def _close_after(self, error: SensorError) -> None:
@@ -212,7 +317,19 @@ class Station(Worker):
                 self._devices_changed.wait(request.time_left(min(left, STOP_CHECK_S)))
         return request
 
+    def _report_presence(self) -> None:
+        """Report whether the open sensor is ready, or what it is suspected of, if that has changed."""
+        if self.info is None:
+            return
+        found = self._presence.monitor.suspicion()
+        state, detail = (found.state, found.detail) if found else ("ready", self.info.model)
+        if (state, detail) != self._reported:
+            if found:
+                log.warning("%s: %s", self.station, detail)
+            self._report_state(state, detail)
+
     def _report_state(self, state: str, detail: str = "") -> None:
+        self._reported = (state, detail)
         known = SensorState.model_validate(
             {"state": state, "driver": self._driver, "detail": detail, "since": datetime.now(UTC)}
         )

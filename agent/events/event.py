@@ -294,7 +294,7 @@ class SensorState(Payload):
     """One sensor in the retained state."""
 
     state: Literal["closed", "ready", "fault", "always_present", "never_present"] = Field(
-        description="always_present and never_present: works, but what it reports about fingers or eyes is not plausible"
+        description="always_present, never_present: it works, but what it reports about presence is not plausible"
     )
     driver: str
     detail: str = ""

@@ -4,24 +4,25 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from agent.config import Step
+from agent.config import PresenceConfig, Step
 from agent.encounter import station as station_module
 from agent.encounter.best_frame import DAMAGED_PAUSE_S, LEAVE_TIMEOUT_S, MIN_EYE_FRAMES, BestFrameSensor
-from agent.encounter.station import SLICE_S, NoStreamHooks, Station, StreamHooks
+from agent.encounter.presence import FIRST_REST_S, PresenceMonitor
+from agent.encounter.station import SLICE_S, NoStreamHooks, PresenceCheck, Station, StreamHooks
 from agent.events.event import SensorState
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
 from drivers.sample import Position, Sample
 from drivers.sensor import Sensor
 from simulators.polling import wait_until
 from tests.rigs.scripted_camera import DAMAGED, EMPTY, FAIR, GOOD, PERIOD_S, POOR, ScriptedCamera, Seen, times
-from tests.rigs.scripted_sensor import ScriptedSensor
+from tests.rigs.scripted_sensor import Act, ScriptedSensor
 
 STEP = Step(sensor="finger", position=Position.RIGHT_INDEX)
 IMAGE = np.full((288, 256), 200, np.uint8)
@@ -58,10 +59,11 @@ def running(
     states: States | None = None,
     hooks: StreamHooks | None = None,
     clock: Callable[[], float] = time.monotonic,
+    presence: PresenceCheck | None = None,
 ) -> Iterator[Station]:
     crashes: list[BaseException] = []
     station = Station(
-        "finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error), hooks, clock
+        "finger", "scripted", sensor, states or States(), lambda _, error: crashes.append(error), hooks, clock, presence
     )
     station.start()
     try:
@@ -276,3 +278,97 @@ def test_a_driver_that_breaks_its_contract_crashes_the_worker_with_its_reason() 
     name, error = crashes.get(timeout=SOON)
     assert (name, str(error)) == ("station finger", "a bug")
     station.stop()
+
+
+class LiftingSensor(ScriptedSensor):
+    """A sensor that can be told not to wait for a lift, and asked whether it lives."""
+
+    def __init__(self, captures: Iterable[Act] = ()) -> None:
+        super().__init__(captures)
+        self.forgot = 0
+        self.dead = threading.Event()
+
+    def forget_finger(self) -> None:
+        self.forgot += 1
+
+    def check_alive(self) -> None:
+        if self.dead.is_set():
+            raise ProtocolError("fell back to its power-on state")
+
+
+NOBODY, OTHER = np.full((288, 256), 255, np.uint8), np.full((288, 256), 100, np.uint8)
+
+
+def judged(tell: Callable[[str, Position], None] = lambda *_: None, always_s: float = 60.0) -> PresenceCheck:
+    """A check for which white images show nobody."""
+    limits = PresenceConfig(always_after_s=always_s)
+    return PresenceCheck(PresenceMonitor(limits), lambda sample: bool(sample.image.min() < 255), tell)
+
+
+def test_an_image_of_nobody_ends_no_request_and_the_traveller_is_told_a_few_times() -> None:
+    told: list[str] = []
+    sensor = LiftingSensor([NOBODY] * 4 + [IMAGE])
+    with running(sensor, presence=judged(lambda key, _: told.append(key))) as station:
+        assert (result(station.capture(STEP, None)).image == IMAGE).all()
+        assert station.false_presentations == 4
+    assert told == ["empty", "empty", "go_to_officer"]
+    assert sensor.forgot == 4
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.6])
+def test_at_the_end_of_the_time_the_image_of_nobody_is_the_sample(timeout: float) -> None:
+    """Its quality then says what is wrong with it."""
+    with running(LiftingSensor([NOBODY]), presence=judged()) as station:
+        assert (result(station.capture(STEP, timeout)).image == NOBODY).all()
+
+
+def test_a_finger_that_stays_is_looked_at_and_not_taken_for_a_new_one() -> None:
+    lift = CaptureRetry(Retry.LIFT_FINGER)
+    states, sensor, now = States(), LiftingSensor([IMAGE, lift]), [0.0]
+    presence = PresenceCheck(PresenceMonitor(PresenceConfig(), clock=lambda: now[0]))
+    with running(sensor, states, clock=lambda: now[0], presence=presence) as station:
+        result(station.capture(STEP, None))
+        with pytest.raises(CaptureRetry):
+            result(station.capture(STEP, None))
+        now[0] += 60.0
+        sensor.play(lift)
+        future = station.capture(STEP, None)
+        states.wait_for("always_present")
+        now[0] += 60.0
+        sensor.play(lift, IMAGE)  # the second is of the finger that still rests there
+        assert wait_until(lambda: sensor.forgot == 2, SOON)
+        sensor.play(CaptureRetry(Retry.NOTHING_PRESENTED), OTHER)
+        assert (result(future).image == OTHER).all()
+        states.wait_for("ready")
+
+
+def test_a_station_that_is_told_that_nobody_was_there_rests() -> None:
+    sensor = LiftingSensor([IMAGE, IMAGE])
+    with running(sensor, presence=judged()) as station:
+        result(station.capture(STEP, None))
+        station.nobody_was_there()
+        began = time.monotonic()
+        result(station.capture(STEP, None))
+        assert time.monotonic() - began >= FIRST_REST_S
+    assert (station.false_presentations, sensor.forgot) == (1, 1)
+
+
+def test_a_request_that_nobody_waits_for_ends_a_rest() -> None:
+    sensor = LiftingSensor([NOBODY] * 8)
+    with running(sensor, presence=judged()) as station:
+        future = station.capture(STEP, None)
+        assert wait_until(lambda: station.false_presentations >= 4, SOON)
+        future.cancel()
+        station.interrupt()
+        sensor.play(IMAGE)
+
+
+def test_an_idle_sensor_is_asked_whether_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(station_module, "SLICE_S", 0.01)
+    states, sensor = States(), LiftingSensor()
+    with running(sensor, states):
+        states.wait_for("ready")
+        sensor.dead.set()
+        assert states.wait_for("fault").detail == "fell back to its power-on state"
+        sensor.dead.clear()
+        states.wait_for("ready")
