@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ef01.link import Ef01Link, NoAnswer, Reply
+from drivers.ef01.link import LATE_ANSWER_S, Ef01Link, NoAnswer, Reply
 from drivers.ef01.options import Ef01Options
 from drivers.ef01.tables import (
     ACCESS_REFUSED,
@@ -180,7 +180,7 @@ class Ef01(SerialSession):
         except NoAnswer as error:
             if link.greet(self._options.password) is None:
                 raise
-            link.settle()
+            link.settle(LATE_ANSWER_S)
             return str(error).removeprefix(f"{self._name}: ")
         if reply.confirmation.code in ACCESS_REFUSED:
             self._require_ok(reply.confirmation, command.name)

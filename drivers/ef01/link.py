@@ -114,9 +114,9 @@ class Ef01Link:
         self.settle()
         return confirmation(OK)
 
-    def settle(self) -> None:
-        """Waits until nothing more arrives: answers to earlier greetings may be late, and would answer a command."""
-        while self._transport.read(MAX_GAP_S):
+    def settle(self, silence: float = MAX_GAP_S) -> None:
+        """Waits for a silence: an answer that is late would be taken for that of the next command."""
+        while self._transport.read(silence):
             pass
         self._outstanding = _Outstanding.NONE
 

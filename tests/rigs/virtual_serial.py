@@ -5,7 +5,7 @@ from random import Random
 
 from drivers.errors import Cancelled, DeviceBusy, LinkLost
 from drivers.transport import SerialUrl, Url
-from simulators.transports.serial.uart import Burst, Line, SerialDevice
+from simulators.transports.serial.uart import Line, SerialDevice
 from tests.rigs.virtual_usb import VirtualTime
 
 MIN_STEP_S = 1e-6  # rounding must not stop the time
@@ -25,7 +25,7 @@ class VirtualPort:
         self.openings = 0  # how often the port was opened
         self.keeps_dtr = True  # the host clears HUPCL, so that DTR stays on when it closes the port
         self._dtr_kept = False
-        self._line = Line(pace=pace)
+        self._line = Line(pace=pace, faults=device.faults)
         self._noise = Random(seed)
         self._plugged = False
         self._generation = 0
@@ -51,7 +51,7 @@ class VirtualPort:
         self.openings += 1
         if not self._dtr_kept and (params := self.device.faults.peek("restarts")):
             self._line.clear()
-            self._queue(self.device.power_on(self.time.seconds + float(params["seconds"])))
+            self._line.queue(self.device.power_on(self.time.seconds + float(params["seconds"])))
         self._dtr_kept = self.keeps_dtr
         return VirtualTransport(self, self._generation)
 
@@ -74,7 +74,7 @@ class VirtualPort:
             self._dtr_kept = False
             self._generation += 1
             self._unread.clear()
-            self._queue(self.device.power_on(self.time.seconds))
+            self._line.queue(self.device.power_on(self.time.seconds))
 
     def alive(self, generation: int) -> bool:
         """Whether the device is still plugged in, without interruption since a transport was opened."""
@@ -91,7 +91,7 @@ class VirtualPort:
     def take(self) -> bytes:
         """The bytes that have arrived at the host."""
         if self._plugged:
-            self._queue(self.device.unsolicited(self.time.seconds))
+            self._line.queue(self.device.unsolicited(self.time.seconds))
             for data, baud in self._line.arrived(self.time.seconds):
                 self._arrive(self._as_received(data, baud))
         data, self._unread = bytes(self._unread), bytearray()
@@ -101,10 +101,7 @@ class VirtualPort:
         """Send bytes from the host to the device."""
         baud = self.device.baud
         received_at = self._line.receive(len(data), self.time.seconds, baud)
-        self._queue(self.device.receive(self._as_received(data, baud), received_at))
-
-    def _queue(self, bursts: list[Burst]) -> None:
-        self._line.queue(bursts, self.device.faults)
+        self._line.queue(self.device.receive(self._as_received(data, baud), received_at))
 
     def _arrive(self, data: bytes) -> None:
         if not self._plugged:

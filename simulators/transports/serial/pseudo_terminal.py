@@ -20,7 +20,7 @@ from typing import Self
 
 from simulators.transports.faults import Faults
 from simulators.transports.serial.modem_line import ModemLine
-from simulators.transports.serial.uart import Burst, Line, SerialDevice
+from simulators.transports.serial.uart import Line, SerialDevice
 
 READ_BYTES = 4096
 OVERRUN_S = 2.0  # bytes that the host has not read for this long are lost, as in a UART whose port nobody reads
@@ -66,7 +66,7 @@ class PtyServer:
         self.died_of: BaseException | None = None
         self._clock = clock
         self._noise = Random(0)
-        self._line = Line(pace=pace)
+        self._line = Line(pace=pace, faults=module.faults)
         self._calls: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
         self._stopping = False
         self._master = self._slave = -1
@@ -179,7 +179,7 @@ class PtyServer:
             self._close()
             raise
         self._modem_line = ModemLine(self._slave)
-        self._queue(self.module.power_on(self._clock()))
+        self._line.queue(self.module.power_on(self._clock()))
         self.unplugged.clear()
 
     def _set_rate(self, baud: int) -> None:
@@ -223,10 +223,7 @@ class PtyServer:
     def _queue_unsolicited(self) -> None:
         """Queue what the device sends on its own."""
         if not self.unplugged.is_set():
-            self._queue(self.module.unsolicited(self._clock()))
-
-    def _queue(self, bursts: list[Burst]) -> None:
-        self._line.queue(bursts, self.module.faults)
+            self._line.queue(self.module.unsolicited(self._clock()))
 
     def _take_opening(self) -> None:
         """Restart the module if the host has opened the port and the module is one that this restarts."""
@@ -234,7 +231,7 @@ class PtyServer:
         if raised and (params := self.module.faults.peek("restarts")):
             self._line.clear()
             self._outgoing.clear()
-            self._queue(self.module.power_on(self._clock() + float(params["seconds"])))
+            self._line.queue(self.module.power_on(self._clock() + float(params["seconds"])))
 
     def _send(self) -> None:
         """Give the host what has arrived; pull the cable at the requested byte."""
@@ -306,4 +303,4 @@ class PtyServer:
             return
         baud = self.module.baud
         received_at = self._line.receive(len(data), self._clock(), baud)
-        self._queue(self.module.receive(self._as_received(data, baud), received_at))
+        self._line.queue(self.module.receive(self._as_received(data, baud), received_at))

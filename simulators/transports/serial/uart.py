@@ -1,7 +1,7 @@
 """The bytes that a serial device sends and when they arrive: pure arithmetic over a clock given by the caller."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -98,29 +98,24 @@ class Line:
     Without `pace` a byte takes no time, but a burst still waits for its time `at`.
     """
 
-    def __init__(self, *, pace: bool) -> None:
+    def __init__(self, *, pace: bool, faults: Faults | None = None) -> None:
+        """`faults`: those of the device; `trickle` sends one byte at a time while it is pending."""
         self._pace = pace
+        self._faults = faults
         self._bursts: deque[Burst] = deque()
         self._sent = 0  # bytes of the first burst that have arrived
         self._free_at = 0.0  # when the last byte of the previous burst arrived
         self._received_at = 0.0  # when the last byte of the host arrived at the device
-        self._trickled_at = 0.0  # when the last byte of a line that trickles is sent
+        self._trickled_at = 0.0  # when the last byte arrived on a line that trickles
 
     def receive(self, count: int, now: float, baud: int) -> float:
         """The time when `count` bytes that the host wrote at `now` have arrived at the device."""
         self._received_at = max(now, self._received_at) + self._seconds(count, baud)
         return self._received_at
 
-    def queue(self, bursts: list[Burst], faults: Faults | None = None) -> None:
-        """Add bursts to the end of the queue. The fault `trickle` sends them one byte at a time."""
-        params = None if faults is None else faults.peek("trickle")
-        self._bursts.extend(bursts if params is None else self._trickled(bursts, float(params["seconds"])))
-
-    def _trickled(self, bursts: list[Burst], gap: float) -> Iterator[Burst]:
-        for burst in bursts:
-            for value in burst.data:
-                self._trickled_at = max(burst.at, self._trickled_at + gap)
-                yield Burst(self._trickled_at, bytes([value]), burst.baud)
+    def queue(self, bursts: list[Burst]) -> None:
+        """Add bursts to the end of the queue."""
+        self._bursts.extend(bursts)
 
     def clear(self) -> None:
         """Discard what has not arrived: the cable is out."""
@@ -134,6 +129,7 @@ class Line:
         while self._bursts and (count := self._count(now)) > self._sent:
             burst = self._bursts[0]
             runs.append((burst.data[self._sent : count], burst.baud))
+            self._trickled_at = self._next_trickle_at or 0.0
             self._sent = count
             if count == len(burst.data):
                 self._free_at = self._start + self._seconds(count, burst.baud)
@@ -145,9 +141,17 @@ class Line:
         """When to call `arrived` again: after one tick or at the end of the burst. None if nothing is queued."""
         if not self._bursts:
             return None
+        if self._next_trickle_at is not None:
+            return self._next_trickle_at
         burst = self._bursts[0]
         rest = self._seconds(len(burst.data) - self._sent, burst.baud)
         return self._start + self._seconds(self._sent, burst.baud) + min(rest, TICK_S)
+
+    @property
+    def _next_trickle_at(self) -> float | None:
+        """When the next byte arrives on a line that trickles. None if it does not."""
+        params = None if self._faults is None else self._faults.peek("trickle")
+        return None if params is None else max(self._start, self._trickled_at + float(params["seconds"]))
 
     @property
     def _start(self) -> float:
@@ -158,6 +162,8 @@ class Line:
         burst = self._bursts[0]
         if now < self._start:
             return 0
+        if (due := self._next_trickle_at) is not None:
+            return self._sent + (now >= due)
         if not self._pace:
             return len(burst.data)
         # 1e-6: otherwise rounding could hold back a byte at exactly the time that wake_at() returned.

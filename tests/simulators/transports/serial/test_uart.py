@@ -88,9 +88,13 @@ def test_what_the_host_says_takes_its_time_too() -> None:
     assert line.receive(96, 1.0, 9600) == pytest.approx(1.1)
 
 
-def test_a_line_that_trickles_spreads_bursts_and_keeps_their_order() -> None:
+def test_a_line_that_trickles_sends_byte_by_byte_until_the_fault_is_cleared() -> None:
     faults = Faults(0, ["trickle"])
     faults.inject("trickle", seconds=1.0)
-    line = Line(pace=False)
-    line.queue([Burst(5.0, b"ab", 9600), Burst(5.5, b"c", 9600)], faults)
-    assert [line.arrived(at) for at in (4.9, 5.0, 6.0, 7.0)] == [[], [(b"a", 9600)], [(b"b", 9600)], [(b"c", 9600)]]
+    line = Line(pace=False, faults=faults)
+    line.queue([Burst(5.0, b"ab", 9600), Burst(5.5, b"cd", 9600)])
+    assert [line.arrived(at) for at in (4.9, 5.0, 5.9, 6.0)] == [[], [(b"a", 9600)], [], [(b"b", 9600)]]
+    assert line.wake_at() == 7.0
+    assert line.arrived(7.0) == [(b"c", 9600)]
+    faults.clear()
+    assert line.arrived(7.1) == [(b"d", 9600)]
