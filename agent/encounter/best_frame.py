@@ -286,17 +286,17 @@ class BestFrameSensor:
         A frame without an eye may be one that a strobing lamp left unlit, so a few more are looked at. A machine as
         slow as two frames would see the unlit ones only, so there are short rests between them.
         """
-        for rest in (*SHIFTS_S, None):
+        rests = iter(SHIFTS_S)
+        while True:
             sample = next_frame()
             if sample is None:
                 return False
             empty = self._frame_check(sample).flaw is Flaw.EMPTY
             self._previous.add(self._clock(), empty=empty)
+            rest = next(rests, None)
             if not empty or not self._previous.present or rest is None:
                 return True
-            if rest:
-                self._rest(rest)
-        return True
+            self._rest(rest)
 
     def _next_frame(self, position: Position, until: float) -> Sample | None:
         """The next frame; None if it was damaged in transfer."""

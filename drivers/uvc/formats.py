@@ -15,7 +15,8 @@ from PIL import Image
 from drivers.uvc.jpeg import END, Extent, images
 
 Grey = NDArray[np.uint8]
-Decode = Callable[[bytes, int, int], Grey]
+Words = NDArray[np.uint16]
+Decode = Callable[[bytes, int, int], Grey | Words]
 
 PADDING = bytes(16)  # libjpeg reads at most eight bytes ahead
 WORD_BITS = 16
@@ -81,11 +82,10 @@ class FrameDecoder:
         exact = self.pixels.frame_bytes(self.width, self.height)
         if exact and len(data) != exact:
             raise BadFrame(f"{len(data)} bytes in place of {exact}", other_contents=True)
-        if self.pixels.depth_bits > 8:
-            return self._highest_bits(np.frombuffer(data, "<u2").reshape(self.height, self.width))
-        return self.pixels.decode(data, self.width, self.height)
+        decoded = self.pixels.decode(data, self.width, self.height)
+        return decoded.view(np.uint8) if decoded.itemsize == 1 else self._highest_bits(decoded.view(np.uint16))
 
-    def _highest_bits(self, words: NDArray[np.uint16]) -> Grey:
+    def _highest_bits(self, words: Words) -> Grey:
         """The eight highest of the bits in use; a speck that is brighter is white."""
         if self._used < WORD_BITS and int(words.max(initial=0)) >> self._used:
             specks = words.size // SPECKS
@@ -124,11 +124,9 @@ def _grey8(data: bytes, width: int, height: int) -> Grey:
     return np.frombuffer(data, np.uint8).reshape(height, width)
 
 
-def _words(data: bytes, width: int, height: int) -> Grey:
-    """The highest bits of 16-bit words. FrameDecoder measures which bits are used."""
-    words = np.frombuffer(data, "<u2").reshape(height, width)
-    eight: Grey = (words >> (WORD_BITS - 8)).astype(np.uint8)
-    return eight
+def _words(data: bytes, width: int, height: int) -> Words:
+    """Little-endian words: FrameDecoder measures which of their bits are used."""
+    return np.frombuffer(data, "<u2").reshape(height, width)
 
 
 def _yuyv(data: bytes, width: int, height: int) -> Grey:

@@ -112,9 +112,7 @@ class V4l2(SensorSession):
             try:
                 frame = stream.device.next_frame(stream.layout, deadline)
             except ProtocolError as error:
-                if unreadable and self._kernel.now() >= deadline:
-                    raise ProtocolError(f"the camera sends no readable frame; the last one: {unreadable}") from error
-                raise
+                raise ProtocolError(unreadable or str(error)) from error
             unstamped += frame.began_at is None
             # Frames without a time: skip as many as the kernel may have kept, and the one that was being recorded.
             if frame.began_at <= moment if frame.began_at is not None else unstamped <= BUFFERS + 1:
@@ -123,10 +121,11 @@ class V4l2(SensorSession):
                 image = stream.decoder.luma(frame.data)
             except BadFrame as error:
                 log.debug("%s: %s", self._name, error)
-                unreadable = f"{error}{STATE_CONTENTS if error.other_contents else ''}"
-                if self._kernel.now() < deadline:
-                    continue
-                raise ProtocolError(f"the camera sends no readable frame; the last one: {unreadable}") from None
+                advice = STATE_CONTENTS if error.other_contents else ""
+                unreadable = f"the camera sends no readable frame; the last one: {error}{advice}"
+                if self._kernel.now() >= deadline:  # however many come
+                    raise ProtocolError(unreadable) from None
+                continue
             if doubt := stream.decoder.doubt(frame.data):
                 log.warning("%s: %s", self._name, doubt)
             if frame.began_at is not None:

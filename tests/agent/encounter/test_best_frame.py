@@ -430,3 +430,10 @@ def test_a_traveller_before_a_strobing_lamp_is_told_what_is_wrong(pattern: str, 
     camera = StrobingCamera([Visit(1, since=0.0, lit=POOR, unlit=unlit)], pattern)
     strobing(camera, told).capture(3.5 * GUIDE_S)
     assert told[:2] == [Flaw.TOO_SMALL] * 2
+
+
+def test_a_damaged_frame_does_not_end_the_wait_for_an_eye_to_leave() -> None:
+    rig = CameraRig(*times(MIN_EYE_FRAMES, GOOD), BEST, DAMAGED, *times(9, EMPTY), *times(MIN_EYE_FRAMES, GOOD))
+    rig.capture()
+    rig.sensor.require_removal()
+    assert rig.capture() > MIN_EYE_FRAMES + 1

@@ -197,3 +197,15 @@ def test_damaged_descriptors_are_named_in_the_log(caplog: pytest.LogCaptureFixtu
     with caplog.at_level("INFO"), attached(damage="short") as (_, sensor):
         sensor.open()
     assert "damaged descriptors (the descriptor at byte" in caplog.text
+
+
+def test_a_camera_that_seems_to_send_grey_in_place_of_colours_is_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wide = np.add.outer(np.arange(HEIGHT), np.arange(2 * WIDTH)).astype(np.uint8).tobytes()
+    with attached(formats=("yuy2",)) as (camera, sensor):
+        camera.show(looping([wide]))
+        sensor.open()
+        sensor.capture(1.0)
+        sensor.capture(1.0)
+    assert caplog.text.count("set the option contains = 'y8 128x48'") == 1

@@ -44,3 +44,8 @@ def test_images_follow_one_another_within_the_data(parts: list[bytes]) -> None:
     for extent in images(data):
         assert last <= extent.begin < extent.end <= len(data)
         last = extent.end
+
+
+def test_markers_without_a_body_are_stepped_over() -> None:
+    data = FILE[:2] + b"\xff\x01\xff\xd0" + FILE[2:]
+    assert list(images(data)) == [Extent(0, len(data), ended=True, scans=1)]

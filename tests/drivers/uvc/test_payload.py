@@ -229,3 +229,9 @@ def test_a_camera_that_sends_the_same_bytes_too_many_in_each_frame_is_read_after
     assert fed(target, changing) == []
     double = [header(number, end=True) + frame_of(number) * 2 for number in range(20)]
     assert fed(target, double) == []
+
+
+def test_an_end_without_a_frame_is_nothing() -> None:
+    target = assembler()
+    assert fed(target, [header(0, end=True)]) == []
+    assert target.statistics.damaged == 0

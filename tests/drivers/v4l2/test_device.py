@@ -334,3 +334,18 @@ def test_a_camera_that_sends_no_frame_may_need_its_emitter(
     camera.change(silent=True)
     with pytest.raises(ProtocolError, match="may need the option 'emitter'"):
         device.next_frame(layout, device.kernel.now() + 0.05)
+
+
+def test_a_camera_that_fails_while_it_is_opened_is_plugged_in() -> None:
+    class FailsToOpen(FakeKernel):
+        def open(self, path: str) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    with pytest.raises(ProtocolError, match="open: the camera is plugged in and does not answer"):
+        VideoDevice(FailsToOpen(VideoCamera()), "/dev/video0")
+
+
+def test_the_rows_of_a_format_that_is_not_known_are_left_as_they_are() -> None:
+    grey = noise(4)
+    camera = VideoCamera(fourccs=(b"Q8  ",), frame=lambda _number: grey.tobytes(), padding=7)
+    assert (capture_of(camera, contains=f"y8 {WIDTH}x{HEIGHT}") == grey).all()

@@ -87,13 +87,60 @@ def test_an_option_of_bulk_cameras_only_is_unknown() -> None:
         V4l2(URL, {"led": "3:1:01"})
 
 
-def test_a_stream_of_unreadable_images_says_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+class BusyKernel(FakeKernel):
+    """A frame is always ready in time."""
+
+    def wait(self, fd: int, seconds: float) -> bool:
+        return super().wait(fd, max(seconds, 5.0))
+
+
+@pytest.mark.parametrize("kernel", [FakeKernel, BusyKernel])
+def test_a_stream_of_unreadable_images_says_what_is_wrong_with_them(
+    kernel: type[FakeKernel], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("drivers.v4l2.driver.FRAME_S", 0.1)
-    sensor = sensor_of(VideoCamera(fourccs=(b"MJPG",), frame=lambda _number: jpeg(WIDTH, HEIGHT // 2)))
+    small = jpeg(WIDTH, HEIGHT // 2)
+    camera = VideoCamera(fourccs=(b"MJPG",), frame=lambda number: small if number else jpeg(WIDTH, HEIGHT))
+    sensor = V4l2(URL, {}, kernel=kernel(camera))
     sensor.open()
     with pytest.raises(ProtocolError, match=r"no readable frame; the last one: an image of 64x24.*option 'contains'"):
         sensor.capture(1.0)
     sensor.close()
+
+
+def test_a_camera_that_falls_silent_behind_an_unreadable_image_says_what_was_wrong_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("drivers.v4l2.driver.FRAME_S", 0.1)
+    camera = VideoCamera(fourccs=(b"MJPG",))
+
+    def frame(number: int) -> bytes:
+        camera.silent = number > 5
+        return b"no JPEG"
+
+    camera.frame = frame
+    sensor = sensor_of(camera)
+    sensor.open()
+    with pytest.raises(ProtocolError, match="no readable frame; the last one: no JPEG in it"):
+        sensor.capture(1.0)
+    sensor.close()
+
+
+def test_a_camera_that_falls_silent_is_a_protocol_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.v4l2.driver.FRAME_S", 0.1)
+    camera = VideoCamera()
+    sensor = sensor_of(camera)
+    sensor.open()
+    camera.change(silent=True)
+    with pytest.raises(ProtocolError, match="the camera sends no frame"):
+        sensor.capture(1.0)
+    sensor.close()
+
+
+def test_the_option_emitter_switches_it_on_before_the_stream() -> None:
+    camera = VideoCamera(controls={(14, 14): bytearray(2)})
+    camera.frame = lambda _number: bytes(WIDTH * HEIGHT) if any(camera.controls[14, 14]) else b""
+    assert capture_of(camera, emitter="chicony").shape == (HEIGHT, WIDTH)
 
 
 def test_what_frames_hold_replaces_what_the_kernel_says_of_them() -> None:
