@@ -12,7 +12,8 @@ from typing import Any
 
 from models.template import TemplateError
 
-MAX_TILES, MAX_LAYERS, MAX_BOXES = 64, 128, 64
+MAX_TILES, MAX_TILE_PARTS, MAX_LAYERS = 64, 1024, 128
+MAX_BOXES, MAX_SEGMENTS = 64, 256  # of a header
 MIN_BLOCK_BITS = 8  # of the exponents of width and height together: 256 pixels a code block
 MIN_PRECINCT_BITS = 5  # of each side: 32 pixels
 DEPTH = 8  # bits of a sample
@@ -87,10 +88,10 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = count = 0
     while at < len(data):
         count += 1
-        length, name = _unpack(_BOX, data[at:], "box")
+        length, name = _unpack(_BOX, data, "box", at)
         start = at + _BOX.size
         if length == 1:
-            (length,) = _unpack(_LONG_BOX, data[start:], "box")
+            (length,) = _unpack(_LONG_BOX, data, "box", start)
             start += _LONG_BOX.size
         end = len(data) if length == 0 else at + length
         if count > MAX_BOXES or not start <= end <= len(data):
@@ -112,24 +113,25 @@ def _check_colours(header: bytes) -> None:
                 )
 
 
-def _unpack(structure: struct.Struct, data: bytes, what: str) -> tuple[Any, ...]:
-    if len(data) < structure.size:
+def _unpack(structure: struct.Struct, data: bytes, what: str, at: int = 0) -> tuple[Any, ...]:
+    if len(data) < at + structure.size:
         raise TemplateError(f"the JPEG 2000 image ends within a {what}")
-    return structure.unpack_from(data)
+    return structure.unpack_from(data, at)
 
 
 def _segments(stream: bytes, at: int) -> Iterator[tuple[int, int, bytes]]:
     """Marker, position and content of each segment from there on. TemplateError if the image ends within one."""
-    while True:
+    for _ in range(MAX_SEGMENTS):
         marker = int.from_bytes(stream[at : at + 2], "big")
         if marker == _DATA:
             yield marker, at, b""
             return
-        marker, length = _unpack(_MARKER, stream[at:], "header")
+        marker, length = _unpack(_MARKER, stream, "header", at)
         if marker < 0xFF00 or length < 2 or at + 2 + length > len(stream):
             raise TemplateError(f"the JPEG 2000 image has no whole segment at byte {at} of its codestream")
         yield marker, at, stream[at + 4 : at + 2 + length]
         at += 2 + length
+    raise TemplateError(f"the JPEG 2000 image has a header of more than {MAX_SEGMENTS} segments")
 
 
 def _check_size(body: bytes, width: int, height: int) -> None:
@@ -144,7 +146,7 @@ def _check_size(body: bytes, width: int, height: int) -> None:
     if components not in (1, 3):
         raise TemplateError(f"the JPEG 2000 image has {components} components; 1 (grey) and 3 (RGB) are read")
     for number in range(components):
-        depth, x_step, y_step = _unpack(_COMPONENT, body[_SIZES.size + 3 * number :], "size")
+        depth, x_step, y_step = _unpack(_COMPONENT, body, "size", _SIZES.size + 3 * number)
         if (depth, x_step, y_step) != (DEPTH - 1, 1, 1):
             bits = f"{(depth & 0x7F) + 1} {'signed ' if depth & 0x80 else ''}bits"
             raise TemplateError(
@@ -170,8 +172,12 @@ def _check_coding(style: int, body: bytes) -> bool:
 
 def _check_tiles(stream: bytes, at: int) -> None:
     """TemplateError unless whole tile-parts follow, up to the end marker, and none changes the coding style."""
+    parts = 0
     while (marker := int.from_bytes(stream[at : at + 2], "big")) == _TILE:
-        _, length = _unpack(_TILE_PART, stream[at:], "tile")
+        parts += 1
+        if parts > MAX_TILE_PARTS:
+            raise TemplateError(f"the JPEG 2000 image has more than {MAX_TILE_PARTS} tile-parts")
+        _, length = _unpack(_TILE_PART, stream, "tile", at)
         for inner, _, _ in _segments(stream, at):
             if inner in (_STYLE, _COMPONENT_STYLE):
                 raise TemplateError("the JPEG 2000 image changes its coding style within a tile; that is not read")

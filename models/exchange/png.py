@@ -10,6 +10,7 @@ from models.template import TemplateError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 DEPTH = 8  # bits of a sample
+MAX_CHUNKS = 8192  # of 4 KiB or more in the largest image
 
 _CHUNK = struct.Struct(">I4s")  # length of the body, name; a checksum of 4 bytes follows the body
 _CHECKSUM = 4
@@ -23,8 +24,11 @@ def checked_png(data: bytes, width: int, height: int) -> bytes:
     """The parts of a PNG image that make the picture. TemplateError unless it is 8-bit grey or RGB of this size."""
     if not data.startswith(SIGNATURE):
         raise TemplateError(f"the image is no PNG: it begins with {data[:8]!r}")
-    parts, at = [SIGNATURE], len(SIGNATURE)
+    parts, at, count = [SIGNATURE], len(SIGNATURE), 0
     while at < len(data):
+        count += 1
+        if count > MAX_CHUNKS:
+            raise TemplateError(f"the PNG image has more than {MAX_CHUNKS} chunks")
         body, name, end = _chunk(data, at)
         if at == len(SIGNATURE):
             _check_header(data[body:end], name, width, height)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.exchange.jpeg2000 import MAX_BOXES, MAX_LAYERS, MAX_TILES, checked_jpeg2000
+from models.exchange.jpeg2000 import MAX_BOXES, MAX_LAYERS, MAX_SEGMENTS, MAX_TILE_PARTS, MAX_TILES, checked_jpeg2000
 from models.template import TemplateError
 from tests.rigs.records import jpeg2000
 
@@ -16,6 +16,7 @@ PIXELS = np.random.default_rng(1).integers(0, 256, (48, 64)).astype(np.uint8)
 BARE, FILE = jpeg2000(PIXELS, bare=True), jpeg2000(PIXELS)
 COLOUR = jpeg2000(np.dstack([PIXELS] * 3), bare=True)
 SIZE, STYLE, TILE = 2, BARE.index(b"\xff\x52"), BARE.index(b"\xff\x90")
+EMPTY_TILE_PART = bytes.fromhex("ff90 000a 0000 0000000e 00 ff ff93")
 
 
 def _fixed(at: int, *changed: bytes, data: bytes = BARE) -> bytes:
@@ -112,8 +113,10 @@ def test_the_last_tile_part_may_leave_its_length_open() -> None:
         ),
         (_with_segment(bytes.fromhex("ff53 0003 00"), TILE), "ends within a coding style"),
         (_with_segment(b"\xff\x52\0\2"), "ends within a coding style"),
+        (_with_segment(b"\xff\x64\0\2" * MAX_SEGMENTS), "a header of more than 256 segments"),
+        (_with_segment(EMPTY_TILE_PART * MAX_TILE_PARTS, TILE), "more than 1024 tile-parts"),
     ],
-    ids=range(36),
+    ids=range(38),
 )
 def test_an_image_that_could_fill_the_memory_or_is_another_one_is_refused(data: bytes, complaint: str) -> None:
     with pytest.raises(TemplateError, match=complaint):

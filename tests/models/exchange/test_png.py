@@ -4,7 +4,7 @@ import zlib
 
 import pytest
 
-from models.exchange.png import SIGNATURE, checked_png
+from models.exchange.png import MAX_CHUNKS, SIGNATURE, checked_png
 from models.template import TemplateError
 from tests.rigs.records import chunk, png
 
@@ -49,9 +49,10 @@ def test_a_second_header_does_not_reach_the_decoder() -> None:
         (png(3, 2, 1, 0, bytes(14)), "has 1 bits a sample"),
         (png(3, 2, 8, 3, bytes(14)), r"colour type 3 \(a palette\)"),
         (png(3, 2, 8, 6, bytes(14)), r"colour type 6 \(colour with transparency\)"),
+        (png(3, 2, 8, 0, ROWS, *[chunk(b"IDAT", b"")] * MAX_CHUNKS), "more than 8192 chunks"),
         (png(3, 2, 8, 7, bytes(14)), r"colour type 7 \(unknown\)"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_another_image_is_refused_with_the_value(data: bytes, complaint: str) -> None:
     with pytest.raises(TemplateError, match=complaint):
