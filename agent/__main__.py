@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli import console
+from agent.cli.account import acting_as, become_owner, owner_of
 from agent.config import Config, load
 from agent.control.protocol import ControlClient, NoDaemon
 from agent.errors import AgentError, ConfigError
@@ -47,7 +48,9 @@ def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None
     from agent.daemon import Daemon
 
     _log_to_stderr(verbose=verbose)
-    status = Daemon(load(config)).run()
+    loaded = load(config)
+    become_owner(loaded.kiosk.state_dir)
+    status = Daemon(loaded).run()
     logging.shutdown()
     # Everything is closed by now; a worker that did not end is in the log. A normal exit of the interpreter with its
     # native libraries would take another second on a busy kiosk.
@@ -57,9 +60,12 @@ def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None
 @app.command("check-config")
 def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check the configuration without starting anything."""
-    from agent.kiosk import check
+    from agent.kiosk import check, check_files
 
     loaded = load(config)
+    with acting_as(owner_of(loaded.kiosk.state_dir)):  # what root may read, the daemon may not be able to
+        load(config)
+        check_files(loaded)
     check(loaded)
     console.show_checked_config(config, loaded)
 
@@ -75,7 +81,7 @@ def sensors(config: ConfigOption = DEFAULT_CONFIG) -> None:
         return
     loaded = load(config)
     try:
-        states = ControlClient(loaded.kiosk.control_socket).ask("status")["sensors"]
+        states = ControlClient(loaded.kiosk.control_socket).ask("status").get("sensors", {})
     except NoDaemon:
         states = check_all(loaded)
     console.show_sensors(loaded, states)
@@ -189,6 +195,31 @@ def status(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = False) -> None
 
 
 @app.command()
+def keys(
+    config: ConfigOption = DEFAULT_CONFIG,
+    file: Annotated[
+        Path | None, typer.Option(help="A private key (PEM) that the daemon does not have yet, instead of its own.")
+    ] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Only the JWK.")] = False,
+) -> None:
+    """Show the public key of this kiosk, for the hub's list of kiosks. Makes no key."""
+    from agent.keys import load_kiosk_key, load_kiosk_key_file
+
+    if file is not None:
+        result = load_kiosk_key_file(file).published()
+    else:
+        kiosk = load(config).kiosk
+        try:
+            result = ControlClient(kiosk.control_socket).ask("keys")
+        except NoDaemon:
+            with acting_as(owner_of(kiosk.state_dir)):
+                key = load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=False)
+            result = key.published()
+    console.show_keys(result, as_json=json)
+
+
+@app.command()
 def encounter(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = False) -> None:
     """Show the encounters of this kiosk as they happen, until Ctrl-C."""
     with ControlClient(load(config).kiosk.control_socket).watch() as announcements:
@@ -203,6 +234,7 @@ def _ask(config: Config, name: str, arguments: dict[str, Any] | None = None) -> 
     except NoDaemon:
         from agent.standalone import StandaloneKiosk
 
+        become_owner(config.kiosk.state_dir)
         with StandaloneKiosk(config, console.on_announcement) as kiosk:
             return kiosk.ask(name, arguments or {})
 

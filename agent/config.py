@@ -73,6 +73,21 @@ class SensorConfig(Section):
     driver: str
     url: str
     options: dict[str, str | int | float | bool] = {}
+    rotation: Literal[0, 90, 180, 270] = 0
+    mirrored: bool = False
+
+    @property
+    def all_options(self) -> dict[str, str | int | float | bool]:
+        """The options of the driver, and those of the mounting, which every driver has."""
+        mounting = {"rotation": self.rotation, "mirrored": self.mirrored}
+        return {name: value for name, value in mounting.items() if value} | self.options
+
+    @model_validator(mode="after")
+    def _check_mounting(self) -> Self:
+        for name in ("rotation", "mirrored"):
+            if name in self.options and name in self.model_fields_set:
+                raise ValueError(f"{name} is given twice: remove it from options")
+        return self
 
 
 class Step(Section):

@@ -16,11 +16,12 @@ from agent.control.cancellation import CancellationToken
 from agent.control.server import ControlServer
 from agent.encounter.announcements import Announcement, Decided, tell_traveller
 from agent.encounter.messages import MessageKey
-from agent.events.event import Event, Health, KioskState, SensorState
+from agent.errors import StoreError
+from agent.events.event import Event, EventClass, Health, KioskState, SensorState
 from agent.hub.link import HubLink, HubSignal
-from agent.hub.outbox import Outbox
+from agent.hub.outbox import Outbox, held_events
 from agent.hub.publisher import Publisher
-from agent.kiosk import Kiosk, open_outbox
+from agent.kiosk import Kiosk, open_outbox, watch_stores
 from agent.requests import RequestContext, handle_request
 from agent.sd_notify import Notifier
 from agent.storage.database import StoreFull
@@ -66,9 +67,12 @@ class Daemon:
         self._notices: queue.SimpleQueue[_Notice] = queue.SimpleQueue()
         self._sensors: dict[str, SensorState] = {}
         self._crash: _Crashed | None = None
+        self._restart = False  # because files were deleted below the running daemon
+        self._counts: dict[EventClass, int] = {}  # the events that wait, as main last saw them
         self._notifier = Notifier()
         self._started = time.monotonic()
         self.kiosk = Kiosk(config, self._announce, self._on_sensor_change, self._on_crash)
+        self._rescue = watch_stores(config)
         self._start_time = self.kiosk.clock.now()
         self._inbox: queue.Queue[HubSignal] = queue.Queue()
         self.link = HubLink(config.hub, config.kiosk.site, config.kiosk.name, self._inbox, self._on_crash)
@@ -91,7 +95,10 @@ class Daemon:
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT (0) or until a worker crashes (1)."""
+        if self._config.hub.clear_text_on_the_network:
+            log.warning("CLEAR TEXT: events cross the network without TLS (hub.insecure). For tests only")
         with _signals(self._on_signal), open_outbox(self._config) as outbox:
+            self._counts = outbox.counts()
             try:
                 for worker in self.workers:
                     worker.start()
@@ -100,6 +107,9 @@ class Daemon:
                 self._watch(outbox)
             finally:
                 ended = self._stop()
+                self._rescue.finish(outbox, lambda: sum(outbox.counts().values()))
+        if self._restart:
+            return 1
         if self._crash is None:
             return 0 if ended else 1
         log.error("ending because worker %s crashed: %s", self._crash.worker, _describe(self._crash.error))
@@ -107,18 +117,30 @@ class Daemon:
 
     def status(self) -> dict[str, Any]:
         """What `kiosk-agent status` shows. May be called from any thread."""
-        with open_outbox(self._config) as outbox:
-            state = self._state(outbox)
+        try:
+            with open_outbox(self._config) as outbox:
+                counts, held = outbox.counts(), held_events(outbox)
+        except StoreError:  # deleted below the daemon: main still has it open
+            counts, held = self._counts, []
+        state = self._state(counts)
         return state.model_dump(mode="json") | {
             "site": self._config.kiosk.site,
             "kiosk": self._config.kiosk.name,
             "uptime_s": round(time.monotonic() - self._started, 1),
-            "hub": {"address": f"{self._config.hub.host}:{self._config.hub.port}", "connected": self.link.connected},
+            "hub": {
+                "address": f"{self._config.hub.host}:{self._config.hub.port}",
+                "connected": self.link.connected,
+                "clear_text": self._config.hub.clear_text_on_the_network,
+                "refused": self.link.refused | self.publisher.refused,
+                "silent_s": round(self.link.silent_for, 1),
+            },
+            "held": held,
             "references": self.kiosk.lane.references,
             "encounters": self.kiosk.lane.encounters,
             "false_presentations": self.kiosk.lane.false_presentations(),
             "local_list": self._config.local_list.enabled,
             "models": models_of(self.kiosk.encoders.values()),
+            "problems": [self._rescue.problem] if self._rescue.problem else [],
             "workers": {w.name: round(w.silent_for, 1) for w in self.workers},
         }
 
@@ -126,7 +148,9 @@ class Daemon:
         """Feed the watchdog, update the retained state and put health events, until a signal or a crash."""
         while True:
             self._feed_watchdog(outbox)
-            self.link.set_state(self._state(outbox))
+            if self._must_restart(outbox):
+                return
+            self.link.set_state(self._state(self._counts))
             try:
                 notice = self._notices.get(timeout=self._tick())
             except queue.Empty:
@@ -146,6 +170,12 @@ class Daemon:
             return
         self._notifier.watchdog()
         self._notifier.status(self._summary(outbox))
+
+    def _must_restart(self, outbox: Outbox) -> bool:
+        """Whether files of the stores were deleted, and a new start keeps the events that wait."""
+        self._counts = outbox.counts()
+        self._restart = self._rescue.check(outbox, lambda: sum(self._counts.values()))
+        return self._restart
 
     def _tick(self) -> float:
         watchdog = self._notifier.watchdog_s
@@ -170,7 +200,7 @@ class Daemon:
             return
         self.publisher.wake()
 
-    def _state(self, outbox: Outbox) -> KioskState:
+    def _state(self, counts: dict[EventClass, int]) -> KioskState:
         sensors = {name: self._sensors[name] for name in sorted(self._sensors)}
         all_ready = all(s.state == "ready" for s in sensors.values()) and len(sensors) == len(self._config.sensors)
         return KioskState(
@@ -179,7 +209,7 @@ class Daemon:
             version=version("kiosk-agent"),
             sensors=sensors,
             watchlist=self.kiosk.lane.list_state,
-            outbox_pending=outbox.counts(),
+            outbox_pending=counts,
         )
 
     def _summary(self, outbox: Outbox) -> str:
@@ -188,7 +218,8 @@ class Daemon:
         sensors = f"sensors lost: {', '.join(sorted(lost))}" if lost else f"{len(self._config.sensors)} sensors"
         sensors += f", of these to be examined: {', '.join(sorted(suspect))}" if suspect else ""
         hub = "hub connected" if self.link.connected else "hub not connected"
-        return f"{sensors}; {hub}; {sum(outbox.counts().values())} events waiting"
+        problem = f"{self._rescue.problem}; " if self._rescue.problem else ""
+        return f"{problem}{sensors}; {hub}; {sum(outbox.counts().values())} events waiting"
 
     def _stop(self) -> bool:
         """Stop in the reverse order of start; whether all workers ended.

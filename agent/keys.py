@@ -1,17 +1,18 @@
 """Loads keys. This is the only module that loads private ones.
 
 One Ed25519 kiosk key signs what leaves the kiosk. It comes from a systemd credential (LoadCredential=kiosk-key:...) or,
-for development, from a file that is created at the first start. The hub's encryption key is public. TLS keys are loaded
-directly into a TLS context.
+for development, from a file that the daemon creates at its first start. A daemon that systemd started creates none,
+unless the configuration says so: otherwise a misspelt credential would silently become another key. The hub's
+encryption key is public. TLS keys are loaded directly into a TLS context.
 """
 
 import json
 import logging
 import os
 import ssl
-import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,11 +22,13 @@ from joserfc.jwk import ECKey, Key, OKPKey, import_key
 
 from agent.config import TlsConfig
 from agent.errors import ConfigError
+from agent.storage.owned_files import read_public, read_secret
 
 log = logging.getLogger(__name__)
 
 CREDENTIAL = "kiosk-key"
 DEVELOPMENT_FILE = "development-kiosk-key.pem"
+SYSTEMD = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")  # in the environment of what systemd starts
 HUB_CURVES = ("X25519", "P-256")
 
 HubKey = ECKey | OKPKey
@@ -42,41 +45,79 @@ class KioskKey:
         """The public key as a JWK, for the hub's list of kiosks."""
         return {**self.jwk.as_dict(private=False), "kid": self.key_id}
 
+    def published(self) -> dict[str, Any]:
+        """The public key in the forms in which a hub may want it: id, JWK and PEM."""
+        return {"kid": self.key_id, "jwk": self.public(), "pem": self.jwk.as_pem(private=False).decode()}
+
     def __repr__(self) -> str:
         """Shows the id only."""
         return f"<KioskKey {self.key_id}>"
 
 
-def load_kiosk_key(state_dir: Path, environ: Mapping[str, str] = os.environ) -> KioskKey:
+class KeyMissing(ConfigError):
+    """This process has no kiosk key and may not make one."""
+
+
+def load_kiosk_key(
+    state_dir: Path, environ: Mapping[str, str] = os.environ, *, development: bool = False, create: bool = True
+) -> KioskKey:
     """The kiosk key from the systemd credential; without one, with a warning, from the development file.
 
-    The development file is created at the first start. ConfigError if a file cannot be used.
+    With `create` (the daemon) the development file is created at the first start; else KeyMissing if there is none.
+    `development` is the setting kiosk.development_key. ConfigError if a file cannot be used, and for a development key
+    under systemd without that setting.
     """
     directory = environ.get("CREDENTIALS_DIRECTORY")
     credential = Path(directory) / CREDENTIAL if directory else None
     if credential is not None and credential.exists():
-        return _parse_kiosk_key(_read(credential), credential)
-    return _load_development_key(state_dir / DEVELOPMENT_FILE)
+        # systemd protects it by its folder; an access list for this account shows as mode bits of the group.
+        return _parse_kiosk_key(read_secret(credential, others=0), credential)
+    if create and not development and started_by_systemd(environ):
+        raise ConfigError(_no_credential(directory))
+    return _load_development_key(state_dir / DEVELOPMENT_FILE, create=create)
 
 
-def _load_development_key(path: Path) -> KioskKey:
-    if not path.exists():
+def load_kiosk_key_file(path: Path) -> KioskKey:
+    """The kiosk key from a file that an operator names, before systemd gives it to the daemon."""
+    return _parse_kiosk_key(read_secret(path), path)
+
+
+def started_by_systemd(environ: Mapping[str, str]) -> bool:
+    """Whether systemd started this process. A shell of a desktop inherits INVOCATION_ID, but not the process id."""
+    us = str(os.getpid())
+    return any(environ.get(name) for name in SYSTEMD) or (
+        "INVOCATION_ID" in environ and environ.get("SYSTEMD_EXEC_PID", us) == us
+    )
+
+
+def _no_credential(directory: str | None) -> str:
+    found = "the unit has no credential"
+    if directory:
+        names = sorted(path.name for path in Path(directory).iterdir()) if Path(directory).is_dir() else []
+        found = f"the unit has the credentials {', '.join(names) or '(none)'}"
+    return (
+        f"there is no kiosk key {CREDENTIAL!r}: {found}; give it one with LoadCredential={CREDENTIAL}:FILE, "
+        "or for tests set kiosk.development_key = true"
+    )
+
+
+def _load_development_key(path: Path, *, create: bool) -> KioskKey:
+    if not os.path.lexists(path):
+        if not create:
+            raise KeyMissing(f"{path}: there is no kiosk key here; only the daemon has it")
         _make_development_key(path)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise ConfigError(
-            f"{path}: others may read this private key: chmod 600 it, or delete it and a new one is created"
-        )
+    key = _parse_kiosk_key(read_secret(path, owned=True), path)
     log.warning(
         "the kiosk key is %s: for development only; give the unit a key with LoadCredential=%s:FILE", path, CREDENTIAL
     )
-    return _parse_kiosk_key(_read(path), path)
+    return key
 
 
 def load_hub_key(path: Path) -> HubKey:
     """The hub's public encryption key from a JWK file, X25519 or P-256. ConfigError if it is something else."""
     wanted = f"a public key as a JWK, of the curve {' or '.join(HUB_CURVES)}"
     try:
-        key = import_key(json.loads(_read(path)))
+        key = import_key(json.loads(read_public(path)))
     except (JoseError, ValueError, TypeError, KeyError):
         # Without the cause, which may quote the file: that could be a private key.
         raise ConfigError(f"{path}: is not {wanted}") from None
@@ -84,9 +125,13 @@ def load_hub_key(path: Path) -> HubKey:
 
 
 def tls_context(config: TlsConfig) -> ssl.SSLContext:
-    """A client context for mutual TLS. ConfigError names the file that cannot be used."""
-    for path in (config.ca, config.certificate, config.key):
-        _read(path)
+    """A client context for mutual TLS. ConfigError names the file that cannot be used.
+
+    OwnershipError if an account other than this one and root may read the key, or if everybody may change a file.
+    """
+    for path in (config.ca, config.certificate):
+        read_public(path)
+    read_secret(config.key)
     try:
         context = ssl.create_default_context(cafile=config.ca)
     except ssl.SSLError as error:
@@ -106,7 +151,23 @@ def _checked_hub_key(key: Key, path: Path, wanted: str) -> HubKey:
         raise ConfigError(f"{path}: is not {wanted}")
     if key.is_private:
         raise ConfigError(f"{path}: holds the hub's private key, which must never be on a kiosk: give {wanted}")
+    if purpose := _other_purpose(key):
+        raise ConfigError(f"{path}: this key is not for encryption ({purpose}): give the hub's encryption key")
     return key
+
+
+def _other_purpose(key: HubKey) -> str:
+    """What a JWK says that excludes encryption to it (RFC 7517, 4.2 to 4.4); empty if it says nothing of the kind.
+
+    Browsers write an empty list of operations into a public key for key agreement.
+    """
+    about = key.as_dict(private=False)
+    use, operations, algorithm = about.get("use", "enc"), about.get("key_ops", []), about.get("alg", "ECDH-ES")
+    if use != "enc":
+        return f"use is {use!r}"
+    if operations and not {"deriveKey", "deriveBits"} & set(operations):
+        return f"key_ops is {operations!r}"
+    return "" if str(algorithm).startswith("ECDH-ES") else f"alg is {algorithm!r}"
 
 
 def _parse_kiosk_key(pem: bytes, path: Path) -> KioskKey:
@@ -133,10 +194,3 @@ def _make_development_key(path: Path) -> None:
         unfinished.rename(path)  # whole or not at all
     except OSError as error:
         raise ConfigError(f"{path}: the kiosk key cannot be written: {error.strerror}") from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error

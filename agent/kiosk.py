@@ -21,8 +21,11 @@ from agent.encounter.presence import PresenceMonitor
 from agent.encounter.station import OnState, PresenceCheck, ShowsSomebody, Station
 from agent.errors import ConfigError, StoreError
 from agent.hub.outbox import Outbox
-from agent.hub.sealing import seal
-from agent.keys import load_hub_key, load_kiosk_key, tls_context
+from agent.hub.sealing import check_hub_key, seal
+from agent.keys import HubKey, KeyMissing, load_hub_key, load_kiosk_key, tls_context
+from agent.storage.database import StoreMissing
+from agent.storage.owned_files import check_ownership, open_owned
+from agent.storage.rescue import Rescue
 from agent.watchlist.watchlist import Watchlist
 from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
@@ -35,21 +38,35 @@ from models.finger.ridge_check import shows_ridges
 from models.iris.frame_check import load_frame_check
 from models.manifest import ModelError
 
+# The files in the state directory.
+WATCHLIST, OUTBOX, LOCK = "watchlist.db", "outbox.db", "agent.lock"
+
 
 class Kiosk:
-    """Owns the sensors and stores while it runs. A lock file excludes a second owner."""
+    """Owns the sensors and stores while it runs. A lock file excludes a second owner.
+
+    With `create` it makes missing stores and a development key: only the daemon does.
+    """
 
     def __init__(
-        self, config: Config, announce: Announce, on_state: OnState, on_crash: OnCrash, clock: Clock | None = None
+        self,
+        config: Config,
+        announce: Announce,
+        on_state: OnState,
+        on_crash: OnCrash,
+        clock: Clock | None = None,
+        *,
+        create: bool = True,
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
         self._resources = ExitStack()
         with ExitStack() as building:
-            building.enter_context(_owner_lock(config.kiosk.state_dir))
+            building.enter_context(_owner_lock(config.kiosk.state_dir, create=create))
             stores = Stores(partial(open_watchlist, config, self.clock), partial(open_outbox, config))
-            stores.watchlist().close()  # so that an upgrade or a refusal comes before anything starts
-            stores.outbox().close()
+            # Made, upgraded or refused here, before anything starts.
+            open_watchlist(config, self.clock, create=create).close()
+            open_outbox(config, create=create).close()
             self.encoders = load_encoders(config)
             checks = presence_checks(config, self.encoders, announce)
             self.stations = {
@@ -60,7 +77,7 @@ class Kiosk:
                 stations=self.stations,
                 encoders=self.encoders,
                 stores=stores,
-                seal=load_sealer(config),
+                seal=load_sealer(config, create=create),
                 announce=announce,
                 clock=self.clock,
                 on_crash=on_crash,
@@ -92,31 +109,43 @@ class Kiosk:
 
 def check(config: Config) -> None:
     """ConfigError if a start would refuse this configuration. Touches no device, no store and no network."""
+    check_files(config)
     for name in config.sensors:
         make_sensor(config, name)
     load_encoders(config)
     group_id(config.kiosk.control_group)
+
+
+def check_files(config: Config) -> None:
+    """ConfigError if this account cannot use the state directory, or a file that the configuration names."""
+    check_ownership(config.kiosk.state_dir)
     if config.hub.encryption_key is not None:
-        load_hub_key(config.hub.encryption_key)
+        _load_hub_key(config.hub.encryption_key)
     if config.hub.tls is not None:
         tls_context(config.hub.tls)
 
 
-def open_watchlist(config: Config, clock: Clock) -> Watchlist:
-    """The watchlist of this kiosk, in the calling thread."""
-    return Watchlist(config.kiosk.state_dir / "watchlist.db", clock)
+def open_watchlist(config: Config, clock: Clock, *, create: bool = False) -> Watchlist:
+    """The watchlist of this kiosk, in the calling thread. StoreMissing if there is none, unless `create`."""
+    return Watchlist(config.kiosk.state_dir / WATCHLIST, clock, create=create)
 
 
-def open_outbox(config: Config) -> Outbox:
-    """A handle on the outbox of this kiosk, for the calling thread."""
-    return Outbox(config.kiosk.state_dir / "outbox.db", config.kiosk.name, config.outbox)
+def open_outbox(config: Config, *, create: bool = False) -> Outbox:
+    """A handle on the outbox of this kiosk, for the calling thread. StoreMissing if there is none, unless `create`."""
+    return Outbox(config.kiosk.state_dir / OUTBOX, config.kiosk.name, config.outbox, create=create)
+
+
+def watch_stores(config: Config) -> Rescue:
+    """Notices from now on that a store was deleted or replaced."""
+    folder = config.kiosk.state_dir
+    return Rescue(folder / OUTBOX, (folder / WATCHLIST, folder / LOCK))
 
 
 def make_sensor(config: Config, name: str) -> Sensor:
     """The driver of a configured sensor, not yet opened. ConfigError names the sensor and the error."""
     sensor = config.sensors[name]
     try:
-        return open_sensor(sensor.driver, sensor.url, sensor.options)
+        return open_sensor(sensor.driver, sensor.url, sensor.all_options)
     except ValueError as error:
         raise ConfigError(f"sensors.{name}: {error}") from error
 
@@ -177,20 +206,39 @@ def load_encoders(config: Config) -> Mapping[Modality, Encoder]:
         raise ConfigError(str(error)) from error
 
 
-def load_sealer(config: Config) -> Seal | None:
-    """The function that signs and encrypts biometric payloads; None if no encryption key of the hub is configured."""
+def load_sealer(config: Config, *, create: bool = True) -> Seal | None:
+    """The function that signs and encrypts biometric payloads; None if no encryption key of the hub is configured.
+
+    Without `create`, None also if this process has no kiosk key: systemd gives it to the daemon only.
+    """
     path = config.hub.encryption_key
     if path is None:
         return None
-    return partial(seal, kiosk_key=load_kiosk_key(config.kiosk.state_dir), hub_key=load_hub_key(path))
-
-
-def _owner_lock(state_dir: Path) -> TextIO:
-    """Lock the state directory for as long as the file is open. StoreError if another process holds the lock."""
-    path = state_dir / "agent.lock"
+    hub_key = _load_hub_key(path)
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "w")
+        kiosk_key = load_kiosk_key(config.kiosk.state_dir, development=config.kiosk.development_key, create=create)
+    except KeyMissing:
+        return None
+    return partial(seal, kiosk_key=kiosk_key, hub_key=hub_key)
+
+
+def _load_hub_key(path: Path) -> HubKey:
+    key = load_hub_key(path)
+    check_hub_key(key, path)
+    return key
+
+
+def _owner_lock(state_dir: Path, *, create: bool) -> TextIO:
+    """Lock the state directory for as long as the file is open. StoreError if another process holds the lock.
+
+    StoreMissing if there is no such file, unless `create`; OwnershipError if a file is not this account's.
+    """
+    path = state_dir / LOCK
+    check_ownership(state_dir)
+    try:
+        lock = os.fdopen(open_owned(path, create=create), "w")
+    except FileNotFoundError as error:
+        raise StoreMissing(f"{state_dir}: holds no stores yet; the daemon makes them when it starts") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
     try:

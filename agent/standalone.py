@@ -15,11 +15,14 @@ Json = dict[str, Any]
 
 
 class StandaloneKiosk:
-    """Serves the daemon's requests in this process. Events wait in the outbox until a daemon sends them."""
+    """Serves the daemon's requests in this process. Events wait in the outbox until a daemon sends them.
+
+    Makes no stores and no keys: they would belong to the account of the command, and the daemon could not open them.
+    """
 
     def __init__(self, config: Config, announce: Callable[[Announcement], None]) -> None:
         self._crash: tuple[str, BaseException] | None = None
-        self._kiosk = Kiosk(config, announce, lambda *_: None, self._on_crash)
+        self._kiosk = Kiosk(config, announce, lambda *_: None, self._on_crash, create=False)
         self._kiosk.lane.attended = False
 
     def __enter__(self) -> Self:

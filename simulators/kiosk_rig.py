@@ -51,6 +51,7 @@ site = "{site}"
 name = "{kiosk}"
 state_dir = "{folder}/state"
 control_socket = "{folder}/control.sock"
+development_key = true
 
 [sensors.finger]
 driver = "{driver}"

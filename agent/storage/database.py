@@ -8,12 +8,13 @@ the thread that opened it; each thread opens its own.
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from agent.errors import StoreError
+from agent.storage.owned_files import open_owned, sync
 
 Migration = Callable[[Database], None]
 
@@ -48,12 +49,22 @@ class StoreFull(StoreError):
     """The disk is full, or the store has reached its size limit."""
 
 
-def open_store(path: Path, kind: str, migrations: Sequence[Migration]) -> Database:
-    """Open or create a store and upgrade it. StoreError if it is damaged, foreign, of another kind or newer."""
+class StoreMissing(StoreError):
+    """There is no such store. Only the daemon makes stores, when it starts."""
+
+
+def open_store(path: Path, kind: str, migrations: Sequence[Migration], *, create: bool = True) -> Database:
+    """Open a store and upgrade it; with `create` make it if there is none, else StoreMissing.
+
+    StoreError if it is damaged, foreign, of another kind or newer; OwnershipError if it is not this account's.
+    """
     try:
-        _make_private(path)
+        descriptor = open_owned(path, create=create)
+    except FileNotFoundError as error:
+        raise StoreMissing(f"{path}: does not exist; the daemon makes it when it starts") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
+    os.close(descriptor)
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
     try:
         with _translated_errors(path):
@@ -111,6 +122,23 @@ def reading(db: Database) -> Iterator[Database]:
         yield db
 
 
+def save_copy(db: Database, path: Path) -> None:
+    """Write everything that is in the store to another file, durable. StoreError if that is not possible.
+
+    Works also when the store's own file was deleted.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        os.close(open_owned(path, create=True))
+        with _translated_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as copy:
+            db.conn.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # the whole copy in one file
+        for place in (path, path.parent):
+            sync(place)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+
+
 def path_of(db: Database) -> str:
     """The path of a Database's file."""
     return str(db.execute("PRAGMA database_list").fetchone()[2])
@@ -128,18 +156,6 @@ def _translated_errors(where: Path | Database) -> Iterator[None]:
         explanation = next((text for prefix, text in EXPLANATIONS if name.startswith(prefix)), str(error))
         family = StoreFull if name == "SQLITE_FULL" else StoreError
         raise family(f"{path}: {explanation}") from error
-
-
-def _make_private(path: Path) -> None:
-    """Create the file with mode 0600 in directories 0700, whatever the umask. SQLite's side files get the same mode."""
-    missing = [folder for folder in path.parents if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_other_program(db: Database, path: Path) -> None:

@@ -8,6 +8,9 @@ import contextlib
 import os
 from pathlib import Path
 
+from agent.errors import ConfigError
+from agent.storage.owned_files import open_owned
+
 RESERVE_BYTES = 2 * 1024 * 1024  # twice a store's whole write-ahead log; see WAL_PAGES in agent.storage.database
 
 
@@ -22,16 +25,17 @@ class DiskReserve:
     @property
     def allows_growth(self) -> bool:
         """Whether a store may use more disk space."""
-        return self._path.exists() or self._free() >= 2 * RESERVE_BYTES
+        free = self._free()
+        return free is None or self._path.exists() or free >= 2 * RESERVE_BYTES
 
     def hold(self) -> None:
         """Take the space, unless it is already taken or the disk is too full."""
-        if self._path.exists() or self._free() < 4 * RESERVE_BYTES:
+        if self._path.exists() or (self._free() or 0) < 4 * RESERVE_BYTES:
             return
         try:
             _allocate(self._unfinished)
             self._unfinished.rename(self._path)  # complete or not there, even after a crash or a power cut
-        except OSError:  # another handle was faster, or the disk has just become full
+        except (OSError, ConfigError):  # another handle was faster, the disk became full, or the name is taken
             self._unlink(self._unfinished)
 
     def release(self) -> None:
@@ -39,8 +43,12 @@ class DiskReserve:
         self._unlink(self._path)
         self._unlink(self._unfinished)
 
-    def _free(self) -> int:
-        disk = os.statvfs(self._path.parent)
+    def _free(self) -> int | None:
+        """The free bytes of the disk; None if somebody deleted the folder."""
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:
+            return None
         return disk.f_bavail * disk.f_frsize
 
     def _unlink(self, path: Path) -> None:
@@ -49,7 +57,7 @@ class DiskReserve:
 
 
 def _allocate(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_owned(path, create=True)
     try:
         os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
         os.fsync(descriptor)

@@ -50,9 +50,9 @@ POSITIONS = {str(position): position for position in Position}
 class Watchlist:
     """The watchlist of this kiosk. Open it in the thread that uses it."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, create: bool = True) -> None:
         self._clock = clock
-        self._db = open_store(path, "watchlist", MIGRATIONS)
+        self._db = open_store(path, "watchlist", MIGRATIONS, create=create)
         self._galleries: dict[str, Gallery] = {}
         self._presearches: dict[Position, Presearch] = {}
         self._agreements: dict[str, AgreementInfo] = {}

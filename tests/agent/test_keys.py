@@ -1,6 +1,7 @@
 """Keys are loaded from the right place; anything else in their place is refused and named."""
 
 import json
+import os
 import ssl
 import stat
 from pathlib import Path
@@ -24,6 +25,7 @@ from agent.keys import (
     CREDENTIAL,
     DEVELOPMENT_FILE,
     HubKey,
+    KeyMissing,
     KioskKey,
     load_hub_key,
     load_kiosk_key,
@@ -70,13 +72,57 @@ def test_without_one_a_development_key_is_made_once_private_and_loudly(
     assert [file.name for file in state.iterdir()] == [DEVELOPMENT_FILE]
 
 
+STARTED_BY_SYSTEMD = {
+    "notify": {"NOTIFY_SOCKET": "/run/systemd/notify"},
+    "invocation": {"INVOCATION_ID": "0123"},
+    "process": {"INVOCATION_ID": "0123", "SYSTEMD_EXEC_PID": str(os.getpid())},
+}
+
+
+@pytest.mark.parametrize("how", STARTED_BY_SYSTEMD)
+def test_under_systemd_no_development_key_is_made_unless_the_configuration_says_so(tmp_path: Path, how: str) -> None:
+    with pytest.raises(ConfigError, match=r"the unit has no credential; .*LoadCredential=kiosk-key:FILE"):
+        load_kiosk_key(tmp_path / "state", STARTED_BY_SYSTEMD[how])
+    load_kiosk_key(tmp_path / "state", STARTED_BY_SYSTEMD[how], development=True)
+    with pytest.raises(ConfigError, match=r"kiosk\.development_key = true"):  # also if there is one already
+        load_kiosk_key(tmp_path / "state", STARTED_BY_SYSTEMD[how])
+
+
+def test_a_misspelt_credential_is_no_development_key(tmp_path: Path) -> None:
+    (tmp_path / "kiosk-kye").write_bytes(pem(Ed25519PrivateKey.generate()))
+    with pytest.raises(ConfigError, match=r"no kiosk key 'kiosk-key': the unit has the credentials kiosk-kye; give"):
+        load_kiosk_key(tmp_path / "state", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    (tmp_path / "kiosk-kye").unlink()
+    with pytest.raises(ConfigError, match=r"the credentials \(none\)"):
+        load_kiosk_key(tmp_path / "state", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_shell_below_a_service_of_the_desktop_is_not_started_by_systemd(tmp_path: Path) -> None:
+    environ = {"INVOCATION_ID": "0123", "SYSTEMD_EXEC_PID": "1"}
+    assert load_kiosk_key(tmp_path, environ).key_id == load_kiosk_key(tmp_path, environ, create=False).key_id
+
+
+def test_a_command_makes_no_key(tmp_path: Path) -> None:
+    with pytest.raises(KeyMissing, match="only the daemon has it"):
+        load_kiosk_key(tmp_path, {}, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_development_key_is_no_link_to_another_file(tmp_path: Path) -> None:
+    (tmp_path / "other.pem").touch(0o600)
+    (tmp_path / DEVELOPMENT_FILE).symlink_to(tmp_path / "other.pem")
+    with pytest.raises(ConfigError, match="is a symbolic link"):
+        load_kiosk_key(tmp_path, {})
+
+
 @pytest.mark.parametrize("systemd", [True, False])
 def test_every_start_with_a_development_key_is_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, systemd: object
 ) -> None:
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)} if systemd else {}
     for start in (1, 2, 3):
-        load_kiosk_key(tmp_path / "state", environ)
+        load_kiosk_key(tmp_path / "state", environ, development=True)
         assert [r.levelname for r in caplog.records] == ["WARNING"] * start
     assert "development only" in caplog.records[-1].getMessage()
     assert f"LoadCredential={CREDENTIAL}" in caplog.records[-1].getMessage()
@@ -200,11 +246,21 @@ def test_a_tls_context_demands_the_brokers_certificate_and_name(tmp_path: Path) 
     assert context.check_hostname
 
 
+def test_a_tls_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ca")
+    certificate, key = authority.issue("kiosk")
+    key.chmod(0o644)
+    with pytest.raises(ConfigError, match=f"{key}: others may read or change this private key: chmod 600"):
+        tls_context(TlsConfig(ca=authority.path, certificate=certificate, key=key))
+
+
 @pytest.mark.parametrize("wrong", ["ca", "certificate", "key", "another's key", "encrypted key"])
 def test_unfit_tls_files_are_named(tmp_path: Path, wrong: str) -> None:
     authority = Authority(tmp_path, "ca")
     certificate, key = authority.issue("kiosk")
     _, other_key = authority.issue("other")
+    for private in ("bad.pem", "sealed.pem"):
+        (tmp_path / private).touch(0o600)
     (bad := tmp_path / "bad.pem").write_text("not PEM")
     (sealed := tmp_path / "sealed.pem").write_bytes(
         pem(Ed25519PrivateKey.generate(), BestAvailableEncryption(b"secret"))

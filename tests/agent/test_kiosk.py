@@ -123,5 +123,5 @@ def test_stores_that_cannot_be_opened_are_an_error_before_anything_starts(config
 
 def test_a_state_directory_that_cannot_be_made_is_named(config: Config) -> None:
     config.kiosk.state_dir.write_text("a file")
-    with pytest.raises(StoreError, match=r"agent\.lock: cannot be opened"):
+    with pytest.raises(ConfigError, match="state: cannot be read: Not a directory"):
         Kiosk(config, ignore, ignore, ignore)

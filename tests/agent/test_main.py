@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from agent import __main__ as command_line
 from agent.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, app, main
+from agent.config import load
 from agent.errors import ConfigError, ControlError, StoreError
 from agent.keys import DEVELOPMENT_FILE, load_kiosk_key
 from simulators.polling import wait_until
@@ -21,7 +22,7 @@ from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
 from tests.conftest import impression_of
 from tests.rigs.control_server import running_server
-from tests.rigs.simulated_kiosk import CONFIG
+from tests.rigs.simulated_kiosk import CONFIG, make_stores
 
 
 @pytest.fixture(name="config")
@@ -65,6 +66,7 @@ STANDALONE = {
 
 @pytest.mark.parametrize("command", STANDALONE)
 def test_without_a_daemon_a_request_is_served_here(config: Path, command: str) -> None:
+    make_stores(load(config))
     status, output = run(*command.split(), "--config", config)
     assert (status, STANDALONE[command] in output) == (0, True)
 

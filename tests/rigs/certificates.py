@@ -46,5 +46,6 @@ class Authority:
         certificate = builder.sign(self.key, hashes.SHA256())
         paths = self.folder / f"{self.name}-{name}.pem", self.folder / f"{self.name}-{name}.key"
         paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+        paths[1].touch(0o600)
         paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return paths

@@ -1,8 +1,10 @@
 """The configuration of a kiosk with one sensor, for tests that build a kiosk in their own process."""
 
 from pathlib import Path
+from typing import Any
 
 from agent.config import Config, parse
+from agent.kiosk import Kiosk
 
 CONFIG = """\
 [kiosk]
@@ -25,6 +27,12 @@ step_timeout_s = {timeout}
 enabled = true
 {more}
 """
+
+
+def make_stores(config: Config) -> None:
+    """Make the stores, as the daemon does at its first start: no command does."""
+    ignore: Any = lambda *_: None  # noqa: E731
+    Kiosk(config, ignore, ignore, ignore).stop()
 
 
 def config_of(
