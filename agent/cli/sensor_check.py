@@ -16,13 +16,17 @@ from agent.encounter.messages import message_text
 from agent.errors import AgentError, ConfigError
 from agent.kiosk import make_sensor
 from drivers import open_sensor
-from drivers.errors import CaptureRetry, DeviceBusy, SensorError
+from drivers.errors import CaptureRetry, DeviceBusy, ProtocolError, SensorError
 from drivers.sample import Modality, Position, Sample, size_text
 from drivers.sensor import DeviceInfo, Sensor
 from models import load_encoder
 from models.encoder import Flaw, Quality
 from models.iris.frame_check import load_frame_check
 
+NAMES_OPTIONS = ("option", "set width")  # words of messages of drivers that name an option
+GIVE_OPTION = (
+    "On the command line an option is --option NAME=VALUE, in the configuration a line NAME = VALUE of the sensor"
+)
 SIZE_UNKNOWN = "size known after the first image"
 
 
@@ -132,6 +136,8 @@ def explain_failure(error: CaptureRetry | SensorError, modality: Modality = Moda
         return f"no sample: {error} - the traveller would be told: {message_text(error.reason, modality=modality)}"
     if isinstance(error, DeviceBusy):
         return f"{error}: if it is the daemon (see `kiosk-agent status`), stop the daemon first"
+    if isinstance(error, ProtocolError) and any(word in str(error) for word in NAMES_OPTIONS):
+        return f"{error}. {GIVE_OPTION}"
     return str(error)  # also of PermissionDenied, which names the commands that give permission
 
 

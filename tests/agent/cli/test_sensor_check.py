@@ -18,7 +18,7 @@ from agent.cli.sensor_check import CaptureRequest, CaptureResult, capture_one, c
 from agent.encounter.best_frame import USABLE_SCORE
 from agent.errors import AgentError
 from drivers import open_sensor
-from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, PermissionDenied
+from drivers.errors import GRANT_ACCESS_COMMAND, Cancelled, DeviceBusy, PermissionDenied, ProtocolError
 from models.encoder import Flaw
 from simulators.polling import wait_until
 from simulators.sensors.ef01.commands import Ef01Settings
@@ -208,3 +208,18 @@ def test_a_missing_permission_is_called_so_and_nobody_is_sent_to_stop_the_daemon
     assert told.endswith("then log in again")
     assert "daemon" not in told
     assert "stop the daemon first" in explain_failure(DeviceBusy("reader: another program holds it"))
+
+
+def test_a_module_of_a_size_that_no_model_has_is_named_by_the_first_capture(tmp_path: Path) -> None:
+    """Before, every call said that the finger had moved."""
+    with Ef01Rig(Ef01Settings(width=160, height=160), tmp_path / "sensor") as sensor:
+        sensor.module.press(np.zeros((160, 160), np.uint8))
+        request = CaptureRequest("ef01", sensor.url, {}, 10)
+        with pytest.raises(AgentError, match=r"set width and height \(width=160 and height=160 would.* --option"):
+            capture_one(request, no_words)
+        fitting = CaptureRequest("ef01", sensor.url, {"width": "160", "height": "160"}, 10)
+        assert capture_one(fitting, no_words).sample.image.shape == (160, 160)
+
+
+def test_a_failure_that_no_option_mends_names_none() -> None:
+    assert "--option" not in explain_failure(ProtocolError("reader: no image follows the acknowledge"))
