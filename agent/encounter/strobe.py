@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 HISTORY = 12  # frames: three periods of a lamp that lights one frame in four
 UNLIT = 0.6  # of the brightest frame; an eye that moves or blinks changes the mean grey level by less
 SWINGS = 2  # falls, and as many rises, in the history of a lamp that strobes
+OVEREXPOSED = 225  # mean grey level: in strong light from elsewhere, the frames without the lamp are the better ones
 DARK = 16  # grey levels; if no frame is brighter, there is nothing to compare
 STEP = 8  # every eighth pixel of every eighth row is enough for a mean
 
@@ -38,4 +39,5 @@ class Strobe:
 
     def left_unlit(self, level: float) -> bool:
         """Whether a frame of this grey level is one that the lamp left unlit."""
-        return self.seen and level < UNLIT * max(self._levels, default=0.0)
+        brightest = max(self._levels, default=0.0)
+        return self.seen and brightest < OVEREXPOSED and level < UNLIT * brightest

@@ -49,3 +49,9 @@ def test_a_lamp_that_strobes_is_known_from_then_on_and_light_is_compared_with_th
 def test_the_level_is_the_mean_and_an_empty_image_is_dark() -> None:
     assert grey_level(np.full((48, 64), 77, np.uint8)) == 77
     assert grey_level(np.empty((0, 0), np.uint8)) == 0
+
+
+def test_where_the_lamp_makes_frames_too_bright_the_others_are_not_set_aside() -> None:
+    strobe = after([240, 110] * 6)
+    assert strobe.seen
+    assert not strobe.left_unlit(110)
