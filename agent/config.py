@@ -248,7 +248,7 @@ def parse(text: str, source: str) -> Config:
         return Config.model_validate(table)
     except ValidationError as error:
         lines = [f"{source}: {_explain(problem['loc'], problem['type'], problem['msg'])}" for problem in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError(*lines) from error
 
 
 def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:

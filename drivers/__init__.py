@@ -6,8 +6,8 @@ from importlib.metadata import entry_points
 from inspect import signature
 from typing import cast
 
-from drivers.options import Options
-from drivers.sensor import Sensor
+from drivers.options import Options, split_mounting
+from drivers.sensor import Sensor, mounted
 
 # name -> "module:Class". A module is imported only when it is needed. Class(url, options) checks both arguments and
 # opens no device.
@@ -37,16 +37,18 @@ def known_drivers() -> dict[str, str]:
 def open_sensor(driver: str, url: str, options: Options | None = None, *, connect: Connect | None = None) -> Sensor:
     """Creates the sensor that a configuration names, without opening it.
 
+    The options `rotation` and `mirrored` of every driver turn the images of a sensor that is not mounted upright.
     `connect` replaces the function that opens the device, for example with a recorder or a simulated device.
     ValueError if there is no such driver, if it cannot be imported or takes no `connect`, if the URL is wrong, or if an
     option is unknown or wrong.
     """
     make = sensor_class(driver)
+    mounting, own_options = split_mounting(driver, options or {})
     if connect is None:
-        return make(url, options or {})
+        return mounted(make(url, own_options), mounting)
     if "connect" not in signature(make).parameters:
         raise ValueError(f"driver {driver!r} takes no `connect`: its traffic cannot be recorded or simulated")
-    return make(url, options or {}, connect=connect)
+    return mounted(make(url, own_options, connect=connect), mounting)
 
 
 def sensor_class(driver: str) -> SensorClass:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 OptionValue = str | int | float | bool
 Options = Mapping[str, OptionValue]
@@ -36,8 +36,33 @@ def reject_boolean(value: object) -> object:
     return value
 
 
+def _quarter_turns(degrees: int) -> int:
+    if degrees not in ROTATIONS:
+        raise ValueError(f"must be one of {', '.join(map(str, ROTATIONS))} (degrees)")
+    return degrees
+
+
+ROTATIONS = (0, 90, 180, 270)
 PixelsPerInch = Annotated[float, BeforeValidator(reject_boolean), Field(ge=100, le=2000)]
 PollSeconds = Annotated[float, BeforeValidator(reject_boolean), Field(gt=0, le=5)]  # between two polls for a finger
+
+
+class MountingOptions(DriverOptions):
+    """How a sensor is mounted, if its image is not upright: options of every driver, applied by open_sensor().
+
+    A mirror image is mirrored back, left to right; then the image is turned clockwise by `rotation` degrees.
+    """
+
+    rotation: Annotated[int, BeforeValidator(parse_number), AfterValidator(_quarter_turns)] = 0
+    mirrored: bool = False
+
+
+def split_mounting(driver: str, options: Options) -> tuple[MountingOptions, Options]:
+    """Separates the options of the mounting from those of the driver. ValueError names a wrong one."""
+    names = MountingOptions.model_fields
+    mounting = {name: value for name, value in options.items() if name in names}
+    rest = {name: value for name, value in options.items() if name not in names}
+    return parse_options(MountingOptions, driver, mounting), rest
 
 
 Model = TypeVar("Model", bound=DriverOptions)

@@ -1,8 +1,12 @@
 """The interface of every driver. tests/drivers/test_sensor.py tests it for every row of SENSORS."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
+from drivers.options import MountingOptions
+from drivers.printable import printable
 from drivers.sample import Modality, Position, Sample
 
 
@@ -18,6 +22,10 @@ class DeviceInfo:
     height: int
     pixels_per_inch: float
     depth_bits: int
+
+    def __post_init__(self) -> None:
+        for name in ("model", "serial", "firmware"):  # as the device says: anything may be in it
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
 
 class Sensor(Protocol):
@@ -91,3 +99,59 @@ class LiftOverride(Protocol):
 
         For a sensor that reports a finger although an image shows none. Only the thread that captures may call it.
         """
+
+
+class MountedSensor:
+    """A sensor that is not mounted upright: turns its images. What the sensor cannot do besides does nothing."""
+
+    def __init__(self, sensor: Sensor, mounting: MountingOptions) -> None:
+        self.modality = sensor.modality
+        self.streams = sensor.streams
+        self._sensor = sensor
+        self._mounting = mounting
+
+    def open(self) -> DeviceInfo:
+        """As the sensor; the size is that of the turned image."""
+        info = self._sensor.open()
+        if self._mounting.rotation % 180 == 0:
+            return info
+        return replace(info, width=info.height, height=info.width)
+
+    def capture(self, timeout: float, position: Position = Position.UNKNOWN) -> Sample:
+        """As the sensor, with the image turned upright."""
+        sample = self._sensor.capture(timeout, position)
+        image = sample.image[:, ::-1] if self._mounting.mirrored else sample.image
+        turned = np.rot90(image, -(self._mounting.rotation // 90))  # rot90 turns anticlockwise
+        return replace(sample, image=np.ascontiguousarray(turned))
+
+    def cancel(self) -> None:
+        """As the sensor."""
+        self._sensor.cancel()
+
+    def close(self) -> None:
+        """As the sensor."""
+        self._sensor.close()
+
+    def begin_window(self) -> None:
+        """As a WindowedSensor."""
+        if isinstance(self._sensor, WindowedSensor):
+            self._sensor.begin_window()
+
+    def check_alive(self) -> None:
+        """As a LivenessCheck."""
+        if isinstance(self._sensor, LivenessCheck):
+            self._sensor.check_alive()
+
+    def forget_finger(self) -> None:
+        """As a LiftOverride."""
+        if isinstance(self._sensor, LiftOverride):
+            self._sensor.forget_finger()
+
+
+_: type[Sensor] = MountedSensor
+
+
+def mounted(sensor: Sensor, mounting: MountingOptions) -> Sensor:
+    """The sensor with upright images: the sensor itself if it is mounted upright."""
+    upright = mounting.rotation == 0 and not mounting.mirrored
+    return sensor if upright else MountedSensor(sensor, mounting)

@@ -223,3 +223,37 @@ def test_names_become_topic_levels_as_they_are(site: str, name: str) -> None:
 def test_names_that_would_break_a_topic_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"kiosk\.site"):
         parse(SMALL.replace('"s"', f'"{name}"' if "\t" not in name else '"a\\tb"'), "x.toml")
+
+
+def test_the_mounting_of_a_sensor_is_an_option_of_its_driver() -> None:
+    config = parse(MINIMAL_MOUNTED.format(mounting="rotation = 90\nmirrored = true"), "test")
+    assert config.sensors["finger"].all_options == {"rotation": 90, "mirrored": True, "model": "R307"}
+    assert parse(MINIMAL_MOUNTED.format(mounting=""), "test").sensors["finger"].all_options == {"model": "R307"}
+
+
+@pytest.mark.parametrize(
+    ("mounting", "complaint"),
+    [
+        ("rotation = 45", "sensors.finger.rotation"),
+        ('rotation = "left"', "sensors.finger.rotation"),
+        ("mirrored = 3", "sensors.finger.mirrored"),
+        ("rotation = 90\noptions.rotation = 180", "rotation is given twice"),
+    ],
+)
+def test_a_wrong_mounting_is_named(mounting: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse(MINIMAL_MOUNTED.format(mounting=mounting), "test")
+
+
+MINIMAL_MOUNTED = """
+[kiosk]
+site = "s"
+name = "k"
+[sensors.finger]
+driver = "ef01"
+url = "serial:/dev/null"
+options.model = "R307"
+{mounting}
+[plan]
+steps = [{{ sensor = "finger", position = "right_index" }}]
+"""

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from drivers import SENSORS, open_sensor
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry
+from drivers.options import OptionValue
 from drivers.sample import Modality, Position
 from drivers.sensor import LiftOverride, LivenessCheck, Sensor, WindowedSensor
 from simulators.polling import wait_until
@@ -123,6 +124,57 @@ def test_what_is_presented_comes_out_pixel_by_pixel(driver: str, rig: Rig, senso
         assert (sample.modality, sample.position) == (sensor.modality, Position.LEFT_THUMB)
         assert driver in sample.device
         await_removal(rig, sensor)
+
+
+MOUNTINGS: dict[str, tuple[dict[str, OptionValue], Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]] = {
+    "rotation 90": ({"rotation": 90}, lambda image: image[::-1].T),
+    "rotation 180": ({"rotation": "180"}, lambda image: image[::-1, ::-1]),
+    "rotation 270": ({"rotation": 270}, lambda image: image.T[::-1]),
+    "mirrored": ({"mirrored": True}, lambda image: image[:, ::-1]),
+    "mirrored, then turned": ({"mirrored": "true", "rotation": 90}, lambda image: image[:, ::-1][::-1].T),
+}
+
+
+@pytest.mark.parametrize("mounting", MOUNTINGS)
+def test_the_image_of_a_sensor_that_is_not_mounted_upright_is_turned(driver: str, rig: Rig, mounting: str) -> None:
+    options, upright = MOUNTINGS[mounting]
+    sensor = open_sensor(driver, rig.url, {**rig.options, **options})
+    info = sensor.open()
+    try:
+        image = upright(present(rig, sensor, 5))
+        sample = sensor.capture(PERSON_S)
+        assert (sample.image == image).all()
+        assert sample.image.flags.c_contiguous
+        assert info.width in (0, image.shape[1])
+        assert isinstance(sensor, LivenessCheck)
+        sensor.check_alive()
+        assert isinstance(sensor, LiftOverride)
+        sensor.forget_finger()
+        sensor.cancel()
+        with pytest.raises(Cancelled):
+            sensor.capture(PERSON_S)
+    finally:
+        sensor.close()
+
+
+def test_a_sensor_that_is_mounted_upright_is_the_driver_itself(driver: str, rig: Rig) -> None:
+    upright = open_sensor(driver, rig.url, {**rig.options, "rotation": 0, "mirrored": False})
+    assert type(upright) is type(open_sensor(driver, rig.url, rig.options))
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"rotation": 45}, "option 'rotation': must be one of 0, 90, 180, 270"),
+        ({"rotation": "left"}, "option 'rotation': must be a number"),
+        ({"mirrored": "perhaps"}, "option 'mirrored'"),
+    ],
+)
+def test_a_mounting_that_does_not_exist_is_refused_by_name(
+    driver: str, rig: Rig, options: dict[str, OptionValue], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        open_sensor(driver, rig.url, {**rig.options, **options})
 
 
 def test_a_sample_cannot_be_changed_and_its_repr_shows_no_pixels(rig: Rig, sensor: Sensor) -> None:
