@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from agent.encounter.strobe import Strobe, grey_level
+from agent.encounter.strobe import Strobe, grey_level, much_darker
 from drivers.errors import CaptureRetry, Retry
 from drivers.sample import Position, Sample
 from drivers.sensor import DeviceInfo, LivenessCheck, Sensor, WindowedSensor
@@ -27,6 +27,7 @@ from models.iris.frame_check import FrameCheck
 
 GOOD_SCORE = 70  # a frame with this score ends the capture window
 USABLE_SCORE = 40  # after WINDOW_S the best frame is taken if it has this score; otherwise the window stays open
+SAME_SCORE = 5  # a difference that says nothing: the check makes up for less light, but a template cannot
 WINDOW_S = 1.5
 MIN_EYE_FRAMES = 3  # frames in a row with an eye before a capture starts: excludes people who walk past
 MIN_RETURNS = 3  # or an eye that came so often, with short gaps: the lamp strobes
@@ -58,6 +59,15 @@ class _EyeFrame:
     score: int
     level: float
     at: float
+
+    def better_than(self, other: "_EyeFrame") -> bool:
+        """Whether this is the better one: of about the same score, the one that has much more light."""
+        if abs(self.score - other.score) <= SAME_SCORE and min(self.score, other.score) >= USABLE_SCORE:
+            if much_darker(other.level, self.level):
+                return True
+            if much_darker(self.level, other.level):
+                return False
+        return self.score > other.score
 
 
 @dataclass(slots=True)
@@ -112,7 +122,7 @@ class _CaptureWindow:
             self._keep(each)
 
     def _keep(self, frame: _EyeFrame) -> None:
-        if self.best is None or frame.score > self.best.score:
+        if self.best is None or frame.better_than(self.best):
             self.best = frame
 
     def drop_unlit(self, strobe: Strobe) -> None:

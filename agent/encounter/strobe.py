@@ -23,6 +23,11 @@ def grey_level(image: NDArray[uint8]) -> float:
     return float(image[::STEP, ::STEP].mean()) if image.size else 0.0
 
 
+def much_darker(level: float, other: float) -> bool:
+    """Whether a frame of the grey level `level` has much less light than another, which has enough and not too much."""
+    return DARK < other < OVEREXPOSED and level < UNLIT * other
+
+
 class Strobe:
     """The light of the latest frames of one camera. One thread uses it."""
 
@@ -39,5 +44,4 @@ class Strobe:
 
     def left_unlit(self, level: float) -> bool:
         """Whether a frame of this grey level is one that the lamp left unlit."""
-        brightest = max(self._levels, default=0.0)
-        return self.seen and brightest < OVEREXPOSED and level < UNLIT * brightest
+        return self.seen and much_darker(level, max(self._levels, default=0.0))

@@ -384,6 +384,18 @@ def test_a_frame_in_the_light_of_the_room_is_not_the_best_one(pattern: str, leve
         camera.now = max(camera.now, 4.5)
 
 
+@pytest.mark.parametrize("pattern", ["1 of 2", "2 of 3", "1 of 3"])
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("unlit", [Quality(95), Quality(100)])
+def test_the_very_first_sample_is_a_lit_frame_though_it_is_taken_at_once(
+    pattern: str, first: int, unlit: Quality
+) -> None:
+    """Good frames end a capture window before the lamp can be known to strobe."""
+    for since in (1.0, 1.03, 1.07, 1.1):
+        camera = StrobingCamera([Visit(1, since, lit=Quality(97), unlit=unlit, unlit_level=40)], pattern, first=first)
+        assert was_lit(strobing(camera).capture(10.0))
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize(("fps", "check_s"), RATES)
 def test_an_eye_that_stays_before_a_strobing_lamp_has_not_left_and_one_that_leaves_has(
