@@ -139,10 +139,9 @@ class TcpConnection:
         while True:
             try:
                 wrapped.do_handshake()
-            except ssl.SSLWantReadError:
-                poll.register(wrapped, select.POLLIN)
-            except ssl.SSLWantWriteError:
-                poll.register(wrapped, select.POLLOUT)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError) as wants:
+                reads = isinstance(wants, ssl.SSLWantReadError)
+                poll.register(wrapped, select.POLLIN if reads else select.POLLOUT)
             else:
                 return wrapped
             self._pause(deadline, "the server does not finish the TLS handshake")

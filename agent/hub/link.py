@@ -31,6 +31,7 @@ from agent.hub.mqtt_client import MqttClient, PacketRefused
 from agent.keys import tls_context
 from agent.log_limit import LimitedLog
 from agent.worker import OnCrash, Worker
+from drivers.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class HubLink(Worker):
         self._state = STARTING
         self._state_sent: tuple[KioskState, mqtt.MQTTMessageInfo] | None = None
         self._failure: _Failure | None = None
+        self._reason = ""
         self._failure_reported = False
         self._answered = False  # whether the broker has answered CONNECT
         self._in_flight = MAX_IN_FLIGHT
@@ -251,13 +253,19 @@ class HubLink(Worker):
         if was_ready:
             self._inbox.put(Disconnected(self._cause().reason))
 
+    @property
+    def reason(self) -> str:
+        """Why there is no connection now; empty if there is one, or if none was tried yet."""
+        return "" if self._ready else self._reason
+
     def _cause(self) -> _Failure:
         return self._failure or _Failure("connection lost")
 
     def _report(self, failure: _Failure) -> None:
+        self._reason = printable(failure.reason)  # the broker, or the library that talks to it, says it
         level = logging.DEBUG if self._failure_reported else logging.WARNING
         self._failure_reported = True
-        log.log(level, "hub %s: %s%s", self._where, failure.reason, "; trying again later" if failure.refused else "")
+        log.log(level, "hub %s: %s%s", self._where, self._reason, "; trying again later" if failure.refused else "")
 
     @property
     def _where(self) -> str:

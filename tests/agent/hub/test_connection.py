@@ -168,13 +168,19 @@ def test_what_an_address_said_is_told_rather_than_that_another_was_silent(
     server.join(TIMEOUT_S)
 
 
-def test_a_kiosk_without_ipv6_tries_the_other_addresses(
-    monkeypatch: pytest.MonkeyPatch, listener: socket.socket
+UNUSABLE = {
+    "a family that this kiosk does not have": Address(9999, socket.SOCK_STREAM, 6, ("127.0.0.1", 1)),
+    "an address that the kernel refuses": Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("255.255.255.255", 1)),
+}
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE.values(), ids=UNUSABLE)
+def test_after_an_address_that_cannot_be_used_the_next_one_is_tried(
+    monkeypatch: pytest.MonkeyPatch, listener: socket.socket, unusable: Address
 ) -> None:
-    no_such_family = Address(-1, socket.SOCK_STREAM, 6, ("127.0.0.1", 1))
     good = Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port_of(listener)))
     lookup = NameLookup("hub", port_of(listener))
-    monkeypatch.setattr(lookup, "addresses", lambda _: [no_such_family, good])
+    monkeypatch.setattr(lookup, "addresses", lambda _: [unusable, good])
     connection = TcpConnection("hub", port_of(listener), None, lookup=lookup)
     connection.open()
     connection.close()

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.config import OutboxConfig
-from agent.events.event import EventClass, StoredEvent, Tombstone
-from agent.hub.outbox import BATCH_ROWS, EXPIRING, NO_LIMIT, SHEDDABLE, Outbox
+from agent.events.event import EventClass, Held, HoldReason, StoredEvent, Tombstone
+from agent.hub.outbox import BATCH_ROWS, EXPIRING, NO_LIMIT, SHEDDABLE, Outbox, held_events
 from agent.storage.database import StoreFull
 from agent.storage.disk_reserve import DiskReserve
 from tests.rigs.events import NOON, raw
@@ -98,6 +98,32 @@ def test_an_acknowledgement_beyond_the_end_is_an_error_in_the_log_and_forgets_no
     assert outbox.forget(outbox.epoch, LEAD, 2) == 0
     assert sequences(outbox, LEAD) == [1]
     assert "old copy" in caplog.text
+    assert outbox.refused == {"acknowledgements of lead events that never were": 1}
+
+
+def test_why_the_hub_cannot_verify_an_event_is_kept_until_it_is_acknowledged(path: Path) -> None:
+    with Outbox(path, "k1") as outbox:
+        for _ in range(3):
+            outbox.put(raw(LEAD))
+        held = Held(outbox.epoch, LEAD, 2, HoldReason.CANNOT_DECRYPT)
+        assert [outbox.hold(held), outbox.hold(held)] == [True, False]
+    with Outbox(path, "k1") as outbox:
+        assert outbox.held() == {LEAD: held}
+        reason = "the hub cannot decrypt it: is hub.encryption_key the hub's present key?"
+        assert held_events(outbox) == [{"class": "lead", "sequence": 2, "reason": reason}]
+        outbox.forget(outbox.epoch, LEAD, 1)
+        assert outbox.held() == {LEAD: held}
+        outbox.forget(outbox.epoch, LEAD, 2)
+        assert outbox.held() == {}
+
+
+@pytest.mark.parametrize("sequence", [1, 3])
+def test_an_event_that_does_not_wait_is_not_held(outbox: Outbox, sequence: int) -> None:
+    for _ in range(2):
+        outbox.put(raw(LEAD))
+    outbox.forget(outbox.epoch, LEAD, 1)
+    assert not outbox.hold(Held(outbox.epoch, LEAD, sequence, HoldReason.CANNOT_DECRYPT))
+    assert not outbox.hold(Held("f" * 16, LEAD, 2, HoldReason.CANNOT_DECRYPT))
 
 
 def test_a_new_file_is_a_new_epoch_and_a_reopened_one_is_not(path: Path, tmp_path: Path) -> None:

@@ -74,4 +74,5 @@ def test_the_state_of_a_last_will_is_a_line() -> None:
 
 
 def test_signs_that_are_not_printable_are_replaced() -> None:
+    assert printable("plain é") == "plain é"
     assert printable("a\x1b[2J\nb\ud800é") == "a\ufffd[2J\ufffdb\ufffdé"

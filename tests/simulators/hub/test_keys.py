@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwe
 from joserfc.jwk import OKPKey
 
 from agent.hub.sealing import seal
@@ -59,3 +60,26 @@ def test_a_seal_for_another_hub_is_not_opened() -> None:
     mine, other = (HubKeys(OKPKey.generate_key("X25519"), [KIOSK.public()]) for _ in range(2))
     with pytest.raises(UnsealError):
         mine.unseal(sealed_for(other))
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("stranger", "unknown_kiosk_key"),
+        ("forger", "wrong_signature"),
+        ("other hub", "cannot_decrypt"),
+        ("unsigned", "wrong_signature"),
+    ],
+)
+def test_a_refusal_says_whose_key_is_wrong(case: str, reason: str) -> None:
+    keys = HubKeys.make([KIOSK.public()])
+    forger = KioskKey(Ed25519PrivateKey.generate())
+    if case == "forger":
+        forger.key_id = KIOSK.key_id
+    token = sealed_for(HubKeys.make() if case == "other hub" else keys, forger)
+    if case == "unsigned":
+        header = {"alg": "ECDH-ES+A256KW", "enc": "A256GCM"}
+        token = jwe.encrypt_compact(header, b"x", OKPKey.import_key(keys.public()), algorithms=list(header.values()))
+    with pytest.raises(UnsealError) as refused:
+        keys.unseal(token)
+    assert refused.value.reason == reason

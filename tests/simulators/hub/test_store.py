@@ -87,3 +87,14 @@ def test_a_store_is_opened_again_with_what_it_held(store: HubStore) -> None:
     put(store, 1, 2)
     with closing(HubStore(store.path)) as again:
         assert again.upto(key(1)) == 2
+
+
+def test_an_event_that_cannot_be_verified_stays_the_next_of_its_class(store: HubStore) -> None:
+    put(store, 1)
+    with store.batch():
+        for _ in range(2):
+            store.hold(key(2), "unknown_kiosk_key")
+    assert store.held(key(1)) == (2, "unknown_kiosk_key")
+    assert len(rows(store.path, "held")) == 1
+    put(store, 2)
+    assert store.held(key(2)) is None
