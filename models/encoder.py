@@ -19,7 +19,7 @@ class Flaw(StrEnum):
     PARTIAL = "partial"  # the finger is at the edge: place it in the middle
     TOO_FEW_FEATURES = "too_few_features"  # not an image of a readable finger or eye
     NO_EYE = "no_eye"  # an image without an open eye
-    SEVERAL = "several"  # more than one eye: show one at a time
+    SEVERAL = "several"  # more than one finger or eye: present one at a time
     TOO_FAR = "too_far"  # the iris is small: come closer
     TOO_CLOSE = "too_close"  # the iris does not fit: move back
     EYE_CLOSED = "eye_closed"  # lids or lashes hide the iris: open the eye wide

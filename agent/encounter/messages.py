@@ -46,7 +46,7 @@ ENGLISH: dict[str, str] = {
     Flaw.PARTIAL: "Please place your {position} in the middle of the reader.",
     Flaw.TOO_FEW_FEATURES: "Your finger could not be read. Please place your {position} again and hold still.",
     Flaw.NO_EYE: "No open eye could be seen. Please look into the camera with your {position}.",
-    Flaw.SEVERAL: "Please let the camera see only your {position}.",
+    Flaw.SEVERAL: "One finger at a time, please. Place only your {position} on the reader.",
     Flaw.TOO_FAR: "Please come a little closer.",
     Flaw.TOO_CLOSE: "Please move back a little.",
     Flaw.EYE_CLOSED: "Please open your {position} wide.",
@@ -64,6 +64,7 @@ ENGLISH_EYES: dict[str, str] = {
     Retry.TOO_MESSY: "The image is not clear. Please look into the camera with your {position} again.",
     Flaw.EMPTY: "No eye could be seen. Please look into the camera with your {position}.",
     Flaw.PARTIAL: "Please bring your {position} to the middle of the image.",
+    Flaw.SEVERAL: "Please let the camera see only your {position}.",
     Flaw.TOO_FEW_FEATURES: "Your {position} could not be read. Please look straight into the camera and hold still.",
 }
 

@@ -15,9 +15,10 @@ from scipy import ndimage
 
 from drivers.sample import Modality, Sample
 from models.encoder import Encoder, Quality
-from models.finger.image import Image, Mask, Prepared, possible, prepare
+from models.finger.image import Prepared, possible, prepare
 from models.finger.minutiae import MAX_MINUTIAE, TURN, Kind, Minutiae, no_minutiae
 from models.finger.quality import measure, quality_of
+from models.finger.ridge_map import Image, Mask
 from models.finger.template import FORMAT, pack
 from models.manifest import ModelCard, load_card
 from models.onnx_session import Session

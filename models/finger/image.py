@@ -11,23 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from models.finger.frame import MAX_FRAME, MAX_SIDE, find_window
 from models.finger.minutiae import PIXELS_PER_INCH
+from models.finger.ridge_map import CELL, COARSE, Image, Mask, halved, ridge_map
+from models.finger.several import several_fingers
 
-MAX_SIDE = 800  # pixels at 500 ppi that are used, along each side: 1.6 inches, a rolled thumb
-MAX_FRAME = 2048  # pixels at 500 ppi of each side of the image; of a larger one only the middle is used
 PPI_RANGE = (100.0, 4000.0)  # a stated resolution outside of it is taken for an error
 
-_COARSE = 2  # the foreground is found at half the resolution
 _RIDGE_SIGMAS = (1.0, 3.0)  # coarse pixels: the band of ridges that are 6 to 14 pixels apart at 500 ppi
 _AVERAGE_SIGMA = 5.0  # coarse pixels over which the variation is averaged: about two ridges
-_MIN_VARIATION = 3.0  # grey levels; less is a blank or uniform image
+_MIN_VARIATION = 1.0  # grey levels, of ridges that are 6 to 10 levels darker than valleys; less is a blank image
+_FAINT = 3.0  # grey levels; less can also be noise or shading
+_FAINT_RIDGED = 0.3  # share of a faint foreground in which the grey varies in one direction; noise has none
+_FAINT_EDGE = 6  # coarse pixels at the edge of an image, in which even shading looks like variation
 _STRONG_AREA = 900  # coarse pixels, 0.014 square inches, that vary most
 _SKIN_SHARE = 0.35  # of the strong variation of the image: the least that skin has
 _SMOOTHING = 4  # coarse pixels: gaps up to about this size are closed, and specks removed
+_LARGEST = 65_535  # pixels at 500 ppi: the largest side and coordinate of a template
 _MIN_ISLAND = 0.2  # of the largest piece of skin: smaller pieces do not count
-
-Image = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,7 @@ class Prepared:
     top: int
     width: int
     height: int
+    several: bool = False  # ridges of more than one finger
 
 
 def possible(pixels_per_inch: float) -> bool:
@@ -49,12 +51,17 @@ def possible(pixels_per_inch: float) -> bool:
 
 def at_500_ppi(image: NDArray[np.uint8], pixels_per_inch: float) -> Image:
     """The image at 500 ppi; its middle if larger than MAX_FRAME. An impossible resolution is taken for 500 ppi."""
-    factor = PIXELS_PER_INCH / pixels_per_inch if possible(pixels_per_inch) else 1.0
+    factor = _factor(pixels_per_inch)
     limit = int(MAX_FRAME / factor)
     grey = image[_middle(image.shape[0], limit), _middle(image.shape[1], limit)].astype(np.float32)
     if abs(factor - 1) < 1e-3 or min(image.shape) < 2:
         return grey
     return _resized(grey, factor)
+
+
+def _factor(pixels_per_inch: float) -> float:
+    """500 ppi over the resolution of the image; 1 for an impossible one."""
+    return PIXELS_PER_INCH / pixels_per_inch if possible(pixels_per_inch) else 1.0
 
 
 def _middle(size: int, limit: int) -> slice:
@@ -72,7 +79,7 @@ def _resized(grey: Image, factor: float) -> Image:
 
 def ridge_variation(grey: Image) -> Image:
     """How much the grey varies at the spacing of ridges, roughly the standard deviation, at half the size."""
-    coarse = _halved(grey)
+    coarse = halved(grey)
     band = ndimage.gaussian_filter(coarse, _RIDGE_SIGMAS[0]) - ndimage.gaussian_filter(coarse, _RIDGE_SIGMAS[1])
     deviation: Image = np.sqrt(ndimage.gaussian_filter(band * band, _AVERAGE_SIGMA))
     return deviation
@@ -80,13 +87,34 @@ def ridge_variation(grey: Image) -> Image:
 
 def foreground(grey: Image) -> Mask:
     """The mask of the skin; all false if there is none."""
-    if min(grey.shape) < 2 * _COARSE:
-        return np.zeros(grey.shape, bool)
+    nothing = np.zeros(grey.shape, bool)
+    if min(grey.shape) < 2 * COARSE:
+        return nothing
     strength = ridge_variation(grey)
     strong = _strong(strength)
+    faint = strong < _FAINT
+    if faint:
+        strength = _without_edge(strength)
+        strong = _strong(strength)
     if strong < _MIN_VARIATION:
-        return np.zeros(grey.shape, bool)
-    return _doubled(_tidied(strength > max(_MIN_VARIATION, _SKIN_SHARE * strong)), grey.shape)
+        return nothing
+    skin = _doubled(_tidied(strength > _SKIN_SHARE * strong), grey.shape)
+    return nothing if faint and not _has_ridges(grey, skin) else skin
+
+
+def _without_edge(strength: Image) -> Image:
+    inner = np.zeros_like(strength)
+    kept = (slice(_FAINT_EDGE, -_FAINT_EDGE),) * 2
+    inner[kept] = strength[kept]
+    return inner
+
+
+def _has_ridges(grey: Image, skin: Mask) -> bool:
+    """Whether enough of the skin has a texture of one direction."""
+    ridged = ridge_map(grey).ridged()
+    side, (height, width) = COARSE * CELL, ridged.shape
+    covered = skin[side // 2 :: side, side // 2 :: side][:height, :width]  # the middle of each cell
+    return bool(covered.any() and ridged[covered].mean() >= _FAINT_RIDGED)
 
 
 def _strong(strength: Image) -> float:
@@ -96,23 +124,28 @@ def _strong(strength: Image) -> float:
 
 
 def prepare(image: NDArray[np.uint8], pixels_per_inch: float) -> Prepared:
-    """Resample to 500 ppi, find the skin, and keep the rectangle around it."""
-    grey = at_500_ppi(image, pixels_per_inch)
-    height, width = grey.shape
+    """Find the finger in the frame, resample it to 500 ppi, find the skin, and keep the rectangle around it."""
+    factor = _factor(pixels_per_inch)
+    window = find_window(image, factor)
+    grey = at_500_ppi(image[window.rows, window.columns], pixels_per_inch)
     skin = foreground(grey)
     rows, columns = _bounds(skin, axis=1), _bounds(skin, axis=0)
-    return Prepared(grey[rows, columns], skin[rows, columns], columns.start, rows.start, width, height)
-
-
-def _halved(grey: Image) -> Image:
-    height, width = (side // _COARSE * _COARSE for side in grey.shape)
-    blocks = grey[:height, :width].reshape(height // _COARSE, _COARSE, width // _COARSE, _COARSE)
-    mean: Image = blocks.mean((1, 3), dtype=np.float32)
-    return mean
+    several = window.another or (bool(skin.any()) and several_fingers(grey))
+    left, top = (round(part.start * factor) for part in (window.columns, window.rows))
+    # Only a part of the frame was resampled if it is large. Coordinates of templates have 16 bits.
+    height, width = (
+        part if used == side else min(max(round(side * factor), first + part), _LARGEST)
+        for part, used, side, first in zip(
+            grey.shape, image[window.rows, window.columns].shape, image.shape, (top, left), strict=True
+        )
+    )
+    return Prepared(
+        grey[rows, columns], skin[rows, columns], left + columns.start, top + rows.start, width, height, several
+    )
 
 
 def _doubled(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    large = mask.repeat(_COARSE, 0).repeat(_COARSE, 1)
+    large = mask.repeat(COARSE, 0).repeat(COARSE, 1)
     return np.pad(large, [(0, shape[0] - large.shape[0]), (0, shape[1] - large.shape[1])], mode="edge")
 
 

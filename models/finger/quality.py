@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from models.encoder import Flaw, Quality
-from models.finger.image import Image, Mask, Prepared
+from models.finger.image import Prepared
 from models.finger.minutiae import PIXELS_PER_INCH, Minutiae
+from models.finger.ridge_map import Image, Mask
 
 EMPTY_AREA = 0.01  # square inches of skin; less is taken for dirt
 RIDGE_COHERENCE = 0.25  # noise has 0.1, the worst of 160 real prints 0.35
@@ -49,11 +50,12 @@ class ImageMeasures:
     dark: float  # share of skin darker than the middle between its lightest and darkest
     coherence: float  # how uniform the direction of the ridges is, 0..1
     off_centre: float  # how far the middle of the skin lies toward an edge that it touches; 0..1, 0 if it touches none
+    fingers: float = 1.0  # 2 if there are ridges of more than one
 
     @property
     def worth_reading(self) -> bool:
-        """Whether the network should be run: there is enough skin, with ridges rather than noise."""
-        return self.area >= READABLE_AREA and self.coherence >= RIDGE_COHERENCE
+        """Whether the network should be run: there is enough skin of one finger, with ridges rather than noise."""
+        return self.fingers == 1 and self.area >= READABLE_AREA and self.coherence >= RIDGE_COHERENCE
 
 
 def skin_area(prepared: Prepared) -> float:
@@ -74,6 +76,7 @@ def quality_of(measures: ImageMeasures, minutiae: Minutiae) -> Quality:
 # The first flaw that applies is the main one.
 _FLAWS: tuple[tuple[Flaw, Callable[[ImageMeasures], bool]], ...] = (
     (Flaw.EMPTY, lambda it: it.area < EMPTY_AREA),
+    (Flaw.SEVERAL, lambda it: it.fingers > 1),
     (Flaw.TOO_DRY, lambda it: it.skew < _DRY_SKEW and it.coherence < _DRY_COHERENCE),
     (Flaw.TOO_WET, lambda it: it.skew > _WET_SKEW and it.dark > _WET_DARK),
     (Flaw.PARTIAL, lambda it: it.off_centre > _OFF_CENTRE),
@@ -85,7 +88,7 @@ def measure(prepared: Prepared) -> ImageMeasures:
     """The measures of a prepared image."""
     area = skin_area(prepared)
     skew, dark, coherence = _texture(prepared.image, prepared.skin) if area >= EMPTY_AREA else (0.0, 0.0, 0.0)
-    return ImageMeasures(area, skew, dark, coherence, _off_centre(prepared))
+    return ImageMeasures(area, skew, dark, coherence, _off_centre(prepared), 2.0 if prepared.several else 1.0)
 
 
 def _texture(image: Image, skin: Mask) -> tuple[float, float, float]:

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+import tracemalloc
 import weakref
 from datetime import UTC, datetime
 
@@ -11,19 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
+from PIL import Image as Pillow
 from scipy import ndimage
 
 from drivers.sample import Modality, Position, Sample
 from models.encoder import Flaw, Quality
 from models.finger.compare.score import compare
 from models.finger.encoder import FingerEncoder, pad
-from models.finger.image import MAX_SIDE, at_500_ppi, prepare
+from models.finger.frame import MAX_SIDE
+from models.finger.image import at_500_ppi, prepare
 from models.finger.minutiae import Kind, Minutiae
 from models.finger.template import pack, unpack
 from models.onnx_session import Session
 from models.template import Template
 from simulators.people.person import Condition
 from tests.conftest import finger_encoder, impression_of
+from tests.rigs.slaps import RIGHT_HAND, THUMBS, slap
 
 Image = NDArray[np.uint8]
 MIN_QUALITY = 20  # the policy's default: below it a sample is not used
@@ -129,6 +133,22 @@ def test_the_grey_scale_of_the_sensor_does_not_matter(black: int, white: int) ->
     assert _assess(other).flaw == _assess(image).flaw
 
 
+@pytest.mark.parametrize("levels", [5, 8, 12, 20, 30, 50, 100, 180, 255])
+def test_faint_ridges_are_read_as_well_as_strong_ones_or_are_empty(levels: int) -> None:
+    """From 12 grey levels between ridges and valleys on, whatever the background. Fainter ones: empty, or read."""
+    image = impression_of(6, 1).astype(np.float64)
+    unit = np.clip((image - np.percentile(image, 2)) / np.ptp(np.percentile(image, (2, 98))), 0, 1)
+    reference = pack(_encode(impression_of(6, 1)))
+    for darkest in {0, (255 - levels) // 2, 255 - levels}:
+        other = np.rint(darkest + unit * levels).astype(np.uint8)
+        quality = _assess(other)
+        if levels >= 12:
+            assert compare(pack(_encode(other)), reference) > 0.7
+            assert abs(quality.score - _assess(impression_of(6, 1)).score) <= 12
+        else:
+            assert quality.flaw is Flaw.EMPTY or quality.score >= MIN_QUALITY
+
+
 # --- quality -----------------------------------------------------------------------------------------------------
 
 
@@ -220,7 +240,7 @@ def test_what_is_no_finger_is_not_used(name: str) -> None:
     assert quality.flaw is not None
 
 
-def test_a_huge_frame_is_read_in_its_middle_and_in_bounded_time(
+def test_a_huge_frame_costs_one_pass_of_the_network(
     counted: tuple[FingerEncoder, _CountingSession],
 ) -> None:
     encoder, session = counted
@@ -229,6 +249,46 @@ def test_a_huge_frame_is_read_in_its_middle_and_in_bounded_time(
     assert encoder.assess(_sample(huge)).score >= 50
     assert session.passes == 1
     assert max(prepare(np.tile(impression_of(1, 1), (12, 12)), 500.0).image.shape) <= MAX_SIDE
+
+
+@pytest.mark.parametrize(("place", "pixels_per_inch"), [((0, 0), 500.0), ((4424, 4488), 1000.0), ((3000, 200), 500.0)])
+def test_a_finger_anywhere_in_a_frame_of_5000_pixels_is_read(place: tuple[int, int], pixels_per_inch: float) -> None:
+    row, column = place
+    finger = impression_of(1, 1)
+    if pixels_per_inch == 1000.0:
+        finger = np.asarray(Pillow.fromarray(finger).resize((512, 576), Pillow.Resampling.BICUBIC))
+    huge = np.random.default_rng(2).integers(200, 241, (5000, 5000), dtype=np.uint8)
+    huge[row : row + finger.shape[0], column : column + finger.shape[1]] = finger
+    found = _encode(huge, pixels_per_inch)
+    assert compare(pack(found), pack(_encode(impression_of(1, 1)))) > 0.8
+    assert found.width == found.height == 2_500_000 / pixels_per_inch
+
+
+def test_reading_a_huge_frame_takes_little_memory_beside_it() -> None:
+    huge = np.full((5000, 5000), 230, np.uint8)
+    huge[4000:4288, 500:756] = impression_of(1, 1)
+    tracemalloc.start()
+    try:
+        prepare(huge, 500.0)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_several_fingers_nothing_is_read(counted: tuple[FingerEncoder, _CountingSession]) -> None:
+    encoder, session = counted
+    for image in (slap(900, RIGHT_HAND, 10), slap(900, THUMBS, 4)):
+        quality = encoder.assess(_sample(image))
+        assert (quality.score, quality.flaw) == (0, Flaw.SEVERAL)
+        assert not len(unpack(encoder.encode(_sample(image))))
+    assert session.passes == 0
+
+
+def test_two_fingers_far_apart_in_a_large_frame_are_several() -> None:
+    frame = np.full((3000, 4000), 230, np.uint8)
+    frame[100:388, 100:356] = impression_of(1, 1)
+    frame[2500:2788, 3500:3756] = impression_of(2, 1)
+    assert _assess(frame).flaw is Flaw.SEVERAL
 
 
 @pytest.mark.parametrize("pixels_per_inch", [0.0, -1.0, 1e-9, 1e12, float("nan"), float("inf")])

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from models.finger.image import MAX_FRAME, MAX_SIDE, at_500_ppi, foreground, prepare
+from models.finger.frame import MAX_FRAME, MAX_SIDE
+from models.finger.image import at_500_ppi, foreground, prepare
 from tests.conftest import impression_of
 
 
