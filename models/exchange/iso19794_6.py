@@ -165,7 +165,7 @@ def cropped(image: NDArray[np.uint8], limbus: Boundary) -> tuple[NDArray[np.uint
 def to_record(views: Sequence[IrisView], form: PictureFormat = PictureFormat.PNG) -> bytes:
     """The record of these eyes, in their order. TemplateError if there are none, too many, or an unsupported one.
 
-    All formats are without loss. Some readers accept only JPEG 2000; it takes about 8 times as long as PNG.
+    All formats are without loss. Some readers accept only JPEG 2000, which takes much longer to read than PNG.
     """
     if not 0 < len(views) <= MAX_VIEWS_OF_A_PERSON:
         raise TemplateError(f"{_NAME}: {len(views)} views; a record holds 1 to {MAX_VIEWS_OF_A_PERSON}")

@@ -290,3 +290,8 @@ def test_a_thinned_template_from_elsewhere_is_logged_by_numbers_alone(caplog: py
         made = to_current_version(_of_version_1(crowd))
     kept = len(unpack(made))
     assert f"{len(minutiae) - kept} of {len(minutiae)} minutiae left out" in caplog.text
+
+
+def test_a_template_of_an_image_without_pixels_is_not_sent() -> None:
+    with pytest.raises(TemplateError, match="the image is of 0x0; it has no pixel"):
+        exported(pack(no_minutiae(0, 0)))
