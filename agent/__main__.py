@@ -15,6 +15,7 @@ from agent.control.protocol import ControlClient, NoDaemon
 from agent.errors import AgentError, ConfigError
 from agent.events.event import Category
 from drivers.errors import Cancelled
+from drivers.printable import printable, printable_values
 from drivers.sample import Position
 
 # onnxruntime and paho are imported only by the commands that need them, so that `status` answers immediately.
@@ -236,7 +237,7 @@ def _ask(config: Config, name: str, arguments: dict[str, Any] | None = None) -> 
 
         become_owner(config.kiosk.state_dir)
         with StandaloneKiosk(config, console.on_announcement) as kiosk:
-            return kiosk.ask(name, arguments or {})
+            return dict(printable_values(kiosk.ask(name, arguments or {})))
 
 
 def _options(pairs: list[str]) -> dict[str, str]:
@@ -258,17 +259,28 @@ def _log_to_stderr(*, verbose: bool) -> None:
     logging.basicConfig(level=level, handlers=[handler])
 
 
-_TERMINAL = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+class _PrintableFormatter(logging.Formatter):
+    """A record is one line, whatever its text quotes; a traceback has more, each of them printable."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802 - as in logging
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
 
 
-class _JournalFormatter(logging.Formatter):
+_TERMINAL = _PrintableFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+
+
+class _JournalFormatter(_PrintableFormatter):
     """`<3>message`: the priority prefix of sd-daemon(3), on every line of a message."""
 
     PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
     def format(self, record: logging.LogRecord) -> str:
         priority = next((p for level, p in self.PRIORITIES if record.levelno >= level), 7)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).split("\n"))
 
 
 def main() -> None:

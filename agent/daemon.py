@@ -130,6 +130,7 @@ class Daemon:
             "hub": {
                 "address": f"{self._config.hub.host}:{self._config.hub.port}",
                 "connected": self.link.connected,
+                "reason": self.link.reason,
                 "clear_text": self._config.hub.clear_text_on_the_network,
                 "refused": self.link.refused | self.publisher.refused,
                 "silent_s": round(self.link.silent_for, 1),

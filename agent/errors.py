@@ -1,8 +1,13 @@
 """Errors of the agent. Each class tells what to correct or to check next. Errors of sensors are in drivers.errors."""
 
+from drivers.printable import printable
+
 
 class AgentError(Exception):
-    """An error that an operator can correct. The message says what is wrong and what to do."""
+    """An error that an operator can correct. The message says what is wrong and what to do, each part on its line."""
+
+    def __init__(self, *lines: object) -> None:
+        super().__init__("\n".join(printable(str(line)) for line in lines))  # it may quote a file, a device or the hub
 
 
 class ConfigError(AgentError):

@@ -3,6 +3,8 @@
 import os
 import socket
 
+from drivers.printable import printable
+
 
 class Notifier:
     """Notifies the service manager that the environment names."""
@@ -18,11 +20,11 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """The start is complete."""
-        self._send(f"READY=1\nSTATUS={status}")
+        self._send(f"READY=1\nSTATUS={printable(status)}")
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows."""
-        self._send(f"STATUS={text}")
+        self._send(f"STATUS={printable(text)}")  # a second line would be another message
 
     def watchdog(self) -> None:
         """The process makes progress."""

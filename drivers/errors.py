@@ -19,6 +19,8 @@ import shlex
 import sys
 from enum import StrEnum
 
+from drivers.printable import printable
+
 # The group is created first: udev ignores the group of a rule if the group does not exist yet.
 GRANT_ACCESS_COMMAND = (
     "sudo groupadd --system --force kiosk-agent && "
@@ -50,7 +52,7 @@ class CaptureRetry(Exception):
     """The person must present again. Not an error of the device."""
 
     def __init__(self, reason: Retry, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        super().__init__(printable(f"{reason}: {detail}") if detail else str(reason))
         self.reason = reason
 
 
@@ -60,6 +62,9 @@ class Cancelled(Exception):
 
 class SensorError(Exception):
     """The device does not work: close it, wait, open it again."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))  # it may quote the device
 
 
 class LinkLost(SensorError):

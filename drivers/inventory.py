@@ -23,6 +23,7 @@ from drivers.errors import (
     SensorError,
 )
 from drivers.matches import ClassMatch, Match, UsbMatch
+from drivers.printable import printable
 from drivers.sensor import DeviceInfo
 from drivers.serial_line import open_serial
 from drivers.udev import declared_devices
@@ -72,6 +73,10 @@ class AttachedDevice:
     availability: Availability
     detail: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        for text in ("url", "detail", "remedy"):  # with names from the device, and of files in /dev
+            object.__setattr__(self, text, printable(getattr(self, text)))
 
 
 def _identify(driver: str, url: str) -> DeviceInfo:

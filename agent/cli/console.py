@@ -2,17 +2,13 @@
 
 import json as jsonlib
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
+from agent.cli.terminal import BOLD_RED, BOLD_YELLOW, DIM, END, ITALIC, YELLOW, Terminal, begin
 from agent.config import Config
 from agent.control.protocol import understood
 from agent.encounter.announcements import Announcement
@@ -25,8 +21,7 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 
-# A pipe or a journal has no width: tables are then as wide as they need to be.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+out = Terminal()
 
 COLOURS = {
     "clear": "green",
@@ -65,7 +60,7 @@ STUCK_S = 60.0  # the connection to the hub makes progress every second
 
 def _coloured(word: str) -> str:
     colour = COLOURS.get(word, "default")
-    return f"[bold {colour}]{escape(word)}[/]"
+    return f"{begin(f'bold {colour}')}{word}{END}"
 
 
 def show_checked_config(path: Path, config: Config) -> None:
@@ -73,13 +68,13 @@ def show_checked_config(path: Path, config: Config) -> None:
     steps = ", ".join(f"{s.position} on {s.sensor}" for s in config.plan.steps)
     out.print(f"{path}: good. Kiosk {config.kiosk.site}/{config.kiosk.name}; {config.plan.direction}: {steps}")
     if config.local_list.enabled:
-        out.print("[yellow]local_list.enabled is on: references made here are searched. For tests only.[/]")
+        out.print(f"{YELLOW}local_list.enabled is on: references made here are searched. For tests only.{END}")
     if config.hub.clear_text_on_the_network:
-        out.print("[bold red]hub.insecure is on: events cross the network in clear text. For tests only.[/]")
+        out.print(f"{BOLD_RED}hub.insecure is on: events cross the network in clear text. For tests only.{END}")
     elif config.hub.tls is None:
-        out.print("[yellow]hub.tls is not set: events are sent in clear text. For a local broker only.[/]")
+        out.print(f"{YELLOW}hub.tls is not set: events are sent in clear text. For a local broker only.{END}")
     if config.hub.encryption_key is None:
-        out.print("[yellow]hub.encryption_key is not set: enrolments for the hub are refused.[/]")
+        out.print(f"{YELLOW}hub.encryption_key is not set: enrolments for the hub are refused.{END}")
 
 
 def show_attached(found: "Sequence[AttachedDevice]") -> None:
@@ -87,26 +82,24 @@ def show_attached(found: "Sequence[AttachedDevice]") -> None:
     if not found:
         out.print("plugged in: no sensor, camera or serial adapter that a driver knows")
         return
-    table = Table("plugged in", "driver", "url", "state", "detail", box=None)
+    rows = [("plugged in", "driver", "url", "state", "detail")]
     for device in found:
         drivers = " or ".join(device.drivers)
-        table.add_row(
-            escape(device.name), drivers, escape(device.url), _coloured(device.availability), escape(device.detail)
-        )
-    out.print(table)
+        rows.append((device.name, drivers, device.url, _coloured(device.availability), device.detail))
+    out.print_table(*rows)
     for device in found:
         if device.remedy:
-            out.print(f"{escape(device.url)}: {escape(device.remedy)}")
+            out.print(f"{device.url}: {device.remedy}")
 
 
 @_of_an_answer
 def show_sensors(config: Config, states: Mapping[str, Json]) -> None:
     """Show the configured sensors, one row each."""
-    table = Table("sensor", "driver", "where", "state", "detail", box=None)
+    rows = [("sensor", "driver", "where", "state", "detail")]
     for name, sensor in config.sensors.items():
         state = states.get(name, {"state": "closed", "detail": ""})
-        table.add_row(name, sensor.driver, escape(sensor.url), _coloured(state["state"]), escape(state["detail"]))
-    out.print(table)
+        rows.append((name, sensor.driver, sensor.url, _coloured(state["state"]), state["detail"]))
+    out.print_table(*rows)
 
 
 def show_capture(capture: "CaptureResult", path: Path | None) -> None:
@@ -116,30 +109,30 @@ def show_capture(capture: "CaptureResult", path: Path | None) -> None:
     flaw = f", {quality.flaw}" if quality.flaw else ""
     info = capture.info
     size = size_text(width, height, sample.pixels_per_inch)
-    out.print(f"{escape(info.model or info.driver)}: {size}, {sample.depth_bits} bit")
+    out.print(f"{info.model or info.driver}: {size}, {sample.depth_bits} bit")
     out.print(f"quality {quality.score} of 100{flaw}")
     out.print(f"{capture.waited_s:.2f} s until the sample was taken, {capture.assess_s * 1000:.0f} ms to assess it")
     if path is not None:
-        out.print(f"[yellow]written to {escape(str(path))}: it contains a real finger or eye; delete it after use[/]")
+        out.print(f"{YELLOW}written to {path}: it contains a real finger or eye; delete it after use{END}")
 
 
 def show_line(line: str) -> None:
     """Show one line while a command runs."""
-    out.print(escape(line))
+    out.print(line)
 
 
 def show_recording(recording: "RecordingResult", request: "RecordingRequest", path: Path) -> None:
     """Show what is in the file, why it ended early if it did, and what to do with it."""
-    name = escape(str(path))
+    name = str(path)
     if recording.ended_by:
-        out.print(f"[bold red]ended early[/]: {escape(recording.ended_by)}")
+        out.print(f"{BOLD_RED}ended early{END}: {recording.ended_by}")
     size = path.stat().st_size / 1024
     out.print(f"{name}: {recording.samples} of {request.samples} samples in {recording.lines} lines, {size:.0f} KiB")
-    out.print("play it back in a test:  Player(PATH.read_text().splitlines()).sensor()   (drivers/playback.py)")
+    out.print("play it back in a test:  Player(PATH.read_text().splitlines()).sensor()   (drivers/recordings)")
     contains = "contains" if recording.samples else "may contain part of"
     out.print(
-        f"[yellow]it {contains} a real finger or eye, not encrypted; only your account can read the file. "
-        f"Do not send it, do not commit it, and delete it after use:  rm {escape(shlex.quote(str(path)))}[/]"
+        f"{YELLOW}it {contains} a real finger or eye, not encrypted; only your account can read the file. "
+        f"Do not send it, do not commit it, and delete it after use:  rm {shlex.quote(str(path))}{END}"
     )
 
 
@@ -160,7 +153,7 @@ def on_announcement(announcement: Announcement) -> None:
 
 
 def _traveller_told(a: Json) -> str:
-    return f"  to the traveller  [italic]{escape(a['text'])}[/]"
+    return f"  to the traveller  {ITALIC}{a['text']}{END}"
 
 
 def _started(a: Json) -> str:
@@ -172,12 +165,12 @@ def _step(a: Json) -> str:
     result = "good" if a["usable"] else "not usable"
     reason = f" ({a['reason']})" if a["reason"] else ""
     times = format_timings(a["timings_ms"])
-    return f"  {a['position']}  attempt {a['attempt']}: {result}{quality}{reason}  [dim]{times}[/]"
+    return f"  {a['position']}  attempt {a['attempt']}: {result}{quality}{reason}  {DIM}{times}{END}"
 
 
 def _decided(a: Json) -> str:
     totals = {name: value for name, value in a["timings_ms"].items() if "." not in name}  # steps were shown already
-    return f"  decision {_coloured(a['outcome'])}: {format_reason(a['reason'])}  [dim]{format_timings(totals)}[/]"
+    return f"  decision {_coloured(a['outcome'])}: {format_reason(a['reason'])}  {DIM}{format_timings(totals)}{END}"
 
 
 _FORMATS = {"told": _traveller_told, "started": _started, "step": _step, "decided": _decided}
@@ -186,6 +179,15 @@ _FORMATS = {"told": _traveller_told, "started": _started, "step": _step, "decide
 def format_timings(milliseconds: Mapping[str, float]) -> str:
     """Name and milliseconds of each step, in the order given."""
     return "  ".join(f"{name} {value:.0f} ms" for name, value in milliseconds.items())
+
+
+def format_time(text: str, precision: Literal["minutes", "seconds"] = "seconds") -> str:
+    """A time of an answer, always in UTC and saying so. What is no time is shown as it is."""
+    try:
+        time = datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        return text
+    return f"{time.replace(tzinfo=None).isoformat(timespec=precision)} UTC"
 
 
 def format_reason(reason: Json) -> str:
@@ -197,7 +199,7 @@ def format_reason(reason: Json) -> str:
     if reason["missing"]:
         parts.append(f"without {', '.join(reason['missing'])}")
     if reason["list_is_stale"]:
-        parts.append("the list is old")
+        parts.append("the list is old" if reason["references"] else "there is no list")
     return f"{text} ({'; '.join(parts)})"
 
 
@@ -208,8 +210,8 @@ def show_identification(result: Json) -> None:
     for c in result["candidates"]:
         rate = f"{c['false_match_rate']:.1e}"
         out.print(
-            f"  {c['rank']}. reference {escape(c['reference_id'])}  {c['category']}, for {c['handling']}  "
-            f"false match rate {rate}  agreement {escape(c['agreement'])}"
+            f"  {c['rank']}. reference {c['reference_id']}  {c['category']}, for {c['handling']}  "
+            f"false match rate {rate}  agreement {c['agreement']}"
         )
     if result["candidates"]:
         out.print("A lead is for people to examine, never a verdict.")
@@ -220,23 +222,25 @@ def show_enrolment(result: Json) -> None:
     """Show the reference that was made."""
     where = "searchable on this kiosk" if result["searchable_here"] else "not searchable on this kiosk"
     quality = ", ".join(f"{position} {score}" for position, score in result["quality"].items())
-    out.print(f"reference {escape(result['reference_id'])}: {where}, agreement {escape(result['agreement'])}")
-    out.print(f"quality {quality}; expires {result['expires_at'][:16]}")
+    out.print(f"reference {result['reference_id']}: {where}, agreement {result['agreement']}")
+    out.print(f"quality {quality}; expires {format_time(result['expires_at'], 'minutes')}")
     if not result["sealed"]:
-        out.print("[yellow]The hub gets no templates: hub.encryption_key is not configured.[/]")
+        out.print(f"{YELLOW}The hub gets no templates: hub.encryption_key is not configured.{END}")
 
 
 @_of_an_answer
 def show_watchlist(result: Json) -> None:
     """Show the references, without templates."""
-    table = Table("reference", "category", "agreement", "positions", "expires", box=None)
+    rows = [("reference", "category", "agreement", "positions", "expires")]
     for r in result["references"]:
         positions = ", ".join(dict.fromkeys(r["positions"]))
-        table.add_row(escape(r["reference_id"]), r["category"], escape(r["agreement"]), positions, r["expires_at"][:16])
+        rows.append(
+            (r["reference_id"], r["category"], r["agreement"], positions, format_time(r["expires_at"], "minutes"))
+        )
     age = "never confirmed" if result["age_s"] is None else f"confirmed {timedelta(seconds=int(result['age_s']))} ago"
     out.print(f"revision {result['revision']}, {age}, {len(result['references'])} references")
     if result["references"]:
-        out.print(table)
+        out.print_table(*rows)
 
 
 @_of_an_answer
@@ -248,14 +252,13 @@ def show_outbox(result: Json) -> None:
     _show_held(result)
     for event in result["events"]:
         tombstone = f" ({event['tombstone']})" if event["tombstone"] else ""
-        out.print(f"  {escape(event['key'])}  {event['time']}  {event['bytes']} bytes{tombstone}")
+        out.print(f"  {event['key']}  {event['time']}  {event['bytes']} bytes{tombstone}")
 
 
 def _show_held(result: Json) -> None:
     for held in result.get("held", []):
         out.print(
-            f"[yellow]{escape(held['class'])} {held['sequence']} waits because the hub cannot verify it: "
-            f"{escape(held['reason'])}[/]"
+            f"{YELLOW}{held['class']} {held['sequence']} waits because the hub cannot verify it: {held['reason']}{END}"
         )
 
 
@@ -266,9 +269,10 @@ def show_keys(result: Json, *, as_json: bool) -> None:
     if as_json:
         print(jwk)  # noqa: T201 - the machine-readable form of this command
         return
-    out.print(f"key id  {escape(result['kid'])}")
-    out.print(escape(jwk), soft_wrap=True)
-    out.print(escape(result["pem"].strip()))
+    out.print(f"key id  {result['kid']}")
+    out.print(jwk)
+    for line in result["pem"].replace("\\x0a", "\n").strip().split("\n"):  # its lines were made printable as one text
+        out.print(line)
 
 
 @_of_an_answer
@@ -283,22 +287,24 @@ def show_status(result: Json, *, as_json: bool) -> None:
     out.print(f"models: {', '.join(result['models'])}")
     for name, sensor in result["sensors"].items():
         out.print(
-            f"sensor {name}: {_coloured(sensor['state'])} {escape(sensor['detail'])}, since {sensor['since'][:19]}"
+            f"sensor {name}: {_coloured(sensor['state'])} {sensor['detail']}, since {format_time(sensor['since'])}"
         )
-    out.print(
-        f"hub {hub['address']}: {'connected' if hub['connected'] else 'not connected; events wait in the outbox'}"
-    )
+    why = f" ({hub['reason']})" if hub.get("reason") else ""
+    away = f"not connected{why}; events wait in the outbox"
+    out.print(f"hub {hub['address']}: {'connected' if hub['connected'] else away}")
+    for problem in result.get("problems", []):
+        out.print(f"{BOLD_RED}{problem}{END}")
     if hub.get("clear_text"):
-        out.print("[bold red]CLEAR TEXT: events cross the network without TLS (hub.insecure). For tests only.[/]")
+        out.print(f"{BOLD_RED}CLEAR TEXT: events cross the network without TLS (hub.insecure). For tests only.{END}")
     if hub.get("silent_s", 0.0) > STUCK_S:
-        out.print(f"[bold red]hub: the connection has made no progress for {hub['silent_s']:.0f} s: see the log[/]")
+        out.print(f"{BOLD_RED}hub: the connection has made no progress for {hub['silent_s']:.0f} s: see the log{END}")
     for kind, count in hub.get("refused", {}).items():
-        out.print(f"[yellow]hub: refused {count} {escape(kind)}[/]")
+        out.print(f"{YELLOW}hub: refused {count} {kind}{END}")
     out.print(f"outbox: {sum(result['outbox_pending'].values())} events wait")
     _show_held(result)
     listed = result["watchlist"]
     if listed:
-        age = f"confirmed {listed['confirmed_at'][:19]}" if listed["confirmed_at"] else "never confirmed"
+        age = f"confirmed {format_time(listed['confirmed_at'])}" if listed["confirmed_at"] else "never confirmed"
         out.print(f"watchlist: {result['references']} references, revision {listed['revision']}, {age}")
     if result["local_list"]:
-        out.print("[bold yellow]LOCAL LIST ON: references made on this kiosk are searched. For tests only.[/]")
+        out.print(f"{BOLD_YELLOW}LOCAL LIST ON: references made on this kiosk are searched. For tests only.{END}")

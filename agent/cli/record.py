@@ -12,7 +12,7 @@ from agent.cli.signals import cancel_on_signals
 from agent.errors import AgentError, ConfigError
 from drivers import open_sensor
 from drivers.errors import Cancelled, CaptureRetry, Retry, SensorError
-from drivers.recording import Recorder
+from drivers.recordings.recording import Recorder
 from drivers.sample import Sample
 from drivers.sensor import Sensor
 

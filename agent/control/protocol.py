@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from agent.errors import ControlError
+from drivers.printable import printable_values
 
 Json = dict[str, Any]
 
@@ -106,7 +107,7 @@ def _parsed(file: BinaryIO) -> Iterator[Json]:
             decoded = json.loads(line)
             if not isinstance(decoded, dict):
                 raise ControlError(NOT_UNDERSTOOD)
-            yield decoded
+            yield printable_values(decoded)
 
 
 def encode_line(message: Json) -> bytes:

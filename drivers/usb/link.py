@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from drivers.printable import printable
+
 CONTROL_TIMEOUT_S = 5.0
 
 
@@ -16,6 +18,10 @@ class UsbIdentity:
     port: str = ""
     bcd_device: int = 0
     speed: str = ""  # "low", "full", "high", "super", or "" if not known
+
+    def __post_init__(self) -> None:
+        for name in ("serial", "port"):  # as the device, or another computer, says
+            object.__setattr__(self, name, printable(getattr(self, name)))
 
     def __str__(self) -> str:
         """The device as it is named in messages."""

@@ -7,6 +7,8 @@ import ctypes
 import struct
 from dataclasses import dataclass
 
+from drivers.printable import printable
+
 CAPTURE, MMAP = 1, 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE, V4L2_MEMORY_MMAP
 CAN_CAPTURE, CAN_STREAM, HAS_DEVICE_CAPS = 0x1, 0x0400_0000, 0x8000_0000
 FIELD_NONE = 1
@@ -127,4 +129,4 @@ def control_query(unit: int, selector: int, query: int, memory: "ctypes.Array[ct
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0")[0].decode("utf-8", "replace")
+    return printable(raw.split(b"\0")[0].decode("utf-8", "replace"))

@@ -20,8 +20,8 @@ from agent.cli.record import SEED_OPTION, WARNING, RecordingRequest, RecordingRe
 from agent.errors import AgentError, ConfigError
 from drivers.errors import CaptureRetry, LinkLost
 from drivers.options import Options
-from drivers.playback import Player
-from drivers.recording import RecordedTransport
+from drivers.recordings.playback import Player
+from drivers.recordings.recording import RecordedTransport
 from drivers.sample import Sample
 from simulators.polling import wait_until
 from tests.rigs.sensor_rigs import RIGS

@@ -14,8 +14,8 @@ from PIL import Image
 from drivers.errors import Cancelled, CaptureRetry, LinkLost, ProtocolError, Retry, SensorError, TransferTimeout
 from drivers.nb1010.driver import Nb1010
 from drivers.nb1010.tables import CAPTURE, FINGER_CHECK, PRE_CAPTURE
-from drivers.playback import Player
-from drivers.recording import TITLE
+from drivers.recordings.playback import Player
+from drivers.recordings.recording import TITLE
 from drivers.session import TOTAL_S
 from drivers.usb.link import UsbLink
 from simulators.sensors.nb1010.device import Nb1010Model, image_messages, reply, status

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drivers.nb1010.tables import FINGER_CHECK, IMAGE, lines_fault, message_fault
-from drivers.recording import Line
+from drivers.recordings.recording import Line
 from drivers.uru4000.image import HEIGHT, WIDTH, FingerImage
 from drivers.usb.transfers import Transfer
 

@@ -14,8 +14,8 @@ from drivers.ef01.framing import MAX_FRAME, Packet, PacketKind, Unframer
 from drivers.ef01.tables import SystemParameters
 from drivers.errors import CaptureRetry, LinkLost, ProtocolError
 from drivers.nb1010.tables import FINGER_CHECK, lines_fault, message_fault
-from drivers.playback import Player
-from drivers.recording import TITLE, Line
+from drivers.recordings.playback import Player
+from drivers.recordings.recording import TITLE, Line
 from drivers.sfm.framing import Packet as SfmPacket
 from drivers.sfm.framing import Unframer as SfmUnframer
 from drivers.sfm.image import BadRecord, parse_record
@@ -34,6 +34,7 @@ from simulators.sensors.uru4000.image import Block, image
 from simulators.sensors.uvc.descriptors import UvcSettings, configuration
 from tests.whole.drills.message_targets import MESSAGE_PARSERS
 from tests.whole.drills.parser import Feed, Parser
+from tests.whole.drills.picture_targets import PICTURE_PARSERS
 from tests.whole.drills.record_targets import RECORD_PARSERS
 
 UVC_FRAME_BYTES = 600
@@ -315,6 +316,7 @@ PARSERS: dict[str, Parser] = {
     "uvc-images": Parser(_jpegs(), _uvc_images),
     "uvc-mjpeg": Parser(_jpegs(), _uvc_mjpeg, (BadFrame,)),
     **MESSAGE_PARSERS,
+    **PICTURE_PARSERS,
     **RECORD_PARSERS,
     "uvc-probe": Parser((StreamSettings(1, 1, 333_333, 1000, 1024).to_bytes(34),), _uvc_probe, (ProtocolError,)),
 }

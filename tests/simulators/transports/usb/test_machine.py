@@ -13,7 +13,7 @@ import pytest
 import typer
 from PIL import Image
 
-from drivers.playback import Player
+from drivers.recordings.playback import Player
 from drivers.sample import Position
 from simulators.people.person import Person
 from simulators.polling import wait_until

@@ -1,4 +1,4 @@
-"""Plays a recording of drivers/recording.py back to the driver that made it: a device for a test.
+"""Plays a recording of drivers/recordings/recording.py back to the driver that made it: a device for a test.
 
 player = Player(Path("recording").read_text(encoding="utf-8").splitlines())
 sensor = player.sensor()
@@ -15,8 +15,9 @@ from urllib.parse import unquote
 
 from drivers import sensor_class
 from drivers.errors import ProtocolError, TransferTimeout
-from drivers.recording import ERRORS, TITLE, Line, control_in_call, control_out_call
-from drivers.sensor import Sensor
+from drivers.options import split_mounting
+from drivers.recordings.recording import ERRORS, TITLE, Line, control_in_call, control_out_call
+from drivers.sensor import Sensor, mounted
 from drivers.usb.link import CONTROL_TIMEOUT_S, Inbox, PendingRead, UsbIdentity
 
 
@@ -43,8 +44,9 @@ class Player:
     def sensor(self) -> Sensor:
         """Creates the recorded driver, with the recording as its device. ValueError if there is no such driver."""
         make = sensor_class(self.driver)
+        mounting, options = split_mounting(self.driver, self.options)
         clock = {"clock": self.now} if "clock" in signature(make).parameters else {}
-        return make(self.url, self.options, connect=self.connect, **clock)
+        return mounted(make(self.url, options, connect=self.connect, **clock), mounting)
 
     def connect(self, *_: object) -> Any:  # noqa: ANN401 - a Transport or a UsbLink, whichever was recorded
         """Returns the transport or link that was opened next. A driver takes this as `connect`.

@@ -1,4 +1,4 @@
-"""Records the traffic of one sensor as text. drivers/playback.py plays it back to the same driver in a test.
+"""Records the traffic of one sensor as text. drivers/recordings/playback.py plays it back to the same driver in a test.
 
 A recording contains what the sensor sent, including the fingerprint or eye: keep and delete it like a sample.
 

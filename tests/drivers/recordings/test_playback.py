@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from drivers.ef01.driver import Ef01
 from drivers.errors import LinkLost, ProtocolError, Stalled, TransferTimeout
 from drivers.nb1010.driver import Nb1010
-from drivers.playback import PlayedLink, PlayedTransport, Player
-from drivers.recording import TITLE, Line
+from drivers.recordings.playback import PlayedLink, PlayedTransport, Player
+from drivers.recordings.recording import TITLE, Line
+from drivers.sensor import MountedSensor
 
 LINK = [
     TITLE,
@@ -152,3 +153,11 @@ def test_a_recorded_error_comes_again(error: type[ProtocolError]) -> None:
 def test_no_text_does_more_than_be_refused(text: str) -> None:
     with suppress(ValueError):
         Line.parse(text)
+
+
+def test_the_mounting_of_a_recorded_sensor_is_that_of_the_recording() -> None:
+    lines = [TITLE, "driver nb1010", "url usb:298d:1010", "option rotation=90", "option contact=40"]
+    sensor = Player(lines).sensor()
+    assert isinstance(sensor, MountedSensor)
+    with pytest.raises(ValueError, match="option 'rotation'"):
+        Player([*lines[:3], "option rotation=1"]).sensor()
