@@ -9,14 +9,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from agent import daemon as daemon_module
 from agent.config import parse
 from agent.control.protocol import ControlClient
 from agent.daemon import Daemon
 from agent.errors import ControlError
+from agent.events.event import SensorState
 from agent.hub.link import HubLink
 from simulators.hub.hub import HubSimulator
 from simulators.kiosk_rig import KioskRig, Watcher
@@ -307,3 +309,8 @@ def test_no_biometric_byte_reaches_the_log(running: KioskRig) -> None:
     assert b"ready" in log
     assert b"person-" not in log
     assert max(len(line) for line in log.splitlines()) < 1000
+
+
+def test_every_state_of_a_sensor_has_its_health() -> None:
+    states = get_args(SensorState.model_fields["state"].annotation)
+    assert set(daemon_module._HEALTH) == set(states)

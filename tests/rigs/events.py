@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from agent.events.event import (
+    Capture,
     Category,
     Direction,
     Encounter,
@@ -13,6 +14,7 @@ from agent.events.event import (
     Lead,
     LeadCandidate,
     ListState,
+    NoEncounter,
     Outcome,
     Payload,
     Reason,
@@ -36,6 +38,10 @@ CANDIDATE = LeadCandidate(
 
 def health(component: str = "sensor") -> Health:
     return Health(component=component, state="lost")
+
+
+def capture() -> Capture:
+    return Capture(since=NOON, until=NOON, sensors={"right": NoEncounter(false_presentations=9, without_sample=2)})
 
 
 def encounter(number: int = 1, code: ReasonCode = ReasonCode.NO_CANDIDATE) -> Encounter:

@@ -19,7 +19,7 @@ from agent.events.event import (
     Payload,
     SensorState,
 )
-from tests.rigs.events import NOON, encounter, enrolment, health, lead
+from tests.rigs.events import NOON, capture, encounter, enrolment, health, lead
 
 STATE = KioskState(
     status="online",
@@ -31,7 +31,10 @@ STATE = KioskState(
 )
 ACKNOWLEDGEMENT = AcknowledgementMessage.model_validate({"epoch": "0" * 16, "class": "lead", "sequence": 3})
 EXAMPLES: list[tuple[str, Payload]] = [
-    *((event_type(c), p) for c, p in zip(PAYLOADS, (lead(), enrolment("a.b"), encounter(), health()), strict=True)),
+    *(
+        (event_type(c), p)
+        for c, p in zip(PAYLOADS, (lead(), enrolment("a.b"), encounter(), capture(), health()), strict=True)
+    ),
     ("kiosk.state.v1", STATE),
     ("kiosk.state.v1", KioskState(status="offline")),
     ("kiosk.state.v1", KioskState(status="online", watchlist=ListConfirmed(revision=0, confirmed_at=None))),
