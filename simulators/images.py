@@ -18,7 +18,7 @@ WHITE = 255
 PPI_RANGE = (50, 5000)  # of image files; a number outside is probably a size, not a resolution
 WINDOW_INCH = 0.032  # local contrast is measured over about two ridge periods (of 0.5 mm)
 CONTRAST_SHARE = 0.3  # of the strong contrast (95th percentile): ridges have more
-MIN_CONTRAST = 8.0  # standard deviation in grey levels; less is never a ridge
+MIN_CONTRAST = 2.5  # standard deviation in grey levels: of ridges of 7 levels; an encoder reads no fainter ones
 
 _log = logging.getLogger(__name__)
 

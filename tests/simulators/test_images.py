@@ -1,5 +1,6 @@
 """Picture files laid on a simulated sensor: any mode and size, a clear error for the rest, centred on the ridges."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from drivers.sample import Modality, Position, Sample
 from simulators.images import crop_or_pad, foreground, load_image, resample
 from simulators.pictures.errors import ImageFileError
+from tests.conftest import finger_encoder, impression_of
 
 Pixels = NDArray[np.uint8]
 
@@ -85,6 +88,23 @@ def test_a_picture_of_the_sensors_own_size_is_shown_untouched(tmp_path: Path) ->
 def test_the_crop_is_centred_on_ridges_that_lie_off_the_middle(middle: tuple[int, int]) -> None:
     shown = crop_or_pad(blob(640, 560, middle), WIDTH, HEIGHT)
     assert middle_of(shown) == pytest.approx((WIDTH / 2, HEIGHT / 2), abs=6)
+
+
+@pytest.mark.parametrize("levels", [5, 10, 20, 40, 255])
+def test_a_faint_finger_is_read_from_the_sensor_if_it_is_read_from_the_file(levels: int) -> None:
+    """The crop of the simulated sensor finds the ridges that the encoder finds in the whole picture."""
+    picture = np.full((480, 640), 235, np.uint8)
+    picture[20:308, 360:616] = impression_of(6, 1)
+    faint = np.rint((255 - levels) / 2 + picture / 255 * levels).astype(np.uint8)
+    whole, shown = (
+        finger_encoder().assess(
+            Sample(Modality.FINGER, Position.UNKNOWN, image, 8, 500.0, datetime(2026, 1, 1, tzinfo=UTC), "test")
+        )
+        for image in (faint, crop_or_pad(faint, WIDTH, HEIGHT))
+    )
+    assert whole.flaw is shown.flaw
+    assert abs(whole.score - shown.score) <= 10
+    assert (whole.score > 60) == (levels >= 10)
 
 
 def test_a_smudge_at_the_edge_does_not_draw_the_crop_away() -> None:
