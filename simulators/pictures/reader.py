@@ -5,6 +5,7 @@ that Exif says is turned or mirrored is turned back. Of several pages the first 
 """
 
 import stat
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +40,15 @@ def read_picture(path: Path) -> Picture:
 
     Its pixels are as the file has them, perhaps oblong: see `squared`.
     """
-    name = str(path)
+    return picture_in(_bytes_of(path), str(path))
+
+
+def picture_in(data: bytes, name: str) -> Picture:
+    """The picture in the bytes of the file `name`, which need not exist. ImageFileError as for `read_picture`."""
     try:
-        data = _bytes_of(path)
-        return _decoded(data, format_of(data, name), name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about tags of TIFF files: what it cannot read, it raises
+            return _decoded(data, format_of(data, name), name)
     except ImageFileError:
         raise
     except MemoryError:
