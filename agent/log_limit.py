@@ -1,4 +1,4 @@
-"""Log lines about what others send, however much that is: one line of a kind in a minute, and the number of the rest."""
+"""Log lines about what others send, however much that is: one of a kind in a minute, and the number of the rest."""
 
 import logging
 import threading
@@ -22,8 +22,8 @@ class LimitedLog:
         self._silent: Counter[str] = Counter()  # counted since the last line
         self._next_at: dict[str, float] = {}
 
-    def warning(self, kind: str, text: str) -> None:
-        """Count one event of a kind, and log the text unless that was done a short time ago."""
+    def warning(self, kind: str, text: str, error: BaseException | None = None) -> None:
+        """Count one event of a kind, and log it, with an error's traceback, unless that was done a short time ago."""
         with self._lock:
             self._counts[kind] += 1
             now = self._monotonic()
@@ -32,7 +32,7 @@ class LimitedLog:
                 return
             self._next_at[kind] = now + EVERY_S
             more = self._silent.pop(kind, 0)
-        self._log.warning("%s%s", text, f" (and {more} times more before)" if more else "")
+        self._log.warning("%s%s", text, f" (and {more} times more before)" if more else "", exc_info=error)
 
     def flush(self) -> None:
         """Log how many events were left out, once the minute is over. Call it now and then."""

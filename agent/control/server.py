@@ -11,7 +11,6 @@ import stat
 import struct
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -159,7 +158,7 @@ class ControlServer(Worker):
             answer = {"ok": False, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - it is logged with its traceback
             kind = f"control: requests failed with {type(error).__name__}"
-            self._limited.warning(kind, f"control: a request failed: {''.join(traceback.format_exception(error))}")
+            self._limited.warning(kind, "control: a request failed", error)
             answer = {"ok": False, "error": "the daemon failed at this request: see its log"}
         with self._lock:  # a watcher must miss no announcement between the answer and the start of its watch
             client.send(encode_line(answer))
@@ -234,7 +233,7 @@ def _set_group(path: Path, group: int, end: socket.socket) -> None:
 
 def group_id(name: str | None) -> int | None:
     """The id of the configured group. ConfigError if no group has that name."""
-    if name is None:
+    if not name:
         return None
     try:
         return grp.getgrnam(name).gr_gid

@@ -182,6 +182,7 @@ def test_an_unexpected_error_is_answered_without_its_details(path: Path, caplog:
     with running_server(path, broken), pytest.raises(ControlError, match="see its log"):
         ControlClient(path).ask("status")
     assert "ZeroDivisionError" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_a_path_that_is_something_else_is_refused_and_kept(path: Path) -> None:
