@@ -299,3 +299,15 @@ def test_whatever_trickles_an_open_ends_long_before_the_watchdog(
     with suppress(SensorError):  # of bytes that are whole answers, an open can be made
         sensor.open()
     assert clock.monotonic() - began <= TOTAL_S + CLOSE_S + 0.01
+
+
+@serial_modules
+def test_a_socket_has_no_rate_to_try(make: MakeLane) -> None:
+    lane = make({}, 9600)
+    driver = type(lane.sensor)
+    assert driver in (Ef01, Sfm)
+    with pytest.raises(ValueError, match="has no rate to set: baud and probe_bauds need a serial: URL"):
+        driver("socket://192.0.2.7:4001", {"probe_bauds": "9600"})
+    sensor = driver("socket://192.0.2.7:4001", {}, clock=lane.time.now, connect=lane.port.connect)
+    assert sensor.open().driver in ("ef01", "sfm")
+    assert lane.port.openings == 1

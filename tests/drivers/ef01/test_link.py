@@ -277,3 +277,28 @@ def test_a_capture_cancelled_at_any_point_leaves_the_next_one_whole(wire: Wire, 
     with pytest.raises(Cancelled):
         sensor.capture(1)
     assert (sensor.capture(1).image == expand(R307, 256, 288)).all()
+
+
+def test_a_module_without_vfypwd_that_asks_for_a_password_is_no_contact(wire: Wire) -> None:
+    wire.will_answer(VFY_PWD, *[SILENCE] * 50)
+    wire.will_answer(GET_IMAGE, *[acknowledge(0x21)] * 50)
+    with pytest.raises(ProtocolError, match=r"GetImage is refused: the password must be verified first"):
+        sensor_on(wire).open()
+
+
+def test_late_answers_to_the_greeting_of_a_module_without_parameters_confuse_nothing(wire: Wire) -> None:
+    wire.will_answer(VFY_PWD, SILENCE, SILENCE)
+    wire.will_answer(GET_IMAGE, [(0.1, acknowledge(0x02)), (0.3, acknowledge(0)), (0.3, acknowledge(0))])
+    wire.will_answer(READ_SYS_PARA, acknowledge(0x19))
+    sensor = opened(wire, model="R307")
+    wire.finger = False
+    assert retry_of(sensor) is Retry.NOTHING_PRESENTED
+    assert UP_IMAGE not in wire.commands()
+
+
+def test_a_module_that_falls_silent_is_unwell_and_the_next_capture_says_so_too(wire: Wire) -> None:
+    sensor = opened(wire)
+    wire.will_answer(GET_IMAGE, [(0.5, frame(DATA, bytes(64)))] * 100)
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match="does not stop sending"):
+            sensor.capture(1)

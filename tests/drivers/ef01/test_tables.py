@@ -27,3 +27,7 @@ def test_an_unknown_code_reopens_the_device() -> None:
     assert confirmation(0x02).then is NextStep.POLL_AGAIN
     assert confirmation(0xEE).then is NextStep.REOPEN
     assert confirmation(0xEE).meaning == "unknown confirmation code"
+
+
+def test_a_confirmation_is_named_with_its_code() -> None:
+    assert str(confirmation(0x02)) == "no finger (0x02)"

@@ -239,3 +239,29 @@ def test_behind_a_socket_the_deadline_of_an_image_follows_the_rate_of_the_module
     sensor.open()
     rig.module.press(GREY)
     assert (sensor.capture(5).image == GREY).all()
+
+
+@pytest.mark.parametrize("lacking", [(0x04,), (0x04, 0x03)], ids=["STATUS", "STATUS and SR"])
+def test_a_module_that_does_not_answer_status_answers_something_else(rig: SfmRig, lacking: tuple[int, ...]) -> None:
+    """Then SR, or at last CANCEL, shows that it is there."""
+    execute = rig.module._execute
+
+    def obey(request: Request, now: float) -> list[Burst]:
+        return [] if request.command in lacking else execute(request, now)
+
+    rig.module._execute = obey  # type: ignore[method-assign]
+    rig.module._state.parameters[0x6C] = 0x30  # grey, as the module may not tell it
+    sensor = rig.opened_sensor()
+    rig.module.press(GREY)
+    assert (sensor.capture(5).image == GREY).all()
+    rig.module.lift()
+    with pytest.raises(CaptureRetry, match="nothing_presented"):
+        sensor.capture(5)
+
+
+def test_a_scan_without_an_answer_tells_whether_the_module_knows_it(rig: SfmRig) -> None:
+    sensor = rig.opened_sensor()
+    rig.module.inject("ignores", command=0x83)
+    with pytest.raises(CaptureRetry, match="nothing_presented"):
+        sensor.capture(5)
+    assert (rig.module.commands["SIX"], rig.module.commands["SI"]) == (1, 2)

@@ -1,6 +1,7 @@
 """DTR of a pseudo-terminal: rises when the host opens the port, and falls at its last close unless HUPCL is cleared."""
 
 import os
+import select
 import termios
 import tty
 from collections.abc import Iterator
@@ -46,9 +47,11 @@ def test_it_rises_at_the_first_opening_only(slave: int, line: ModemLine) -> None
 
 def test_it_rises_again_after_the_last_close(slave: int, line: ModemLine) -> None:
     os.close(opened(slave))
+    assert select.select([line.fileno()], [], [], 0)[0]
     assert line.take_raised()
     os.close(opened(slave))
     assert line.take_raised()
+    assert not select.select([line.fileno()], [], [], 0)[0]
 
 
 def test_a_host_that_clears_hupcl_keeps_it_high(slave: int, line: ModemLine) -> None:

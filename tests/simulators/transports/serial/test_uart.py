@@ -98,3 +98,10 @@ def test_a_line_that_trickles_sends_byte_by_byte_until_the_fault_is_cleared() ->
     assert line.arrived(7.0) == [(b"c", 9600)]
     faults.clear()
     assert line.arrived(7.1) == [(b"d", 9600)]
+
+
+def test_a_line_whose_cable_is_out_has_nothing_to_send() -> None:
+    line = Line(pace=False)
+    line.queue([Burst(5.0, b"ab", 9600)])
+    line.clear()
+    assert (line.arrived(6.0), line.wake_at()) == ([], None)
