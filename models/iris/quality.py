@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from models.encoder import Flaw, Quality
 from models.iris.segmentation.geometry import Boundary, Floats, Segmentation, even_angles
-from models.iris.segmentation.network import MIN_CERTAINTY, DetectedEye, detect_eyes
+from models.iris.segmentation.network import MIN_CERTAINTY, DetectedEye, detect_eyes, number_of_rivals
 from models.iris.segmentation.polar import fourier_basis, sample
 from models.iris.segmentation.segmentation import readable
 
@@ -95,7 +95,7 @@ def check_frame(image: Pixels) -> Quality:
     eyes = [eye for eye in detect_eyes(image) if eye.certainty >= MIN_CERTAINTY] if readable(image) else []
     if not eyes:
         return Quality(0, Flaw.EMPTY, {})
-    return _combined(FRAME_RAMPS, _frame_measures(image, eyes[0]) | {"rivals": float(len(eyes) - 1)})
+    return _combined(FRAME_RAMPS, _frame_measures(image, eyes[0]) | {"rivals": float(number_of_rivals(eyes))})
 
 
 def _combined(ramps: Sequence[Ramp], measures: dict[str, float]) -> Quality:

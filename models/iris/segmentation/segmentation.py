@@ -29,7 +29,7 @@ from models.iris.segmentation.boundary import (
 from models.iris.segmentation.filters import gaussian_filter, grey_opening, maximum_filter
 from models.iris.segmentation.geometry import Bools, Boundary, Segmentation, even_angles
 from models.iris.segmentation.location import Disc, block_means, find_discs
-from models.iris.segmentation.network import MIN_CERTAINTY, DetectedEye, detect_eyes
+from models.iris.segmentation.network import DetectedEye, detect_eyes, number_of_rivals
 from models.iris.segmentation.occlusion import Appearance, Lids, appearance_of, find_lids, usable_pixels
 from models.iris.segmentation.polar import sample
 
@@ -215,7 +215,7 @@ def _refined(image: npt.NDArray[np.uint8], eye: Eye, rival: float, detected: Seq
     usable: Bools = np.zeros(image.shape, dtype=bool)
     inner, outer = found.pupil.boundary, found.limbus.boundary
     usable[part] = usable_pixels(prepared.logs, prepared.glare, inner, outer, found.lids, found.appearance)
-    rivals = max(0, sum(one.certainty >= MIN_CERTAINTY for one in detected) - 1)
+    rivals = number_of_rivals(detected)
     measures = _measures(prepared, found) | {"evidence": eye.evidence, "rival": rival, "rivals": rivals}
     certainty = float(np.sqrt(found.pupil.rise * found.limbus.rise))
     return Segmentation(_moved(inner, 1, left, top), _moved(outer, 1, left, top), usable, certainty, measures)

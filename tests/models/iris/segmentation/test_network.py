@@ -9,11 +9,13 @@ from models.iris.segmentation.network import (
     INSIDE_PUPIL,
     MIN_CERTAINTY,
     WIDTH,
+    DetectedEye,
     Letterbox,
     ProbabilityMaps,
     _blobs,
     _eye_of,
     detect_eyes,
+    number_of_rivals,
     predict_maps,
 )
 from tests.rigs.eye_truth import eye_truths
@@ -70,3 +72,15 @@ def test_patches_that_are_far_smaller_than_the_largest_are_left_out() -> None:
     probabilities[10:50, 10:50] = probabilities[100:104, 100:104] = 0.9
     assert len(_blobs(probabilities, 0.1)) == 1
     assert len(_blobs(probabilities, 0.0)) == 2
+
+
+def test_an_eyebrow_that_is_taken_for_a_small_eye_is_no_rival() -> None:
+    def eye(limbus: float, certainty: float) -> DetectedEye:
+        maps = ProbabilityMaps(np.zeros((3, HEIGHT, WIDTH), np.float32), Letterbox(1.0, 0.0, 0.0))
+        return DetectedEye(0, 0, 9, 0, 0, limbus, certainty, 1, 1, maps)
+
+    assert number_of_rivals([]) == 0
+    assert number_of_rivals([eye(50, 0.9)]) == 0
+    assert number_of_rivals([eye(50, 0.9), eye(24, 0.6)]) == 0
+    assert number_of_rivals([eye(50, 0.9), eye(30, 0.6), eye(70, 0.6), eye(50, 0.4)]) == 2
+    assert number_of_rivals([eye(50, 0.9), eye(24, 0.75)]) == 1
