@@ -4,6 +4,7 @@ import json
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from joserfc.jwk import OKPKey
 
@@ -13,12 +14,24 @@ from agent.encounter.announcements import Announcement
 from agent.encounter.best_frame import BestFrameSensor
 from agent.errors import ConfigError, StoreError
 from agent.keys import load_kiosk_key
-from agent.kiosk import Kiosk, check, load_encoders, load_sealer, make_sensor, make_station, open_outbox, open_watchlist
+from agent.kiosk import (
+    Kiosk,
+    check,
+    load_encoders,
+    load_sealer,
+    make_sensor,
+    make_station,
+    open_outbox,
+    open_watchlist,
+    presence_checks,
+)
 from drivers.sample import Modality, Position
 from models.encoder import Flaw
 from models.manifest import ModelError
 from simulators.hub.keys import HubKeys
+from tests.conftest import finger_encoder, impression_of
 from tests.rigs.certificates import Authority
+from tests.rigs.scripted_sensor import sample_of
 from tests.rigs.simulated_kiosk import config_of
 
 
@@ -125,3 +138,19 @@ def test_a_state_directory_that_cannot_be_made_is_named(config: Config) -> None:
     config.kiosk.state_dir.write_text("a file")
     with pytest.raises(ConfigError, match="state: cannot be read: Not a directory"):
         Kiosk(config, ignore, ignore, ignore)
+
+
+def test_a_fingerprint_sensor_is_judged_by_its_images_and_a_sensor_without_a_step_is_not_missed(tmp_path: Path) -> None:
+    spare = '[sensors.spare]\ndriver = "ef01"\nurl = "serial:/dev/null"\n'
+    camera = '[sensors.camera]\ndriver = "uvc"\nurl = "usb:04b4:00f9"\n'
+    config = config_of(tmp_path, more=f"{spare}{camera}[presence]\nunused_after_s = 1e-9")
+    checks = presence_checks(config, {Modality.FINGER: finger_encoder()}, ignore)
+    blank, finger = np.full((288, 256), 240, np.uint8), impression_of(1, 1)
+    for name in ("finger", "spare"):
+        seen = [checks[name].shows_somebody(sample_of(image)) for image in (blank, finger)]
+        assert seen == [False, True]
+    assert checks["camera"].shows_somebody(sample_of(blank))  # the BestFrameSensor has judged already
+    suspicion = checks["finger"].monitor.suspicion()
+    assert suspicion is not None
+    assert suspicion.state == "never_present"
+    assert checks["spare"].monitor.suspicion() is None
