@@ -260,10 +260,16 @@ def _log_to_stderr(*, verbose: bool) -> None:
 
 
 class _PrintableFormatter(logging.Formatter):
-    """A record is one line, whatever its text quotes; a traceback has more, each of them printable."""
+    """A record has the lines of its format; what it quotes adds none. A traceback has more. All are printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.args, tuple):
+            shown = [one if isinstance(one, int | float | None) else printable(str(one)) for one in record.args]
+            record = logging.makeLogRecord(record.__dict__ | {"args": tuple(shown)})
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name in logging
-        record.message = printable(record.message)
+        record.message = "\n".join(map(printable, record.message.split("\n")))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802 - as in logging

@@ -1,5 +1,7 @@
 """Reads the configuration (TOML) into frozen values. All defaults are here; systemd/kiosk-agent.toml has all keys."""
 
+import json
+import os
 import re
 import tomllib
 from ipaddress import ip_address
@@ -10,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from agent.errors import ConfigError
 from agent.events.event import Direction
+from agent.storage.owned_files import account_name
 from drivers.sample import Position
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -63,7 +66,7 @@ class KioskConfig(Section):
     name: Name
     state_dir: Path = Path("/var/lib/kiosk-agent")
     control_socket: Path = Path("/run/kiosk-agent/control.sock")
-    control_group: str | None = None
+    control_group: str = ""  # empty: none
     development_key: bool = False
 
 
@@ -232,6 +235,9 @@ def load(path: Path) -> Config:
     """Read and check a configuration file. ConfigError names the file and every wrong key."""
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
+    except PermissionError as error:
+        account = account_name(os.geteuid())
+        raise ConfigError(f"{path}: cannot be read: {error.strerror} for the account {account}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; name another with --config") from error
     except UnicodeDecodeError as error:
@@ -242,10 +248,12 @@ def parse(text: str, source: str) -> Config:
     """Check a configuration given as text; `source` names it in errors."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and tables without end
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
     try:
-        return Config.model_validate(table)
+        # By way of JSON, because pydantic is strict with the types of TOML then: "1883" and true are no numbers. A date
+        # becomes a table, which nothing accepts.
+        return Config.model_validate_json(json.dumps(table, default=lambda date: {"date": str(date)}), strict=True)
     except ValidationError as error:
         lines = [f"{source}: {_explain(problem['loc'], problem['type'], problem['msg'])}" for problem in error.errors()]
         raise ConfigError(*lines) from error

@@ -245,5 +245,5 @@ def _owner_lock(state_dir: Path, *, create: bool) -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise StoreError(f"{path}: another agent owns this kiosk's stores: stop it first") from error
+        raise StoreError(f"{path}: another agent owns this kiosk's stores or is starting: wait, or stop it") from error
     return lock

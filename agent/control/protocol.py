@@ -58,7 +58,7 @@ class ControlClient:
                 with suppress(BrokenPipeError):  # refused before it was sent: the reason is read below
                     end.sendall(encode_line({"do": name, "with": arguments or {}}))
             except (FileNotFoundError, ConnectionRefusedError) as error:
-                raise NoDaemon(f"{self._path}: no daemon listens here; start it: kiosk-agent run") from error
+                raise NoDaemon(f"{self._path}: no daemon listens here; {HOW_TO_START}") from error
             except OSError as error:
                 raise ControlError(f"{self._path}: {error.strerror or error}; may this user control it?") from error
             with end.makefile("rb") as file:
@@ -69,6 +69,7 @@ class NoDaemon(ControlError):
     """No daemon listens on the control socket."""
 
 
+HOW_TO_START = "it may be starting (see systemctl status kiosk-agent); if it is not, start it: kiosk-agent run"
 NOT_UNDERSTOOD = "the daemon sent an invalid answer: is it another version? Restart it after an installation"
 ENDED: Json = {"ok": False, "error": "the daemon ended before it answered: see its log"}
 

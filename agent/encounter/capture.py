@@ -28,6 +28,8 @@ from models.template import Template
 GAPS = (ReasonCode.SENSOR_UNAVAILABLE, ReasonCode.FAILURE_TO_CAPTURE, ReasonCode.ABANDONED)
 
 BEAT_S = 5.0  # how often a waiting collector reports to the watchdog
+OPEN_S = 1.0  # for a sensor that has just been started; one that does not answer by then is asked for as usual
+ABSENT_S = 3.0  # how long a sensor that is not there is waited for
 
 # The last finger or eye is still there: the traveller is told once, and has the rest of the step's time to remove it.
 NOT_REMOVED = frozenset({Retry.LIFT_FINGER, Retry.LOOK_AWAY})
@@ -202,12 +204,15 @@ class Collector:
             return None
 
     def _prompt(self, step: Step, key: MessageKey | Retry | Flaw) -> _Pending:
+        if self._stations[step.sensor].absent(OPEN_S):
+            # There is nothing to put a finger on: wait only for a plug that was pulled out for a moment.
+            return self._start_capture(step, min(ABSENT_S, self._step_timeout_s))
         tell_traveller(self._announce, key, step.position)
-        return self._start_capture(step)
+        return self._start_capture(step, self._step_timeout_s)
 
-    def _start_capture(self, step: Step) -> _Pending:
-        deadline = time.monotonic() + self._step_timeout_s
-        return self._track(step, self._stations[step.sensor].capture(step, self._step_timeout_s), deadline)
+    def _start_capture(self, step: Step, timeout: float) -> _Pending:
+        deadline = time.monotonic() + timeout
+        return self._track(step, self._stations[step.sensor].capture(step, timeout), deadline)
 
     def _track(self, step: Step, future: "Future[Sample]", deadline: float) -> _Pending:
         pending = _Pending(step, future, deadline)

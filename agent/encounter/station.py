@@ -116,6 +116,7 @@ class Station(Worker):
         self._clock = clock
         self.station = name
         self.info: DeviceInfo | None = None
+        self._tried = threading.Event()  # set after the first attempt to open the device
         self._driver = driver
         self._sensor = sensor
         self._on_state = on_state
@@ -151,6 +152,11 @@ class Station(Worker):
         """How many presentations showed nobody so far."""
         return self._presence.monitor.false_presentations
 
+    def absent(self, within: float) -> bool:
+        """Whether the device could not be opened. Waits up to `within` seconds for the first attempt."""
+        self._tried.wait(within)
+        return self._failures > 0 and self.info is None
+
     def interrupt(self) -> None:
         """End what run() waits for: a capture, an empty queue, or a rest."""
         self._sensor.cancel()
@@ -185,6 +191,7 @@ class Station(Worker):
             return
         self._devices_changed.clear()
         self.info = self._sensor.open()
+        self._tried.set()
         if self._failures:
             log.info("%s: %s is back after %d failed attempts", self.station, self.info.model, self._failures)
         self._failures = 0
@@ -292,6 +299,7 @@ class Station(Worker):
         self._sensor.close()
         was_open, self.info = self.info is not None, None
         self._failures += 1
+        self._tried.set()
         log.log(logging.WARNING if self._failures == 1 else logging.DEBUG, "%s: %s", self.station, error)
         if was_open or self._failures == 1:
             self._report_state("fault", str(error))

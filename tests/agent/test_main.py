@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ def test_without_a_daemon_a_request_is_served_here(config: Path, command: str) -
     make_stores(load(config))
     status, output = run(*command.split(), "--config", config)
     assert (status, STANDALONE[command] in output) == (0, True)
+
+
+def test_identify_with_an_absent_sensor_asks_for_no_finger(config: Path) -> None:
+    config.write_text(config.read_text().replace("step_timeout_s = 0.2", "step_timeout_s = 20.0"))
+    make_stores(load(config))
+    started = time.monotonic()
+    status, output = run("identify", "--config", config)
+    assert (status, "refer: sensor unavailable" in output, "to the traveller  Please place" in output) == (
+        0,
+        True,
+        False,
+    )
+    assert "there is no list" in output
+    assert time.monotonic() - started < 15
 
 
 def test_a_daemon_that_runs_is_asked(config: Path) -> None:
