@@ -26,7 +26,7 @@ class StreamRig:
         self.link = self.usb.open_link()
         checked = UvcOptions.model_validate(options or {})
         self.stream = Stream(
-            self.link, choose_stream(streaming_interfaces(self.link.configuration), checked), checked.led
+            self.link, choose_stream(streaming_interfaces(self.link.configuration), checked), checked.light
         )
         self.stream.start()
 
