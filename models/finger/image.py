@@ -18,6 +18,7 @@ from models.finger.several import several_fingers
 
 PPI_RANGE = (100.0, 4000.0)  # a stated resolution outside of it is taken for an error
 
+_FINE = 0.5  # 500 ppi over 1000 ppi: an image of 2000 ppi and more is first reduced to 1000 to 2000 ppi, by blocks
 _RIDGE_SIGMAS = (1.0, 3.0)  # coarse pixels: the band of ridges that are 6 to 14 pixels apart at 500 ppi
 _AVERAGE_SIGMA = 5.0  # coarse pixels over which the variation is averaged: about two ridges
 _MIN_VARIATION = 1.0  # grey levels, of ridges that are 6 to 10 levels darker than valleys; less is a blank image
@@ -53,7 +54,11 @@ def at_500_ppi(image: NDArray[np.uint8], pixels_per_inch: float) -> Image:
     """The image at 500 ppi; its middle if larger than MAX_FRAME. An impossible resolution is taken for 500 ppi."""
     factor = _factor(pixels_per_inch)
     limit = int(MAX_FRAME / factor)
-    grey = image[_middle(image.shape[0], limit), _middle(image.shape[1], limit)].astype(np.float32)
+    part = image[_middle(image.shape[0], limit), _middle(image.shape[1], limit)]
+    reduced = int(_FINE / factor)
+    if reduced > 1 and min(part.shape) >= reduced:  # with little memory, before the smoothing that needs more
+        return _resized(halved(part, reduced), factor * reduced)
+    grey = part.astype(np.float32)
     if abs(factor - 1) < 1e-3 or min(image.shape) < 2:
         return grey
     return _resized(grey, factor)

@@ -55,3 +55,11 @@ def test_an_image_without_skin_is_cropped_to_nothing() -> None:
         prepared = prepare(image, 500.0)
         assert prepared.image.size == 0
         assert (prepared.height, prepared.width) == image.shape
+
+
+def test_an_image_of_very_high_resolution_is_the_same_at_500_ppi() -> None:
+    image = impression_of(1, 1)
+    fine = image.repeat(8, 0).repeat(8, 1)
+    found = at_500_ppi(fine, 4000.0)
+    assert found.shape == image.shape
+    assert np.corrcoef(found.ravel(), image.ravel())[0, 1] > 0.95
