@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -314,3 +315,17 @@ def test_no_biometric_byte_reaches_the_log(running: KioskRig) -> None:
 def test_every_state_of_a_sensor_has_its_health() -> None:
     states = get_args(SensorState.model_fields["state"].annotation)
     assert set(daemon_module._HEALTH) == set(states)
+
+
+def test_stores_that_are_deleted_below_it_are_noticed_and_the_events_that_wait_are_kept(running: KioskRig) -> None:
+    epoch = running.client.ask("outbox")["epoch"]
+    shutil.rmtree(running.folder / "state")
+    assert "outbox_pending" in running.client.ask("status")  # answered, and no new empty outbox is made for it
+    assert wait_until(lambda: not running.running, SOON)
+    assert running.ended_with == 1  # systemd starts it again
+    running.agent = None
+    log = running.log.read_text()
+    assert "deleted or replaced while the agent runs: the agent starts again" in log
+    assert "outbox.db was written again" in log
+    running.start_agent()
+    assert running.client.ask("outbox")["epoch"] == epoch

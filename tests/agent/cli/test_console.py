@@ -249,3 +249,14 @@ def test_an_answer_of_a_false_daemon_is_an_error_for_the_operator(
 ) -> None:
     with pytest.raises(ControlError, match="an invalid answer"):
         show(answer)
+
+
+def test_a_time_says_that_it_is_utc_and_what_is_no_time_is_shown_as_it_is() -> None:
+    assert console.format_time("2026-01-02T12:00:00.25+02:00") == "2026-01-02T10:00:00 UTC"
+    assert console.format_time("2026-01-02T12:00:59+00:00", "minutes") == "2026-01-02T12:00 UTC"
+    assert console.format_time("") == ""
+
+
+def test_a_list_that_never_was_is_not_called_old() -> None:
+    reason = REASON | {"references": 0, "list_is_stale": True}
+    assert console.format_reason(reason).endswith("there is no list)")
