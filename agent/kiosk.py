@@ -165,16 +165,13 @@ def presence_checks(
         if sensor.modality is not Modality.FINGER or sensor.streams or encoder is None:
             checks[name] = PresenceCheck(monitor)
         else:
-            shows = _shows_finger(encoder, config.policy.min_quality)
-            checks[name] = PresenceCheck(monitor, shows, partial(tell_traveller, announce))
+            checks[name] = PresenceCheck(monitor, _shows_finger(encoder), partial(tell_traveller, announce))
     return checks
 
 
-def _shows_finger(encoder: Encoder, min_quality: int) -> ShowsSomebody:
-    """Whether a sample shows a finger: it has ridges, or it is usable in any case."""
-    return lambda sample: (
-        shows_ridges(sample.image, sample.pixels_per_inch) or encoder.assess(sample).score >= min_quality
-    )
+def _shows_finger(encoder: Encoder) -> ShowsSomebody:
+    """Whether a sample shows a finger: ridges, or at least one feature, as of a fingertip that hardly touches."""
+    return lambda sample: shows_ridges(sample.image, sample.pixels_per_inch) or encoder.assess(sample).score > 0
 
 
 def make_station(
