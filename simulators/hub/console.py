@@ -14,6 +14,9 @@ def event_line(key: Key, message: Message, content: dict[str, Any], verdict: str
     return f"{_clock()}  {key.event_class:<9}  {key.kiosk} #{key.sequence:<5} {what:<44} {size:>8}  {verdict}"
 
 
+MAX_KIOSKS = 10_000
+
+
 class StateLines:
     """Formats the states of kiosks. A kiosk repeats its state often; there is a line only when the state changes."""
 
@@ -27,6 +30,8 @@ class StateLines:
         text = content["status"] + (f" ({sensors})" if sensors else "")
         if self._last.get(kiosk) == text:
             return ""
+        if len(self._last) >= MAX_KIOSKS:  # topics are free: anybody can name any number of kiosks
+            self._last.clear()
         self._last[kiosk] = text
         return f"{_clock()}  {'state':<9}  {kiosk} {text}"
 

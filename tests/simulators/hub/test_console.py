@@ -76,3 +76,11 @@ def test_the_state_of_a_last_will_is_a_line() -> None:
 def test_signs_that_are_not_printable_are_replaced() -> None:
     assert printable("plain é") == "plain é"
     assert printable("a\x1b[2J\nb\ud800é") == "a\ufffd[2J\ufffdb\ufffdé"
+
+
+def test_any_number_of_kiosks_takes_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulators.hub.console.MAX_KIOSKS", 3)
+    lines = StateLines()
+    for number in range(10):
+        assert lines.line(f"k{number}", {"status": "offline"})
+    assert len(lines._last) <= 3

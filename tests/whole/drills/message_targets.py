@@ -5,7 +5,9 @@ import io
 import json
 import logging
 import queue
+import shutil
 import tempfile
+import weakref
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +25,7 @@ from agent.hub.link import HubLink, HubSignal
 from agent.hub.mqtt_client import PacketRefused
 from agent.hub.outbox import Outbox
 from agent.requests import checked_request
+from simulators.hub.console import StateLines
 from simulators.hub.hub import HubSimulator
 from simulators.hub.keys import HubKeys
 from simulators.hub.rules import Message
@@ -124,14 +127,13 @@ class _Link:
 
 def _acknowledgements() -> Feed:
     """What the hub sends, up to the outbox: nothing is forgotten that was never put."""
-    folder = tempfile.TemporaryDirectory(prefix="fuzz-")
-    outbox = Outbox(Path(folder.name) / "outbox.db", "k1")
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    outbox = Outbox(folder / "outbox.db", "k1")
     for _ in range(3):
         outbox.put(raw(EventClass.LEAD))
     link = _Link()
 
     def feed(data: bytes) -> None:
-        assert folder.name  # it is deleted with this parser
         link.link._on_message(None, None, cast("Any", SimpleNamespace(topic="bio/v1/s1/k1/ack", payload=data)))
         while not link.inbox.empty():
             signal = link.inbox.get()
@@ -141,6 +143,8 @@ def _acknowledgements() -> Feed:
                 outbox.hold(signal)
         assert outbox.last()[EventClass.LEAD] == 3
 
+    weakref.finalize(feed, shutil.rmtree, folder)
+    weakref.finalize(feed, outbox.close)  # this one is called first
     return feed
 
 
@@ -161,6 +165,7 @@ def _hub_message() -> Feed:
     lines = deque[str](maxlen=1)
     hub = HubSimulator(1, print_line=lines.append, keys=HubKeys.make())
     hub._client = cast("Any", _AckClient())
+    hub._scratch.cleanup()  # its store is in memory
     store = HubStore(Path(":memory:"))
     count = 0
 
@@ -175,6 +180,7 @@ def _hub_message() -> Feed:
         count += 1
         if count % 100 == 0:  # a real one has a disk
             store._connection.executescript(CLEAR)
+            hub._state_lines = StateLines()
 
     return feed
 
