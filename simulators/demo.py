@@ -26,7 +26,7 @@ EYES = (Position.RIGHT_EYE, Position.LEFT_EYE)
 HUB_S = 15.0
 
 Json = Mapping[str, Any]
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 T = TypeVar("T")
 
-out = Console(highlight=False, soft_wrap=True, stderr=True)
+out = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
@@ -74,4 +74,4 @@ def print_table(figures: Mapping[str, object]) -> None:
     table = Table("figure", "value", box=None)
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), "-" if value is None else str(value))
-    Console(highlight=False).print(table)
+    Console(highlight=False, emoji=False).print(table)

@@ -181,7 +181,7 @@ def _search_table(searches: Sequence[SearchFigures]) -> Table:
 def _write_tables(path: Path, found: Report) -> None:
     tables = [_rates_table(found.accuracy), _encode_table(found.encoded), _search_table(found.searches)]
     with path.open("w", encoding="utf-8") as file:
-        for console in (Console(highlight=False), Console(file=file, width=WIDTH)):
+        for console in (Console(highlight=False, emoji=False), Console(file=file, emoji=False, width=WIDTH)):
             for table in tables:
                 console.print(table)
 
