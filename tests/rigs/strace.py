@@ -13,7 +13,7 @@ CALLS = (
     "link,linkat,symlink,symlinkat"
 )
 LOOK_UP_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf")  # the C library reads them to look up a name
-WRITING = re.compile(r"\bO_(?:WRONLY|RDWR|CREAT|TMPFILE)\b")
+WRITING = re.compile(r"\bO_(?:RDWR|WR[A-Z]+|CREAT|TMPFILE)\b")
 OPENING = re.compile(r"\b(?:open|openat|openat2|creat)\(")
 CHANGING = re.compile(r"\b(?:mkdir|mkdirat|mknod|mknodat|rename|renameat|renameat2|link|linkat|symlink|symlinkat)\(")
 IPV4 = re.compile(r'sin_port=htons\((\d+)\), sin_addr=inet_addr\("([^"]+)"\)')
