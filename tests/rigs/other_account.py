@@ -1,51 +1,62 @@
-"""Runs a function as another account, in a process of its own. Only root can, so other accounts skip such a test."""
+"""Runs a function as another account, in a process of its own. Only root can, so other accounts skip such a test.
+
+The process is a new one: a fork of a process with several threads can wait for ever for a lock that one of them held.
+"""
 
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import pytest
 
+from tests.structure.mirror import ROOT
+
+Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 OTHER = 54_321  # an account that no machine has
+CHILD_S = 60.0
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another account")
 
 
-def in_child(work: Callable[[], Result]) -> Result:
-    """What `work` returns in a process of its own; raises what it raises there."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            done: tuple[bool, object] = (True, work())
-        except BaseException as error:  # noqa: BLE001 - raised again by the parent
-            done = (False, error)
-        with os.fdopen(writing, "wb") as end:
-            end.write(pickle.dumps(done))
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as end:
-        good, result = pickle.loads(end.read())  # noqa: S301 - from our own child
-    os.waitpid(child, 0)
+def in_child(work: Callable[Parameters, Result], *arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
+    """What a function of a module returns in a new process; raises what it raises there."""
+    return _run(None, work, arguments, named)
+
+
+def as_other(work: Callable[Parameters, Result], *arguments: Parameters.args, **named: Parameters.kwargs) -> Result:
+    """What a function of a module returns when the account OTHER runs it."""
+    return _run(OTHER, work, arguments, named)
+
+
+def _run(uid: int | None, work: Callable[..., Result], arguments: object, named: object) -> Result:
+    order = pickle.dumps((uid, work, arguments, named))
+    command = [sys.executable, "-m", "tests.rigs.other_account"]
+    done = subprocess.run(command, cwd=ROOT, input=order, check=True, capture_output=True, timeout=CHILD_S)
+    good, result = pickle.loads(done.stdout)  # noqa: S301 - from our own child
     if not good:
         raise result
     return result  # type: ignore[no-any-return]
 
 
-def as_other(work: Callable[[], Result]) -> Result:
-    """What `work` returns when the account OTHER runs it."""
-
-    def become_other() -> Result:
-        os.setgroups([])
-        os.setgid(OTHER)
-        os.setuid(OTHER)
-        return work()
-
-    return in_child(become_other)
+def _main() -> None:
+    """The new process: does the work that it gets on stdin."""
+    uid, work, arguments, named = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent
+    out, sys.stdout = sys.stdout.buffer, sys.stderr
+    try:
+        if uid is not None:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+        done: tuple[bool, object] = (True, work(*arguments, **named))
+    except BaseException as error:  # noqa: BLE001 - raised again by the parent
+        done = (False, error)
+    out.write(pickle.dumps(done))
 
 
 def give_to_other(path: Path) -> None:
@@ -54,3 +65,7 @@ def give_to_other(path: Path) -> None:
     for folder in path.resolve().parents:
         if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o011)
+
+
+if __name__ == "__main__":
+    _main()

@@ -90,7 +90,7 @@ def test_the_other_account_is_named_also_if_the_file_cannot_be_opened(tmp_path: 
     path = private(tmp_path / "outbox.db")
     give_to_other(tmp_path)
     with pytest.raises(OwnershipError, match=f"belongs to the account root, not to {OTHER}"):
-        as_other(lambda: open_owned(path, create=True))
+        as_other(open_owned, path, create=True)
 
 
 @as_root
@@ -99,7 +99,7 @@ def test_a_folder_that_does_not_let_this_account_in_is_no_matter_of_the_owner(tm
     give_to_other(path)
     tmp_path.chmod(0o700)
     with pytest.raises(PermissionError):
-        as_other(lambda: open_owned(path, create=False))
+        as_other(open_owned, path, create=False)
 
 
 # -- the state directory
@@ -129,19 +129,19 @@ def test_files_of_root_are_found_before_the_start_and_all_are_named(tmp_path: Pa
         private(tmp_path / name)
     give_to_other(tmp_path)
     with pytest.raises(OwnershipError) as refused:
-        as_other(lambda: check_ownership(tmp_path))
+        as_other(check_ownership, tmp_path)
     paths = " ".join(str(tmp_path / name) for name in sorted(names))
     assert f"`chown --no-dereference {OTHER}: {paths}`" in str(refused.value)
     for name in names:
         os.chown(tmp_path / name, OTHER, OTHER)
-    as_other(lambda: check_ownership(tmp_path))
+    as_other(check_ownership, tmp_path)
 
 
 @as_root
 def test_a_directory_of_root_must_be_given_to_the_account(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with pytest.raises(OwnershipError, match=f"chown --no-dereference {OTHER}: {tmp_path}"):
-        as_other(lambda: check_ownership(tmp_path))
+        as_other(check_ownership, tmp_path)
 
 
 def test_a_directory_of_another_account_needs_that_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +182,7 @@ def test_a_private_key_that_this_account_cannot_read_names_the_account(tmp_path:
     tmp_path.chmod(0o711)
     give_to_other(private(tmp_path / "x"))
     with pytest.raises(ConfigError, match=f"cannot be read: Permission denied for the account {OTHER}"):
-        as_other(lambda: read_secret(path))
+        as_other(read_secret, path)
 
 
 def test_a_key_of_the_state_directory_is_no_link_but_another_key_may_be(tmp_path: Path) -> None:
