@@ -25,8 +25,8 @@ MIN_PIXELS = 12  # area of a pupil or limbus, in pixels of the network
 _INSIDE = 0.5  # probability above which a pixel is inside
 _MIN_AREA_SHARE = 0.1  # of the area of the largest iris: smaller patches are noise, not a second eye
 MIN_CERTAINTY = 0.5  # an eye of less certainty does not count as detected
-# A rival with less than this share of the radius must be certain: in one of 1984 real images the network takes an
-# eyebrow for an eye, with a certainty of 0.61 and a share of 0.49.
+# A rival with less than this share of the radius must be certain: in one of the 495 images of MMU2 the network takes
+# an eyebrow for an eye, with a certainty of 0.61 and a share of 0.49.
 _SIMILAR_SIZE, _CERTAIN = 0.55, 0.7
 
 
