@@ -61,13 +61,14 @@ def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None
 @app.command("check-config")
 def check_config(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check the configuration without starting anything."""
-    from agent.kiosk import check, check_files
+    from agent.kiosk import check_files, check_parts
 
+    _log_to_stderr(verbose=False)  # the first check after an installation compiles, and takes half a minute
     loaded = load(config)
     with acting_as(owner_of(loaded.kiosk.state_dir)):  # what root may read, the daemon may not be able to
         load(config)
         check_files(loaded)
-    check(loaded)
+    check_parts(loaded)  # as root again, who can keep the compiled code with the program
     console.show_checked_config(config, loaded)
 
 

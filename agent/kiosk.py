@@ -107,9 +107,11 @@ class Kiosk:
         return all(ended)
 
 
-def check(config: Config) -> None:
-    """ConfigError if a start would refuse this configuration. Touches no device, no store and no network."""
-    check_files(config)
+def check_parts(config: Config) -> None:
+    """ConfigError if a start would refuse a sensor, a model or the group. Touches no device, store or network.
+
+    Compiles the searches. With check_files(), this is all that a start checks.
+    """
     for name in config.sensors:
         make_sensor(config, name)
     load_encoders(config)

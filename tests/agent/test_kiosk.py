@@ -16,7 +16,8 @@ from agent.errors import ConfigError, StoreError
 from agent.keys import load_kiosk_key
 from agent.kiosk import (
     Kiosk,
-    check,
+    check_files,
+    check_parts,
     load_encoders,
     load_sealer,
     make_sensor,
@@ -54,7 +55,9 @@ def tls_and_key(folder: Path) -> str:
 
 
 def test_a_check_passes_without_touching_device_store_or_network(tmp_path: Path) -> None:
-    check(config_of(tmp_path, more=tls_and_key(tmp_path)))
+    config = config_of(tmp_path, more=tls_and_key(tmp_path))
+    check_files(config)
+    check_parts(config)
     assert not (tmp_path / "state").exists()
 
 
@@ -71,7 +74,12 @@ def test_a_check_refuses_what_a_start_would_refuse(tmp_path: Path, case: str) ->
     changed, reason = WRONG[case]
     config = config_of(tmp_path, **changed)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=reason):
-        check(config)
+        _check(config)
+
+
+def _check(config: Config) -> None:
+    check_files(config)
+    check_parts(config)
 
 
 def test_a_model_that_cannot_be_used_is_a_configuration_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,16 @@ def test_a_check_refuses_a_file_that_only_root_can_read(tmp_path: Path, state: P
         run("check-config", "--config", path)
 
 
+@as_root
+def test_root_checks_a_kiosk_that_has_run_and_compiles_as_root(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = []
+    monkeypatch.setattr("agent.kiosk.load_encoders", lambda _: accounts.append(os.geteuid()))
+    assert run("check-config", "--config", write_config(tmp_path))[0] == 0
+    assert (accounts, state.stat().st_uid) == ([0], OTHER)
+
+
 def test_a_configuration_of_this_account_is_checked_as_this_account(tmp_path: Path) -> None:
     config_of(tmp_path)
     assert run("check-config", "--config", write_config(tmp_path))[0] == 0
