@@ -10,7 +10,9 @@ place of the one who left.
 """
 
 import json
+import select
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +23,9 @@ from drivers.printable import printable_values
 
 Json = dict[str, Any]
 
+CONNECT_S = 5.0  # a daemon that is not stuck accepts at once
+ANSWER_S = 30.0  # for PROMPT requests; the others wait for the lane, which may be serving a traveller
+PROMPT = frozenset({"status", "keys", "watch"})
 ANSWER_BYTES = 64 * 1024 * 1024  # the longest answer: a watchlist of 100 000 references takes about 25 MB
 
 
@@ -53,15 +58,21 @@ class ControlClient:
     @contextmanager
     def _lines(self, name: str, arguments: Json | None) -> Iterator[Iterator[Json]]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+            # A limit for connecting and sending. Linux applies it to connect() too, and says EAGAIN then.
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(CONNECT_S), 0))
             try:
                 end.connect(str(self._path))
                 with suppress(BrokenPipeError):  # refused before it was sent: the reason is read below
                     end.sendall(encode_line({"do": name, "with": arguments or {}}))
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 raise NoDaemon(f"{self._path}: no daemon listens here; {HOW_TO_START}") from error
+            except BlockingIOError as error:
+                raise ControlError(f"{self._path}: {STUCK}") from error
             except OSError as error:
                 raise ControlError(f"{self._path}: {error.strerror or error}; may this user control it?") from error
             with end.makefile("rb") as file:
+                if name in PROMPT:
+                    _wait_for_answer(end, self._path)
                 yield _parsed(file)
 
 
@@ -71,6 +82,7 @@ class NoDaemon(ControlError):
 
 HOW_TO_START = "it may be starting (see systemctl status kiosk-agent); if it is not, start it: kiosk-agent run"
 NOT_UNDERSTOOD = "the daemon sent an invalid answer: is it another version? Restart it after an installation"
+STUCK = "the daemon does not answer: see its log, or restart it"
 ENDED: Json = {"ok": False, "error": "the daemon ended before it answered: see its log"}
 
 
@@ -97,6 +109,14 @@ def understood() -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ControlError(NOT_UNDERSTOOD) from error
+
+
+def _wait_for_answer(end: socket.socket, path: Path) -> None:
+    """Wait until the answer begins. ControlError if it does not within ANSWER_S."""
+    poll = select.poll()
+    poll.register(end, select.POLLIN)
+    if not poll.poll(ANSWER_S * 1000):
+        raise ControlError(f"{path}: {STUCK}")
 
 
 def _parsed(file: BinaryIO) -> Iterator[Json]:

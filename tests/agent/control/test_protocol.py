@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,20 @@ def scripted_daemon(path: Path, answer: bytes) -> Iterator[None]:
 def test_a_daemon_that_ends_before_it_answers_is_an_error(path: Path, answer: bytes) -> None:
     with scripted_daemon(path, answer), pytest.raises(ControlError, match="ended before it answered"):
         ControlClient(path).ask("status")
+
+
+@pytest.mark.parametrize("waiting", [0, 1])  # with a full queue of connections, connect() itself waits
+def test_a_daemon_that_never_answers_is_an_error(path: Path, waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.control.protocol.ANSWER_S", 0.1)
+    monkeypatch.setattr("agent.control.protocol.CONNECT_S", 1.0)
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as clients:
+        listener.bind(str(path))
+        listener.listen(0)
+        for _ in range(waiting):
+            clients.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        with pytest.raises(ControlError, match="does not answer: see its log"):
+            ControlClient(path).ask("status")
 
 
 def test_an_answer_of_another_version_is_an_error(path: Path) -> None:
