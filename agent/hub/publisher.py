@@ -18,6 +18,7 @@ from agent.errors import HubError
 from agent.events.event import Acknowledgement, EventClass, Held, StoredEvent
 from agent.hub.link import Connected, Disconnected, HubSignal, Wake
 from agent.hub.outbox import HELD, Outbox
+from agent.log_limit import LimitedLog
 from agent.storage.database import StoreFull
 from agent.worker import OnCrash, Worker
 
@@ -82,6 +83,7 @@ class Publisher(Worker):
         self._expire_at = 0.0
         self._awake = threading.Event()
         self._full_reported = False
+        self._limited = LimitedLog(log)
 
     @property
     def refused(self) -> dict[str, int]:
@@ -116,6 +118,7 @@ class Publisher(Worker):
     def step(self, wait: float = 0.0) -> float:
         """Wait up to `wait` seconds for a signal, take all signals, send what can be sent. Returns the next wait."""
         self.beat()
+        self._limited.flush()
         signals = self._take_signals(wait)
         self._awake.clear()
         if self.stopping.is_set():
@@ -175,7 +178,8 @@ class Publisher(Worker):
         latest = {signal.event_class: signal for signal in signals if isinstance(signal, Held)}
         for event_class, held in latest.items():
             if outbox.hold(held):
-                log.warning("%s event %d stays in the outbox: %s", event_class, held.sequence, HELD[held.reason])
+                text = f"{event_class} event {held.sequence} stays in the outbox: {HELD[held.reason]}"
+                self._limited.warning(f"{event_class} events that the hub cannot verify", text)
             if outbox.held().get(event_class) == held and held.sequence == self._windows[event_class].acknowledged + 1:
                 self._windows[event_class].hold(self._clock.monotonic() + HELD_FACTOR * self._config.resend_after_s)
 

@@ -352,6 +352,15 @@ def test_an_event_that_the_hub_cannot_verify_stays_with_the_reason_and_is_said_o
     assert line.startswith("lead event 2 stays in the outbox: the hub does not know this kiosk's key")
 
 
+def test_a_flood_of_changing_reasons_is_one_line(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.put(LEAD, 3)
+    rig.connect()
+    for number in range(300):
+        rig.inbox.put(Held(rig.outbox.epoch, LEAD, 1 + number % 3, list(HoldReason)[number % 2]))
+        rig.step()
+    assert len(caplog.records) == 1
+
+
 def test_it_is_sent_again_seldom_and_alone_and_after_its_acknowledgement_everything_follows(rig: Rig) -> None:
     rig.put(LEAD, 4)
     rig.connect()
