@@ -118,7 +118,7 @@ def load_hub_key(path: Path) -> HubKey:
     wanted = f"a public key as a JWK, of the curve {' or '.join(HUB_CURVES)}"
     try:
         key = import_key(json.loads(read_public(path)))
-    except (JoseError, ValueError, TypeError, KeyError):
+    except (JoseError, ValueError, TypeError, KeyError, RecursionError):  # the last: brackets without end
         # Without the cause, which may quote the file: that could be a private key.
         raise ConfigError(f"{path}: is not {wanted}") from None
     return _checked_hub_key(key, path, wanted)

@@ -214,6 +214,13 @@ def test_a_hub_key_for_something_else_is_refused(
         load_hub_key(jwk_file(tmp_path, HUBS[curve].as_dict(private=False) | about))
 
 
+def test_brackets_without_end_are_no_hub_key(tmp_path: Path) -> None:
+    path = tmp_path / "hub.json"
+    path.write_text("[" * 30_000)
+    with pytest.raises(ConfigError, match="is not a public key as a JWK"):
+        load_hub_key(path)
+
+
 @pytest.mark.parametrize(
     "about", [{"use": "enc"}, {"key_ops": []}, {"key_ops": ["deriveBits"]}, {"alg": "ECDH-ES+A256KW"}]
 )
