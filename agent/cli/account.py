@@ -72,31 +72,42 @@ def become_owner(state_dir: Path) -> None:
     account = owner_of(state_dir) if state_dir.exists() else None
     if account is None:
         return
-    try:
+    with _allowed(account):
         os.setgroups(account.groups)
         os.setgid(account.gid)
         os.setuid(account.uid)
-    except OSError as error:
-        name = account_name(account.uid)
-        raise AgentError(
-            f"{state_dir}: belongs to the account {name}, and root cannot become it ({error.strerror}): "
-            f"run the command as {name}"
-        ) from error
 
 
 @contextmanager
 def acting_as(account: Account | None) -> Iterator[None]:
-    """Act as this account for a while: what it may not read, cannot be read here. None changes nothing."""
+    """Act as this account for a while: what it may not read, cannot be read here. None changes nothing.
+
+    AgentError if the system does not let root do that.
+    """
     if account is None:
         yield
         return
     groups, gid = os.getgroups(), os.getegid()
-    os.setgroups(account.groups)
-    os.setegid(account.gid)
-    os.seteuid(account.uid)
     try:
+        with _allowed(account):
+            os.setgroups(account.groups)
+            os.setegid(account.gid)
+            os.seteuid(account.uid)
         yield
     finally:
         os.seteuid(0)
         os.setegid(gid)
-        os.setgroups(groups)
+        with suppress(PermissionError):  # where it could not be changed
+            os.setgroups(groups)
+
+
+@contextmanager
+def _allowed(account: Account) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = account_name(account.uid)
+        raise AgentError(
+            f"the state directory belongs to the account {name}, and root cannot become it ({error.strerror}): "
+            f"run the command as {name}"
+        ) from error

@@ -94,6 +94,11 @@ def test_where_root_may_not_change_its_account_the_command_says_so(
     monkeypatch.setattr(os, "setgroups", refuse)
     with pytest.raises(AgentError, match=f"root cannot become it .*: run the command as {OTHER}"):
         become_owner(state)
+    before = ids()
+    refused = pytest.raises(AgentError, match=f"root cannot become it .*: run the command as {OTHER}")
+    with refused, acting_as(owner_of(state)):
+        pass
+    assert ids()[:2] == before[:2]
 
 
 @as_root
