@@ -16,8 +16,11 @@ from pathlib import Path
 
 from agent.errors import ConfigError
 
-# The first letters of the names of the agent's files in the state directory. Other files there are not looked at.
-FILES = ("agent.lock", "outbox.", "watchlist.", "development-kiosk-key.")
+# The agent's files in the state directory. Others there, such as somebody's copy of the outbox, are not looked at.
+FILES = frozenset(
+    {"agent.lock", "development-kiosk-key.pem", "development-kiosk-key.new", "outbox.reserve", "outbox.reserve.new"}
+    | {f"{store}.db{part}" for store in ("outbox", "watchlist") for part in ("", "-wal", "-shm", "-journal")}
+)
 KEY_BYTES = 64 * 1024  # a key or a certificate is smaller
 
 # Neither through a symbolic link, nor waiting for the other end of a pipe.
@@ -35,7 +38,7 @@ def check_ownership(folder: Path) -> None:
         _refuse_owner(folder, found.st_uid)
         if found.st_mode & 0o022:
             raise OwnershipError(f"{folder}: other accounts may write here: chmod go-w {shlex.quote(str(folder))}")
-        owners = {path: path.lstat().st_uid for path in sorted(folder.iterdir()) if path.name.startswith(FILES)}
+        owners = {path: path.lstat().st_uid for path in sorted(folder.iterdir()) if path.name in FILES}
     except FileNotFoundError:
         return
     except OSError as error:
@@ -75,8 +78,10 @@ def read_secret(path: Path, *, others: int = 0o077, owned: bool = False) -> byte
     if found.st_uid not in ({os.geteuid()} if owned else {0, os.geteuid()}):
         raise OwnershipError(_foreign([path], found.st_uid))
     if found.st_mode & others:
+        name, us = shlex.quote(str(path)), account_name(os.geteuid())
+        give = "" if found.st_uid == os.geteuid() else f"chown {us}: {name} && "  # else nobody but root could read it
         raise OwnershipError(
-            f"{path}: others may read or change this private key: chmod 600 {shlex.quote(str(path))}; "
+            f"{path}: others may read or change this private key: {give}chmod 600 {name}; "
             "if it was readable for long, replace the key"
         )
     return content

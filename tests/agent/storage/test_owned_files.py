@@ -125,7 +125,7 @@ def test_others_may_not_write_in_the_state_directory(tmp_path: Path) -> None:
 def test_files_of_root_are_found_before_the_start_and_all_are_named(tmp_path: Path) -> None:
     os.chown(tmp_path, OTHER, OTHER)
     names = ["development-kiosk-key.pem", "outbox.db", "outbox.db-wal", "outbox.reserve", "watchlist.db", "agent.lock"]
-    for name in [*names, "notes-of-root.txt"]:
+    for name in [*names, "notes-of-root.txt", "outbox.db.bak", "watchlist.old.db"]:
         private(tmp_path / name)
     give_to_other(tmp_path)
     with pytest.raises(OwnershipError) as refused:
@@ -166,6 +166,16 @@ def test_a_private_key_that_others_may_read_or_change_is_refused(tmp_path: Path,
     with pytest.raises(OwnershipError, match=f"others may read or change this private key: chmod 600 {path}"):
         read_secret(path)
     assert read_secret(path, others=0) == b"key"
+
+
+@as_root
+def test_a_key_of_root_that_the_group_may_read_must_also_be_given_to_the_account(tmp_path: Path) -> None:
+    path = private(tmp_path / "kiosk.key")
+    os.chown(path, 0, OTHER)
+    path.chmod(0o640)
+    tmp_path.chmod(0o755)
+    with pytest.raises(OwnershipError, match=f": chown {OTHER}: {path} && chmod 600 {path};"):
+        as_other(read_secret, path)
 
 
 @as_root
