@@ -7,6 +7,7 @@ import tomllib
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -119,6 +120,8 @@ class PolicyConfig(Section):
     candidates: int = Field(default=5, ge=1, le=100)
     stale_after_s: RetentionSeconds = 86_400.0
     when_stale: Literal["continue", "refer"] = "continue"
+    expired_list_hours: float = Field(default=72.0, ge=0, le=24 * 366, allow_inf_nan=False)
+    swapped_positions: bool = False
     min_enrolment_quality: Percent = 40
 
 
@@ -188,6 +191,29 @@ class LocalListConfig(Section):
     keep_s: RetentionSeconds = 86_400.0
 
 
+class WatchlistConfig(Section):
+    """Where the signed lists of the providers come from. Without a source the kiosk searches only the local list."""
+
+    source: str = Field(default="", max_length=1024)
+    root: Path | None = None
+    name: Name = "main"
+    ca: Path | None = None
+    check_every_s: RetentionSeconds = 900.0
+    delete_after_s: RetentionSeconds = 86_400.0
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if not self.source:
+            return self
+        url = urlsplit(self.source)
+        here = url.scheme == "http" and is_this_computer(url.hostname or "")
+        if not (self.source.startswith("/") or url.scheme == "https" or here):
+            raise ValueError("source: give a folder with its whole path, or an address that begins with https://")
+        if self.root is None:
+            raise ValueError("root is missing: the file root.json that the operator of the lists has given you")
+        return self
+
+
 class AgreementConfig(Section):
     """Why a reference may be made, for whom, and for how long. Without an agreement nothing is stored or sent."""
 
@@ -210,6 +236,7 @@ class Config(Section):
     presence: PresenceConfig = PresenceConfig()
     models: ModelsConfig = ModelsConfig()
     local_list: LocalListConfig = LocalListConfig()
+    watchlist: WatchlistConfig = WatchlistConfig()
     agreements: dict[Name, AgreementConfig] = {}
 
     @model_validator(mode="after")

@@ -82,7 +82,7 @@ def test_the_example_is_good_as_it_is_and_with_everything_switched_on(tmp_path: 
 
 def test_defaults_in_the_example_are_the_defaults() -> None:
     quiet, loud = parse(EXAMPLE.read_text(encoding="utf-8"), "quiet"), parse(example_with_everything(), "loud")
-    examples = {"kiosk": set[str](), "hub": {"tls", "encryption_key"}}
+    examples = {"kiosk": set[str](), "hub": {"tls", "encryption_key"}, "watchlist": {"source", "root", "ca"}}
     for section in ("plan", "policy", "outbox", "models", "local_list"):
         assert getattr(quiet, section) == getattr(loud, section)
     for section, free in examples.items():
@@ -91,6 +91,9 @@ def test_defaults_in_the_example_are_the_defaults() -> None:
 
 
 MISTAKES = {
+    "a list from a place without a path": ("[watchlist]\nsource = 'lists'\nroot = '/r'\n", "watchlist: source"),
+    "a list in clear text": ("[watchlist]\nsource = 'http://lists.example/'\nroot = '/r'\n", "watchlist: source"),
+    "a list without a root": ("[watchlist]\nsource = 'https://lists.example/'\n", "watchlist: root is missing"),
     "unknown key": ("[policy]\nmin_qualty = 3\n", "unknown key policy.min_qualty"),
     "unknown section": ("[hubb]\n", "unknown key hubb"),
     "a number as text": ("[hub]\nport = '1883'\n", "hub.port"),
