@@ -19,6 +19,7 @@ from agent.config import AgreementConfig
 from agent.errors import StoreError
 from agent.events.event import ListConfirmed, ListState
 from agent.storage.database import open_store, reading, writing
+from agent.storage.encryption import StoreKey
 from agent.watchlist.candidate import Candidate, CandidateList
 from agent.watchlist.reference import (
     Reference,
@@ -50,9 +51,9 @@ POSITIONS = {str(position): position for position in Position}
 class Watchlist:
     """The watchlist of this kiosk. Open it in the thread that uses it."""
 
-    def __init__(self, path: Path, clock: Clock, *, create: bool = True) -> None:
+    def __init__(self, path: Path, clock: Clock, *, key: StoreKey, identity: str = "", create: bool = True) -> None:
         self._clock = clock
-        self._db = open_store(path, "watchlist", MIGRATIONS, create=create)
+        self._db = open_store(path, "watchlist", MIGRATIONS, key=key, identity=identity, create=create)
         self._galleries: dict[str, Gallery] = {}
         self._presearches: dict[Position, Presearch] = {}
         self._agreements: dict[str, AgreementInfo] = {}
