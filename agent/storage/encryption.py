@@ -59,7 +59,7 @@ def connect(path: Path, key: StoreKey | None) -> Any:  # noqa: ANN401 - the libr
 
 def opens_with(path: Path, key: StoreKey) -> bool:
     """Whether an existing file can be read with this key. Reads its first page, and changes and locks nothing."""
-    place = f"{path.absolute().as_uri()}?immutable=1"
+    place = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
         connection = _prepared(dbapi2.connect(place, uri=True, isolation_level=None), key)
         try:
