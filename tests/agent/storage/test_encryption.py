@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.storage.encryption import StoreKey, connect, encrypted_files, is_plain, opens_with
+from agent.storage.encryption import StoreKey, connect, is_plain, opens_with
 from tests.rigs.decrypted_pages import pages_of
 from tests.rigs.store_key import OTHER_KEY, TEST_KEY
 
@@ -70,7 +70,6 @@ def test_plain_encrypted_and_empty_files_are_told_apart(tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     empty.touch()
     assert [is_plain(path) for path in (plain, encrypted, empty)] == [True, False, False]
-    assert encrypted_files([plain, encrypted, empty, tmp_path / "missing.db", tmp_path]) == [encrypted]
 
 
 def test_the_library_writes_no_lines_of_its_own(tmp_path: Path) -> None:
