@@ -13,6 +13,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
+    Key,
     Metadata,
     MetaFile,
     Role,
@@ -41,7 +42,7 @@ class SignedLists:
         self.signers = {name: [CryptoSigner.generate_ed25519() for _ in range(threshold)] for name in names}
         keys = {name: [signer.public_key for signer in signers] for name, signers in self.signers.items()}
         roles = {name: Role([key.keyid for key in keys[name]], threshold) for name in DAYS_VALID}
-        root_keys = {key.keyid: key for name in DAYS_VALID for key in keys[name]}
+        root_keys: dict[str, Key] = {key.keyid: key for name in DAYS_VALID for key in keys[name]}
         delegated = {
             name: DelegatedRole(name, [key.keyid for key in keys[name]], threshold, True, [f"{name}/*", f"{name}/*/*"])
             for name in providers

@@ -6,6 +6,7 @@ import pytest
 
 from agent.distribution.directory import DirectoryFetcher
 from agent.distribution.fetcher import never, too_long
+from agent.distribution.refusal import SourceUnreachable
 
 
 def test_each_way_of_fetching_gives_the_file_without_another_on_disk(
@@ -29,6 +30,8 @@ def test_the_places_of_a_repository_are_below_its_address() -> None:
 def test_nobody_stops_a_fetcher_unless_asked() -> None:
     assert not never()
     DirectoryFetcher(Path("/")).check_stopped()
+    with pytest.raises(SourceUnreachable, match="the agent stops"):
+        DirectoryFetcher(Path("/"), lambda: True).check_stopped()
 
 
 def test_the_limit_is_named() -> None:

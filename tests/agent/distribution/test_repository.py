@@ -316,7 +316,7 @@ def test_too_long_metadata_are_refused(kiosk: Kiosk, lists: SignedLists) -> None
     refused(kiosk, Refusal.TOO_LONG, "longer than it may be")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(["timestamp", "snapshot", "targets"]),
     place=st.integers(0, 999),
