@@ -59,6 +59,27 @@ def test_odd_characters_of_a_name_stay_one_request() -> None:
     assert len(server.requests[0].splitlines()[0].split()) == 3
 
 
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("https://lists.example.org", "lists.example.org"),
+        ("https://user:secret@lists.example.org:8443/a", "lists.example.org:8443"),
+        ("https://[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+        ("https://listas-españa.example", "xn--listas-espaa-khb.example"),
+    ],
+)
+def test_the_server_is_named_without_anything_else(address: str, host: str) -> None:
+    _, name, port = https._server(f"{address}/metadata/timestamp.json")
+    request = https._request(name, port, "/metadata/timestamp.json", https._Body("a", 1, bytearray()))
+    assert f"\r\nHost: {host}\r\n".encode() in request
+
+
+@pytest.mark.parametrize("address", ["https://a:99999", "https://[::1", f"https://{'a' * 70}.example", "https://a..b"])
+def test_what_is_no_address_is_named(address: str) -> None:
+    with pytest.raises(DownloadError, match="the source is not an address"):
+        HttpsFetcher(address).read(f"{address}/metadata/timestamp.json", 10)
+
+
 # A server with TLS.
 
 

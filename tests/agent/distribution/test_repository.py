@@ -225,6 +225,17 @@ def test_new_keys_of_the_root_let_versions_count_anew(kiosk: Kiosk, lists: Signe
     assert (kiosk.floor.root, kiosk.floor.timestamp, kiosk.floor.snapshot) == (3, 3, 3)
 
 
+def test_an_additional_key_of_the_root_lets_nothing_count_anew(kiosk: Kiosk, lists: SignedLists) -> None:
+    old = dict(lists.files)
+    lists.publish()
+    lists.root.add_key(CryptoSigner.generate_ed25519().public_key, "timestamp")
+    lists.sign("root", lists.root)
+    kiosk.look()
+    shutil.rmtree(kiosk.metadata_dir)
+    lists.files = old | {"metadata/2.root.json": lists.files["metadata/2.root.json"]}
+    refused(kiosk, Refusal.ROLLED_BACK, "timestamp has version 2, seen was 3")
+
+
 @pytest.mark.parametrize(("days", "what"), [(2, "timestamp"), (400, "root")])
 def test_frozen_metadata_are_refused_once_they_have_expired(kiosk: Kiosk, days: int, what: str) -> None:
     kiosk.now = NOW + timedelta(days=days)
