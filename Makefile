@@ -26,8 +26,8 @@ setup: .venv/ready
 demo: setup
 	@$(BIN)/kiosk-sim demo $(if $(SENSOR),--sensor $(SENSOR)) $(if $(ONCE),--once)
 
-# Two processes: half of the time is waiting for brokers, daemons and kernels.
-JOBS ?= 2
+# Three processes on two cores: half of the time is waiting for brokers, daemons and kernels.
+JOBS ?= 3
 test: setup
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 

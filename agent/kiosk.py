@@ -287,8 +287,9 @@ def _owner_lock(state_dir: Path, *, create: bool) -> TextIO:
     """
     path = state_dir / LOCK
     check_ownership(state_dir)
+    rescued = (state_dir / OUTBOX).is_file()  # the agent writes a deleted outbox again when it ends, without this file
     try:
-        lock = os.fdopen(open_owned(path, create=create), "w")
+        lock = os.fdopen(open_owned(path, create=create or rescued), "w")
     except FileNotFoundError as error:
         raise StoreMissing(f"{state_dir}: holds no stores yet; the daemon makes them when it starts") from error
     except OSError as error:

@@ -61,6 +61,7 @@ options = {{ {options} }}
 {camera}
 [plan]
 steps = [{steps}]
+step_timeout_s = 10.0
 
 [hub]
 port = {port}

@@ -50,7 +50,7 @@ class Rescue:
             log.log(logging.DEBUG if known else logging.ERROR, "%s", self.problem)
             return False
         self.problem = text
-        log.error("%s: the agent starts again", text)
+        log.error("%s: the agent ends, and systemd starts it again; if it was started by hand, start it again", text)
         return True
 
     def finish(self, store: EventStore, waiting: Callable[[], int]) -> None:

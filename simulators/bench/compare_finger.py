@@ -25,6 +25,7 @@ from typing import Annotated, NamedTuple, Protocol, TypeVar
 import typer
 from rich.progress import track
 
+from drivers.printable import printable
 from drivers.sample import Modality, Position, Sample
 from models.encoder import Flaw, Quality
 from models.finger.compare.score import score, template_cylinders
@@ -270,11 +271,6 @@ def report_remarks(remarks: Sequence[Remark], scores: Path) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
         number = len({(one.picture, one.ppi) for one in kind})
         out.print(f"images: {number} {heading}: {reasons}: {path}", markup=False)
-
-
-def printable(text: str) -> str:
-    """Text from a list or a file, without characters that a terminal would obey."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def refuse_overwriting(pairs: Path, scores: Path) -> None:

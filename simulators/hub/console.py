@@ -37,7 +37,10 @@ class StateLines:
 
 
 def printable(line: str) -> str:
-    """The line without what would move the cursor, forge another line or not be text at all."""
+    """The line without what would move the cursor, forge another line or not be text at all.
+
+    The drivers have a function for that too, but the hub runs on another computer, where they are not installed.
+    """
     if line.isprintable():
         return line
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)

@@ -325,7 +325,7 @@ def test_stores_that_are_deleted_below_it_are_noticed_and_the_events_that_wait_a
     assert running.ended_with == 1  # systemd starts it again
     running.agent = None
     log = running.log.read_text()
-    assert "deleted or replaced while the agent runs: the agent starts again" in log
+    assert "deleted or replaced while the agent runs: the agent ends, and systemd starts it again" in log
     assert "outbox.db was written again" in log
     running.start_agent()
     assert running.client.ask("outbox")["epoch"] == epoch

@@ -56,6 +56,16 @@ def test_a_store_that_is_gone_is_not_made_again_by_a_command(config: Config) -> 
     assert not (config.kiosk.state_dir / "outbox.db").exists()
 
 
+def test_an_outbox_that_the_agent_wrote_again_when_it_ended_is_no_missing_store(config: Config) -> None:
+    (config.kiosk.state_dir / "agent.lock").unlink()
+    with StandaloneKiosk(config, ignore):
+        assert (config.kiosk.state_dir / "agent.lock").is_file()
+    (config.kiosk.state_dir / "agent.lock").unlink()
+    (config.kiosk.state_dir / "watchlist.db").unlink()
+    with pytest.raises(StoreMissing, match=r"watchlist\.db: does not exist; the daemon makes it when it starts"):
+        StandaloneKiosk(config, ignore)
+
+
 def test_a_command_without_the_kiosk_key_serves_all_that_needs_none(tmp_path: Path) -> None:
     """Systemd gives the key to the daemon only."""
     path = tmp_path / "hub.jwk"

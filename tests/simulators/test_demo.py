@@ -27,7 +27,12 @@ def _handlers() -> Iterator[None]:
 def test_three_travellers_have_the_results_that_they_must_have(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With eyes in the plan; ended by SIGTERM while the demo waits after the third traveller."""
+    """With one finger and one eye in the plan; ended by SIGTERM while the demo waits after the third traveller.
+
+    tests/whole/test_quiet.py plays them with two of each.
+    """
+    monkeypatch.setattr(demo, "FINGERS", demo.FINGERS[:1])
+    monkeypatch.setattr(demo, "EYES", demo.EYES[:1])
     stay = demo._stay
 
     def stay_and_end(rig: KioskRig) -> None:

@@ -70,7 +70,7 @@ def test_the_events_of_a_deleted_outbox_are_there_at_the_next_start(
     kiosk.lane.put(EVENT)  # a traveller before the daemon has noticed
     assert kiosk.check()
     assert f"{kiosk.path}" in kiosk.rescue.problem
-    assert "deleted or replaced while the agent runs: the agent starts again" in caplog.text
+    assert "deleted or replaced while the agent runs: the agent ends, and systemd starts it again" in caplog.text
     kiosk.lane.put(EVENT)  # and one while it stops
     kiosk.end()
     assert "was written again: 3 events wait" in caplog.text
