@@ -229,21 +229,6 @@ def show_enrolment(result: Json) -> None:
 
 
 @_of_an_answer
-def show_watchlist(result: Json) -> None:
-    """Show the references, without templates."""
-    rows = [("reference", "category", "agreement", "positions", "expires")]
-    for r in result["references"]:
-        positions = ", ".join(dict.fromkeys(r["positions"]))
-        rows.append(
-            (r["reference_id"], r["category"], r["agreement"], positions, format_time(r["expires_at"], "minutes"))
-        )
-    age = "never confirmed" if result["age_s"] is None else f"confirmed {timedelta(seconds=int(result['age_s']))} ago"
-    out.print(f"revision {result['revision']}, {age}, {len(result['references'])} references")
-    if result["references"]:
-        out.print_table(*rows)
-
-
-@_of_an_answer
 def show_outbox(result: Json) -> None:
     """Show the headers of the events that wait."""
     waiting = {c: n for c, n in result["waiting"].items() if n}
