@@ -70,6 +70,11 @@ class KioskConfig(Section):
     control_group: str = ""  # empty: none
     development_key: bool = False
 
+    @property
+    def identity(self) -> str:
+        """What tells this kiosk from all others: its stores are bound to it."""
+        return f"{self.site}/{self.name}"
+
 
 class SensorConfig(Section):
     """One sensor: a row of drivers.SENSORS, the URL of the device, and options for this unit."""

@@ -77,7 +77,7 @@ class Daemon:
         self._inbox: queue.Queue[HubSignal] = queue.Queue()
         self.link = HubLink(config.hub, config.kiosk.site, config.kiosk.name, self._inbox, self._on_crash)
         self.publisher = Publisher(
-            partial(open_outbox, config),
+            partial(open_outbox, config, self.kiosk.store_key),
             self.link,
             self._inbox,
             self._on_crash,
@@ -97,7 +97,7 @@ class Daemon:
         """Serve until SIGTERM or SIGINT (0) or until a worker crashes (1)."""
         if self._config.hub.clear_text_on_the_network:
             log.warning("CLEAR TEXT: events cross the network without TLS (hub.insecure). For tests only")
-        with _signals(self._on_signal), open_outbox(self._config) as outbox:
+        with _signals(self._on_signal), open_outbox(self._config, self.kiosk.store_key) as outbox:
             self._counts = outbox.counts()
             try:
                 for worker in self.workers:
@@ -118,7 +118,7 @@ class Daemon:
     def status(self) -> dict[str, Any]:
         """What `kiosk-agent status` shows. May be called from any thread."""
         try:
-            with open_outbox(self._config) as outbox:
+            with open_outbox(self._config, self.kiosk.store_key) as outbox:
                 counts, held = outbox.counts(), held_events(outbox)
         except StoreError:  # deleted below the daemon: main still has it open
             counts, held = self._counts, []

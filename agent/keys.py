@@ -1,16 +1,20 @@
 """Loads keys. This is the only module that loads private ones.
 
-One Ed25519 kiosk key signs what leaves the kiosk. It comes from a systemd credential (LoadCredential=kiosk-key:...) or,
-for development, from a file that the daemon creates at its first start. A daemon that systemd started creates none,
-unless the configuration says so: otherwise a misspelt credential would silently become another key. The hub's
-encryption key is public. TLS keys are loaded directly into a TLS context.
+One Ed25519 kiosk key signs what leaves the kiosk, and one store key encrypts what stays on its disk. Each comes from a
+systemd credential (LoadCredential=kiosk-key:... and store-key:...) or, for development, from a file that the daemon
+creates at its first start. A daemon that systemd started creates none, unless the configuration says so: otherwise a
+misspelt credential would silently become another key. The hub's encryption key is public. TLS keys are loaded directly
+into a TLS context.
 """
 
 import json
 import logging
 import os
+import re
+import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +26,15 @@ from joserfc.jwk import ECKey, Key, OKPKey, import_key
 
 from agent.config import TlsConfig
 from agent.errors import ConfigError
-from agent.storage.owned_files import read_public, read_secret
+from agent.storage.encryption import KEY_BYTES, StoreKey
+from agent.storage.owned_files import read_public, read_secret, sync
 
 log = logging.getLogger(__name__)
 
 CREDENTIAL = "kiosk-key"
 DEVELOPMENT_FILE = "development-kiosk-key.pem"
+STORE_CREDENTIAL = "store-key"
+STORE_DEVELOPMENT_FILE = "development-store-key"
 SYSTEMD = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")  # in the environment of what systemd starts
 HUB_CURVES = ("X25519", "P-256")
 
@@ -55,7 +62,29 @@ class KioskKey:
 
 
 class KeyMissing(ConfigError):
-    """This process has no kiosk key and may not make one."""
+    """This process does not have the key and may not make one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyKind:
+    """Where a key comes from: the credential of systemd, or the file of a development kiosk."""
+
+    name: str
+    credential: str
+    file: str
+    make: Callable[[], bytes]  # the contents of a new file
+
+
+def _new_kiosk_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _new_store_key() -> bytes:
+    return secrets.token_hex(KEY_BYTES).encode() + b"\n"
+
+
+KIOSK = _KeyKind("kiosk key", CREDENTIAL, DEVELOPMENT_FILE, _new_kiosk_key)
+STORE = _KeyKind("store key", STORE_CREDENTIAL, STORE_DEVELOPMENT_FILE, _new_store_key)
 
 
 def load_kiosk_key(
@@ -67,14 +96,17 @@ def load_kiosk_key(
     `development` is the setting kiosk.development_key. ConfigError if a file cannot be used, and for a development key
     under systemd without that setting.
     """
-    directory = environ.get("CREDENTIALS_DIRECTORY")
-    credential = Path(directory) / CREDENTIAL if directory else None
-    if credential is not None and credential.exists():
-        # systemd protects it by its folder; an access list for this account shows as mode bits of the group.
-        return _parse_kiosk_key(read_secret(credential, others=0), credential)
-    if create and not development and started_by_systemd(environ):
-        raise ConfigError(_no_credential(directory))
-    return _load_development_key(state_dir / DEVELOPMENT_FILE, create=create)
+    return _parse_kiosk_key(*_load(KIOSK, state_dir, environ, development=development, create=create))
+
+
+def load_store_key(
+    state_dir: Path, environ: Mapping[str, str] = os.environ, *, development: bool = False, create: bool = True
+) -> StoreKey:
+    """The key of the stores on disk, from the same places and with the same rules as the kiosk key.
+
+    Say `create` only if no store is encrypted yet: the key of encrypted stores cannot be made again.
+    """
+    return _parse_store_key(*_load(STORE, state_dir, environ, development=development, create=create))
 
 
 def load_kiosk_key_file(path: Path) -> KioskKey:
@@ -90,27 +122,44 @@ def started_by_systemd(environ: Mapping[str, str]) -> bool:
     )
 
 
-def _no_credential(directory: str | None) -> str:
+def _load(
+    kind: _KeyKind, state_dir: Path, environ: Mapping[str, str], *, development: bool, create: bool
+) -> tuple[bytes, Path]:
+    """The contents of the file with the key, and its path."""
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(directory) / kind.credential if directory else None
+    if credential is not None and credential.exists():
+        # systemd protects it by its folder; an access list for this account shows as mode bits of the group.
+        return read_secret(credential, others=0), credential
+    if create and not development and started_by_systemd(environ):
+        raise ConfigError(_no_credential(kind, directory))
+    return _load_development_file(kind, state_dir / kind.file, create=create)
+
+
+def _no_credential(kind: _KeyKind, directory: str | None) -> str:
     found = "the unit has no credential"
     if directory:
         names = sorted(path.name for path in Path(directory).iterdir()) if Path(directory).is_dir() else []
         found = f"the unit has the credentials {', '.join(names) or '(none)'}"
     return (
-        f"there is no kiosk key {CREDENTIAL!r}: {found}; give it one with LoadCredential={CREDENTIAL}:FILE, "
-        "or for tests set kiosk.development_key = true"
+        f"there is no {kind.name} {kind.credential!r}: {found}; "
+        f"give it one with LoadCredential={kind.credential}:FILE, or for tests set kiosk.development_key = true"
     )
 
 
-def _load_development_key(path: Path, *, create: bool) -> KioskKey:
+def _load_development_file(kind: _KeyKind, path: Path, *, create: bool) -> tuple[bytes, Path]:
     if not os.path.lexists(path):
         if not create:
-            raise KeyMissing(f"{path}: there is no kiosk key here; only the daemon has it")
-        _make_development_key(path)
-    key = _parse_kiosk_key(read_secret(path, owned=True), path)
+            raise KeyMissing(f"{path}: there is no {kind.name} here; only the daemon has it")
+        _make_development_file(kind, path)
+    content = read_secret(path, owned=True)
     log.warning(
-        "the kiosk key is %s: for development only; give the unit a key with LoadCredential=%s:FILE", path, CREDENTIAL
+        "the %s is %s: for development only; give the unit a key with LoadCredential=%s:FILE",
+        kind.name,
+        path,
+        kind.credential,
     )
-    return key
+    return content, path
 
 
 def load_hub_key(path: Path) -> HubKey:
@@ -180,17 +229,32 @@ def _parse_kiosk_key(pem: bytes, path: Path) -> KioskKey:
     return KioskKey(private)
 
 
-def _make_development_key(path: Path) -> None:
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def _parse_store_key(content: bytes, path: Path) -> StoreKey:
+    """64 hexadecimal digits, or 32 bytes. These must not be text: a password is no key."""
+    wanted = "is no store key: make one of 64 hexadecimal digits with `openssl rand -hex 32`"
+    text = content.strip()
+    if re.fullmatch(rb"[0-9A-Fa-f]{64}", text):
+        secret = bytes.fromhex(text.decode())
+    elif len(content) == KEY_BYTES and not content.isascii():
+        secret = content
+    else:
+        raise ConfigError(f"{path}: {wanted}")
+    if len(set(secret)) < KEY_BYTES // 4:  # such as a file of zeros; never seen among random keys
+        raise ConfigError(f"{path}: is not random, and so {wanted}")
+    return StoreKey(secret)
+
+
+def _make_development_file(kind: _KeyKind, path: Path) -> None:
     unfinished = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
+            file.write(kind.make())
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)  # whole or not at all
+        sync(path.parent)
     except OSError as error:
-        raise ConfigError(f"{path}: the kiosk key cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path}: the {kind.name} cannot be written: {error.strerror}") from error

@@ -22,8 +22,18 @@ from agent.encounter.station import OnState, PresenceCheck, ShowsSomebody, Stati
 from agent.errors import ConfigError, StoreError
 from agent.hub.outbox import Outbox
 from agent.hub.sealing import check_hub_key, seal
-from agent.keys import HubKey, KeyMissing, load_hub_key, load_kiosk_key, tls_context
+from agent.keys import (
+    STORE_CREDENTIAL,
+    STORE_DEVELOPMENT_FILE,
+    HubKey,
+    KeyMissing,
+    load_hub_key,
+    load_kiosk_key,
+    load_store_key,
+    tls_context,
+)
 from agent.storage.database import StoreMissing
+from agent.storage.encryption import StoreKey, encrypted_files, opens_with
 from agent.storage.owned_files import check_ownership, open_owned
 from agent.storage.rescue import Rescue
 from agent.watchlist.watchlist import Watchlist
@@ -63,10 +73,11 @@ class Kiosk:
         self._resources = ExitStack()
         with ExitStack() as building:
             building.enter_context(_owner_lock(config.kiosk.state_dir, create=create))
-            stores = Stores(partial(open_watchlist, config, self.clock), partial(open_outbox, config))
-            # Made, upgraded or refused here, before anything starts.
-            open_watchlist(config, self.clock, create=create).close()
-            open_outbox(config, create=create).close()
+            self.store_key = key = find_store_key(config, create=create)
+            stores = Stores(partial(open_watchlist, config, self.clock, key), partial(open_outbox, config, key))
+            # Made, encrypted, upgraded or refused here, before anything starts.
+            open_watchlist(config, self.clock, key, create=create).close()
+            open_outbox(config, key, create=create).close()
             self.encoders = load_encoders(config)
             checks = presence_checks(config, self.encoders, announce)
             self.stations = {
@@ -127,14 +138,48 @@ def check_files(config: Config) -> None:
         tls_context(config.hub.tls)
 
 
-def open_watchlist(config: Config, clock: Clock, *, create: bool = False) -> Watchlist:
+def find_store_key(config: Config, *, create: bool = False) -> StoreKey:
+    """The key of this kiosk's stores. With `create` (the daemon) made if there is none and no store is encrypted yet.
+
+    KeyMissing if there is no key, ConfigError if it opens none of the stores. A single store that it does not open is
+    damaged, or of another kiosk: open_store() says so.
+    """
+    kiosk = config.kiosk
+    try:
+        encrypted = encrypted_files(kiosk.state_dir / name for name in (WATCHLIST, OUTBOX))
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    names = ", ".join(map(str, encrypted))
+    try:
+        key = load_store_key(kiosk.state_dir, development=kiosk.development_key, create=create and not encrypted)
+    except KeyMissing as error:
+        remedy = _BRING_KEY_BACK if create else _ASK_DAEMON
+        raise KeyMissing(
+            f"{names}: encrypted, and there is no store key: {remedy}" if encrypted else f"{error}"
+        ) from None
+    if encrypted and not any(opens_with(path, key) for path in encrypted):
+        raise ConfigError(f"{names}: encrypted with another store key than the one given: {_BRING_KEY_BACK}")
+    return key
+
+
+_BRING_KEY_BACK = (
+    f"give the unit the same key as before with LoadCredential={STORE_CREDENTIAL}:FILE, or put the file "
+    f"{STORE_DEVELOPMENT_FILE} back; if that key is lost, move these files away: the agent makes new ones"
+)
+_ASK_DAEMON = "only the daemon has it: start the daemon, which answers this command"
+
+
+def open_watchlist(config: Config, clock: Clock, key: StoreKey, *, create: bool = False) -> Watchlist:
     """The watchlist of this kiosk, in the calling thread. StoreMissing if there is none, unless `create`."""
-    return Watchlist(config.kiosk.state_dir / WATCHLIST, clock, create=create)
+    path = config.kiosk.state_dir / WATCHLIST
+    return Watchlist(path, clock, key=key, identity=config.kiosk.identity, create=create)
 
 
-def open_outbox(config: Config, *, create: bool = False) -> Outbox:
+def open_outbox(config: Config, key: StoreKey, *, create: bool = False) -> Outbox:
     """A handle on the outbox of this kiosk, for the calling thread. StoreMissing if there is none, unless `create`."""
-    return Outbox(config.kiosk.state_dir / OUTBOX, config.kiosk.name, config.outbox, create=create)
+    kiosk = config.kiosk
+    path = kiosk.state_dir / OUTBOX
+    return Outbox(path, kiosk.name, config.outbox, key=key, identity=kiosk.identity, create=create)
 
 
 def watch_stores(config: Config) -> Rescue:

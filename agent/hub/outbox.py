@@ -21,6 +21,7 @@ from agent.events.event import Event, EventClass, EventKey, Held, HoldReason, St
 from agent.log_limit import LimitedLog
 from agent.storage.database import StoreFull, open_store, reading, save_copy, writing
 from agent.storage.disk_reserve import DiskReserve
+from agent.storage.encryption import StoreKey
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +73,19 @@ MIGRATIONS = (_create_tables, _create_held)
 class Outbox:
     """One thread's handle on the outbox file."""
 
-    def __init__(self, path: Path, kiosk: str, config: OutboxConfig | None = None, *, create: bool = True) -> None:
-        self._db = open_store(path, "outbox", MIGRATIONS, create=create)
+    def __init__(
+        self,
+        path: Path,
+        kiosk: str,
+        config: OutboxConfig | None = None,
+        *,
+        key: StoreKey,
+        identity: str = "",
+        create: bool = True,
+    ) -> None:
+        self._db = open_store(path, "outbox", MIGRATIONS, key=key, identity=identity, create=create)
         self._kiosk = kiosk
+        self._key = key
         self._config = config or OutboxConfig()
         self._reserve = DiskReserve(path.with_suffix(".reserve"))
         self._shedding = False
@@ -94,7 +105,7 @@ class Outbox:
 
     def save_copy(self, path: Path) -> None:
         """Write all events to another file: the outbox, if its own file was deleted."""
-        save_copy(self._db, path)
+        save_copy(self._db, path, self._key)
 
     def put(self, event: Event) -> EventKey:
         """Make an event durable. StoreFull if there is no room and nothing left that may be shed."""

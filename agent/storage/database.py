@@ -1,12 +1,12 @@
-"""Opens SQLite stores with sqlite-utils, upgrades them on start, and turns SQLite's errors into StoreError.
+"""Opens encrypted stores with sqlite-utils, upgrades them on start, and turns SQLite's errors into StoreError.
 
-A store file contains our application id, its kind (outbox, watchlist ...) and the number of migrations applied.
+A store file contains our application id, its kind (outbox, watchlist ...), the identity of its kiosk and the number of
+migrations applied. encryption.py says how it is encrypted.
 Migrations are append-only: a released migration is never edited, and a store is never downgraded. A Database belongs to
 the thread that opened it; each thread opens its own.
 """
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,13 +14,12 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from agent.errors import StoreError
+from agent.storage.encryption import DatabaseError, MistakeInAgent, StoreKey, connect
 from agent.storage.owned_files import open_owned, sync
 
 Migration = Callable[[Database], None]
 
 APPLICATION_ID = 0x6B696F73  # "kios" at byte 68 of the file: distinguishes our stores from other databases
-BUSY_TIMEOUT_S = 5.0  # how long a writer waits for another thread or process
-
 WAL_PAGES = 256  # 1 MiB: on a full disk, the unwritten part of the log must fit into the disk reserve
 
 PRAGMAS = (
@@ -39,8 +38,14 @@ EXPLANATIONS = (
     ("SQLITE_PERM", "cannot be opened: check the owner and the mode"),
     ("SQLITE_BUSY", "is locked by another process: is a second agent running?"),
     ("SQLITE_LOCKED", "is locked by another process: is a second agent running?"),
-    ("SQLITE_NOTADB", "is not a database: move it away and start again; a new one will be made"),
-    ("SQLITE_CORRUPT", "is damaged: move it away and keep it for recovery, then start again; a new one will be made"),
+    (
+        "SQLITE_NOTADB",
+        "is encrypted with another key, or damaged or changed: give the agent its store key, or move the file away",
+    ),
+    (
+        "SQLITE_CORRUPT",
+        "is damaged or changed: move it away and keep it for recovery, then start again; a new one will be made",
+    ),
     ("SQLITE_IOERR", "cannot be read or written: check the disk"),
 )
 
@@ -49,14 +54,35 @@ class StoreFull(StoreError):
     """The disk is full, or the store has reached its size limit."""
 
 
+class StoreDamaged(StoreError):
+    """The file was damaged or changed, or is encrypted with another key. Nothing that it holds can be trusted."""
+
+
 class StoreMissing(StoreError):
     """There is no such store. Only the daemon makes stores, when it starts."""
 
 
-def open_store(path: Path, kind: str, migrations: Sequence[Migration], *, create: bool = True) -> Database:
-    """Open a store and upgrade it; with `create` make it if there is none, else StoreMissing.
+# Errors that a caller tells from others.
+FAMILIES: tuple[tuple[str, type[StoreError]], ...] = (
+    ("SQLITE_FULL", StoreFull),
+    ("SQLITE_NOTADB", StoreDamaged),
+    ("SQLITE_CORRUPT", StoreDamaged),
+)
 
-    StoreError if it is damaged, foreign, of another kind or newer; OwnershipError if it is not this account's.
+
+def open_store(
+    path: Path,
+    kind: str,
+    migrations: Sequence[Migration],
+    *,
+    key: StoreKey,
+    identity: str = "",
+    create: bool = True,
+) -> Database:
+    """Open an encrypted store and upgrade it; with `create` make it if there is none, else StoreMissing.
+
+    `identity` is the kiosk that the store belongs to, as "site/kiosk". StoreDamaged if it is damaged or has another
+    key; StoreError if it is foreign, of another kiosk or kind, or newer; OwnershipError if it is not this account's.
     """
     try:
         descriptor = open_owned(path, create=create)
@@ -65,35 +91,36 @@ def open_store(path: Path, kind: str, migrations: Sequence[Migration], *, create
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
     os.close(descriptor)
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    with _translated_errors(path):
+        connection = connect(path, key)
     try:
         with _translated_errors(path):
             db = Database(connection, execute_plugins=False)
             _refuse_other_program(db, path)
             for pragma in PRAGMAS:
                 db.execute(f"PRAGMA {pragma}").fetchone()
-            migrate(db, kind, migrations)
+            migrate(db, kind, identity, migrations)
     except BaseException:
         connection.close()
         raise
     return db
 
 
-def migrate(db: Database, kind: str, migrations: Sequence[Migration]) -> None:
-    """Apply the missing migrations, all or none. StoreError for another kind or a newer version.
+def migrate(db: Database, kind: str, identity: str, migrations: Sequence[Migration]) -> None:
+    """Apply the missing migrations, all or none. StoreError for another kind or kiosk, or a newer version.
 
     A store that is up to date is only read, so that opening it does not wait for a writer.
     """
     if _integer(db, "user_version") == len(migrations) + 1:
-        _refuse_other_kind(db, kind)
+        _refuse_other_store(db, kind, identity)
         return
     with writing(db):
         version = _integer(db, "user_version")
         if version == 0:
-            db.execute("CREATE TABLE store (kind TEXT NOT NULL)")
-            db.execute("INSERT INTO store (kind) VALUES (?)", [kind])
+            db.execute("CREATE TABLE store (kind TEXT NOT NULL, identity TEXT NOT NULL)")
+            db.execute("INSERT INTO store (kind, identity) VALUES (?, ?)", [kind, identity])
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        _refuse_other_kind(db, kind)
+        _refuse_other_store(db, kind, identity)
         # Version 0 is an empty file, so a store without migrations has version 1.
         if version > len(migrations) + 1:
             raise StoreError(f"{path_of(db)}: was written by a newer version of the agent: install that version again")
@@ -122,15 +149,23 @@ def reading(db: Database) -> Iterator[Database]:
         yield db
 
 
-def save_copy(db: Database, path: Path) -> None:
-    """Write everything that is in the store to another file, durable. StoreError if that is not possible.
+def truncate_log(db: Database) -> None:
+    """Empty the write-ahead log, so that what was deleted cannot be read there."""
+    with reading(db):
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def save_copy(db: Database, path: Path, key: StoreKey) -> None:
+    """Write everything that is in the store to another file, durable, encrypted with the store's own key.
+
+    StoreError if that is not possible.
 
     Works also when the store's own file was deleted.
     """
     try:
         path.unlink(missing_ok=True)
         os.close(open_owned(path, create=True))
-        with _translated_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        with _translated_errors(path), closing(connect(path, key)) as copy:
             db.conn.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # the whole copy in one file
         for place in (path, path.parent):
@@ -148,13 +183,13 @@ def path_of(db: Database) -> str:
 def _translated_errors(where: Path | Database) -> Iterator[None]:
     try:
         yield
-    except sqlite3.ProgrammingError:  # a mistake in the agent, such as a handle used by a second thread
+    except MistakeInAgent:
         raise
-    except sqlite3.Error as error:
+    except DatabaseError as error:
         path = path_of(where) if isinstance(where, Database) else where
         name = getattr(error, "sqlite_errorname", "") or ""
         explanation = next((text for prefix, text in EXPLANATIONS if name.startswith(prefix)), str(error))
-        family = StoreFull if name == "SQLITE_FULL" else StoreError
+        family = next((family for prefix, family in FAMILIES if name.startswith(prefix)), StoreError)
         raise family(f"{path}: {explanation}") from error
 
 
@@ -164,10 +199,15 @@ def _refuse_other_program(db: Database, path: Path) -> None:
         raise StoreError(f"{path}: is a database of another program: move it away or configure another path")
 
 
-def _refuse_other_kind(db: Database, kind: str) -> None:
-    found = db.execute("SELECT kind FROM store").fetchone()[0]
+def _refuse_other_store(db: Database, kind: str, identity: str) -> None:
+    found, kiosk = db.execute("SELECT kind, identity FROM store").fetchone()
     if found != kind:
         raise StoreError(f"{path_of(db)}: holds the {found}, not the {kind}: do not rename or swap store files")
+    if kiosk != identity:
+        raise StoreError(
+            f"{path_of(db)}: is the {kind} of the kiosk {kiosk}, not of {identity}: do not copy stores between kiosks; "
+            "if kiosk.site or kiosk.name was changed, change it back, or move the file away"
+        )
 
 
 def _integer(db: Database, pragma: str) -> int:

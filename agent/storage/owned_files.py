@@ -18,7 +18,8 @@ from agent.errors import ConfigError
 
 # The agent's files in the state directory. Others there, such as somebody's copy of the outbox, are not looked at.
 FILES = frozenset(
-    {"agent.lock", "development-kiosk-key.pem", "development-kiosk-key.new", "outbox.reserve", "outbox.reserve.new"}
+    {"agent.lock", "outbox.reserve", "outbox.reserve.new"}
+    | {"development-kiosk-key.pem", "development-kiosk-key.new", "development-store-key", "development-store-key.new"}
     | {f"{store}.db{part}" for store in ("outbox", "watchlist") for part in ("", "-wal", "-shm", "-journal")}
 )
 KEY_BYTES = 64 * 1024  # a key or a certificate is smaller

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +24,8 @@ from sqlite_utils import Database
 
 from agent.errors import StoreError
 from agent.events.event import Category
-from agent.storage.database import path_of, reading, truncate_log, writing
+from agent.storage.database import open_store, path_of, reading, truncate_log, writing
+from agent.storage.encryption import StoreKey
 from agent.storage.free_space import check_memory
 from agent.watchlist.reference import ALWAYS, NEVER, Agreement, ListedReference, Period, Terms, import_template
 from agent.watchlist.segment import LOCAL, AnyGallery, Segment
@@ -104,6 +106,12 @@ class Loaded:
 
     segments: tuple[StoredSegment, ...]
     damaged: Mapping[str, str]
+
+
+def open_watchlist_store(path: Path, *, key: StoreKey, identity: str = "", create: bool = True) -> "WatchlistStore":
+    """A handle for the calling thread. The errors are those of open_store()."""
+    opener = partial(open_store, path, KIND, MIGRATIONS, key=key, identity=identity, create=create)
+    return WatchlistStore(opener)
 
 
 class WatchlistStore:

@@ -8,11 +8,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from agent.clock import Clock
 from agent.config import AgreementConfig, PolicyConfig
 from agent.errors import StoreError
 from agent.events.event import ListConfirmed, ListState
+from agent.storage.encryption import StoreKey
 from agent.watchlist.candidate import CandidateList
 from agent.watchlist.reference import (
     Reference,
@@ -22,7 +24,7 @@ from agent.watchlist.reference import (
     with_imported_templates,
 )
 from agent.watchlist.segment import LOCAL
-from agent.watchlist.store import Opener, StoredSegment, WatchlistStore
+from agent.watchlist.store import StoredSegment, WatchlistStore, open_watchlist_store
 from agent.watchlist.trusted_time import StoredTime, TrustedClock
 from agent.watchlist.view import Hit, ListInMemory, View, local_segment
 from drivers.sample import Position
@@ -49,16 +51,19 @@ class Watchlist:
 
     def __init__(
         self,
-        opener: Opener,
+        path: Path,
         clock: Clock,
-        policy: PolicyConfig | None = None,
         *,
+        key: StoreKey,
+        identity: str = "",
+        create: bool = True,
+        policy: PolicyConfig | None = None,
         providers: bool = False,
         shared: ListInMemory | None = None,
     ) -> None:
-        """`providers`: the lists of providers are configured, so that a kiosk without any clears nobody."""
+        """`providers`: the lists of providers are configured; without any of them the kiosk then clears nobody."""
         self._policy = policy or PolicyConfig()
-        self._store = WatchlistStore(opener)
+        self._store = open_watchlist_store(path, key=key, identity=identity, create=create)
         self._presearches: dict[Position, Presearch] = {}
         try:
             self.in_memory = shared or load_list(self._store, clock, self._policy, providers=providers)

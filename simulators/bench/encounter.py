@@ -6,6 +6,7 @@ as in a kiosk. The last sample is held back until all samples before it have bee
 to lift the hand and put it down again.
 """
 
+import secrets
 import statistics
 import tempfile
 import threading
@@ -29,6 +30,7 @@ from agent.encounter.encounter import EncounterPath
 from agent.encounter.station import Station
 from agent.events.event import Category
 from agent.hub.outbox import Outbox
+from agent.storage.encryption import KEY_BYTES, StoreKey
 from agent.watchlist.reference import Reference
 from agent.watchlist.watchlist import Watchlist
 from drivers.errors import CaptureRetry, Retry
@@ -222,8 +224,9 @@ def measure(size: int, encounters: int, threads: int, pause_s: float) -> Encount
     config = _config(threads)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kiosk-bench-")))
-        watchlist = stack.enter_context(closing(Watchlist(folder / "watchlist.db", SystemClock())))
-        outbox = stack.enter_context(closing(Outbox(folder / "outbox.db", "bench", OutboxConfig())))
+        key = StoreKey(secrets.token_bytes(KEY_BYTES))
+        watchlist = stack.enter_context(closing(Watchlist(folder / "watchlist.db", SystemClock(), key=key)))
+        outbox = stack.enter_context(closing(Outbox(folder / "outbox.db", "bench", OutboxConfig(), key=key)))
         listed = list(references(size, _templates(config)))
         started = time.perf_counter()
         watchlist.add_all(listed, AGREEMENT)

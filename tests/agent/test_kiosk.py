@@ -12,7 +12,7 @@ from agent.clock import SystemClock
 from agent.config import Config
 from agent.encounter.announcements import Announcement
 from agent.encounter.best_frame import BestFrameSensor
-from agent.errors import ConfigError, StoreError
+from agent.errors import AgentError, ConfigError, StoreError
 from agent.keys import load_kiosk_key
 from agent.kiosk import (
     Kiosk,
@@ -129,7 +129,10 @@ def test_it_owns_its_stores_until_it_is_stopped(config: Config) -> None:
     kiosk._on_usb_change()  # a station that is waiting for its device tries again
     assert all(worker.alive for worker in kiosk.workers)
     assert kiosk.stop(10)
-    with closing(open_watchlist(config, SystemClock())) as watchlist, open_outbox(config) as outbox:
+    with (
+        closing(open_watchlist(config, SystemClock(), kiosk.store_key)) as watchlist,
+        open_outbox(config, kiosk.store_key) as outbox,
+    ):
         assert watchlist.references() == ()
         assert sum(outbox.counts().values()) == 0
 
@@ -138,7 +141,7 @@ def test_stores_that_cannot_be_opened_are_an_error_before_anything_starts(config
     config.kiosk.state_dir.mkdir(parents=True)
     (config.kiosk.state_dir / "watchlist.db").write_text("not a database" * 100)
     for _ in range(2):  # the lock was released
-        with pytest.raises(StoreError, match=r"watchlist\.db"):
+        with pytest.raises(AgentError, match=r"watchlist\.db"):
             Kiosk(config, ignore, ignore, ignore)
 
 

@@ -106,7 +106,7 @@ def test_the_public_key_is_shown_and_none_is_made(kiosk: Kiosk) -> None:
 
 
 def test_the_outbox_says_which_event_the_hub_cannot_verify(kiosk: Kiosk) -> None:
-    with open_outbox(kiosk.config) as outbox:
+    with open_outbox(kiosk.config, kiosk.store_key) as outbox:
         last = outbox.last()[EventClass.ENROLMENT]
         assert outbox.hold(Held(outbox.epoch, EventClass.ENROLMENT, last, HoldReason.UNKNOWN_KIOSK_KEY))
     (held,) = ask(kiosk, "outbox")["held"]

@@ -16,6 +16,7 @@ from agent.hub.outbox import Outbox
 from agent.hub.publisher import Publisher
 from simulators.hub.broker import find_mosquitto
 from simulators.hub.store import event_key
+from tests.rigs.store_key import TEST_KEY
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 BROKERS = [pytest.param(False, id="rumqttd"), pytest.param(True, id="mosquitto", marks=needs_mosquitto)]
@@ -74,9 +75,9 @@ class EventPath(LinkRig):
         super().__init__(port, kiosk, **config)
         # A short time for tests: what a broker has lost is sent again after a second.
         self.config = OutboxConfig(window=16, resend_after_s=1.0)
-        self.outbox = Outbox(path, kiosk, self.config)
+        self.outbox = Outbox(path, kiosk, self.config, key=TEST_KEY)
         self.publisher = Publisher(
-            lambda: Outbox(path, kiosk, self.config),
+            lambda: Outbox(path, kiosk, self.config, key=TEST_KEY),
             self.link,
             self.inbox,
             lambda _, error: self.crashes.append(error),

@@ -21,6 +21,7 @@ from agent.watchlist.reference import Reference
 from drivers.sample import Position
 from tests.conftest import template_of
 from tests.rigs.scripted_sensor import ScriptedSensor
+from tests.rigs.store_key import TEST_KEY
 
 LISTED, UNLISTED = 101, 102
 BLANK = np.full((288, 256), 240, np.uint8)
@@ -86,7 +87,7 @@ class LaneRig:
 
     def events(self) -> list[StoredEvent]:
         """All events in the outbox, the most urgent class first."""
-        with Outbox(self.config.kiosk.state_dir / "outbox.db", "k") as outbox:
+        with Outbox(self.config.kiosk.state_dir / "outbox.db", "k", key=TEST_KEY) as outbox:
             return [stored for event_class in EventClass for stored in outbox.pending(event_class, 1000)]
 
     def run_job(self, work: Callable[[JobContext], Any]) -> Any:  # noqa: ANN401 - what work returns

@@ -24,7 +24,8 @@ OWNED = {
     "pyudev": {"drivers/usb/hotplug.py"},
     "gi": {"simulators/transports/usb/umockdev.py"},
     "onnxruntime": {"models/onnx_session.py"},
-    "sqlite3": {"agent/storage/database.py", "simulators/hub/store.py"},
+    "sqlite3": {"simulators/hub/store.py"},
+    "sqlcipher3": {"agent/storage/encryption.py"},
     "sqlite_utils": {
         "agent/storage/database.py",
         "agent/hub/outbox.py",

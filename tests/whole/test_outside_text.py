@@ -28,6 +28,7 @@ from drivers.usb.link import UsbIdentity
 from drivers.usb.sysfs import plugged_in
 from drivers.v4l2.abi import _text
 from tests.rigs.control_server import running_server
+from tests.rigs.store_key import TEST_KEY
 from tests.rigs.sysfs import plug
 
 HOSTILE = (
@@ -99,7 +100,9 @@ EDGES: dict[str, Callable[[str, Path], str]] = {
     "the list of devices": of_inventory,
     "the name of a configuration": lambda text, folder: refusal(lambda: load(folder / text)),
     "a configuration": of_configuration,
-    "the name of a store": lambda text, folder: refusal(lambda: open_store(folder / text, "x", (), create=False)),
+    "the name of a store": lambda text, folder: refusal(
+        lambda: open_store(folder / text, "x", (), key=TEST_KEY, create=False)
+    ),
     "the control socket": of_control_socket,
     "a refused request": of_refused_request,
     "the broker": of_broker,

@@ -69,7 +69,7 @@ class Lane:
         return number
 
     def events(self) -> dict[EventClass, list[StoredEvent]]:
-        with open_outbox(self.kiosk.config) as outbox:
+        with open_outbox(self.kiosk.config, self.kiosk.store_key) as outbox:
             return {each: outbox.pending(each, 100) for each in EventClass}
 
 

@@ -18,6 +18,7 @@ from drivers.sample import Modality
 from tests.conftest import finger_encoder
 from tests.rigs.lane_rig import CONFIG, ONE_FINGER, SOON, LaneRig, Make
 from tests.rigs.scripted_sensor import ScriptedSensor
+from tests.rigs.store_key import TEST_KEY
 
 
 @pytest.fixture(name="make")
@@ -48,8 +49,8 @@ def _make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             stations=stations,
             encoders={Modality.FINGER: finger_encoder()},
             stores=Stores(
-                lambda: Watchlist(tmp_path / "watchlist.db", SystemClock()),
-                lambda: Outbox(tmp_path / "outbox.db", "k"),
+                lambda: Watchlist(tmp_path / "watchlist.db", SystemClock(), key=TEST_KEY),
+                lambda: Outbox(tmp_path / "outbox.db", "k", key=TEST_KEY),
             ),
             seal=seal,
             announce=lambda announcement: kiosk.announce(announcement),  # noqa: PLW0108 - kiosk is made below

@@ -26,6 +26,7 @@ from drivers.sample import Position, Sample
 from simulators.polling import wait_until
 from tests.conftest import impression_of, template_of
 from tests.rigs.lane_rig import LISTED, SOON, TWO_FINGERS, UNLISTED, LaneRig, Make, drained, enrol, message_keys
+from tests.rigs.store_key import TEST_KEY
 
 
 def test_a_finger_that_is_not_lifted_starts_no_encounter(make: Make) -> None:
@@ -136,7 +137,7 @@ def test_a_local_list_that_was_switched_off_is_gone(make: Make) -> None:
 
 
 def stored_references(kiosk: LaneRig) -> Sequence[ReferenceInfo]:
-    with closing(Watchlist(kiosk.config.kiosk.state_dir / "watchlist.db", SystemClock())) as watchlist:
+    with closing(Watchlist(kiosk.config.kiosk.state_dir / "watchlist.db", SystemClock(), key=TEST_KEY)) as watchlist:
         return watchlist.references()
 
 

@@ -21,6 +21,7 @@ from agent.hub.outbox import Outbox
 from agent.storage.database import StoreFull
 from drivers.sample import Modality
 from tests.conftest import FakeClock
+from tests.rigs.store_key import TEST_KEY
 
 LIMITS = PresenceConfig()
 ALWAYS_S = LIMITS.always_after_s
@@ -185,7 +186,7 @@ class Desk:
 
 @pytest.fixture(name="desk")
 def _desk(tmp_path: Path) -> Iterator[Desk]:
-    with Outbox(tmp_path / "outbox.db", "k") as outbox:
+    with Outbox(tmp_path / "outbox.db", "k", key=TEST_KEY) as outbox:
         yield Desk(outbox)
 
 

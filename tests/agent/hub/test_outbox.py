@@ -4,7 +4,6 @@ import itertools
 import queue
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,10 @@ from agent.events.event import EventClass, Held, HoldReason, StoredEvent, Tombst
 from agent.hub.outbox import BATCH_ROWS, EXPIRING, NO_LIMIT, SHEDDABLE, Outbox, held_events
 from agent.storage.database import StoreFull
 from agent.storage.disk_reserve import DiskReserve
+from agent.storage.encryption import MistakeInAgent
+from tests.rigs.decrypted_pages import pages_of
 from tests.rigs.events import NOON, raw
+from tests.rigs.store_key import TEST_KEY
 
 LEAD, HEALTH, ENCOUNTER, CAPTURE = EventClass.LEAD, EventClass.HEALTH, EventClass.ENCOUNTER, EventClass.CAPTURE
 SMALLEST = OutboxConfig(max_bytes=64 * 1024)
@@ -37,7 +39,7 @@ def _path(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="outbox")
 def _outbox(path: Path) -> Iterator[Outbox]:
-    with Outbox(path, "k1") as outbox:
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
         yield outbox
 
 
@@ -102,12 +104,12 @@ def test_an_acknowledgement_beyond_the_end_is_an_error_in_the_log_and_forgets_no
 
 
 def test_why_the_hub_cannot_verify_an_event_is_kept_until_it_is_acknowledged(path: Path) -> None:
-    with Outbox(path, "k1") as outbox:
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
         for _ in range(3):
             outbox.put(raw(LEAD))
         held = Held(outbox.epoch, LEAD, 2, HoldReason.CANNOT_DECRYPT)
         assert [outbox.hold(held), outbox.hold(held)] == [True, False]
-    with Outbox(path, "k1") as outbox:
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
         assert outbox.held() == {LEAD: held}
         reason = "the hub cannot decrypt it: is hub.encryption_key the hub's present key?"
         assert held_events(outbox) == [{"class": "lead", "sequence": 2, "reason": reason}]
@@ -127,7 +129,11 @@ def test_an_event_that_does_not_wait_is_not_held(outbox: Outbox, sequence: int) 
 
 
 def test_a_new_file_is_a_new_epoch_and_a_reopened_one_is_not(path: Path, tmp_path: Path) -> None:
-    with Outbox(path, "k1") as first, Outbox(path, "k1") as second, Outbox(tmp_path / "other.db", "k1") as other:
+    with (
+        Outbox(path, "k1", key=TEST_KEY) as first,
+        Outbox(path, "k1", key=TEST_KEY) as second,
+        Outbox(tmp_path / "other.db", "k1", key=TEST_KEY) as other,
+    ):
         assert first.epoch == second.epoch != other.epoch
 
 
@@ -149,7 +155,7 @@ def test_what_is_no_telemetry_never_expires(outbox: Outbox, event_class: EventCl
 
 
 def test_over_its_limit_the_outbox_drops_telemetry_first_then_encounters_and_never_leads(path: Path) -> None:
-    with Outbox(path, "k1", SMALLEST) as outbox:
+    with Outbox(path, "k1", SMALLEST, key=TEST_KEY) as outbox:
         for _ in range(8):
             for event_class in (HEALTH, ENCOUNTER, LEAD):
                 outbox.put(raw(event_class, b"x" * 1000))
@@ -163,7 +169,7 @@ def test_over_its_limit_the_outbox_drops_telemetry_first_then_encounters_and_nev
 
 
 def test_encounters_are_whole_as_long_as_dropping_telemetry_is_enough(path: Path) -> None:
-    with Outbox(path, "k1", OutboxConfig(max_bytes=256 * 1024)) as outbox:
+    with Outbox(path, "k1", OutboxConfig(max_bytes=256 * 1024), key=TEST_KEY) as outbox:
         for _ in range(150):
             outbox.put(raw(HEALTH, b"x" * 1000))
         for _ in range(90):
@@ -175,7 +181,7 @@ def test_encounters_are_whole_as_long_as_dropping_telemetry_is_enough(path: Path
 def test_on_a_full_disk_a_lead_takes_the_room_of_the_oldest_telemetry(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Outbox(path, "k1") as outbox:
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
         for _ in range(16 * BATCH_ROWS):
             outbox.put(raw(HEALTH, b"x" * 500))
         monkeypatch.setattr(DiskReserve, "allows_growth", False)
@@ -191,7 +197,7 @@ def test_on_a_full_disk_a_lead_takes_the_room_of_the_oldest_telemetry(
 def test_on_a_full_disk_with_nothing_to_drop_put_says_so_and_keeps_what_was_durable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Outbox(path, "k1") as outbox:
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
         for _ in range(20):
             outbox.put(raw(LEAD, b"x" * 500))
         monkeypatch.setattr(DiskReserve, "allows_growth", False)
@@ -205,7 +211,7 @@ def test_on_a_full_disk_with_nothing_to_drop_put_says_so_and_keeps_what_was_dura
 def test_on_a_full_disk_old_telemetry_expires_into_the_room_of_the_reserve(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Outbox(path, "k1") as outbox:
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
         for _ in range(3 * BATCH_ROWS + 1):
             outbox.put(raw(HEALTH, b"x", time=NOON))
         reserve = path.with_suffix(".reserve")
@@ -226,7 +232,7 @@ def test_on_a_full_disk_old_telemetry_expires_into_the_room_of_the_reserve(
 def test_on_a_full_disk_what_is_acknowledged_is_deleted_with_the_room_of_the_reserve(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Outbox(path, "k1") as outbox:
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
         for _ in range(3 * BATCH_ROWS):
             outbox.put(raw(LEAD))
         reserve = path.with_suffix(".reserve")
@@ -254,10 +260,12 @@ from agent.hub.outbox import Outbox
 from agent.storage.disk_reserve import DiskReserve
 from agent.storage.database import StoreFull
 from tests.rigs.events import NOON, raw
+from tests.rigs.store_key import TEST_KEY
 
 disk = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], check=True)
-with Outbox(disk / "outbox.db", "k1") as outbox, Outbox(disk / "outbox.db", "k1") as publishers:
+path = disk / "outbox.db"
+with Outbox(path, "k1", key=TEST_KEY) as outbox, Outbox(path, "k1", key=TEST_KEY) as publishers:
     for _ in range(2000):
         outbox.put(raw(EventClass.HEALTH, b"x" * 900))
     with contextlib.suppress(OSError), (disk / "somebody's log").open("wb", buffering=0) as file:
@@ -303,17 +311,18 @@ def test_every_commit_is_synced_and_forgotten_bodies_are_overwritten(outbox: Out
     assert outbox._db.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert outbox._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     outbox.put(raw(LEAD, b"find me later"))
+    assert b"find me later" in pages_of(path, TEST_KEY)
     outbox.forget(outbox.epoch, LEAD, 1)
     outbox.close()
-    assert b"find me later" not in path.read_bytes()
+    assert b"find me later" not in pages_of(path, TEST_KEY)
 
 
 def test_threads_with_a_handle_each_put_without_a_gap(path: Path) -> None:
-    Outbox(path, "k1").close()
+    Outbox(path, "k1", key=TEST_KEY).close()
     given: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def put_some() -> None:
-        with Outbox(path, "k1") as outbox:
+        with Outbox(path, "k1", key=TEST_KEY) as outbox:
             for _ in range(25):
                 given.put(outbox.put(raw(LEAD)).sequence)
 
@@ -331,7 +340,7 @@ def test_a_handle_refuses_another_thread(outbox: Outbox) -> None:
     def use() -> None:
         try:
             outbox.put(raw(LEAD))
-        except sqlite3.ProgrammingError as error:
+        except MistakeInAgent as error:
             refused.append(error)
 
     thread = threading.Thread(target=use)
@@ -348,7 +357,8 @@ from pathlib import Path
 from agent.events.event import EventClass
 from agent.hub.outbox import Outbox
 from tests.rigs.events import raw
-with Outbox(Path(sys.argv[1]), "k1") as outbox:
+from tests.rigs.store_key import TEST_KEY
+with Outbox(Path(sys.argv[1]), "k1", key=TEST_KEY) as outbox:
     while True:
         for event_class in (EventClass.LEAD, EventClass.HEALTH):
             print(outbox.put(raw(event_class, b"x" * 700)).sequence, event_class, flush=True)
@@ -364,7 +374,7 @@ def test_every_put_that_returned_survives_kill_9(path: Path) -> None:
             child.send_signal(signal.SIGKILL)
             lines += child.stdout.readlines()
         promised |= {name: int(number) for number, name in (line.split() for line in lines if line.endswith("\n"))}
-        with Outbox(path, "k1") as outbox:
+        with Outbox(path, "k1", key=TEST_KEY) as outbox:
             for event_class in (LEAD, HEALTH):
                 kept = sequences(outbox, event_class)
                 assert kept == list(range(1, len(kept) + 1))
@@ -395,7 +405,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="outbox-"))
         self.generation = itertools.count()
         self.path = self.folder / "0" / "outbox.db"
-        self.outbox = Outbox(self.path, "k1", self.config)
+        self.outbox = Outbox(self.path, "k1", self.config, key=TEST_KEY)
         self.epoch = self.outbox.epoch
         self.expected = {event_class: Expected() for event_class in EventClass}
         self.now = NOON
@@ -435,7 +445,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.outbox.close()
-        self.outbox = Outbox(self.path, "k1", self.config)
+        self.outbox = Outbox(self.path, "k1", self.config, key=TEST_KEY)
 
     @rule()
     def crash(self) -> None:
@@ -446,7 +456,7 @@ class OutboxMachine(RuleBasedStateMachine):
             shutil.copy(f"{self.path}{suffix}", f"{left}{suffix}")
         self.outbox.close()
         self.path = left
-        self.outbox = Outbox(left, "k1", self.config)
+        self.outbox = Outbox(left, "k1", self.config, key=TEST_KEY)
 
     @invariant()
     def holds_what_was_put_and_not_forgotten(self) -> None:

@@ -22,6 +22,7 @@ from agent.hub.publisher import EXPIRE_S, HELD_FACTOR, POLL_S, RETRY_S, Publishe
 from agent.storage.database import StoreFull
 from tests.conftest import FakeClock
 from tests.rigs.events import NOON, raw
+from tests.rigs.store_key import TEST_KEY
 
 LEAD, HEALTH, ENCOUNTER = EventClass.LEAD, EventClass.HEALTH, EventClass.ENCOUNTER
 CONFIG = OutboxConfig(window=4, resend_after_s=10)
@@ -55,10 +56,10 @@ class Rig:
         self.clock = FakeClock()
         self.inbox: queue.Queue[HubSignal] = queue.Queue()
         self.link = ScriptedLink()
-        self.outbox = Outbox(path, "k1", config)
+        self.outbox = Outbox(path, "k1", config, key=TEST_KEY)
         self.crashes: list[BaseException] = []
         self.publisher = Publisher(
-            lambda: Outbox(path, "k1", config),
+            lambda: Outbox(path, "k1", config, key=TEST_KEY),
             self.link,
             self.inbox,
             lambda _, error: self.crashes.append(error),
@@ -319,7 +320,12 @@ def test_a_store_that_cannot_be_opened_is_reported_as_a_crash(tmp_path: Path) ->
         crashed.set()
 
     publisher = Publisher(
-        lambda: Outbox(tmp_path, "k1"), ScriptedLink(), queue.Queue(), on_crash, config=CONFIG, clock=FakeClock()
+        lambda: Outbox(tmp_path, "k1", key=TEST_KEY),
+        ScriptedLink(),
+        queue.Queue(),
+        on_crash,
+        config=CONFIG,
+        clock=FakeClock(),
     )
     publisher.start()
     assert crashed.wait(2)

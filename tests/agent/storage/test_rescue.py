@@ -12,6 +12,7 @@ from agent.events.event import Event, EventClass
 from agent.hub.outbox import Outbox
 from agent.storage import rescue as module
 from agent.storage.rescue import Rescue
+from tests.rigs.store_key import TEST_KEY
 
 EVENT = Event(EventClass.LEAD, "e-1", datetime(2026, 1, 1, tzinfo=UTC), b"{}")
 
@@ -21,7 +22,7 @@ class Kiosk:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / "outbox.db"
-        self.main, self.lane = Outbox(self.path, "k1"), Outbox(self.path, "k1")
+        self.main, self.lane = Outbox(self.path, "k1", key=TEST_KEY), Outbox(self.path, "k1", key=TEST_KEY)
         (folder / "watchlist.db").write_text("x")
         self.lane.put(EVENT)
         self.rescue = Rescue(self.path, (folder / "watchlist.db",))
@@ -47,7 +48,7 @@ def _kiosk(tmp_path: Path) -> Iterator[Kiosk]:
 
 
 def sequences(path: Path) -> list[int]:
-    with Outbox(path, "k1", create=False) as outbox:
+    with Outbox(path, "k1", key=TEST_KEY, create=False) as outbox:
         return [stored.key.sequence for stored in outbox.pending(EventClass.LEAD, 10)]
 
 
@@ -74,7 +75,7 @@ def test_the_events_of_a_deleted_outbox_are_there_at_the_next_start(
     kiosk.end()
     assert "was written again: 3 events wait" in caplog.text
     assert sequences(kiosk.path) == [1, 2, 3]
-    with Outbox(kiosk.path, "k1") as outbox:
+    with Outbox(kiosk.path, "k1", key=TEST_KEY) as outbox:
         assert outbox.epoch == epoch
     assert list(kiosk.folder.glob("*rescued*")) == []
 

@@ -15,6 +15,7 @@ from agent.watchlist.store import MIGRATIONS, agreement_row, reference_info_from
 from drivers.sample import Position
 from models.template import Template, TemplateError
 from tests.conftest import template_of
+from tests.rigs.store_key import TEST_KEY
 
 AGREEMENT = AgreementConfig(provider="p", purpose="test", legal_basis="a 1", recipients=("hub", "b"), keep_s=3600)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -28,7 +29,7 @@ REFERENCE = Reference(
 
 
 def test_a_reference_is_read_as_it_was_stored(tmp_path: Path) -> None:
-    with closing(open_store(tmp_path / "w.db", "watchlist", MIGRATIONS)) as db:
+    with closing(open_store(tmp_path / "w.db", "watchlist", MIGRATIONS, key=TEST_KEY)) as db:
         db.table("agreement").insert(agreement_row("agreement-1", AGREEMENT))
         db.table("reference").insert(reference_row(REFERENCE, 7))
         db.table("template").insert_all(template_rows(REFERENCE))
@@ -47,7 +48,7 @@ def test_a_reference_without_templates_can_still_be_shown() -> None:
 
 
 def test_the_templates_of_a_deleted_reference_are_deleted_with_it(tmp_path: Path) -> None:
-    with closing(open_store(tmp_path / "w.db", "watchlist", MIGRATIONS)) as db:
+    with closing(open_store(tmp_path / "w.db", "watchlist", MIGRATIONS, key=TEST_KEY)) as db:
         db.table("agreement").insert(agreement_row("agreement-1", AGREEMENT))
         db.table("reference").insert(reference_row(REFERENCE, 7))
         db.table("template").insert_all(template_rows(REFERENCE))
@@ -56,7 +57,7 @@ def test_the_templates_of_a_deleted_reference_are_deleted_with_it(tmp_path: Path
 
 
 def _stored_in_version_1(path: Path, data: bytes) -> None:
-    with closing(open_store(path, "watchlist", MIGRATIONS[:1])) as db:
+    with closing(open_store(path, "watchlist", MIGRATIONS[:1], key=TEST_KEY)) as db:
         db.table("agreement").insert(agreement_row("agreement-1", AGREEMENT))
         db.table("reference").insert(reference_row(REFERENCE, 1))
         old = {"reference": "r1", "position": "right_index", "format": "finger-minutiae/1", "data": data}
@@ -66,7 +67,7 @@ def _stored_in_version_1(path: Path, data: bytes) -> None:
 def test_fingerprints_of_an_earlier_release_get_what_a_search_needs(tmp_path: Path) -> None:
     wanted = template_of(101, 0)
     _stored_in_version_1(tmp_path / "w.db", wanted.data[:3] + b"\1" + wanted.data[4:10] + wanted.data[1578:])
-    with closing(open_store(tmp_path / "w.db", "watchlist", MIGRATIONS)) as db:
+    with closing(open_store(tmp_path / "w.db", "watchlist", MIGRATIONS, key=TEST_KEY)) as db:
         (row,) = db.table("template").rows
     assert (row["format"], row["data"]) == (wanted.format, wanted.data)
 
@@ -74,4 +75,4 @@ def test_fingerprints_of_an_earlier_release_get_what_a_search_needs(tmp_path: Pa
 def test_a_fingerprint_of_an_earlier_release_that_cannot_be_read_names_its_reference(tmp_path: Path) -> None:
     _stored_in_version_1(tmp_path / "w.db", b"invalid")
     with pytest.raises(TemplateError, match="r1"):
-        open_store(tmp_path / "w.db", "watchlist", MIGRATIONS)
+        open_store(tmp_path / "w.db", "watchlist", MIGRATIONS, key=TEST_KEY)

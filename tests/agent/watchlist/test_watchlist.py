@@ -21,6 +21,8 @@ from drivers.sample import Position
 from models.finger.search.gallery import FingerGallery
 from models.template import Template, TemplateError
 from tests.conftest import FakeClock, template_of
+from tests.rigs.decrypted_pages import pages_of
+from tests.rigs.store_key import TEST_KEY
 
 INDEX, THUMB = Position.RIGHT_INDEX, Position.RIGHT_THUMB
 AGREEMENT = AgreementConfig(
@@ -46,7 +48,7 @@ def _path(tmp_path: Path) -> Path:
 
 @pytest.fixture(name="watchlist")
 def _watchlist(path: Path, clock: FakeClock) -> Iterator[Watchlist]:
-    watchlist = Watchlist(path, clock)
+    watchlist = Watchlist(path, clock, key=TEST_KEY)
     yield watchlist
     watchlist.close()
 
@@ -168,11 +170,11 @@ def test_candidates_come_best_first_and_no_more_than_asked_for(watchlist: Watchl
 
 
 def test_it_is_the_same_after_a_restart(path: Path, clock: FakeClock) -> None:
-    first = Watchlist(path, clock)
+    first = Watchlist(path, clock, key=TEST_KEY)
     first.add(reference(clock, ALICE), AGREEMENT)
     before = first.search({INDEX: template_of(ALICE, 1)}, 5)
     first.close()
-    second = Watchlist(path, clock)
+    second = Watchlist(path, clock, key=TEST_KEY)
     assert second.search({INDEX: template_of(ALICE, 1)}, 5) == before
     assert second.recipients("agreement-1") == {"hub"}
     second.close()
@@ -236,7 +238,7 @@ def _of_version_1(template: Template) -> Template:
 
 
 def _stored_by_an_earlier_release(path: Path, clock: FakeClock, templates: Mapping[str, Template]) -> None:
-    with closing(open_store(path, "watchlist", MIGRATIONS[:1])) as db:
+    with closing(open_store(path, "watchlist", MIGRATIONS[:1], key=TEST_KEY)) as db:
         terms = dict.fromkeys(("provider", "purpose", "legal_basis"), "x") | {"recipients": '["hub"]'}
         db.table("agreement").insert({"id": "agreement-1", **terms})
         for name, template in templates.items():
@@ -251,7 +253,7 @@ def test_a_list_of_an_earlier_release_is_brought_up_to_date_once(path: Path, clo
     old = {f"r{seed}": _of_version_1(template_of(seed, 0)) for seed in (ALICE, BOB)}
     _stored_by_an_earlier_release(path, clock, old)
     for _ in range(2):
-        with closing(Watchlist(path, clock)) as watchlist:
+        with closing(Watchlist(path, clock, key=TEST_KEY)) as watchlist:
             assert found(watchlist, ALICE) == ["r101"]
             assert found(watchlist, BOB) == ["r102"]
             assert watchlist.state.revision == 0  # nobody came or went
@@ -261,7 +263,7 @@ def test_a_list_of_an_earlier_release_is_brought_up_to_date_once(path: Path, clo
 def test_a_template_of_an_earlier_release_that_cannot_be_read_is_named(path: Path, clock: FakeClock) -> None:
     _stored_by_an_earlier_release(path, clock, {"r101": Template("finger-minutiae/1", b"invalid")})
     with pytest.raises(TemplateError, match="r101: finger-minutiae/1"):
-        Watchlist(path, clock)
+        Watchlist(path, clock, key=TEST_KEY)
 
 
 @pytest.mark.parametrize("change", [_of_version_1, lambda t: Template(t.format, t.data[:42] + b"\xff" + t.data[43:])])
@@ -278,19 +280,19 @@ def test_a_template_from_elsewhere_is_kept_as_this_release_makes_it(
 def test_a_long_list_is_read_in_parts_and_searched_like_a_short_one(
     path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(Watchlist(path, clock)) as watchlist:
+    with closing(Watchlist(path, clock, key=TEST_KEY)) as watchlist:
         watchlist.add_all([reference(clock, seed, position=INDEX) for seed in (ALICE, BOB)], AGREEMENT)
         watchlist.add_all([reference(clock, CAROL, position=THUMB)], AGREEMENT)
         wanted = watchlist.search({INDEX: template_of(BOB, 1)}, 5)
         shown = watchlist.references()
     monkeypatch.setattr("agent.watchlist.watchlist.LOAD_BATCH", 1)
-    with closing(Watchlist(path, clock)) as watchlist:
+    with closing(Watchlist(path, clock, key=TEST_KEY)) as watchlist:
         assert watchlist.search({INDEX: template_of(BOB, 1)}, 5) == wanted
         assert watchlist.references() == shown
 
 
 def on_disk(path: Path, needle: bytes) -> bool:
-    return any(needle in part.read_bytes() for part in path.parent.glob(path.name + "*"))
+    return needle in pages_of(path, TEST_KEY)
 
 
 def test_an_expired_reference_is_gone_from_memory_and_disk(path: Path, watchlist: Watchlist, clock: FakeClock) -> None:
@@ -307,11 +309,11 @@ def test_an_expired_reference_is_gone_from_memory_and_disk(path: Path, watchlist
 
 
 def test_what_expired_while_the_kiosk_was_off_is_gone_at_start(path: Path, clock: FakeClock) -> None:
-    first = Watchlist(path, clock)
+    first = Watchlist(path, clock, key=TEST_KEY)
     first.add(reference(clock, ALICE, keep_s=100), AGREEMENT)
     first.close()
     clock.advance(200)
-    second = Watchlist(path, clock)
+    second = Watchlist(path, clock, key=TEST_KEY)
     assert second.references() == ()
     assert not on_disk(path, template_of(ALICE, 0).data)
     second.close()

@@ -33,6 +33,7 @@ from simulators.hub.store import HubStore
 from tests.rigs.events import encounter, enrolment, event, health, lead, raw
 from tests.rigs.hub_messages import message
 from tests.rigs.scripted_broker import CONNACK, SESSION_TAKEN_OVER, packet, publish
+from tests.rigs.store_key import TEST_KEY
 from tests.whole.drills.parser import Feed, Parser
 
 CLEAR = "DELETE FROM events; DELETE FROM progress; DELETE FROM invalid; DELETE FROM held; DELETE FROM states;"
@@ -128,7 +129,7 @@ class _Link:
 def _acknowledgements() -> Feed:
     """What the hub sends, up to the outbox: nothing is forgotten that was never put."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    outbox = Outbox(folder / "outbox.db", "k1")
+    outbox = Outbox(folder / "outbox.db", "k1", key=TEST_KEY)
     for _ in range(3):
         outbox.put(raw(EventClass.LEAD))
     link = _Link()
