@@ -200,6 +200,10 @@ def format_reason(reason: Json) -> str:
         parts.append(f"without {', '.join(reason['missing'])}")
     if reason["list_is_stale"]:
         parts.append("the list is old" if reason["references"] else "there is no list")
+    if reason.get("list_expired"):
+        parts.append("the signatures of the list have expired")
+    if reason.get("clock_in_doubt"):
+        parts.append("clock in doubt")
     return f"{text} ({'; '.join(parts)})"
 
 
@@ -213,6 +217,10 @@ def show_identification(result: Json) -> None:
             f"  {c['rank']}. reference {c['reference_id']}  {c['category']}, for {c['handling']}  "
             f"false match rate {rate}  agreement {c['agreement']}"
         )
+        said = [f"instruction {c['instruction']}"] if c.get("instruction") else []
+        said += ["positions swapped: similar with left and right exchanged"] if c.get("positions_swapped") else []
+        if said:
+            out.print(f"     {'; '.join(said)}")
     if result["candidates"]:
         out.print("A lead is for people to examine, never a verdict.")
 
@@ -291,5 +299,7 @@ def show_status(result: Json, *, as_json: bool) -> None:
     if listed:
         age = f"confirmed {format_time(listed['confirmed_at'])}" if listed["confirmed_at"] else "never confirmed"
         out.print(f"watchlist: {result['references']} references, revision {listed['revision']}, {age}")
+    if result.get("clock_doubt"):
+        out.print(f"{YELLOW}clock in doubt: {result['clock_doubt']}{END}")
     if result["local_list"]:
         out.print(f"{BOLD_YELLOW}LOCAL LIST ON: references made on this kiosk are searched. For tests only.{END}")

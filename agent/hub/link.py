@@ -69,7 +69,7 @@ class Wake(NamedTuple):
 
 
 class ListNews(NamedTuple):
-    """Whom to tell that the hub announces something new in the lists of this name. The message itself counts nothing."""
+    """Whom to tell that there may be something new in the lists of this name. The message itself counts nothing."""
 
     name: str
     on_news: Callable[[], None]

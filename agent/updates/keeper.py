@@ -66,6 +66,7 @@ class ListKeeper:
         in_memory: ListInMemory,
         clock: Clock,
         beat: Callable[[], None] = lambda: None,
+        on_event: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._store = store
@@ -73,6 +74,7 @@ class ListKeeper:
         self._memory = in_memory
         self._clock = clock
         self._beat = beat
+        self._on_event = on_event
         self._records = RecordTemplates()
         self._next_check = 0.0
         self._last_check = -ASKED_S
@@ -109,7 +111,7 @@ class ListKeeper:
         self._last_check = self._clock.monotonic()
         self._next_check = self._last_check + self._config.check_every_s
         try:
-            repository = self._config.open_repository(self._memory.clock.now(), self._floor())
+            repository = self._config.open_repository(self._memory.clock.reference, self._floor())
             refreshed = repository.refresh()
             done = self._take_over(repository, refreshed)
         except (AgentError, ListFormatError, OSError) as error:
@@ -316,6 +318,7 @@ class ListKeeper:
         except StoreFull as error:
             log.warning("a report about the list %s waits: %s", report.provider, error)
             return False
+        self._on_event()
         return True
 
 

@@ -42,11 +42,10 @@ from agent.watchlist.segment import AnyGallery, Segment
 from agent.watchlist.store import StoredSegment, WatchlistStore, gallery_of_blocks
 from agent.watchlist.table import Confirmation, ReferenceTable, Row, row_of
 from drivers.printable import printable
-from models import gallery_class
+from models import gallery_class, packed_size
 from models.encoder import Entry
 from models.exchange.to_templates import RecordTemplates
 from models.gallery import BLOCK
-from models.packed_arrays import packed_size
 from models.template import TemplateError
 
 log = logging.getLogger(__name__)

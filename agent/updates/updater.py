@@ -25,7 +25,9 @@ class ListUpdater(Worker):
 
     patience_s = math.inf  # the first load of a long list takes minutes, and the lane works meanwhile
 
-    def __init__(self, open_keeper: Callable[[], AbstractContextManager[ListKeeper]], on_crash: OnCrash) -> None:
+    def __init__(
+        self, open_keeper: "Callable[[ListUpdater], AbstractContextManager[ListKeeper]]", on_crash: OnCrash
+    ) -> None:
         super().__init__("watchlist", on_crash)
         self._open_keeper = open_keeper
         self._inbox: queue.SimpleQueue[tuple[Job, Future[Any]] | None] = queue.SimpleQueue()
@@ -33,6 +35,11 @@ class ListUpdater(Worker):
         self._ended = False
         self._guard = threading.Lock()
         self.problems: dict[str, str] = {}
+        self.on_event: Callable[[], None] = lambda: None  # called when there is an event for the hub
+
+    def tell(self) -> None:
+        """There is an event for the hub."""
+        self.on_event()
 
     def ask(self) -> None:
         """There may be something new: check soon. May be called from any thread, as often as one likes."""
@@ -57,7 +64,7 @@ class ListUpdater(Worker):
     def run(self) -> None:
         """Work until stopped."""
         try:
-            with self._open_keeper() as keeper:
+            with self._open_keeper(self) as keeper:
                 while not self.stopping.is_set():
                     if self._asked.is_set():
                         self._asked.clear()

@@ -253,15 +253,13 @@ class WatchlistStore:
         """What is wrong with the blocks of a segment on the disk; empty if all can be read."""
         with reading(self._db) as db:
             query = "SELECT revision, reference_table FROM segment WHERE name = ?"
-            row = db.execute(query, [name]).fetchone()
+            rows = db.execute(query, [name]).fetchall()
         try:
-            if row is None:
-                raise LookupError("it is not on the disk")
-            stored = self._load(name, *row, 0)
-            _check_complete(stored.segment)
+            for revision, table in rows:
+                _check_complete(self._load(name, revision, table, 0).segment)
         except (StoreError, TemplateError, ValueError, LookupError) as error:
             return str(error)
-        return ""
+        return "" if rows else "it is not on the disk"
 
     def size(self) -> int:
         """The bytes of the file that are in use."""

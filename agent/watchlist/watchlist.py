@@ -205,6 +205,7 @@ def load_list(store: WatchlistStore, clock: Clock, policy: PolicyConfig, *, prov
     """The list of a store, in memory, without damaged segments. Deletes what an interrupted change has left."""
     facts = store.facts()
     trusted = TrustedClock(clock, StoredTime.of_text(facts[TIME]) if TIME in facts else None)
+    trusted.tick()
     store.delete_unused()
     loaded = store.load(int(trusted.now().timestamp()))
     for name, reason in loaded.damaged.items():

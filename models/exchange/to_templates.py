@@ -30,9 +30,7 @@ class RecordTemplates:
         if record_format == FINGER_RECORD:
             return tuple((_same(view.position, position), view.template) for view in iso19794_2.from_record(data))
         if record_format == IRIS_RECORD:
-            return tuple(
-                (_same(view.position, position), self._encode(view)) for view in iso19794_6.from_record(data)
-            )
+            return tuple((_same(view.position, position), self._encode(view)) for view in iso19794_6.from_record(data))
         return ((position, Template(record_format, data)),)
 
     def _encode(self, view: iso19794_6.IrisView) -> Template:
