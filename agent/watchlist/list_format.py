@@ -6,8 +6,8 @@ The targets of a provider in the list repository (TUF):
     PROVIDER/parts/NAME         zlib of lines of JSON (UTF-8), one object a line (PartLine)
 
 A snapshot is the whole list, and has only the operation "put". A delta changes the list of one revision to that of
-another: "put" adds an entry or replaces the one of the same reference id, "withdraw" removes it, "confirm" moves its
-review date. All times have a time zone, and are UTC when read. Text from outside is shown only through printable().
+another: "put" adds an entry or replaces the one of the same reference id, "withdraw" removes it if it is there,
+"confirm" moves its review date. All times have a time zone, and are UTC when read.
 
 An entry or an agreement that lacks something is refused by name; the others are read. A manifest or a part that cannot
 be read at all is a ListFormatError. No message quotes a template.
@@ -330,6 +330,14 @@ def read_part(data: bytes) -> Iterator[PartLine]:
     return _lines(io.BytesIO(_unpacked(data)))
 
 
+def read_line(line: bytes) -> Put | Withdraw | Confirm:
+    """One line of a part. ListFormatError names what is wrong."""
+    try:
+        return _LINE.validate_json(line)
+    except ValidationError as error:
+        raise ListFormatError(_problems(error)) from None
+
+
 def line_bytes(line: Put | Withdraw | Confirm) -> bytes:
     """One line of a part, with its newline."""
     return _LINE.dump_json(line, exclude_none=True) + b"\n"
@@ -403,9 +411,9 @@ def _lines(content: io.BytesIO) -> Iterator[PartLine]:
             yield Refused(f"line {number}", f"longer than {PART_BYTES} bytes")
             continue
         try:
-            yield _LINE.validate_json(line)
-        except ValidationError as error:
-            yield Refused(_reference_of(line) or f"line {number}", _problems(error))
+            yield read_line(line)
+        except ListFormatError as error:
+            yield Refused(_reference_of(line) or f"line {number}", str(error))
 
 
 def _reference_of(line: bytes) -> str | None:

@@ -104,6 +104,9 @@ def _backend() -> PyusbBackend:
     backend = usb.backend.libusb1.get_backend()
     if backend is None:
         raise LinkLost("libusb 1.0 is not installed; on Debian: apt install libusb-1.0-0")
+    # pyusb calls libusb_exit when the program ends. While a link is open, the event thread still uses what that frees,
+    # and libusb aborts the process (exit status 134). The kernel frees all of it anyway.
+    backend._finalizer.detach()  # noqa: SLF001 - pyusb has no other way
     return backend
 
 

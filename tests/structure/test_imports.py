@@ -24,7 +24,7 @@ OWNED = {
     "pyudev": {"drivers/usb/hotplug.py"},
     "gi": {"simulators/transports/usb/umockdev.py"},
     "onnxruntime": {"models/onnx_session.py"},
-    "sqlite3": {"simulators/hub/store.py"},
+    "sqlite3": {"simulators/hub/store.py", "simulators/provider/entries.py"},
     "sqlcipher3": {"agent/storage/encryption.py"},
     "sqlite_utils": {
         "agent/storage/database.py",
@@ -124,4 +124,4 @@ def test_the_simulated_hub_imports_nothing_of_drivers_agent_or_models(module: st
 
 def test_private_keys_are_loaded_in_one_module() -> None:
     loaders = [str(p) for p in FILES if any("load_pem_private_key" in name for name in imports(p))]
-    assert loaders == ["agent/keys.py"]
+    assert loaders == ["agent/keys.py", "simulators/provider/keys.py"]

@@ -286,3 +286,20 @@ def _verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 )
 def test_behind_the_real_libusb(verdicts: dict[str, str], name: str) -> None:
     assert verdicts.get(name) == "ok", verdicts["stderr"]
+
+
+LEFT_OPEN = """\
+import sys
+from drivers.transport import parse_usb_url
+from drivers.usb.connect import open_link
+link = open_link(parse_usb_url("usb:1209:0001?port=1-1"))
+inbox = link.listen(0x81, 64)
+sys.exit(7)
+"""
+
+
+@needs_umockdev
+def test_a_program_that_ends_while_a_link_is_open_ends_with_its_own_status(tmp_path: Path) -> None:
+    child = command("tests.rigs.usb_machines:echoes", tmp_path / "control", sys.executable, "-c", LEFT_OPEN)
+    done = subprocess.run(child, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (7, "")
