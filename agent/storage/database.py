@@ -6,7 +6,9 @@ Migrations are append-only: a released migration is never edited, and a store is
 the thread that opened it; each thread opens its own.
 """
 
+import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -149,10 +151,29 @@ def reading(db: Database) -> Iterator[Database]:
         yield db
 
 
-def truncate_log(db: Database) -> None:
-    """Empty the write-ahead log, so that what was deleted cannot be read there."""
-    with reading(db):
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+def truncate_log(db: Database) -> bool:
+    """Move the write-ahead log into the store and empty it: what was deleted cannot be read there any more.
+
+    Whether that was possible: not while another handle reads what is older.
+    """
+    with _translated_errors(db):
+        return not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged store, which nobody may have open, so that a new one can be made. Returns its new name.
+
+    The write-ahead log goes first: beside a new store it would damage that.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{time.time():.0f}")
+    try:
+        for part in ("-wal", "-shm", "-journal", ""):
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + part).rename(aside.with_name(aside.name + part))
+        sync(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be renamed: {error.strerror}") from error
+    return aside
 
 
 def save_copy(db: Database, path: Path, key: StoreKey) -> None:
