@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-DRILLS := lost unplug stop memory sensors fuzz swaps camera coverage
+DRILLS := lost unplug stop memory sensors fuzz swaps camera coverage conformance
 .PHONY: help setup demo test bench wheel lint format lock $(addprefix drill-,$(DRILLS))
 help:
 	@echo "make demo    three travellers at a simulated kiosk; then press another finger   (ONCE=1 ends after the three)"

@@ -47,10 +47,12 @@ ConfigOption = Annotated[
 def run(config: ConfigOption = DEFAULT_CONFIG, *, verbose: bool = False) -> None:
     """Run the daemon: serve travellers until SIGTERM."""
     from agent.daemon import Daemon
+    from agent.storage.process_memory import protect_memory
 
     _log_to_stderr(verbose=verbose)
     loaded = load(config)
     become_owner(loaded.kiosk.state_dir)
+    protect_memory()  # now, as a change of the account takes it back
     status = Daemon(loaded).run()
     logging.shutdown()
     # Everything is closed by now; a worker that did not end is in the log. A normal exit of the interpreter with its

@@ -211,6 +211,12 @@ class WatchlistConfig(Section):
         if not self.source:
             return self
         url = urlsplit(self.source)
+        if "://" in self.source:
+            _host(url.hostname or "")
+            if "@" in url.netloc or url.query or url.fragment or url.port == 0:
+                raise ValueError(
+                    "source: give only host, port and folder, such as https://lists.example.org:8443/public"
+                )
         here = url.scheme == "http" and is_this_computer(url.hostname or "")
         if not (self.source.startswith("/") or url.scheme == "https" or here):
             raise ValueError("source: give a folder with its whole path, or an address that begins with https://")

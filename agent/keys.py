@@ -14,7 +14,7 @@ import re
 import secrets
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ class _KeyKind:
     name: str
     credential: str
     file: str
-    make: Callable[[], bytes]  # the contents of a new file
+    make: Callable[[], bytes] | None  # the contents of a new file; None: there must be one already
 
 
 def _new_kiosk_key() -> bytes:
@@ -100,13 +100,19 @@ def load_kiosk_key(
 
 
 def load_store_key(
-    state_dir: Path, environ: Mapping[str, str] = os.environ, *, development: bool = False, create: bool = True
+    state_dir: Path,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    development: bool = False,
+    create: bool = True,
+    encrypted: bool = False,
 ) -> StoreKey:
     """The key of the stores on disk, from the same places and with the same rules as the kiosk key.
 
-    Say `create` only if no store is encrypted yet: the key of encrypted stores cannot be made again.
+    If stores are `encrypted` already, no development file is made: KeyMissing if there is none.
     """
-    return _parse_store_key(*_load(STORE, state_dir, environ, development=development, create=create))
+    kind = replace(STORE, make=None) if encrypted else STORE
+    return _parse_store_key(*_load(kind, state_dir, environ, development=development, create=create))
 
 
 def load_kiosk_key_file(path: Path) -> KioskKey:
@@ -149,9 +155,9 @@ def _no_credential(kind: _KeyKind, directory: str | None) -> str:
 
 def _load_development_file(kind: _KeyKind, path: Path, *, create: bool) -> tuple[bytes, Path]:
     if not os.path.lexists(path):
-        if not create:
+        if not create or kind.make is None:
             raise KeyMissing(f"{path}: there is no {kind.name} here; only the daemon has it")
-        _make_development_file(kind, path)
+        _make_development_file(path, kind.name, kind.make())
     content = read_secret(path, owned=True)
     log.warning(
         "the %s is %s: for development only; give the unit a key with LoadCredential=%s:FILE",
@@ -244,17 +250,17 @@ def _parse_store_key(content: bytes, path: Path) -> StoreKey:
     return StoreKey(secret)
 
 
-def _make_development_file(kind: _KeyKind, path: Path) -> None:
+def _make_development_file(path: Path, name: str, content: bytes) -> None:
     unfinished = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(kind.make())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)  # whole or not at all
         sync(path.parent)
     except OSError as error:
-        raise ConfigError(f"{path}: the {kind.name} cannot be written: {error.strerror}") from error
+        raise ConfigError(f"{path}: the {name} cannot be written: {error.strerror}") from error

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -33,8 +33,8 @@ from agent.keys import (
     load_store_key,
     tls_context,
 )
-from agent.storage.database import StoreDamaged, StoreMissing, set_aside
-from agent.storage.encryption import StoreKey, encrypted_files, opens_with
+from agent.storage.database import StoreDamaged, StoreMissing, not_encrypted_yet, set_aside
+from agent.storage.encryption import StoreKey, is_plain, opens_with
 from agent.storage.owned_files import check_ownership, open_owned
 from agent.storage.rescue import Rescue
 from agent.updates.opening import authority, make_updater, read_root
@@ -148,6 +148,8 @@ def check_parts(config: Config) -> None:
 def check_files(config: Config) -> None:
     """ConfigError if this account cannot use the state directory, or a file that the configuration names."""
     check_ownership(config.kiosk.state_dir)
+    with suppress(KeyMissing, StoreError):  # systemd gives it to the daemon; an earlier store is not encrypted yet
+        find_store_key(config)
     if config.hub.encryption_key is not None:
         _load_hub_key(config.hub.encryption_key)
     if config.hub.tls is not None:
@@ -161,22 +163,28 @@ def check_files(config: Config) -> None:
 def find_store_key(config: Config, *, create: bool = False) -> StoreKey:
     """The key of this kiosk's stores. With `create` (the daemon) made if there is none and no store is encrypted yet.
 
-    KeyMissing if there is no key, ConfigError if it opens none of the stores. A single store that it does not open is
-    damaged, or of another kiosk: open_store() says so.
+    KeyMissing if there is no key, ConfigError if it opens none of the stores: nothing was overwritten. A single store
+    that it does not open is damaged, or of another kiosk, and open_store() says so.
     """
     kiosk = config.kiosk
+    stores = [path for name in (WATCHLIST, OUTBOX) if (path := kiosk.state_dir / name).is_file()]
     try:
-        encrypted = encrypted_files(kiosk.state_dir / name for name in (WATCHLIST, OUTBOX))
+        plain = [path for path in stores if is_plain(path)]
+        encrypted = [path for path in stores if path not in plain and path.stat().st_size]
     except OSError as error:
         raise ConfigError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    if plain and not create:
+        raise StoreError(not_encrypted_yet(plain[0]))
     names = ", ".join(map(str, encrypted))
     try:
-        key = load_store_key(kiosk.state_dir, development=kiosk.development_key, create=create and not encrypted)
-    except KeyMissing as error:
+        key = load_store_key(
+            kiosk.state_dir, development=kiosk.development_key, create=create, encrypted=bool(encrypted)
+        )
+    except KeyMissing:
+        if not encrypted:
+            raise
         remedy = _BRING_KEY_BACK if create else _ASK_DAEMON
-        raise KeyMissing(
-            f"{names}: encrypted, and there is no store key: {remedy}" if encrypted else f"{error}"
-        ) from None
+        raise KeyMissing(f"{names}: encrypted, and there is no store key: {remedy}") from None
     if encrypted and not any(opens_with(path, key) for path in encrypted):
         raise ConfigError(f"{names}: encrypted with another store key than the one given: {_BRING_KEY_BACK}")
     return key

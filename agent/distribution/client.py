@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
@@ -77,6 +78,15 @@ class TufClient:
             finally:
                 if len(self.trusted) != known:
                     self._make_durable()
+
+    @staticmethod
+    def matches(target: TargetFile, place: Path) -> bool:
+        """Whether a file is the target: readable, and of the signed length and hashes."""
+        try:
+            target.verify_length_and_hashes(place.read_bytes())
+        except (OSError, LengthOrHashMismatchError):
+            return False
+        return True
 
     def download(self, target: TargetFile, what: str) -> bytes:
         """The content of a target, verified. It is never on the disk."""

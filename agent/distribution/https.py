@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 
@@ -36,6 +36,7 @@ class _CutOff(Exception):
 class _Body:
     """What has arrived of a file."""
 
+    name: str  # for messages
     most: int  # bytes
     data: bytearray
     validator: str = ""  # what identifies this state of the file: a strong ETag, or its date
@@ -66,7 +67,7 @@ class HttpsFetcher(Fetcher):
 
     def read(self, url: str, most: int) -> bytes:
         """As Fetcher.read."""
-        body, why = _Body(most, bytearray()), ""
+        body, why = _Body(url.removeprefix(f"{self.address}/"), most, bytearray()), ""
         for _ in range(TRIES):
             try:
                 with self._answer(url, body) as answer:
@@ -79,16 +80,14 @@ class HttpsFetcher(Fetcher):
     @contextmanager
     def _answer(self, url: str, body: _Body) -> Iterator[http.client.HTTPResponse]:
         """Connect, and ask for what is missing of a file."""
-        parts = urlsplit(url)
+        parts, host, port = _server(url)
         secure = parts.scheme == "https"
-        port = parts.port or (443 if secure else 80)
         tls = self._tls if secure else None
-        connection = TcpConnection(
-            parts.hostname or "", port, tls, turn=self._turn, only_here=not secure, on_wait=self.check_stopped
-        )
+        number = port or (443 if secure else 80)
+        connection = TcpConnection(host, number, tls, turn=self._turn, only_here=not secure, on_wait=self.check_stopped)
         try:
             paced = _PacedSocket(self._open(connection), body.most, self)
-            paced.send(_request(parts.netloc, parts.path, body))
+            paced.send(_request(host, port, parts.path, body))
             answer = http.client.HTTPResponse(cast("socket.socket", paced), method="GET")
             with answer:
                 answer.begin()
@@ -115,7 +114,7 @@ class HttpsFetcher(Fetcher):
             raise SourceUnreachable(str(error)) from error
 
     def _receive(self, answer: http.client.HTTPResponse, body: _Body) -> None:
-        _check_status(answer)
+        _check_status(answer, body.name)
         _check_range(answer, body)
         body.validator = _validator(answer)
         expected = None if answer.length is None else len(body.data) + answer.length
@@ -181,25 +180,35 @@ class _PacedSocket(io.RawIOBase):
             raise SlowRetrievalError(f"{self._received} bytes in {now - self._begun:.0f} seconds")
 
 
-def _request(host: str, path: str, body: _Body) -> bytes:
-    lines = [f"GET {quote(path, safe='/%')} HTTP/1.1", f"Host: {host}", "User-Agent: kiosk-agent"]
+def _server(url: str) -> tuple[SplitResult, str, int | None]:
+    """A URL in parts, its host as name servers know it, and its port if it has one."""
+    try:
+        parts = urlsplit(url)
+        return parts, (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+    except ValueError as error:
+        raise DownloadError(f"the source is not an address: {error}") from error
+
+
+def _request(host: str, port: int | None, path: str, body: _Body) -> bytes:
+    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+    lines = [f"GET {quote(path, safe='/%')} HTTP/1.1", f"Host: {place}", "User-Agent: kiosk-agent"]
     lines += ["Accept: */*", "Accept-Encoding: identity", "Connection: close"]
     if body.data and body.validator:
         lines += [f"Range: bytes={len(body.data)}-", f"If-Range: {body.validator}"]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
-def _check_status(answer: http.client.HTTPResponse) -> None:
+def _check_status(answer: http.client.HTTPResponse, name: str) -> None:
     status = answer.status
     if status in (_OK, _PARTIAL):
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise DownloadError("the server compresses the file, which is not asked for")
         return
     if status >= _SERVER_ERROR or status == _TOO_MANY:
-        raise SourceUnreachable(f"the server answers with status {status}")
+        raise SourceUnreachable(f"{name}: the server answers with status {status}")
     if _MULTIPLE <= status < _BAD_REQUEST:
         raise DownloadError(f"the server sends to another address (status {status}): set that as the source")
-    raise DownloadHTTPError(f"the server answers with status {status}", status)
+    raise DownloadHTTPError(f"{name}: the server answers with status {status}", status)
 
 
 def _check_range(answer: http.client.HTTPResponse, body: _Body) -> None:

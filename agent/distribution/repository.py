@@ -23,8 +23,8 @@ _TOP = frozenset({"root", "timestamp", "snapshot", "targets"})
 class Versions(BaseModel):
     """The highest versions ever accepted. The caller keeps them where nobody can turn them back.
 
-    `keys` are the identifiers of the keys of timestamp and snapshot: when the root has changed them, both may count
-    anew (TUF specification, 5.3.11).
+    `keys` are the identifiers of the keys of timestamp and snapshot: when the root has withdrawn one, both may count
+    anew (TUF specification, 5.3.11), for a thief of that key may have counted very far.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -154,7 +154,7 @@ class ListRepository:
         """The versions that are now the highest. UpdateRefused if one is lower than the floor."""
         trusted, floor = self._client.trusted, self._floor
         keys = tuple(sorted(key for role in (Timestamp.type, Snapshot.type) for key in trusted.root.roles[role].keyids))
-        counting = floor.root, *((floor.timestamp, floor.snapshot) if keys == floor.keys else (0, 0))
+        counting = floor.root, *((floor.timestamp, floor.snapshot) if set(floor.keys) <= set(keys) else (0, 0))
         found = trusted.root.version, trusted.timestamp.version, trusted.snapshot.version
         for role, seen, version in zip(("root", "timestamp", "snapshot"), counting, found, strict=True):
             if version < seen:

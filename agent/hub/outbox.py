@@ -11,6 +11,7 @@ import contextlib
 import logging
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +20,7 @@ from sqlite_utils import Database
 from agent.config import OutboxConfig
 from agent.events.event import Event, EventClass, EventKey, Held, HoldReason, StoredEvent, Tombstone
 from agent.log_limit import LimitedLog
-from agent.storage.database import StoreFull, open_store, reading, save_copy, writing
+from agent.storage.database import StoreFull, open_store, reading, save_copy, truncate_log, writing
 from agent.storage.disk_reserve import DiskReserve
 from agent.storage.encryption import StoreKey
 
@@ -83,12 +84,12 @@ class Outbox:
         identity: str = "",
         create: bool = True,
     ) -> None:
-        self._db = open_store(path, "outbox", MIGRATIONS, key=key, identity=identity, create=create)
+        self._db, self._reserve = _open(path, key, identity, create=create)
         self._kiosk = kiosk
         self._key = key
         self._config = config or OutboxConfig()
-        self._reserve = DiskReserve(path.with_suffix(".reserve"))
         self._shedding = False
+        self._log_holds_deleted = False  # what was deleted can still be read in the write-ahead log
         self._limited = LimitedLog(log)
         with reading(self._db):
             self.epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]
@@ -110,10 +111,12 @@ class Outbox:
     def put(self, event: Event) -> EventKey:
         """Make an event durable. StoreFull if there is no room and nothing left that may be shed."""
         try:
-            return self._put(event)
+            key = self._put(event)
         except StoreFull:
             self._reserve.release()
-            return self._put_after_shedding(event)
+            key = self._put_after_shedding(event)
+        self._empty_log()
+        return key
 
     def pending(self, event_class: EventClass, limit: int, after: int = 0) -> list[StoredEvent]:
         """The first `limit` events of a class with a sequence above `after`, in order."""
@@ -127,14 +130,19 @@ class Outbox:
         return [self._stored(event_class, row) for row in rows]
 
     def forget(self, epoch: str, event_class: EventClass, upto: int) -> int:
-        """Delete what the hub has acknowledged; ignores another epoch. Returns the number of deleted events."""
+        """Delete what the hub has acknowledged; ignores another epoch. Returns the number of deleted events.
+
+        What is deleted cannot be read any more in any file, even with the key.
+        """
         if epoch != self.epoch:
             return 0
         try:
-            return self._forget(event_class, upto)
+            deleted = self._forget(event_class, upto)
         except StoreFull:
             self._reserve.release()
-            return self._forget_in_batches(event_class, upto)
+            deleted = self._forget_in_batches(event_class, upto)
+        self._empty_log()
+        return deleted
 
     def hold(self, held: Held) -> bool:
         """Keep the reason why the hub cannot verify an event that waits. Whether that is new."""
@@ -176,10 +184,12 @@ class Outbox:
         self._reserve.hold()
         before = now - timedelta(seconds=self._config.telemetry_keep_s)
         try:
-            return self._expire(before)
+            expired = self._expire(before)
         except StoreFull:
             self._reserve.release()
-            return self._expire_in_batches(before)
+            expired = self._expire_in_batches(before)
+        self._empty_log()
+        return expired
 
     def _put(self, event: Event) -> EventKey:
         with writing(self._db):
@@ -207,6 +217,7 @@ class Outbox:
                 return 0
             if upto <= acknowledged:
                 return 0
+            self._log_holds_deleted = True
             start = self._start(event_class)
             self._db.execute("DELETE FROM body WHERE place BETWEEN ? AND ?", [start + acknowledged + 1, start + upto])
             self._db.execute("DELETE FROM event WHERE event_class = ? AND sequence <= ?", [event_class, upto])
@@ -264,6 +275,12 @@ class Outbox:
         with contextlib.suppress(StoreFull), reading(self._db):
             self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
+    def _empty_log(self) -> None:
+        """Empty the write-ahead log after a deletion. If it cannot be done now, the next call tries again."""
+        if self._log_holds_deleted:
+            with contextlib.suppress(StoreFull):
+                self._log_holds_deleted = not truncate_log(self._db)
+
     def _shed(self) -> int:
         """Drop the oldest bodies of the first class in SHEDDABLE that has any."""
         for event_class in SHEDDABLE:
@@ -285,6 +302,7 @@ class Outbox:
 
     def _make_tombstones(self, event_class: EventClass, tombstone: Tombstone, sequences: list[int]) -> int:
         """Delete the bodies, then mark the headers: on a full disk these may need the pages that the bodies free."""
+        self._log_holds_deleted |= bool(sequences)
         start = self._start(event_class)
         self._db.conn.executemany("DELETE FROM body WHERE place = ?", [(start + n,) for n in sequences])
         self._db.conn.executemany(
@@ -328,6 +346,17 @@ class Outbox:
             Event(event_class, subject, datetime.fromisoformat(time), body),
             Tombstone(tombstone) if tombstone else None,
         )
+
+
+def _open(path: Path, key: StoreKey, identity: str, *, create: bool) -> tuple[Database, DiskReserve]:
+    """The store, and the disk space reserved for it, which the encryption of an earlier store may need."""
+    opened = partial(open_store, path, "outbox", MIGRATIONS, key=key, identity=identity, create=create)
+    reserve = path.with_suffix(".reserve")
+    try:
+        return opened(), DiskReserve(reserve)
+    except StoreFull:
+        DiskReserve(reserve).release()
+        return opened(), DiskReserve(reserve)
 
 
 def held_events(outbox: Outbox) -> list[dict[str, str | int]]:

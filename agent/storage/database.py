@@ -7,6 +7,7 @@ the thread that opened it; each thread opens its own.
 """
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +17,12 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from agent.errors import StoreError
-from agent.storage.encryption import DatabaseError, MistakeInAgent, StoreKey, connect
-from agent.storage.owned_files import open_owned, sync
+from agent.storage.encryption import DatabaseError, MistakeInAgent, StoreKey, connect, is_plain
+from agent.storage.first_encryption import APPLICATION_ID, encrypt_if_plain
+from agent.storage.owned_files import check_owned, open_owned, sync
 
 Migration = Callable[[Database], None]
 
-APPLICATION_ID = 0x6B696F73  # "kios" at byte 68 of the file: distinguishes our stores from other databases
 WAL_PAGES = 256  # 1 MiB: on a full disk, the unwritten part of the log must fit into the disk reserve
 
 PRAGMAS = (
@@ -64,6 +65,12 @@ class StoreMissing(StoreError):
     """There is no such store. Only the daemon makes stores, when it starts."""
 
 
+# An error within a function of SQL, such as the copying of a store, has a text and no name of its own.
+NAMES = {
+    "database or disk is full": "SQLITE_FULL",
+    "database disk image is malformed": "SQLITE_CORRUPT",
+    "disk I/O error": "SQLITE_IOERR",
+}
 # Errors that a caller tells from others.
 FAMILIES: tuple[tuple[str, type[StoreError]], ...] = (
     ("SQLITE_FULL", StoreFull),
@@ -86,13 +93,14 @@ def open_store(
     `identity` is the kiosk that the store belongs to, as "site/kiosk". StoreDamaged if it is damaged or has another
     key; StoreError if it is foreign, of another kiosk or kind, or newer; OwnershipError if it is not this account's.
     """
+    if create:
+        _encrypt_earlier(path, key, identity)
     try:
-        descriptor = open_owned(path, create=create)
+        check_owned(path, create=create)
     except FileNotFoundError as error:
         raise StoreMissing(f"{path}: does not exist; the daemon makes it when it starts") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
-    os.close(descriptor)
     with _translated_errors(path):
         connection = connect(path, key)
     try:
@@ -102,10 +110,17 @@ def open_store(
             for pragma in PRAGMAS:
                 db.execute(f"PRAGMA {pragma}").fetchone()
             migrate(db, kind, identity, migrations)
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, StoreDamaged) and is_plain(path):
+            raise StoreError(not_encrypted_yet(path)) from error
         raise
     return db
+
+
+def not_encrypted_yet(path: Path) -> str:
+    """What is wrong with a store of an earlier release, for somebody who may not encrypt it."""
+    return f"{path}: is of an earlier release and not encrypted yet: start the daemon, which encrypts it"
 
 
 def migrate(db: Database, kind: str, identity: str, migrations: Sequence[Migration]) -> None:
@@ -200,6 +215,16 @@ def path_of(db: Database) -> str:
     return str(db.execute("PRAGMA database_list").fetchone()[2])
 
 
+def _encrypt_earlier(path: Path, key: StoreKey, identity: str) -> None:
+    """Encrypt a store of an earlier release."""
+    try:
+        with _translated_errors(path):
+            encrypt_if_plain(path, key, identity)
+    except OSError as error:
+        family = StoreFull if error.errno == errno.ENOSPC else StoreError
+        raise family(f"{path}: cannot be encrypted: {error.strerror}; the file is as it was") from error
+
+
 @contextmanager
 def _translated_errors(where: Path | Database) -> Iterator[None]:
     try:
@@ -208,7 +233,7 @@ def _translated_errors(where: Path | Database) -> Iterator[None]:
         raise
     except DatabaseError as error:
         path = path_of(where) if isinstance(where, Database) else where
-        name = getattr(error, "sqlite_errorname", "") or ""
+        name = NAMES.get(str(error)) or getattr(error, "sqlite_errorname", "") or ""
         explanation = next((text for prefix, text in EXPLANATIONS if name.startswith(prefix)), str(error))
         family = next((family for prefix, family in FAMILIES if name.startswith(prefix)), StoreError)
         raise family(f"{path}: {explanation}") from error

@@ -5,7 +5,6 @@ Each page of 4096 bytes is encrypted (AES-256-CBC, own initialisation vector) an
 the files and their sizes are not secret.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ def connect(path: Path, key: StoreKey | None) -> Any:  # noqa: ANN401 - the libr
 
 def opens_with(path: Path, key: StoreKey) -> bool:
     """Whether an existing file can be read with this key. Reads its first page, and changes and locks nothing."""
-    place = f"{path.absolute().as_uri()}?immutable=1"
+    place = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
         connection = _prepared(dbapi2.connect(place, uri=True, isolation_level=None), key)
         try:
@@ -75,11 +74,6 @@ def is_plain(path: Path) -> bool:
     """Whether this is an SQLite file that is not encrypted. OSError if it cannot be read."""
     with path.open("rb") as file:
         return file.read(len(PLAIN_HEADER)) == PLAIN_HEADER
-
-
-def encrypted_files(paths: Iterable[Path]) -> list[Path]:
-    """Those of the paths that are files with contents and are not plain. OSError if one cannot be read."""
-    return [path for path in paths if path.is_file() and path.stat().st_size and not is_plain(path)]
 
 
 def _prepared(connection: Any, key: StoreKey | None) -> Any:  # noqa: ANN401 - the library has no types

@@ -16,16 +16,22 @@ from pathlib import Path
 
 from agent.errors import ConfigError
 
+_PARTS = ("", "-wal", "-shm", "-journal", ".new", ".plain")
 # The agent's files in the state directory. Others there, such as somebody's copy of the outbox, are not looked at.
 FILES = frozenset(
     {"agent.lock", "outbox.reserve", "outbox.reserve.new"}
     | {"development-kiosk-key.pem", "development-kiosk-key.new", "development-store-key", "development-store-key.new"}
-    | {f"{store}.db{part}" for store in ("outbox", "watchlist") for part in ("", "-wal", "-shm", "-journal")}
+    | {
+        f"{store}.db{part}"
+        for store in ("outbox", "watchlist")
+        for part in ("", "-wal", "-shm", "-journal", ".new", ".plain")
+    }
 )
 KEY_BYTES = 64 * 1024  # a key or a certificate is smaller
 
 # Neither through a symbolic link, nor waiting for the other end of a pipe.
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_LINKS = "is a symbolic link: remove it; the agent opens none in its own directory"
 
 
 class OwnershipError(ConfigError):
@@ -67,6 +73,31 @@ def open_owned(path: Path, *, create: bool) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def check_owned(path: Path, *, create: bool) -> None:
+    """As open_owned(), for a file that a library opens afterwards. Does not open a file that exists.
+
+    Closing a file drops all POSIX locks that the process has on it: those of its databases, too.
+    """
+    try:
+        with _folder(path) as folder:
+            descriptor = os.open(path.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        if not create:
+            raise
+        os.close(open_owned(path, create=True))
+        return
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISLNK(found.st_mode):
+            raise OwnershipError(f"{path}: {_NO_LINKS}")
+        _check_plain(path, found)
+        _refuse_owner(path, found.st_uid)
+        if stat.S_IMODE(found.st_mode) != 0o600:
+            os.chmod(f"/proc/self/fd/{descriptor}", 0o600)  # noqa: PTH101 - of the file that was checked
+    finally:
+        os.close(descriptor)
 
 
 def read_secret(path: Path, *, others: int = 0o077, owned: bool = False) -> bytes:
@@ -167,8 +198,7 @@ def _open(path: Path, flags: int, folder: int) -> int:
         return os.open(path.name, flags | (0 if flags & os.O_ACCMODE == os.O_RDONLY else _SAFE), 0o600, dir_fd=folder)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            text = "is a symbolic link: remove it; the agent opens none in its own directory"
-            raise OwnershipError(f"{path}: {text}") from error
+            raise OwnershipError(f"{path}: {_NO_LINKS}") from error
         if error.errno == errno.EACCES and flags & os.O_ACCMODE == os.O_RDWR:
             _refuse_owner(path, os.lstat(path.name, dir_fd=folder).st_uid)
         raise

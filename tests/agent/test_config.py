@@ -93,6 +93,18 @@ def test_defaults_in_the_example_are_the_defaults() -> None:
 MISTAKES = {
     "a list from a place without a path": ("[watchlist]\nsource = 'lists'\nroot = '/r'\n", "watchlist: source"),
     "a list in clear text": ("[watchlist]\nsource = 'http://lists.example/'\nroot = '/r'\n", "watchlist: source"),
+    "a list from a port that cannot be": (
+        "[watchlist]\nsource = 'https://l.example:99999/'\nroot = '/r'\n",
+        "watchlist: Port",
+    ),
+    "a list from an address without a host": (
+        "[watchlist]\nsource = 'https:///a'\nroot = '/r'\n",
+        "watchlist: is not a host",
+    ),
+    "a list from an address with a password": (
+        "[watchlist]\nsource = 'https://a:b@l.example'\nroot = '/r'\n",
+        "watchlist: source: give only",
+    ),
     "a list without a root": ("[watchlist]\nsource = 'https://lists.example/'\n", "watchlist: root is missing"),
     "unknown key": ("[policy]\nmin_qualty = 3\n", "unknown key policy.min_qualty"),
     "unknown section": ("[hubb]\n", "unknown key hubb"),

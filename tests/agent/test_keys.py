@@ -24,14 +24,18 @@ from agent.errors import ConfigError
 from agent.keys import (
     CREDENTIAL,
     DEVELOPMENT_FILE,
+    STORE_CREDENTIAL,
+    STORE_DEVELOPMENT_FILE,
     HubKey,
     KeyMissing,
     KioskKey,
     load_hub_key,
     load_kiosk_key,
     load_kiosk_key_file,
+    load_store_key,
     tls_context,
 )
+from agent.storage.encryption import StoreKey
 from tests.rigs.certificates import Authority
 
 KIOSK = KioskKey(Ed25519PrivateKey.generate())
@@ -106,6 +110,76 @@ def test_a_shell_below_a_service_of_the_desktop_is_not_started_by_systemd(tmp_pa
 def test_a_command_makes_no_key(tmp_path: Path) -> None:
     with pytest.raises(KeyMissing, match="only the daemon has it"):
         load_kiosk_key(tmp_path, {}, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- the store key
+
+HEX = "00112233445566778899aabbccddeeff" * 2
+RAW = bytes(range(150, 182))
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [(HEX.encode(), bytes.fromhex(HEX)), (HEX.upper().encode() + b"\n", bytes.fromhex(HEX)), (RAW, RAW)],
+    ids=["digits", "capitals and a line end", "bytes"],
+)
+def test_the_store_key_is_the_credential(tmp_path: Path, content: bytes, secret: bytes) -> None:
+    (tmp_path / STORE_CREDENTIAL).write_bytes(content)
+    (tmp_path / STORE_CREDENTIAL).chmod(0o440)  # as systemd makes it
+    key = load_store_key(tmp_path / "state", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert key == StoreKey(secret)
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"correct horse battery staple",
+        b"abcdefghijklmnopqrstuvwxyz012345",
+        HEX.encode()[:-1],
+        HEX.encode() * 2,
+        RAW + b"\n",
+        b"0" * 64,
+        bytes(32),
+        b"\xff" * 32,
+    ],
+)
+def test_what_is_no_random_key_of_32_bytes_is_refused_and_not_quoted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / STORE_CREDENTIAL).write_bytes(content)
+    with pytest.raises(ConfigError, match=r"store-key: is .*no store key: .*openssl rand -hex 32") as refusal:
+        load_store_key(tmp_path / "state", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert len(content) < 2 or content.decode("latin-1") not in str(refusal.value)
+
+
+def test_without_a_credential_the_daemon_makes_a_store_key_once_and_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = load_store_key(tmp_path / "state", {})
+    assert load_store_key(tmp_path / "state", {}, create=False) == first != load_store_key(tmp_path / "other", {})
+    file = tmp_path / "state" / STORE_DEVELOPMENT_FILE
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "LoadCredential=store-key:FILE" in caplog.messages[0]
+    assert first.secret.hex() not in caplog.text
+
+
+def test_under_systemd_no_store_key_is_made_unless_the_configuration_says_so(tmp_path: Path) -> None:
+    environ = STARTED_BY_SYSTEMD["notify"]
+    for encrypted in (False, True):
+        with pytest.raises(
+            ConfigError, match=r"no store key 'store-key': the unit has no credential; .*store-key:FILE"
+        ):
+            load_store_key(tmp_path, environ, encrypted=encrypted)
+    load_store_key(tmp_path, environ, development=True)
+    with pytest.raises(ConfigError, match=r"kiosk\.development_key = true"):  # also if there is one already
+        load_store_key(tmp_path, environ, encrypted=True)
+
+
+def test_a_store_key_is_not_made_again_for_stores_that_are_encrypted(tmp_path: Path) -> None:
+    with pytest.raises(KeyMissing, match="there is no store key here"):
+        load_store_key(tmp_path, {}, encrypted=True)
     assert list(tmp_path.iterdir()) == []
 
 

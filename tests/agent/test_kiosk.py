@@ -1,6 +1,7 @@
 """The parts of one kiosk: what a check refuses, who owns the stores, and how the parts are made and stopped."""
 
 import json
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from agent.config import Config
 from agent.encounter.announcements import Announcement
 from agent.encounter.best_frame import BestFrameSensor
 from agent.errors import AgentError, ConfigError, StoreError
-from agent.keys import load_kiosk_key
+from agent.events.event import EventClass
+from agent.keys import STORE_DEVELOPMENT_FILE, KeyMissing, load_kiosk_key
 from agent.kiosk import (
     Kiosk,
     check_files,
     check_parts,
+    find_store_key,
     load_encoders,
     load_sealer,
     make_sensor,
@@ -26,14 +29,18 @@ from agent.kiosk import (
     open_watchlist,
     presence_checks,
 )
+from agent.storage.database import StoreDamaged, open_store
+from agent.storage.encryption import is_plain
 from drivers.sample import Modality, Position
 from models.encoder import Flaw
 from models.manifest import ModelError
 from simulators.hub.keys import HubKeys
 from tests.conftest import finger_encoder, impression_of
 from tests.rigs.certificates import Authority
+from tests.rigs.earlier_store import leave, make_outbox
 from tests.rigs.scripted_sensor import sample_of
 from tests.rigs.simulated_kiosk import config_of
+from tests.rigs.store_key import OTHER_KEY
 
 
 def ignore(*_: object) -> None:
@@ -143,6 +150,85 @@ def test_stores_that_cannot_be_opened_are_an_error_before_anything_starts(config
     for _ in range(2):  # the lock was released
         with pytest.raises(AgentError, match=r"watchlist\.db"):
             Kiosk(config, ignore, ignore, ignore)
+
+
+def start(config: Config, *, create: bool = True) -> None:
+    assert Kiosk(config, ignore, ignore, ignore, create=create).stop(10)
+
+
+def test_without_its_store_key_a_kiosk_does_not_start_and_overwrites_nothing(config: Config, tmp_path: Path) -> None:
+    start(config)
+    key = config.kiosk.state_dir / STORE_DEVELOPMENT_FILE
+    kept = key.rename(tmp_path / "kept")
+    before = contents(config)
+    with pytest.raises(KeyMissing, match=r"watchlist\.db, .*outbox\.db: encrypted, .* no store key: give the unit the"):
+        start(config)
+    with pytest.raises(KeyMissing, match="only the daemon has it: start the daemon"):
+        start(config, create=False)
+    check_files(config)  # which is not the daemon, and so has no key
+    assert contents(config) == before
+    kept.rename(key)
+    start(config)
+
+
+def test_with_another_store_key_a_kiosk_does_not_start_and_overwrites_nothing(config: Config) -> None:
+    start(config)
+    key = config.kiosk.state_dir / STORE_DEVELOPMENT_FILE
+    right = key.read_text()
+    key.write_text(OTHER_KEY.secret.hex())
+    before = contents(config)
+    for attempt in (start, check_files):
+        with pytest.raises(ConfigError, match=r"outbox\.db: encrypted with another store key than the one given: give"):
+            attempt(config)
+    assert contents(config) == before
+    key.write_text(right)
+    start(config)
+
+
+def contents(config: Config) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in config.kiosk.state_dir.iterdir()}
+
+
+def test_one_store_of_another_kiosk_is_named(config: Config, tmp_path: Path) -> None:
+    start(config)
+    path = config.kiosk.state_dir / "watchlist.db"
+    before = path.read_bytes()
+    open_store(tmp_path / "theirs.db", "watchlist", (), key=OTHER_KEY).close()
+    shutil.copy(tmp_path / "theirs.db", path)
+    with pytest.raises(StoreDamaged, match=r"watchlist\.db: is encrypted with another key, or damaged or changed"):
+        start(config)
+    path.write_bytes(before)
+    theirs = config.model_copy(update={"kiosk": config.kiosk.model_copy(update={"name": "k2"})})
+    with pytest.raises(StoreError, match="of the kiosk s1/k1, not of s1/k2"):
+        start(theirs)
+    start(config)
+
+
+def test_the_stores_of_an_earlier_release_are_encrypted_by_the_daemon_only(config: Config, tmp_path: Path) -> None:
+    made, path = tmp_path / "outbox.db", config.kiosk.state_dir / "outbox.db"
+    leave(make_outbox(made, [b"a lead"]), made, path, killed=False)
+    (config.kiosk.state_dir / "agent.lock").touch()
+    check_files(config)
+    with pytest.raises(
+        StoreError, match=r"outbox\.db: is of an earlier release and not encrypted yet: start the daemon"
+    ):
+        start(config, create=False)
+    assert is_plain(path)
+    start(config)
+    assert not is_plain(path)
+    with open_outbox(config, find_store_key(config)) as outbox:
+        assert [stored.event.body for stored in outbox.pending(EventClass.LEAD, 10)] == [b"a lead"]
+
+
+def test_a_store_that_cannot_be_read_is_named(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    start(config)
+
+    def unreadable(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("agent.kiosk.is_plain", unreadable)
+    with pytest.raises(ConfigError, match=r"watchlist\.db: cannot be read: Permission denied"):
+        find_store_key(config)
 
 
 def test_a_state_directory_that_cannot_be_made_is_named(config: Config) -> None:

@@ -1,12 +1,14 @@
 """Short runs of the drills. `make drill-NAME` runs the long ones."""
 
 import random
+import sys
+from pathlib import Path
 
 import pytest
 
 from simulators.kiosk_rig import KioskRig, Watcher
 from tests.rigs.umockdev import needs_umockdev
-from tests.whole.drills import camera, lost, memory, stop, unplug
+from tests.whole.drills import camera, conformance, lost, memory, stop, unplug
 
 
 def test_no_event_is_lost_when_agent_broker_or_hub_stop() -> None:
@@ -60,3 +62,40 @@ def test_a_camera_streams_correct_frames_and_recovers_after_each_unplugging(via:
     measured = camera.BINDINGS[via](seconds=1.0, unplugs=3, seed=2)
     assert (measured.wrong, len(measured.recovered), measured.threads_left) == (0, 3, 0)
     assert measured.streamed > 10
+
+
+# A suite of the same layout; the public one is not here. One test drives our client, the others must count as problems.
+SUITE = """
+import subprocess
+import pytest
+
+def test_client(pytestconfig, tmp_path):
+    (tmp_path / "root").write_bytes(b"{}")
+    command = [pytestconfig.getoption("--entrypoint"), "--metadata-dir", tmp_path, "init", tmp_path / "root"]
+    assert subprocess.run(command).returncode == 0
+
+@pytest.mark.xfail
+def test_known():
+    raise ValueError
+
+def test_bad():
+    raise ValueError
+"""
+
+
+def test_every_test_of_the_conformance_suite_must_pass(tmp_path: Path) -> None:
+    tests = tmp_path / "tuf_conformance"
+    tests.mkdir()
+    (tests / "conftest.py").write_text("def pytest_addoption(parser): parser.addoption('--entrypoint')")
+    (tests / "test_one.py").write_text(SUITE)
+    problems = conformance.run_suite(tmp_path, Path(sys.executable), tmp_path, fewest=4)
+    assert problems == ["test_known: skipped", "test_bad: failure", "only 3 tests ran; the suite has at least 4"]
+    assert not list(tmp_path.glob("*.xfails"))
+
+
+def test_a_conformance_suite_that_does_not_run_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert conformance.run_suite(tmp_path, Path("/bin/false"), tmp_path, fewest=1) == [
+        "the suite ended with status 1 and without a report"
+    ]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert conformance.main(["--suite", str(tmp_path)]) == 1

@@ -12,16 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlite_utils import Database
 
 from agent.config import OutboxConfig
 from agent.events.event import EventClass, Held, HoldReason, StoredEvent, Tombstone
+from agent.hub import outbox as module
 from agent.hub.outbox import BATCH_ROWS, EXPIRING, NO_LIMIT, SHEDDABLE, Outbox, held_events
-from agent.storage.database import StoreFull
+from agent.storage.database import StoreFull, open_store
 from agent.storage.disk_reserve import DiskReserve
 from agent.storage.encryption import MistakeInAgent
 from tests.rigs.decrypted_pages import pages_of
@@ -315,6 +318,54 @@ def test_every_commit_is_synced_and_forgotten_bodies_are_overwritten(outbox: Out
     outbox.forget(outbox.epoch, LEAD, 1)
     outbox.close()
     assert b"find me later" not in pages_of(path, TEST_KEY)
+
+
+def test_what_is_forgotten_or_expired_is_in_no_page_of_the_file_or_its_log(outbox: Outbox, path: Path) -> None:
+    """As somebody sees it who has the key: a lead must not live on in the write-ahead log."""
+    outbox.put(raw(LEAD, b"find me later"))
+    outbox.put(raw(HEALTH, b"and me too"))
+    assert b"find me later" in pages_of(path, TEST_KEY)
+    outbox.forget(outbox.epoch, LEAD, 1)
+    assert b"find me later" not in pages_of(path, TEST_KEY)
+    assert b"and me too" in pages_of(path, TEST_KEY)
+    outbox.expire(NOON + timedelta(days=8))
+    assert b"and me too" not in pages_of(path, TEST_KEY)
+
+
+def test_what_is_shed_is_in_no_page_either(path: Path) -> None:
+    with Outbox(path, "k1", SMALLEST, key=TEST_KEY) as outbox:
+        outbox.put(raw(HEALTH, b"the oldest"))
+        while everything(outbox, HEALTH)[0].tombstone is None:
+            outbox.put(raw(HEALTH, b"x" * 1000))
+        assert b"the oldest" not in pages_of(path, TEST_KEY)
+
+
+def test_while_another_handle_reads_the_log_is_emptied_later(outbox: Outbox, path: Path) -> None:
+    outbox.put(raw(LEAD, b"find me later"))
+    outbox._db.execute("PRAGMA busy_timeout = 10").fetchone()
+    with Outbox(path, "k1", key=TEST_KEY) as reader:
+        reader._db.execute("BEGIN")
+        assert len(everything(reader, LEAD)) == 1
+        outbox.forget(outbox.epoch, LEAD, 1)
+        assert b"find me later" in pages_of(path, TEST_KEY)
+        reader._db.execute("ROLLBACK")
+        outbox.expire(NOON)  # the publisher calls it once a minute
+        assert b"find me later" not in pages_of(path, TEST_KEY)
+
+
+def test_an_outbox_that_needs_the_reserved_space_to_open_gets_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Outbox(path, "k1", key=TEST_KEY).close()
+    reserve = path.with_suffix(".reserve")
+    assert reserve.exists()
+
+    def full_until_the_reserve_is_gone(*args: Any, **kwargs: Any) -> Database:  # noqa: ANN401 - as open_store
+        if reserve.exists():
+            raise StoreFull("full")
+        return open_store(*args, **kwargs)
+
+    monkeypatch.setattr(module, "open_store", full_until_the_reserve_is_gone)
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
+        assert outbox.put(raw(LEAD)).sequence == 1
 
 
 def test_threads_with_a_handle_each_put_without_a_gap(path: Path) -> None:

@@ -1,5 +1,7 @@
 """A store file: opened privately, upgraded on start, refused when it is not ours, errors of SQLite named once."""
 
+import os
+import shutil
 import stat
 from contextlib import closing
 from pathlib import Path
@@ -8,9 +10,19 @@ import pytest
 from sqlite_utils import Database
 
 from agent.errors import StoreError
-from agent.storage.database import StoreFull, open_store, path_of, reading, writing
+from agent.storage.database import (
+    StoreDamaged,
+    StoreFull,
+    open_store,
+    path_of,
+    reading,
+    set_aside,
+    truncate_log,
+    writing,
+)
 from agent.storage.encryption import MistakeInAgent, connect
-from tests.rigs.store_key import TEST_KEY
+from agent.storage.owned_files import OwnershipError
+from tests.rigs.store_key import OTHER_KEY, TEST_KEY
 
 
 def _first(db: Database) -> None:
@@ -119,7 +131,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
     path = tmp_path / "store.db"
     with closing(Database(path)) as foreign:
         foreign.table("notes").insert({"text": "mine"})
-    with pytest.raises(StoreError, match="another"):
+    with pytest.raises(StoreError, match="another program"):
         open_store(path, "things", (), key=TEST_KEY)
     with closing(Database(path)) as foreign:
         assert foreign.table_names() == ["notes"]
@@ -146,9 +158,110 @@ def test_damage_found_later_is_a_store_error_too(path: Path) -> None:
         _values(db)
 
 
-def test_a_directory_in_place_of_the_file_is_a_store_error(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be opened"):
+def test_a_directory_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OwnershipError, match="is not a plain file"):
         open_store(tmp_path, "things", (), key=TEST_KEY)
+
+
+def test_a_page_that_somebody_changed_is_damaged_or_changed(path: Path) -> None:
+    with closing(open_store(path, "things", (_first,), key=TEST_KEY)) as db:
+        for _ in range(200):
+            _insert(db, b"x" * 500)
+    content = path.read_bytes()
+    for page in (1, 2, 4, 17):
+        changed = bytearray(content)
+        changed[4096 * (page - 1) + 1000] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(StoreDamaged, match=r"store\.db: is .*damaged or changed"):
+            closing_values(path)
+    path.write_bytes(content[: 4096 * 6])
+    with pytest.raises(StoreDamaged, match="damaged or changed"):
+        closing_values(path)
+    path.write_bytes(content)
+    assert len(closing_values(path)) == 200
+
+
+def closing_values(path: Path) -> list[object]:
+    with closing(open_store(path, "things", (_first,), key=TEST_KEY)) as db:
+        return _values(db)
+
+
+def test_another_key_opens_nothing_and_changes_nothing(path: Path) -> None:
+    db = open_store(path, "things", (_first,), key=TEST_KEY)
+    _insert(db, "kept")
+    left = path.parent.parent / "killed" / "store.db"  # with a write-ahead log
+    left.parent.mkdir()
+    for part in ("", "-wal"):
+        shutil.copy(f"{path}{part}", f"{left}{part}")
+    db.close()
+    for store in (path, left):
+        for create in (True, False):
+            with pytest.raises(StoreDamaged, match="encrypted with another key, or damaged"):
+                open_store(store, "things", (_first,), key=OTHER_KEY, create=create)
+        assert closing_values(store) == ["kept"]
+
+
+def test_a_store_of_another_kiosk_is_refused_even_with_the_same_key(path: Path) -> None:
+    open_store(path, "things", (_first,), key=TEST_KEY, identity="s/k1").close()
+    with pytest.raises(StoreError, match="is the things of the kiosk s/k1, not of s/k2: do not copy stores"):
+        open_store(path, "things", (_first,), key=TEST_KEY, identity="s/k2")
+    open_store(path, "things", (_first,), key=TEST_KEY, identity="s/k1").close()
+
+
+def test_opening_another_handle_drops_no_lock_of_this_process(path: Path) -> None:
+    """Closing any descriptor of a file drops the POSIX locks that the process has on it."""
+    with closing(open_store(path, "things", (_first,), key=TEST_KEY)) as db:
+        _insert(db, 1)
+        before = locks(path)
+        assert before
+        open_store(path, "things", (_first,), key=TEST_KEY, create=False).close()
+        assert locks(path) == before
+
+
+def locks(path: Path) -> int:
+    """How many locks this process has on a file, as the kernel says."""
+    number, us = path.stat().st_ino, str(os.getpid())
+    found = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
+    return sum(line[4] == us and line[5].endswith(f":{number}") for line in found)
+
+
+def test_the_log_is_emptied_unless_somebody_reads_what_is_older(path: Path) -> None:
+    with (
+        closing(open_store(path, "things", (_first,), key=TEST_KEY)) as db,
+        closing(open_store(path, "things", (_first,), key=TEST_KEY)) as other,
+    ):
+        _insert(db, 1)
+        db.execute("PRAGMA busy_timeout = 10").fetchone()
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM t").fetchall()
+        _insert(db, 2)
+        log = path.with_name("store.db-wal")
+        assert not truncate_log(db)
+        assert log.stat().st_size > 0
+        other.execute("ROLLBACK")
+        assert truncate_log(db)
+        assert log.stat().st_size == 0
+        assert _values(other) == [1, 2]
+
+
+def test_a_damaged_store_is_set_aside_with_its_log_and_a_new_one_is_made(path: Path) -> None:
+    db = open_store(path, "things", (_first,), key=TEST_KEY)
+    _insert(db, 1)
+    log = path.with_name("store.db-wal").read_bytes()
+    db.close()
+    path.with_name("store.db-wal").write_bytes(log)
+    aside = set_aside(path)
+    assert aside.name.startswith("store.db.damaged-")
+    assert not list(path.parent.glob("store.db-*"))
+    assert aside.with_name(aside.name + "-wal").read_bytes() == log
+    assert closing_values(path) == []
+    with pytest.raises(StoreError, match=r"store\.db: cannot be renamed: No such file"):
+        set_aside(path.parent / "nowhere" / "store.db")
+
+
+def test_nothing_that_sqlite_sorts_goes_to_a_temporary_file(path: Path) -> None:
+    with closing(open_store(path, "things", (_first,), key=TEST_KEY)) as db:
+        assert db.execute("PRAGMA temp_store").fetchone()[0] == 2  # memory
 
 
 def _make_a_table_and_fail(db: Database) -> None:
