@@ -296,6 +296,7 @@ def test_an_expired_reference_is_gone_from_memory_and_disk(path: Path, watchlist
     clock.advance(100)
     assert found(watchlist, ALICE) == []
     assert found(watchlist, BOB) == ["r102"]
+    assert watchlist.expire() == ("r101",)
     assert [r.reference_id for r in watchlist.references()] == ["r102"]
     assert not on_disk(path, minutiae_of(ALICE))
     assert not on_disk(path, [b"r101"])
