@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.storage import process_memory as module
+from tests.structure.mirror import ROOT
 
 NO_SWAP = "Filename\tType\tSize\tUsed\tPriority\n"
 SWAP = NO_SWAP + "/dev/sda2 partition 1048572 0 -2\n"
@@ -78,6 +79,15 @@ def test_what_the_kernel_refuses_is_in_the_log(
     limit(monkeypatch, resource.RLIM_INFINITY)
     assert not module._lock()
     assert caplog.messages == ["mlockall: Operation not permitted"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["LimitCORE=0", "MemorySwapMax=0", "LimitMEMLOCK=infinity", "LoadCredentialEncrypted=store-key:/etc/kiosk-agent/"],
+)
+def test_the_unit_keeps_memory_and_key_off_the_disk(line: str) -> None:
+    unit = (ROOT / "systemd" / "kiosk-agent.service").read_text(encoding="utf-8")
+    assert any(found.startswith(line) for found in unit.splitlines())
 
 
 ABORT = """
