@@ -70,7 +70,9 @@ def entry_of(seed: int, now: datetime, *positions: Position, **changed: Any) -> 
 class KeeperRig:
     """One kiosk's keeper and search on one thread. restart() is what a power cut and a start do."""
 
-    def __init__(self, folder: Path, source: str, root: bytes, clock: FakeClock, policy: PolicyConfig | None = None) -> None:
+    def __init__(
+        self, folder: Path, source: str, root: bytes, clock: FakeClock, policy: PolicyConfig | None = None
+    ) -> None:
         self.folder, self.source, self.root, self.clock = folder, source, root, clock
         self.policy = policy or PolicyConfig()
         folder.mkdir(exist_ok=True)

@@ -15,7 +15,9 @@ def test_a_list_that_fits_is_not_refused(tmp_path: Path) -> None:
 
 
 def test_a_list_that_does_not_fit_into_memory_is_refused_with_the_figures() -> None:
-    with pytest.raises(TooLittleMemory, match=r"the list of a needs 1000000000 MB of memory, and \d+ MB are free") as refused:
+    with pytest.raises(
+        TooLittleMemory, match=r"the list of a needs 1000000000 MB of memory, and \d+ MB are free"
+    ) as refused:
         check_memory(PETABYTE, "the list of a")
     assert "MemoryMax" in str(refused.value)
 
