@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.cli import console
+from agent.cli import console, watchlist_report
 from agent.cli.account import acting_as, become_owner, owner_of
 from agent.config import Config, load
 from agent.control.protocol import ControlClient, NoDaemon
@@ -169,15 +169,45 @@ def enrol(
     console.show_enrolment(_ask(load(config), "enrol", arguments))
 
 
+@watchlist_app.command("status")
+def watchlist_status(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = False) -> None:
+    """Show each list: revision, age, references, reviews that are overdue, signatures, room on disk and in memory."""
+    watchlist_report.show_state(_ask(load(config), "watchlist-status"), as_json=json)
+
+
+@watchlist_app.command("update")
+def watchlist_update(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Fetch what is new in the lists of the providers now. Exit status 1 if a list was refused."""
+    result = _ask(load(config), "watchlist-update")
+    watchlist_report.show_update(result)
+    if result["problems"]:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@watchlist_app.command("verify")
+def watchlist_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Read every list from the disk again. What is damaged there is written again."""
+    watchlist_report.show_verification(_ask(load(config), "watchlist-verify"))
+
+
 @watchlist_app.command("list")
-def watchlist_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def watchlist_list(
+    config: ConfigOption = DEFAULT_CONFIG,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many references to show.")] = 100,
+) -> None:
     """Show the references on this kiosk, without templates."""
-    console.show_watchlist(_ask(load(config), "watchlist"))
+    watchlist_report.show_references(_ask(load(config), "watchlist", {"limit": limit}))
+
+
+@watchlist_app.command("explain")
+def watchlist_explain(reference_id: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show why a reference is on a list, under which agreement, until when, and whether it is searched."""
+    watchlist_report.show_explanation(_ask(load(config), "watchlist-explain", {"reference_id": reference_id}))
 
 
 @watchlist_app.command("remove")
 def watchlist_remove(reference_id: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Remove a reference from disk and memory."""
+    """Remove a reference of the local list from disk and memory."""
     _ask(load(config), "watchlist-remove", {"reference_id": reference_id})
     console.out.print(f"reference {reference_id} was removed from disk and memory")
 

@@ -18,7 +18,7 @@ from agent.encounter.announcements import Announcement, Decided, tell_traveller
 from agent.encounter.messages import MessageKey
 from agent.errors import StoreError
 from agent.events.event import Event, EventClass, Health, KioskState, SensorState
-from agent.hub.link import HubLink, HubSignal
+from agent.hub.link import HubLink, HubSignal, ListNews
 from agent.hub.outbox import Outbox, held_events
 from agent.hub.publisher import Publisher
 from agent.kiosk import Kiosk, open_outbox, watch_stores
@@ -75,7 +75,8 @@ class Daemon:
         self._rescue = watch_stores(config)
         self._start_time = self.kiosk.clock.now()
         self._inbox: queue.Queue[HubSignal] = queue.Queue()
-        self.link = HubLink(config.hub, config.kiosk.site, config.kiosk.name, self._inbox, self._on_crash)
+        lists = ListNews(config.watchlist.name, self.kiosk.updater.ask) if config.watchlist.source else None
+        self.link = HubLink(config.hub, config.kiosk.site, config.kiosk.name, self._inbox, self._on_crash, lists)
         self.publisher = Publisher(
             partial(open_outbox, config, self.kiosk.store_key),
             self.link,
@@ -84,6 +85,7 @@ class Daemon:
             config=config.outbox,
             clock=self.kiosk.clock,
         )
+        self.kiosk.updater.on_event = self.publisher.wake
         self.control = ControlServer(
             config.kiosk.control_socket, config.kiosk.control_group, self._handle_request, self._on_crash
         )
@@ -141,9 +143,16 @@ class Daemon:
             "false_presentations": self.kiosk.lane.false_presentations(),
             "local_list": self._config.local_list.enabled,
             "models": models_of(self.kiosk.encoders.values()),
-            "problems": [self._rescue.problem] if self._rescue.problem else [],
+            "problems": [*([self._rescue.problem] if self._rescue.problem else []), *self._list_problems()],
             "workers": {w.name: round(w.silent_for, 1) for w in self.workers},
         }
+
+    def _list_problems(self) -> list[str]:
+        """What is wrong with the lists, for `status`."""
+        missing = self.kiosk.in_memory.view.missing
+        lacking = [f"the list {name} is missing: nobody is cleared before it is here" for name in missing]
+        refused = [f"list {name}: {text}" if name else text for name, text in self.kiosk.updater.problems.items()]
+        return lacking + refused
 
     def _watch(self, outbox: Outbox) -> None:
         """Feed the watchdog, update the retained state and put health events, until a signal or a crash."""
@@ -210,6 +219,7 @@ class Daemon:
             version=version("kiosk-agent"),
             sensors=sensors,
             watchlist=self.kiosk.lane.list_state,
+            clock_doubt=self.kiosk.in_memory.clock.doubt,
             outbox_pending=counts,
         )
 

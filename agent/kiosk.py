@@ -1,6 +1,7 @@
 """One kiosk: stations, encoders and lane put together. The daemon adds the hub; a standalone kiosk works without it."""
 
 import fcntl
+import logging
 import math
 import os
 import time
@@ -32,10 +33,13 @@ from agent.keys import (
     load_store_key,
     tls_context,
 )
-from agent.storage.database import StoreMissing, not_encrypted_yet
+from agent.storage.database import StoreDamaged, StoreMissing, not_encrypted_yet, set_aside
 from agent.storage.encryption import StoreKey, is_plain, opens_with
 from agent.storage.owned_files import check_ownership, open_owned
 from agent.storage.rescue import Rescue
+from agent.updates.opening import authority, make_updater, read_root
+from agent.watchlist.store import WatchlistStore, open_watchlist_store
+from agent.watchlist.view import ListInMemory
 from agent.watchlist.watchlist import Watchlist
 from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
@@ -47,6 +51,8 @@ from models.encoder import Encoder
 from models.finger.ridge_check import shows_ridges
 from models.iris.frame_check import load_frame_check
 from models.manifest import ModelError
+
+log = logging.getLogger(__name__)
 
 # The files in the state directory.
 WATCHLIST, OUTBOX, LOCK = "watchlist.db", "outbox.db", "agent.lock"
@@ -74,10 +80,20 @@ class Kiosk:
         with ExitStack() as building:
             building.enter_context(_owner_lock(config.kiosk.state_dir, create=create))
             self.store_key = key = find_store_key(config, create=create)
-            stores = Stores(partial(open_watchlist, config, self.clock, key), partial(open_outbox, config, key))
             # Made, encrypted, upgraded or refused here, before anything starts.
-            open_watchlist(config, self.clock, key, create=create).close()
+            self.in_memory = load_watchlist(config, self.clock, key, create=create)
             open_outbox(config, key, create=create).close()
+            watchlist = partial(open_watchlist, config, self.clock, key, shared=self.in_memory)
+            stores = Stores(watchlist, partial(open_outbox, config, key))
+            self.updater = make_updater(
+                config,
+                open_store=partial(open_list_store, config, key),
+                open_outbox=partial(open_outbox, config, key),
+                in_memory=self.in_memory,
+                clock=self.clock,
+                on_crash=on_crash,
+                create=create,
+            )
             self.encoders = load_encoders(config)
             checks = presence_checks(config, self.encoders, announce)
             self.stations = {
@@ -98,7 +114,7 @@ class Kiosk:
     @property
     def workers(self) -> Iterable[Worker]:
         """All workers, in the order of their start."""
-        return (*self.stations.values(), self.lane)
+        return (self.updater, *self.stations.values(), self.lane)
 
     def start(self) -> None:
         """Start every worker, and watch for USB devices that are plugged in or removed."""
@@ -138,6 +154,10 @@ def check_files(config: Config) -> None:
         _load_hub_key(config.hub.encryption_key)
     if config.hub.tls is not None:
         tls_context(config.hub.tls)
+    if config.watchlist.root is not None:
+        read_root(config.watchlist.root)
+    if config.watchlist.ca is not None:
+        authority(config.watchlist.ca)
 
 
 def find_store_key(config: Config, *, create: bool = False) -> StoreKey:
@@ -177,10 +197,43 @@ _BRING_KEY_BACK = (
 _ASK_DAEMON = "only the daemon has it: start the daemon, which answers this command"
 
 
-def open_watchlist(config: Config, clock: Clock, key: StoreKey, *, create: bool = False) -> Watchlist:
-    """The watchlist of this kiosk, in the calling thread. StoreMissing if there is none, unless `create`."""
+def open_watchlist(
+    config: Config, clock: Clock, key: StoreKey, *, create: bool = False, shared: ListInMemory | None = None
+) -> Watchlist:
+    """The watchlist of this kiosk, in the calling thread. StoreMissing if there is none, unless `create`.
+
+    `shared`: a list that is already in memory; else it is loaded.
+    """
+    return Watchlist(
+        config.kiosk.state_dir / WATCHLIST,
+        clock,
+        key=key,
+        identity=config.kiosk.identity,
+        create=create,
+        policy=config.policy,
+        providers=bool(config.watchlist.source),
+        shared=shared,
+    )
+
+
+def load_watchlist(config: Config, clock: Clock, key: StoreKey, *, create: bool = False) -> ListInMemory:
+    """The list in memory. With `create`, a store that is damaged is set aside, and the lists are fetched again."""
+    try:
+        watchlist = open_watchlist(config, clock, key, create=create)
+    except StoreDamaged as error:
+        if not create:
+            raise
+        moved = set_aside(config.kiosk.state_dir / WATCHLIST)
+        log.warning("%s; it is now %s, and the lists of the providers are fetched again", error, moved)
+        watchlist = open_watchlist(config, clock, key, create=create)
+    watchlist.close()
+    return watchlist.in_memory
+
+
+def open_list_store(config: Config, key: StoreKey) -> WatchlistStore:
+    """A handle on the tables of the watchlist, for the calling thread."""
     path = config.kiosk.state_dir / WATCHLIST
-    return Watchlist(path, clock, key=key, identity=config.kiosk.identity, create=create)
+    return open_watchlist_store(path, key=key, identity=config.kiosk.identity, create=False)
 
 
 def open_outbox(config: Config, key: StoreKey, *, create: bool = False) -> Outbox:

@@ -4,9 +4,11 @@ The daemon serves them over the control socket. Without a daemon the command lin
 it opens itself (standalone.py).
 """
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
 
 from pydantic import Field, ValidationError
@@ -20,6 +22,8 @@ from agent.events.event import Category, EventClass
 from agent.hub.outbox import held_events
 from agent.keys import load_kiosk_key
 from agent.kiosk import Kiosk
+from agent.updates.keeper import ListKeeper
+from agent.watchlist.reference import ReferenceInfo
 from drivers.sample import Position
 
 T = TypeVar("T")
@@ -51,6 +55,26 @@ class Enrol(Section):
 
 class WatchlistList(Section):
     """Show the references on the watchlist."""
+
+    limit: int = Field(default=100, ge=1, le=100_000)
+
+
+class WatchlistStatus(Section):
+    """Show the state of each list."""
+
+
+class WatchlistUpdate(Section):
+    """Fetch what is new in the providers' lists now."""
+
+
+class WatchlistVerify(Section):
+    """Read every list from the disk again, and write again what is damaged there."""
+
+
+class WatchlistExplain(Section):
+    """Show why a reference is on a list."""
+
+    reference_id: str
 
 
 class WatchlistRemove(Section):
@@ -86,6 +110,11 @@ class RequestContext:
             return done.result()
         except CancelledError as error:
             raise ControlError("cancelled: the client that made this request has disconnected") from error
+
+    def run_on_updater(self, work: Callable[[ListKeeper], T]) -> T:
+        """Run work in the thread that keeps the lists and wait for its result."""
+        done: Future[T] = self.kiosk.updater.submit(work)
+        return done.result()
 
 
 def _status(context: RequestContext, _: Section) -> Json:
@@ -123,16 +152,53 @@ def _enrol(context: RequestContext, request: Section) -> Json:
     return enrolment.model_dump(mode="json", exclude={"sealed"}) | {"sealed": enrolment.sealed is not None}
 
 
-def _watchlist(context: RequestContext, _: Section) -> Json:
-    references = context.run_on_lane(lambda job: job.watchlist.references())
+def _watchlist(context: RequestContext, request: Section) -> Json:
+    view, limit = context.kiosk.in_memory.view, cast("WatchlistList", request).limit
     state = context.run_on_lane(lambda job: job.watchlist.state)
-    rows = [asdict(r) | {"expires_at": r.expires_at.isoformat()} for r in references]
-    return {"revision": state.revision, "age_s": state.age_s, "references": rows}
+    infos = ((segment.name, info) for segment in view for info in segment.table.infos(segment.now))
+    rows = [_reference(name, info) for name, info in itertools.islice(infos, limit)]
+    total = sum(len(segment) for segment in view)
+    return {"revision": state.revision, "age_s": state.age_s, "total": total, "references": rows}
+
+
+def _reference(name: str, info: ReferenceInfo) -> Json:
+    times = {key: getattr(info, key).isoformat() for key in ("not_before", "expires_at", "review_by")}
+    return asdict(info) | times | {"list": name}
+
+
+def _watchlist_status(context: RequestContext, _: Section) -> Json:
+    policy = context.kiosk.config.policy
+    state = context.run_on_updater(lambda keeper: keeper.state())
+    valid_until = context.kiosk.in_memory.view.valid_until
+    allowed = timedelta(hours=policy.expired_list_hours)
+    unusable = valid_until is not None and context.kiosk.in_memory.clock.now() > valid_until + allowed
+    return state | {"list_unusable": unusable}
+
+
+def _watchlist_update(context: RequestContext, _: Section) -> Json:
+    def check(keeper: ListKeeper) -> Json:
+        return {"lists": keeper.check(), "problems": dict(keeper.problems)}
+
+    return context.run_on_updater(check)
+
+
+def _watchlist_verify(context: RequestContext, _: Section) -> Json:
+    return {"lists": context.run_on_updater(lambda keeper: keeper.verify())}
+
+
+def _watchlist_explain(context: RequestContext, request: Section) -> Json:
+    reference_id = cast("WatchlistExplain", request).reference_id
+    found = [_reference(segment.name, info) for segment, info in context.kiosk.in_memory.view.find(reference_id)]
+    if not found:
+        raise ControlError(f"no reference {reference_id} on the list: see `kiosk-agent watchlist list`")
+    return {"references": found}
 
 
 def _watchlist_remove(context: RequestContext, request: Section) -> Json:
     reference_id = cast("WatchlistRemove", request).reference_id
     removed = context.run_on_lane(lambda job: job.watchlist.remove([reference_id]))
+    if not removed and (others := [segment.name for segment, _ in context.kiosk.in_memory.view.find(reference_id)]):
+        raise ControlError(f"reference {reference_id} is on the list of {', '.join(others)}: only they can withdraw it")
     if not removed:
         raise ControlError(f"no reference {reference_id} on the list: see `kiosk-agent watchlist list`")
     return {"removed": list(removed)}
@@ -177,6 +243,10 @@ REQUESTS: dict[str, tuple[type[Section], Handler]] = {
     "enrol": (Enrol, _enrol),
     "watchlist": (WatchlistList, _watchlist),
     "watchlist-remove": (WatchlistRemove, _watchlist_remove),
+    "watchlist-status": (WatchlistStatus, _watchlist_status),
+    "watchlist-update": (WatchlistUpdate, _watchlist_update),
+    "watchlist-verify": (WatchlistVerify, _watchlist_verify),
+    "watchlist-explain": (WatchlistExplain, _watchlist_explain),
     "outbox": (OutboxList, _outbox),
     "keys": (Keys, _keys),
 }

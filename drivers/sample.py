@@ -40,6 +40,12 @@ class Position(StrEnum):
         return Modality.IRIS if self in (Position.RIGHT_EYE, Position.LEFT_EYE) else Modality.FINGER
 
 
+def other_side(position: Position) -> Position:
+    """The same finger of the other hand, or the other eye; UNKNOWN stays."""
+    side, _, rest = position.value.partition("_")
+    return Position({"right": f"left_{rest}", "left": f"right_{rest}"}.get(side, position))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One captured image and its origin.

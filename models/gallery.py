@@ -7,7 +7,7 @@ in the old one meanwhile.
 import bisect
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, Self, TypeVar
@@ -24,6 +24,8 @@ BLOCK = 4096  # entries: a change copies a few megabytes, and a search has enoug
 
 _NUMBERS = {position: number for number, position in enumerate(Position)}
 _UNKNOWN = _NUMBERS[Position.UNKNOWN]
+_BY_NUMBER = tuple(Position)
+HIDDEN = 255  # in place of the number of a position: an entry that is not searched
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -35,6 +37,24 @@ class Block(Protocol):
     @property
     def keys(self) -> tuple[str, ...]:
         """The key of each entry."""
+
+    @property
+    def positions(self) -> NDArray[np.uint8]:
+        """The number of the position of each entry, or HIDDEN."""
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all arrays; the keys are not counted."""
+
+    def at_positions(self, positions: NDArray[np.uint8]) -> Self:
+        """The same entries with other numbers of positions; all other arrays are shared."""
+
+    def packed(self) -> bytes:
+        """The block as bytes."""
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Self:
+        """The block of packed(). TemplateError if the bytes are not one, or anything in them is inconsistent."""
 
     def __len__(self) -> int:
         """The number of entries."""
@@ -76,6 +96,23 @@ class BlockGallery(ABC, Generic[B]):
         kept = [without(block, removed) for block in self.blocks]
         return replace(self, blocks=merged([*kept, *self._blocks_of(added)]))
 
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[B]) -> Self:
+        """A gallery of blocks that were made before."""
+        cls.warm_up()
+        return cls(tuple(blocks))
+
+    def hiding(self, hidden: frozenset[str]) -> Self:
+        """The same gallery, in which the entries of these keys are not searched. Only their positions are copied."""
+        return replace(self, blocks=tuple(_hiding(block, hidden) for block in self.blocks))
+
+    def entries(self) -> Iterator[tuple[str, Position]]:
+        """The key and the position of each entry that is not hidden."""
+        for block in self.blocks:
+            for key, number in zip(block.keys, block.positions.tolist(), strict=True):
+                if number != HIDDEN:
+                    yield key, _BY_NUMBER[number]
+
     @staticmethod
     @abstractmethod
     def warm_up() -> None:
@@ -85,6 +122,15 @@ class BlockGallery(ABC, Generic[B]):
     @abstractmethod
     def block_of(cls, entries: Sequence[Entry]) -> B:
         """A block of at most BLOCK entries. TemplateError names the key of one that cannot be read."""
+
+    @abstractmethod
+    def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
+        """The best `limit` keys, best first, as in models/encoder.py."""
+
+    @classmethod
+    @abstractmethod
+    def unpacked_block(cls, data: bytes) -> B:
+        """The block of Block.packed(). TemplateError if the bytes are not one."""
 
     def locate(self, entry: int) -> tuple[B, int]:
         """The block of an entry, and its number in that block."""
@@ -131,6 +177,19 @@ def merged(blocks: Iterable[B]) -> tuple[B, ...]:
     return tuple(made)
 
 
+def _hiding(block: B, hidden: frozenset[str]) -> B:
+    if hidden.isdisjoint(block.keys):
+        return block
+    mask = np.fromiter((key in hidden for key in block.keys), bool, len(block))
+    return block.at_positions(np.where(mask, np.uint8(HIDDEN), block.positions))
+
+
+def check_positions(positions: NDArray[np.uint8], where: str) -> None:
+    """TemplateError if a number is not that of a position."""
+    if positions.max(initial=0) >= len(_BY_NUMBER):
+        raise TemplateError(f"{where}: the block is damaged: a position that does not exist")
+
+
 def numbers_of(entries: Iterable[Entry]) -> NDArray[np.uint8]:
     """The position of each entry as a number."""
     return np.array([_NUMBERS[entry.position] for entry in entries], np.uint8)
@@ -139,8 +198,8 @@ def numbers_of(entries: Iterable[Entry]) -> NDArray[np.uint8]:
 def comparable(positions: NDArray[np.uint8], position: Position) -> NDArray[np.bool_]:
     """Which entries a probe of this position is compared with: the same position, or one of both is unknown."""
     number = _NUMBERS[position]
-    wanted: NDArray[np.bool_] = (positions == number) | (positions == _UNKNOWN) | (number == _UNKNOWN)
-    return wanted
+    wanted: NDArray[np.bool_] = (positions == number) | (positions == _UNKNOWN)
+    return wanted if number != _UNKNOWN else np.not_equal(positions, HIDDEN)
 
 
 def best_of_each_key(scored: Iterable[Scored], limit: int) -> list[Scored]:

@@ -46,12 +46,16 @@ class FakeClock:
     def __init__(self) -> None:
         self.wall = datetime(2026, 1, 1, tzinfo=UTC)
         self.seconds = 0.0
+        self.is_synchronised = True
 
     def now(self) -> datetime:
         return self.wall
 
     def monotonic(self) -> float:
         return self.seconds
+
+    def synchronised(self) -> bool:
+        return self.is_synchronised
 
     def advance(self, seconds: float) -> None:
         self.wall += timedelta(seconds=seconds)

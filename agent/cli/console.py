@@ -200,6 +200,10 @@ def format_reason(reason: Json) -> str:
         parts.append(f"without {', '.join(reason['missing'])}")
     if reason["list_is_stale"]:
         parts.append("the list is old" if reason["references"] else "there is no list")
+    if reason.get("list_expired"):
+        parts.append("the signatures of the list have expired")
+    if reason.get("clock_in_doubt"):
+        parts.append("clock in doubt")
     return f"{text} ({'; '.join(parts)})"
 
 
@@ -213,6 +217,10 @@ def show_identification(result: Json) -> None:
             f"  {c['rank']}. reference {c['reference_id']}  {c['category']}, for {c['handling']}  "
             f"false match rate {rate}  agreement {c['agreement']}"
         )
+        said = [f"instruction {c['instruction']}"] if c.get("instruction") else []
+        said += ["positions swapped: similar with left and right exchanged"] if c.get("positions_swapped") else []
+        if said:
+            out.print(f"     {'; '.join(said)}")
     if result["candidates"]:
         out.print("A lead is for people to examine, never a verdict.")
 
@@ -226,21 +234,6 @@ def show_enrolment(result: Json) -> None:
     out.print(f"quality {quality}; expires {format_time(result['expires_at'], 'minutes')}")
     if not result["sealed"]:
         out.print(f"{YELLOW}The hub gets no templates: hub.encryption_key is not configured.{END}")
-
-
-@_of_an_answer
-def show_watchlist(result: Json) -> None:
-    """Show the references, without templates."""
-    rows = [("reference", "category", "agreement", "positions", "expires")]
-    for r in result["references"]:
-        positions = ", ".join(dict.fromkeys(r["positions"]))
-        rows.append(
-            (r["reference_id"], r["category"], r["agreement"], positions, format_time(r["expires_at"], "minutes"))
-        )
-    age = "never confirmed" if result["age_s"] is None else f"confirmed {timedelta(seconds=int(result['age_s']))} ago"
-    out.print(f"revision {result['revision']}, {age}, {len(result['references'])} references")
-    if result["references"]:
-        out.print_table(*rows)
 
 
 @_of_an_answer
@@ -306,5 +299,7 @@ def show_status(result: Json, *, as_json: bool) -> None:
     if listed:
         age = f"confirmed {format_time(listed['confirmed_at'])}" if listed["confirmed_at"] else "never confirmed"
         out.print(f"watchlist: {result['references']} references, revision {listed['revision']}, {age}")
+    if result.get("clock_doubt"):
+        out.print(f"{YELLOW}clock in doubt: {result['clock_doubt']}{END}")
     if result["local_list"]:
         out.print(f"{BOLD_YELLOW}LOCAL LIST ON: references made on this kiosk are searched. For tests only.{END}")

@@ -90,6 +90,8 @@ _RULES: tuple[_Rule, ...] = (
     ),
     (lambda c: c.uncertain, Outcome.REFER, lambda _: ReasonCode.CANDIDATE_UNCERTAIN),
     (lambda c: bool(c.given.missing), Outcome.REFER, lambda c: c.given.gap),
+    (lambda c: c.given.candidates.list_incomplete, Outcome.REFER, lambda _: ReasonCode.LIST_INCOMPLETE),
+    (lambda c: c.given.candidates.list_unusable, Outcome.REFER, lambda _: ReasonCode.LIST_EXPIRED),
     (
         lambda c: c.stale and c.policy.when_stale == "refer",
         Outcome.REFER,
@@ -114,6 +116,8 @@ def decide(given: DecisionInput, policy: PolicyConfig) -> Decision:
         quality=case.best_quality,
         missing=given.missing,
         list_is_stale=case.stale,
+        list_expired=listed.list_expired,
+        clock_in_doubt=listed.clock_in_doubt,
     )
     if outcome is not Outcome.LEAD:
         return Decision(outcome, reason)

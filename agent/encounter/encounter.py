@@ -122,7 +122,7 @@ class EncounterPath:
     def visible_candidates(self, decision: Decision) -> tuple[LeadCandidate, ...]:
         """The candidates that this hub, and its staff at the kiosk, may see under their agreements."""
         recipient = self.config.hub.recipient
-        allowed = (c for c in decision.leads if recipient in self.watchlist.recipients(c.agreement))
+        allowed = (c for c in decision.leads if recipient in c.recipients)
         return tuple(_lead_candidate(rank, c, decision.rates[c.reference_id]) for rank, c in enumerate(allowed, 1))
 
     def _announce_decision(self, encounter_id: str, decision: Decision, collection: Collection, event: str) -> None:
@@ -146,6 +146,9 @@ def _lead_candidate(rank: int, candidate: Candidate, rate: float) -> LeadCandida
         agreement=candidate.agreement,
         category=candidate.category,
         handling="protection" if candidate.category.protective else "border_control",
+        provider=candidate.provider,
+        instruction=candidate.instruction,
+        positions_swapped=candidate.positions_swapped,
         scores=dict(candidate.scores),
         false_match_rate=candidate.false_match_rate,
         false_positive_identification_rate=rate,

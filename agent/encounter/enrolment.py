@@ -9,7 +9,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agent.clock import Clock
 from agent.config import AgreementConfig, Config, Step
@@ -66,7 +66,7 @@ class Enroller:
             reference_id=request.reference_id or uuid.uuid4().hex,
             agreement=agreement_name,
             category=request.category,
-            expires_at=self.clock.now() + timedelta(seconds=agreement.keep_s),
+            expires_at=self._now(local=request.into_local_list) + timedelta(seconds=agreement.keep_s),
             templates=tuple((taken.step.position, taken.template) for taken in samples),
         )
         models = collector.models({position.modality for position in request.positions})
@@ -78,6 +78,10 @@ class Enroller:
         if request.into_local_list:
             self.watchlist.add(reference, agreement)
         return payload
+
+    def _now(self, *, local: bool) -> datetime:
+        """What the expiry counts from: trusted time where this kiosk deletes the reference, else the wall clock."""
+        return self.watchlist.in_memory.clock.now() if local else self.clock.now()
 
     def _agreement(self, request: EnrolmentRequest) -> tuple[str, AgreementConfig]:
         if request.into_local_list:

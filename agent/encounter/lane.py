@@ -225,7 +225,7 @@ class Lane(Worker):
         """Delete the references of a local list that was switched off."""
         if self._config.local_list.enabled:
             return
-        gone = watchlist.remove([r.reference_id for r in watchlist.references() if r.agreement == LOCAL_TEST])
+        gone = watchlist.remove([r.reference_id for r in watchlist.local_references() if r.agreement == LOCAL_TEST])
         if gone:
             log.warning("local_list.enabled is off: %d references made on this kiosk were removed", len(gone))
 
@@ -247,7 +247,7 @@ class Lane(Worker):
         """Copy what the status shows, so that other threads never use the store."""
         watchlist.expire()
         self.list_state = watchlist.confirmed
-        self.references = len(watchlist.references())
+        self.references = watchlist.in_memory.view.references
 
     def _refuse_waiting_jobs(self) -> None:
         with self._guard:

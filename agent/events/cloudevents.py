@@ -23,6 +23,11 @@ class Topics:
         return f"{self._events}/{event_class}"
 
 
+def list_topic(name: str) -> str:
+    """The topic of the retained message that says that there is something new in the lists of this name."""
+    return f"{ROOT}/watchlist/{name}"
+
+
 def event_type(event_class: EventClass) -> str:
     """The CloudEvents type of a class; also the name of its schema."""
     return f"kiosk.{event_class}.v1"

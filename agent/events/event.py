@@ -20,6 +20,7 @@ class EventClass(StrEnum):
     LEAD = "lead"
     ENROLMENT = "enrolment"
     ENCOUNTER = "encounter"
+    LIST = "list"
     AUDIT = "audit"
     CAPTURE = "capture"
     HEALTH = "health"
@@ -71,6 +72,8 @@ class ReasonCode(StrEnum):
     EXCEPTION_DECLARED = "exception_declared"  # missing fingers or eyes: use a lane without a kiosk
     LIST_UNAVAILABLE = "list_unavailable"
     LIST_TOO_OLD = "list_too_old"
+    LIST_EXPIRED = "list_expired"  # its signatures expired longer ago than the policy allows
+    LIST_INCOMPLETE = "list_incomplete"  # a list that should be here is missing, so nobody can be cleared
     ABANDONED = "abandoned"  # the traveller left, or the kiosk was stopped
 
 
@@ -85,6 +88,8 @@ class Reason(Payload):
     quality: int | None = Field(default=None, description="the best sample's quality, 0 to 100")
     missing: tuple[Position, ...] = Field(default=(), description="planned positions without a usable sample")
     list_is_stale: bool = False
+    list_expired: bool = Field(default=False, description="the signatures of the providers' lists have expired")
+    clock_in_doubt: bool = Field(default=False, description="the kiosk's clock disagrees with what was signed")
 
 
 class ListState(Payload):
@@ -129,6 +134,11 @@ class LeadCandidate(Payload):
     agreement: str
     category: Category
     handling: Literal["protection", "border_control"]
+    provider: str = Field(default="", description="the authority that has listed this person")
+    instruction: str = Field(default="", description="the provider's code of what the officer does")
+    positions_swapped: bool = Field(
+        default=False, description="similar only with left and right exchanged; the rates count both tries"
+    )
     scores: dict[Position, float] = Field(description="comparison score of each position of the probe")
     false_match_rate: Annotated[float, Field(ge=0, le=1)]
     false_positive_identification_rate: float = Field(ge=0, le=1, description="the same, against a list of this size")
@@ -204,10 +214,47 @@ class Capture(Payload):
     sensors: dict[str, NoEncounter]
 
 
+class ListReportKind(StrEnum):
+    """What has happened to a list."""
+
+    UPDATED = "updated"
+    REFUSED = "refused"  # a new list was not used; the last good one goes on serving
+    WITHDRAWN = "withdrawn"  # references were deleted because the provider has withdrawn them
+    EXPIRED = "expired"  # references were deleted because they had expired
+
+
+class RefusedReference(Payload):
+    """An entry of a list that was not used. The rest of the list was."""
+
+    reference_id: str
+    reason: str
+
+
+class ListReport(Payload):
+    """A change of a provider's list on this kiosk. Deleted references are named in the receipt only."""
+
+    provider: str = Field(description="whose list; empty if it is about all of them")
+    kind: ListReportKind
+    revision: int = Field(ge=0)
+    previous_revision: int = Field(default=0, ge=0)
+    references: int = Field(ge=0, description="how many references the list has now")
+    added: int = Field(default=0, ge=0)
+    removed: int = Field(default=0, ge=0)
+    refused: tuple[RefusedReference, ...] = Field(default=(), description="the first hundred")
+    refused_count: int = Field(default=0, ge=0)
+    detail: str = Field(default="", description="why a list was refused")
+    receipt: str | None = Field(
+        default=None, description="JWS (compact) of the kiosk over the deletion: deleted from memory and disk"
+    )
+    trusted_time: datetime
+    clock_in_doubt: bool = False
+
+
 PAYLOADS: dict[EventClass, type[Payload]] = {
     EventClass.LEAD: Lead,
     EventClass.ENROLMENT: Enrolment,
     EventClass.ENCOUNTER: Encounter,
+    EventClass.LIST: ListReport,
     EventClass.CAPTURE: Capture,
     EventClass.HEALTH: Health,
 }
@@ -309,4 +356,5 @@ class KioskState(Payload):
     version: str = ""
     sensors: dict[str, SensorState] = {}
     watchlist: ListConfirmed | None = None
+    clock_doubt: str = Field(default="", description="why the kiosk's clock is in doubt; empty if it is not")
     outbox_pending: dict[EventClass, int] = {}

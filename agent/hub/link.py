@@ -11,6 +11,7 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from pydantic import ValidationError
 
 from agent.config import MAX_WINDOW, HubConfig
 from agent.errors import ConfigError, HubError
-from agent.events.cloudevents import CONTENT_TYPE, Topics, attributes
+from agent.events.cloudevents import CONTENT_TYPE, Topics, attributes, list_topic
 from agent.events.event import Acknowledgement, AcknowledgementMessage, EventClass, Held, KioskState, StoredEvent
 from agent.hub.connection import TcpConnection, is_certificate_error
 from agent.hub.lookup import NameLookup
@@ -42,6 +43,7 @@ DISCONNECT_S = 0.3  # for the broker to receive the last state: a stop must end 
 LOOP_S = 1.0
 MAX_IN_FLIGHT = 20  # QoS 1 messages without a PUBACK, unless the broker allows fewer; Mosquitto's default
 MAX_ACKNOWLEDGEMENT = 1024  # bytes
+MAX_POINTER = 4096  # bytes of the message that says that there is a new list
 MAX_SIGNALS = 1000  # that wait for the publisher; later acknowledgements are dropped, as the hub repeats them
 MAX_QUEUED = 2 * MAX_WINDOW * len(EventClass)  # messages that paho may hold in RAM; the publisher's windows are smaller
 
@@ -66,6 +68,13 @@ class Wake(NamedTuple):
     """There may be a new event in the outbox."""
 
 
+class ListNews(NamedTuple):
+    """Whom to tell that there may be something new in the lists of this name. The message itself counts nothing."""
+
+    name: str
+    on_news: Callable[[], None]
+
+
 HubSignal = Connected | Disconnected | Acknowledgement | Held | Wake
 
 
@@ -81,10 +90,19 @@ class HubLink(Worker):
     patience_s = math.inf  # a kiosk works without a network, so nothing of the network may starve the watchdog
 
     def __init__(
-        self, config: HubConfig, site: str, kiosk: str, inbox: "queue.Queue[HubSignal]", on_crash: OnCrash
+        self,
+        config: HubConfig,
+        site: str,
+        kiosk: str,
+        inbox: "queue.Queue[HubSignal]",
+        on_crash: OnCrash,
+        lists: ListNews | None = None,
     ) -> None:
         super().__init__("hub", on_crash)
         self._config = config
+        self._lists = lists
+        self._list_topic = list_topic(lists.name) if lists is not None else ""
+        self._list_request: int | None = None  # the number of the request to subscribe to it
         self._topics = Topics(site, kiosk)
         self._name = f"kiosk:{site}:{kiosk}"
         self._inbox = inbox
@@ -299,7 +317,13 @@ class HubLink(Worker):
             return
         client.subscribe(self._topics.acknowledgement, qos=1)
 
-    def _on_subscribe(self, client: mqtt.Client, _: object, __: int, reasons: list[ReasonCode], ___: object) -> None:
+    def _on_subscribe(self, client: mqtt.Client, _: object, mid: int, reasons: list[ReasonCode], __: object) -> None:
+        if self._ready and mid == self._list_request:
+            self._list_request = None
+            if not reasons or reasons[0].is_failure:
+                text = "refuses the topic of new lists: they are noticed at the next check"
+                self._refused.warning("subscriptions to new lists", f"hub {self._where}: the broker {text}")
+            return
         if self._ready:
             raise PacketRefused("the broker answered SUBSCRIBE twice")
         if not reasons or reasons[0].is_failure:
@@ -313,9 +337,13 @@ class HubLink(Worker):
         log.log(logging.INFO, "hub %s: connected", self._where)
         self._failure_reported = False
         self._inbox.put(Connected())
+        if self._list_topic:
+            _, self._list_request = client.subscribe(self._list_topic, qos=1)
 
     def _on_message(self, _: object, __: object, message: mqtt.MQTTMessage) -> None:
-        if message.topic != self._topics.acknowledgement:
+        if self._lists is not None and message.topic == self._list_topic and len(message.payload) <= MAX_POINTER:
+            self._lists.on_news()
+        elif message.topic != self._topics.acknowledgement:
             self._refuse("messages of other topics", "a message of a topic that this kiosk has not subscribed to")
         elif len(message.payload) > MAX_ACKNOWLEDGEMENT:
             self._refuse("unreadable acknowledgements", f"an acknowledgement of {len(message.payload)} bytes")

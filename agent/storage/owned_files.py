@@ -119,9 +119,9 @@ def read_secret(path: Path, *, others: int = 0o077, owned: bool = False) -> byte
     return content
 
 
-def read_public(path: Path) -> bytes:
-    """The contents of a file with a public key or a certificate. OwnershipError if everybody may change it."""
-    content, found = _read(path, follow=True)
+def read_public(path: Path, most: int = KEY_BYTES) -> bytes:
+    """The contents of a file with public keys or a certificate. OwnershipError if everybody may change it."""
+    content, found = _read(path, follow=True, most=most)
     if found.st_mode & 0o002:
         raise OwnershipError(f"{path}: everybody may change this file: chmod o-w {shlex.quote(str(path))}")
     return content
@@ -164,7 +164,7 @@ def account_name(uid: int) -> str:
         return str(uid)
 
 
-def _read(path: Path, *, follow: bool) -> tuple[bytes, os.stat_result]:
+def _read(path: Path, *, follow: bool, most: int = KEY_BYTES) -> tuple[bytes, os.stat_result]:
     flags = os.O_RDONLY | (_SAFE & ~os.O_NOFOLLOW if follow else _SAFE)
     try:
         with _folder(path) as folder:
@@ -172,13 +172,13 @@ def _read(path: Path, *, follow: bool) -> tuple[bytes, os.stat_result]:
         with os.fdopen(descriptor, "rb") as file:
             found = os.fstat(file.fileno())
             _check_plain(path, found)
-            content = file.read(KEY_BYTES + 1)
+            content = file.read(most + 1)
     except OSError as error:
         account = account_name(os.geteuid())
         denied = f" for the account {account}" if error.errno == errno.EACCES else ""
         raise ConfigError(f"{path}: cannot be read: {error.strerror}{denied}") from error
-    if len(content) > KEY_BYTES:
-        raise ConfigError(f"{path}: is too large for a key or a certificate (more than {KEY_BYTES // 1024} KiB)")
+    if len(content) > most:
+        raise ConfigError(f"{path}: is too large for a key or a certificate (more than {most // 1024} KiB)")
     return content, found
 
 

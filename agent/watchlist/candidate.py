@@ -21,6 +21,10 @@ class Candidate:
     category: Category
     scores: Mapping[Position, float]
     false_match_rate: float
+    provider: str = ""
+    instruction: str = ""  # the provider's code of what the officer does
+    positions_swapped: bool = False  # similar only with left and right exchanged
+    recipients: frozenset[str] = frozenset()  # who may hear of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,10 @@ class CandidateList:
     references: int
     revision: int
     age_s: float | None
+    clock_in_doubt: bool = False
+    list_expired: bool = False  # the signatures have expired
+    list_unusable: bool = False  # longer ago than the policy allows
+    list_incomplete: bool = False  # a list that should be here is missing
 
     def false_positive_identification_rate(self, candidate: Candidate) -> float:
         """The rate at which somebody who is not on a list of this size gets a candidate as similar as this one."""

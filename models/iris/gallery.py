@@ -8,21 +8,28 @@ same for any number of threads, any division into blocks, and with or without co
 import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.sample import Position
+from models import packed_arrays
 from models.encoder import Entry, Gallery, Scored
-from models.gallery import BlockGallery, best_of_each_key, comparable, numbers_of, read_entry
+from models.gallery import BlockGallery, best_of_each_key, check_positions, comparable, numbers_of, read_entry
 from models.iris.kernel import search
 from models.iris.score import scores
 from models.iris.search_layout import HEAD, STOPPED, TAIL, ShiftedProbe, Similarities, join, split
 from models.iris.template import FORMAT, WORDS, Words, empty_code, unpack
-from models.template import Template
+from models.template import Template, TemplateError
 
+PACKED = "iris block 1"  # the kind of the packed form; another one after any change of the arrays
+_SHAPES: dict[str, tuple[str, tuple[int | None, ...]]] = {
+    "positions": ("u1", (None,)),
+    "heads": ("<u8", (None, 2, HEAD)),
+    "tails": ("<u8", (None, 2, TAIL)),
+}
 _SPARE = 2  # entries considered for each key wanted: a key has two eyes
 
 
@@ -50,6 +57,24 @@ class IrisBlock:
     def nbytes(self) -> int:
         """The size of all arrays, without the keys."""
         return self.positions.nbytes + self.heads.nbytes + self.tails.nbytes
+
+    def at_positions(self, positions: NDArray[np.uint8]) -> Self:
+        """The same entries with other numbers of positions; all other arrays are shared."""
+        return replace(self, positions=positions)
+
+    def packed(self) -> bytes:
+        """The block as bytes."""
+        arrays = {name: getattr(self, name) for name in _SHAPES}
+        return packed_arrays.pack(PACKED, self.keys, arrays)
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Self:
+        """The block of packed(). TemplateError if the bytes are not one, or anything in them is inconsistent."""
+        keys, arrays = packed_arrays.unpack(PACKED, data, _SHAPES)
+        if {len(array) for array in arrays.values()} != {len(keys)}:
+            raise TemplateError(f"{PACKED}: the block is damaged: its arrays do not fit together")
+        check_positions(arrays["positions"], PACKED)
+        return cls(keys, **arrays)
 
     def take(self, kept: NDArray[np.bool_]) -> Self:
         """A block of the entries that a mask chooses."""
@@ -88,6 +113,11 @@ class IrisGallery(BlockGallery[IrisBlock]):
     def block_of(cls, entries: Sequence[Entry]) -> IrisBlock:
         """A block of at most BLOCK entries. TemplateError names the key of one that cannot be read."""
         return IrisBlock.of(entries)
+
+    @classmethod
+    def unpacked_block(cls, data: bytes) -> IrisBlock:
+        """The block of IrisBlock.packed(). TemplateError if the bytes are not one."""
+        return IrisBlock.unpacked(data)
 
     def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
         """The best `limit` keys, best first, each with its best score, ties in the order of the gallery.

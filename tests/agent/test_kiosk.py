@@ -131,7 +131,7 @@ def test_it_owns_its_stores_until_it_is_stopped(config: Config) -> None:
     kiosk = Kiosk(config, ignore, ignore, ignore)
     with pytest.raises(StoreError, match="another agent owns this kiosk's stores"):
         Kiosk(config, ignore, ignore, ignore)
-    assert [worker.name for worker in kiosk.workers] == ["station finger", "lane"]
+    assert [worker.name for worker in kiosk.workers] == ["watchlist", "station finger", "lane"]
     kiosk.start()
     kiosk._on_usb_change()  # a station that is waiting for its device tries again
     assert all(worker.alive for worker in kiosk.workers)
@@ -189,18 +189,32 @@ def contents(config: Config) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in config.kiosk.state_dir.iterdir()}
 
 
-def test_one_store_of_another_kiosk_is_named(config: Config, tmp_path: Path) -> None:
+def test_an_outbox_of_another_kiosk_is_named_and_stays(config: Config, tmp_path: Path) -> None:
     start(config)
-    path = config.kiosk.state_dir / "watchlist.db"
+    path = config.kiosk.state_dir / "outbox.db"
     before = path.read_bytes()
-    open_store(tmp_path / "theirs.db", "watchlist", (), key=OTHER_KEY).close()
+    open_store(tmp_path / "theirs.db", "outbox", (), key=OTHER_KEY).close()
     shutil.copy(tmp_path / "theirs.db", path)
-    with pytest.raises(StoreDamaged, match=r"watchlist\.db: is encrypted with another key, or damaged or changed"):
+    with pytest.raises(StoreDamaged, match=r"outbox\.db: is encrypted with another key, or damaged or changed"):
         start(config)
     path.write_bytes(before)
     theirs = config.model_copy(update={"kiosk": config.kiosk.model_copy(update={"name": "k2"})})
     with pytest.raises(StoreError, match="of the kiosk s1/k1, not of s1/k2"):
         start(theirs)
+    start(config)
+
+
+def test_a_watchlist_of_another_kiosk_is_set_aside_and_the_kiosk_works_on(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its lists come again from their providers; only they say who is searched."""
+    start(config)
+    path = config.kiosk.state_dir / "watchlist.db"
+    open_store(tmp_path / "theirs.db", "watchlist", (), key=OTHER_KEY).close()
+    shutil.copy(tmp_path / "theirs.db", path)
+    start(config)
+    assert "encrypted with another key, or damaged or changed" in caplog.text
+    assert list(path.parent.glob("watchlist.db.damaged-*"))
     start(config)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -13,10 +13,14 @@ from models.compiled import NUMBA
 from models.finger.compare.local_similarity import local_similarity
 from models.finger.cylinder_kernel import cylinders_of, packed_cylinders_of
 from models.finger.cylinders import Cylinders, Rows, from_words
-from models.finger.packed_cylinders import LANES, Words, unpacked
+from models.finger.packed_cylinders import LANES, WORDS, Words, unpacked
 from models.finger.search.prefilter import Ranks, rank
 from models.finger.search.rerank import rerank_compiled
-from models.gallery import comparable
+from models.gallery import check_positions, comparable
+from models.packed_arrays import pack, unpack
+from models.template import TemplateError
+
+PACKED = "finger block 1"  # the kind of the packed form; another one after any change of the arrays
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +65,33 @@ class Block:
     def nbytes(self) -> int:
         """The bytes of all arrays; the keys are not counted."""
         return sum(a.nbytes for a in (self.positions, self.starts, self.rows, self.words, self.which))
+
+    def at_positions(self, positions: NDArray[np.uint8]) -> Self:
+        """The same entries with other numbers of positions; all other arrays are shared."""
+        return replace(self, positions=positions)
+
+    def packed(self) -> bytes:
+        """The block as bytes."""
+        return pack(PACKED, self.keys, {name: getattr(self, name) for name in _shapes(len(self))})
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Self:
+        """The block of packed(). TemplateError if the bytes are not one, or anything in them is inconsistent."""
+        keys, arrays = unpack(PACKED, data, _shapes(None))
+        block = cls(keys, **arrays)
+        block._check()
+        return block
+
+    def _check(self) -> None:
+        """See that no index leads out of an array: compiled code follows them unchecked."""
+        n, lengths = len(self.keys), np.diff(self.starts)
+        fit = len(self.starts) == n + 1 and {len(a) for a in (self.positions, self.words, self.which)} == {n}
+        if not fit or self.starts[0] != 0 or self.starts[-1] != len(self.rows) or (lengths < 0).any():
+            raise TemplateError(f"{PACKED}: the block is damaged: its arrays do not fit together")
+        # A lane without a cylinder is row 0, also of an entry without any row.
+        if (self.which >= np.maximum(lengths, 1)[:, np.newaxis]).any() or (self.words[lengths == 0]).any():
+            raise TemplateError(f"{PACKED}: the block is damaged: a descriptor of a minutia that does not exist")
+        check_positions(self.positions, PACKED)
 
     def take(self, kept: NDArray[np.bool_]) -> Self:
         """A block of the entries that a mask chooses."""
@@ -108,3 +139,14 @@ class Block:
     def _rows(self, entry: int) -> Rows:
         rows: Rows = self.rows[self.starts[entry] : self.starts[entry + 1]]
         return rows
+
+
+def _shapes(n: int | None) -> dict[str, tuple[str, tuple[int | None, ...]]]:
+    """The type and shape of each array of a block of n entries; None: of any number."""
+    return {
+        "positions": ("u1", (n,)),
+        "starts": ("<i8", (None if n is None else n + 1,)),
+        "rows": ("<u2", (None, 4)),
+        "words": ("<u4", (n, WORDS, LANES)),
+        "which": ("u1", (n, LANES)),
+    }

@@ -59,6 +59,11 @@ class FingerGallery(BlockGallery[Block]):
         keys = tuple(entry.key for entry in entries)
         return Block(keys, numbers_of(entries), read.starts, read.rows, read.words, read.which)
 
+    @classmethod
+    def unpacked_block(cls, data: bytes) -> Block:
+        """The block of Block.packed(). TemplateError if the bytes are not one."""
+        return Block.unpacked(data)
+
     def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
         """The best `limit` keys, best first, each with its best score, ties in the order of the gallery.
 

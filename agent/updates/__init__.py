@@ -1,0 +1,1 @@
+"""Keeps the lists of the providers up to date: from signed files to what is searched."""

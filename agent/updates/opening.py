@@ -1,0 +1,93 @@
+"""Puts the updater of a kiosk together: its repository, its stores, the key that signs receipts."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.config import Config
+from agent.distribution.repository import ListRepository, Versions
+from agent.distribution.source import open_source
+from agent.errors import ConfigError
+from agent.hub.outbox import Outbox
+from agent.keys import KeyMissing, load_kiosk_key
+from agent.storage.owned_files import read_public
+from agent.updates.keeper import KeeperConfig, ListKeeper, OpenRepository, Sign
+from agent.updates.updater import ListUpdater
+from agent.watchlist.receipt import sign_receipt
+from agent.watchlist.store import WatchlistStore
+from agent.watchlist.view import ListInMemory
+from agent.worker import OnCrash
+
+METADATA = "list-metadata"  # the folder of signed metadata in the state directory; it is public
+
+
+def make_updater(
+    config: Config,
+    *,
+    open_store: Callable[[], WatchlistStore],
+    open_outbox: Callable[[], Outbox],
+    in_memory: ListInMemory,
+    clock: Clock,
+    on_crash: OnCrash,
+    create: bool,
+) -> ListUpdater:
+    """The updater of a kiosk, not yet started. ConfigError names a file that cannot be used.
+
+    `create`: as for the kiosk's key. Without it, receipts wait until the daemon signs them.
+    """
+    lists = config.watchlist
+    sign = load_signer(config, create=create)
+    root = read_root(lists.root) if lists.source and lists.root is not None else None
+    tls = authority(lists.ca) if lists.ca is not None else None
+
+    @contextmanager
+    def open_keeper(updater: ListUpdater) -> Iterator[ListKeeper]:
+        opener = repository_opener(config, root, tls, updater.stopping.is_set) if root is not None else None
+        kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s)
+        with open_store() as store, open_outbox() as outbox:
+            yield ListKeeper(kept, store, outbox, in_memory, clock, beat=updater.beat, on_event=updater.tell)
+
+    return ListUpdater(open_keeper, on_crash)
+
+
+def repository_opener(
+    config: Config, root: bytes, tls: ssl.SSLContext | None, stopped: Callable[[], bool]
+) -> OpenRepository:
+    """How the repository of the lists is looked at once."""
+
+    def open_repository(now: datetime, floor: Versions | None) -> ListRepository:
+        source = open_source(config.watchlist.source, tls=tls, stopped=stopped)
+        folder = config.kiosk.state_dir / METADATA
+        return ListRepository(source, root=root, metadata_dir=folder, trusted_now=now, floor=floor)
+
+    return open_repository
+
+
+def read_root(path: Path) -> bytes:
+    """The root metadata that the kiosk was given. ConfigError if it cannot be read, or if everybody may change it."""
+    return read_public(path, most=1 << 20)
+
+
+def authority(path: Path) -> ssl.SSLContext:
+    """A TLS context that trusts the authority of a file. ConfigError if the file holds none."""
+    read_public(path)
+    try:
+        return ssl.create_default_context(cafile=path)
+    except ssl.SSLError as error:
+        raise ConfigError(f"{path}: holds no certificate authority: {error.reason}") from error
+
+
+def load_signer(config: Config, *, create: bool) -> Sign | None:
+    """Signs receipts with the kiosk's key. None if no lists are configured or, without `create`, if it has no key."""
+    kiosk = config.kiosk
+    if not config.watchlist.source:
+        return None
+    try:
+        key = load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=create)
+    except KeyMissing:
+        return None
+    return partial(sign_receipt, key, site=kiosk.site, kiosk=kiosk.name)

@@ -1,0 +1,117 @@
+"""Trusted time: by it references expire and are deleted. The wall clock alone can neither delete nor revive anybody.
+
+It is the highest signed time that was seen, carried on by the monotonic clock. It is stored and never goes back. Where
+the wall clock is synchronised (NTP), trusted time follows it, but not past the end of what was signed: an attacker who
+forges NTP answers, or sets the clock, deletes nothing that a signature does not allow. Before any signed time was seen
+there are no references of providers: trusted time begins with the wall clock then, follows it when it is synchronised,
+and the first signed time takes its place, even if the kiosk was set up with a clock that was ahead.
+"""
+
+import json
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from agent.clock import Clock
+
+RELEASED = datetime(2026, 1, 1, tzinfo=UTC)  # before the first release: no clock can rightly show an earlier time
+TOLERANCE = timedelta(minutes=5)  # between clocks that agree
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTime:
+    """What is kept of trusted time. `valid_until`: the end of what was signed; None before any signed time."""
+
+    trusted: datetime
+    valid_until: datetime | None = None
+
+    def text(self) -> str:
+        """As text for a store."""
+        until = None if self.valid_until is None else self.valid_until.isoformat()
+        return json.dumps({"trusted": self.trusted.isoformat(), "valid_until": until})
+
+    @classmethod
+    def of_text(cls, text: str) -> Self:
+        """The value of text(). ValueError if the text is not one."""
+        fields = json.loads(text)
+        until = fields["valid_until"]
+        return cls(datetime.fromisoformat(fields["trusted"]), None if until is None else datetime.fromisoformat(until))
+
+
+class TrustedClock:
+    """Threads share it. now() never goes back."""
+
+    def __init__(self, clock: Clock, stored: StoredTime | None = None) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        wall, self._at = clock.now(), clock.monotonic()
+        self._base = max(wall, RELEASED) if stored is None else stored.trusted
+        self._valid_until = stored.valid_until if stored is not None else None
+        # How far the wall clock may be ahead without a reason for doubt: the kiosk may have been off.
+        self._offset = self._plausible(wall, self._base)
+
+    def now(self) -> datetime:
+        """Trusted time, UTC."""
+        with self._lock:
+            return self._now()
+
+    @property
+    def reference(self) -> datetime:
+        """The time by which signatures are checked. Before the first one, no clock that is ahead may prevent it."""
+        with self._lock:
+            now, wall = self._now(), self._clock.now()
+            return now if self._valid_until is not None else max(RELEASED, min(now, wall))
+
+    def observe(self, signed_at: datetime, valid_until: datetime) -> None:
+        """Take over the time of a signature that was checked, and the end of its validity."""
+        with self._lock:
+            self._set(signed_at if self._valid_until is None else max(self._now(), signed_at))
+            self._valid_until = max(valid_until, self._valid_until or valid_until)
+            self._offset = self._plausible(self._clock.now(), self._base)
+
+    def tick(self) -> None:
+        """Follow a synchronised wall clock, as far as signatures allow. Call it now and then."""
+        if not self._clock.synchronised():
+            return
+        with self._lock:
+            wall = self._clock.now()
+            allowed = wall if self._valid_until is None else min(wall, self._valid_until)
+            if allowed > self._now():
+                self._set(allowed)
+                self._offset = self._plausible(wall, self._base)
+
+    @property
+    def doubt(self) -> str:
+        """Why the wall clock is in doubt; empty if there is no reason."""
+        with self._lock:
+            wall, now, until = self._clock.now(), self._now(), self._valid_until
+            offset = self._offset
+        if wall < now - TOLERANCE:
+            return f"the clock shows {_shown(wall)}, which is before the trusted time {_shown(now)}: set the clock"
+        if until is not None and wall > until + TOLERANCE:
+            return f"the clock shows {_shown(wall)}, after the end of all signatures, {_shown(until)}"
+        if abs(wall - now - offset) > TOLERANCE:
+            return f"the clock was moved: it shows {_shown(wall)}, the trusted time is {_shown(now)}"
+        return ""
+
+    def state(self) -> StoredTime:
+        """What must be stored, so that trusted time never goes back."""
+        with self._lock:
+            return StoredTime(self._now(), self._valid_until)
+
+    def _now(self) -> datetime:
+        return self._base + timedelta(seconds=max(0.0, self._clock.monotonic() - self._at))
+
+    def _set(self, time: datetime) -> None:
+        self._base, self._at = time, self._clock.monotonic()
+
+    def _plausible(self, wall: datetime, now: datetime) -> timedelta:
+        """The lead of the wall clock that has a harmless reason: the kiosk was off, or the signature is a day old."""
+        until = self._valid_until
+        harmless = wall >= now and (until is None or wall <= until + TOLERANCE)
+        return wall - now if harmless else timedelta(0)
+
+
+def _shown(time: datetime) -> str:
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='minutes')} UTC"
