@@ -39,10 +39,16 @@ class DirectoryFetcher(Fetcher):
             if error.errno == errno.ELOOP:
                 raise DownloadError(f"{shown}: is a symbolic link, which is not followed") from error
             # A stick that was pulled out leaves an empty folder: then no file is missing, but everything.
-            if error.errno in _ABSENT and (self._folder / "metadata").is_dir():
+            if error.errno in _ABSENT and self._has_metadata():
                 raise DownloadHTTPError(f"{shown}: there is no such file", NOT_FOUND) from error
             why = "it has no folder metadata" if error.errno in _ABSENT else f"{shown}: {error.strerror}"
             raise SourceUnreachable(why) from error
+
+    def _has_metadata(self) -> bool:
+        try:
+            return stat.S_ISDIR((self._folder / "metadata").stat().st_mode)
+        except OSError:  # also of a stick that no longer answers
+            return False
 
     @contextmanager
     def _opened(self, parts: list[str]) -> Iterator[int]:

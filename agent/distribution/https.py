@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import SplitResult, quote, urlsplit
@@ -143,8 +143,12 @@ class _PacedSocket(io.RawIOBase):
         connected.settimeout(SLICE_S)
 
     def send(self, request: bytes) -> None:
-        """Send the request: less than any socket buffer."""
-        self._socket.sendall(request)
+        """Send the request: less than any socket buffer.
+
+        A server that refuses our certificate has closed the connection already; what it said can still be read.
+        """
+        with suppress(OSError):
+            self._socket.sendall(request)
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """What http.client reads from."""
