@@ -68,7 +68,8 @@ def _upgrade_fingerprints(db: Database) -> None:
 
 def _pack_references(db: Database) -> None:
     """Version 3. References become packed blocks; those of earlier releases were all of the local list."""
-    db.execute("CREATE TABLE blob (id INTEGER PRIMARY KEY, segment TEXT NOT NULL, data BLOB NOT NULL)")
+    # A number is never used again, so that no list can lead to a block of another one.
+    db.execute("CREATE TABLE blob (id INTEGER PRIMARY KEY AUTOINCREMENT, segment TEXT NOT NULL, data BLOB NOT NULL)")
     db.execute(
         "CREATE TABLE segment (name TEXT PRIMARY KEY, revision INTEGER NOT NULL, reference_table INTEGER NOT NULL)"
     )

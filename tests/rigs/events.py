@@ -1,6 +1,7 @@
 """Events as the agent makes them, for the tests of their path to the hub."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from agent.events.event import (
     Capture,
@@ -13,12 +14,15 @@ from agent.events.event import (
     Health,
     Lead,
     LeadCandidate,
+    ListReport,
+    ListReportKind,
     ListState,
     NoEncounter,
     Outcome,
     Payload,
     Reason,
     ReasonCode,
+    RefusedReference,
 )
 from drivers.sample import Position
 
@@ -42,6 +46,12 @@ def health(component: str = "sensor") -> Health:
 
 def capture() -> Capture:
     return Capture(since=NOON, until=NOON, sensors={"right": NoEncounter(false_presentations=9, without_sample=2)})
+
+
+def list_report(**fields: Any) -> ListReport:  # noqa: ANN401 - fields of the payload
+    refused = (RefusedReference(reference_id="r-9", reason="necessity: missing"),)
+    facts = {"provider": "police", "kind": ListReportKind.UPDATED, "revision": 3, "references": 2, "refused": refused}
+    return ListReport(**(facts | {"trusted_time": NOON} | fields))
 
 
 def encounter(number: int = 1, code: ReasonCode = ReasonCode.NO_CANDIDATE) -> Encounter:

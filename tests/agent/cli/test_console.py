@@ -154,19 +154,6 @@ def test_an_enrolment_says_whether_the_hub_gets_templates(printed: Printed, seal
     assert "quality right_index 70; expires 2026-01-02T12:00" in text
 
 
-def test_a_watchlist_is_shown_with_its_age(printed: Printed) -> None:
-    console.show_watchlist({"revision": 0, "age_s": None, "references": []})
-    assert printed() == "revision 0, never confirmed, 0 references\n"
-    row = {
-        "reference_id": "r-1", "category": "missing", "agreement": "a-1", "expires_at": "2026-01-02T12:00:00+00:00",
-        "positions": ["right_index", "right_index"],
-    }  # fmt: skip
-    console.show_watchlist({"revision": 4, "age_s": 3661.0, "references": [row]})
-    text = printed()
-    assert "revision 4, confirmed 1:01:01 ago, 1 references" in text
-    assert text.count("right_index") == 1
-
-
 def test_the_outbox_is_shown_as_headers(printed: Printed) -> None:
     event = {"key": "k1/0/health/3", "time": "2026-01-02T12:00:00+00:00", "bytes": 0, "tombstone": "expired"}
     console.show_outbox({"waiting": {"lead": 0, "health": 1}, "events": [event]})
@@ -229,7 +216,6 @@ ANSWERS = (
     console.show_announcement,
     console.show_identification,
     console.show_enrolment,
-    console.show_watchlist,
     console.show_outbox,
     lambda answer: console.show_status(answer, as_json=False),
 )

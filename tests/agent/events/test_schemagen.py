@@ -19,7 +19,7 @@ from agent.events.event import (
     Payload,
     SensorState,
 )
-from tests.rigs.events import NOON, capture, encounter, enrolment, health, lead
+from tests.rigs.events import NOON, capture, encounter, enrolment, health, lead, list_report
 
 STATE = KioskState(
     status="online",
@@ -33,7 +33,9 @@ ACKNOWLEDGEMENT = AcknowledgementMessage.model_validate({"epoch": "0" * 16, "cla
 EXAMPLES: list[tuple[str, Payload]] = [
     *(
         (event_type(c), p)
-        for c, p in zip(PAYLOADS, (lead(), enrolment("a.b"), encounter(), capture(), health()), strict=True)
+        for c, p in zip(
+            PAYLOADS, (lead(), enrolment("a.b"), encounter(), list_report(), capture(), health()), strict=True
+        )
     ),
     ("kiosk.state.v1", STATE),
     ("kiosk.state.v1", KioskState(status="offline")),

@@ -4,15 +4,20 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agent.config import AgreementConfig
 from agent.events.event import Category
 from agent.watchlist.reference import (
+    ALWAYS,
+    NEVER,
+    ListedReference,
     Reference,
     TemplateCounts,
     count_comparable,
     entries_by_format,
     gallery_entries,
-    reference_info,
-    template_counts,
+    kinds_of,
+    listed,
+    local_agreement,
     with_imported_templates,
 )
 from drivers.sample import Position
@@ -22,8 +27,11 @@ from tests.conftest import template_of
 INDEX, THUMB, UNKNOWN = Position.RIGHT_INDEX, Position.RIGHT_THUMB, Position.UNKNOWN
 
 
-def reference(*templates: tuple[Position, Template], name: str = "r1") -> Reference:
-    return Reference(name, "agreement-1", Category.WANTED, datetime(2026, 1, 1, tzinfo=UTC), templates)
+EXPIRY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def reference(*templates: tuple[Position, Template], name: str = "r1") -> ListedReference:
+    return listed(Reference(name, "agreement-1", Category.WANTED, EXPIRY, templates))
 
 
 def plain(name: str) -> Template:
@@ -37,9 +45,10 @@ def test_a_probe_is_compared_with_its_position_and_with_those_that_are_unknown(p
     assert count_comparable(position, "f", stored) == count
 
 
-def test_the_templates_of_a_reference_are_counted_by_position_and_format() -> None:
-    counted = template_counts(reference((INDEX, plain("f")), (INDEX, plain("f")), (THUMB, plain("g"))))
-    assert counted == {(INDEX, "f"): 2, (THUMB, "g"): 1}
+def test_references_with_the_same_templates_share_their_kinds() -> None:
+    one = kinds_of(reference((THUMB, plain("g")), (INDEX, plain("f")), (INDEX, plain("f"))))
+    assert one == kinds_of(reference((INDEX, plain("f")), (INDEX, plain("f")), (THUMB, plain("g"))))
+    assert TemplateCounts(one) == {(INDEX, "f"): 2, (THUMB, "g"): 1}
 
 
 def test_entries_of_several_references_go_to_the_gallery_of_their_format() -> None:
@@ -54,10 +63,13 @@ def test_entries_of_several_references_go_to_the_gallery_of_their_format() -> No
     }
 
 
-def test_what_may_be_shown_of_a_reference_has_no_template() -> None:
-    info = reference_info(reference((INDEX, plain("f")), (THUMB, plain("g"))))
-    assert (info.reference_id, info.category, info.positions) == ("r1", Category.WANTED, (INDEX, THUMB))
-    assert not hasattr(info, "templates")
+def test_a_reference_of_this_kiosk_has_the_terms_of_its_agreement_and_its_own_expiry() -> None:
+    made = reference((INDEX, plain("f")))
+    assert (made.terms.agreement, made.terms.category, made.terms.recipients) == ("agreement-1", Category.WANTED, None)
+    assert (made.period.not_before, made.period.expires_at, made.period.review_by) == (ALWAYS, EXPIRY, NEVER)
+    config = AgreementConfig(provider="p", purpose="test", legal_basis="l", recipients=("hub",), keep_s=60)
+    agreement = local_agreement("agreement-1", config)
+    assert (agreement.provider, agreement.recipients, agreement.keep_days) == ("p", ("hub",), None)
 
 
 def test_the_list_stores_templates_in_its_own_format() -> None:
