@@ -90,7 +90,7 @@ STORE = _KeyKind("store key", STORE_CREDENTIAL, STORE_DEVELOPMENT_FILE, _new_sto
 def load_kiosk_key(
     state_dir: Path, environ: Mapping[str, str] = os.environ, *, development: bool = False, create: bool = True
 ) -> KioskKey:
-    """The kiosk key from the systemd credential; without one, with a warning, from the development file.
+    """The kiosk key from the systemd credential; without one, from the development file: then the daemon warns.
 
     With `create` (the daemon) the development file is created at the first start; else KeyMissing if there is none.
     `development` is the setting kiosk.development_key. ConfigError if a file cannot be used, and for a development key
@@ -159,12 +159,9 @@ def _load_development_file(kind: _KeyKind, path: Path, *, create: bool) -> tuple
             raise KeyMissing(f"{path}: there is no {kind.name} here; only the daemon has it")
         _make_development_file(path, kind.name, kind.make())
     content = read_secret(path, owned=True)
-    log.warning(
-        "the %s is %s: for development only; give the unit a key with LoadCredential=%s:FILE",
-        kind.name,
-        path,
-        kind.credential,
-    )
+    if create:
+        text = "the %s is %s: for development only; give the unit a key with LoadCredential=%s:FILE"
+        log.warning(text, kind.name, path, kind.credential)
     return content, path
 
 

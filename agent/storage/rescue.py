@@ -62,6 +62,8 @@ class Rescue:
             if self._outbox.path.exists():
                 where = f"{self._outbox.path} is another file now; the events of this agent are in {self._copy}"
             else:
+                for part in ("-wal", "-shm"):  # left of the deleted file; the log would be applied to the new one
+                    self._outbox.path.with_name(self._outbox.path.name + part).unlink(missing_ok=True)
                 self._copy.rename(self._outbox.path)
                 where = f"{self._outbox.path} was written again"
             log.warning("%s: %d events wait for the hub in it", where, waiting())

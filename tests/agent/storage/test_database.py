@@ -13,15 +13,18 @@ from agent.errors import StoreError
 from agent.storage.database import (
     StoreDamaged,
     StoreFull,
+    StoreMissing,
     open_store,
     path_of,
     reading,
+    save_copy,
     set_aside,
     truncate_log,
     writing,
 )
-from agent.storage.encryption import MistakeInAgent, connect
+from agent.storage.encryption import MistakeInAgent, connect, is_plain
 from agent.storage.owned_files import OwnershipError
+from tests.rigs.earlier_store import make_store
 from tests.rigs.store_key import OTHER_KEY, TEST_KEY
 
 
@@ -135,6 +138,14 @@ def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path)
         open_store(path, "things", (), key=TEST_KEY)
     with closing(Database(path)) as foreign:
         assert foreign.table_names() == ["notes"]
+
+
+def test_an_encrypted_database_of_another_program_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(connect(path, TEST_KEY)) as foreign:
+        foreign.execute("CREATE TABLE notes (text)")
+    with pytest.raises(StoreError, match="another program"):
+        open_store(path, "things", (), key=TEST_KEY)
 
 
 @pytest.mark.parametrize(
@@ -262,6 +273,53 @@ def test_a_damaged_store_is_set_aside_with_its_log_and_a_new_one_is_made(path: P
 def test_nothing_that_sqlite_sorts_goes_to_a_temporary_file(path: Path) -> None:
     with closing(open_store(path, "things", (_first,), key=TEST_KEY)) as db:
         assert db.execute("PRAGMA temp_store").fetchone()[0] == 2  # memory
+
+
+def test_a_copy_is_one_encrypted_file_that_opens_as_the_store_did(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    with closing(open_store(path, "things", (_first,), key=TEST_KEY, identity="s/k1")) as db:
+        _insert(db, "kept")
+        path.unlink()  # a store whose file was deleted can still be copied
+        save_copy(db, copy, TEST_KEY)
+        assert not is_plain(copy)
+        assert [file.name for file in path.parent.glob("copy.db*")] == ["copy.db"]
+        with pytest.raises(StoreError, match=r"inside\.db: cannot be written: Not a directory"):
+            save_copy(db, copy / "inside.db", TEST_KEY)
+    with closing(open_store(copy, "things", (_first,), key=TEST_KEY, identity="s/k1")) as db:
+        assert _values(db) == ["kept"]
+
+
+def test_a_command_makes_no_store_and_encrypts_none(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing, match="the daemon makes it when it starts"):
+        open_store(tmp_path / "store.db", "things", (), key=TEST_KEY, create=False)
+    make_store(tmp_path / "earlier.db", "things", ()).close()
+    with pytest.raises(StoreError, match="not encrypted yet: start the daemon, which encrypts it"):
+        open_store(tmp_path / "earlier.db", "things", (), key=TEST_KEY, create=False)
+    open_store(tmp_path / "earlier.db", "things", (), key=TEST_KEY).close()
+    open_store(tmp_path / "earlier.db", "things", (), key=TEST_KEY, create=False).close()
+
+
+def test_a_folder_that_this_account_may_not_enter_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("agent.storage.database.check_owned", refuse)
+    with pytest.raises(StoreError, match=r"store\.db: cannot be opened: Permission denied"):
+        open_store(path, "things", (), key=TEST_KEY)
+
+
+@pytest.mark.parametrize(("number", "family"), [(28, StoreFull), (5, StoreError)])
+def test_an_earlier_store_that_cannot_be_encrypted_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int, family: type[StoreError]
+) -> None:
+    make_store(path, "things", ()).close()
+
+    def fail(*_: object) -> None:
+        raise OSError(number, "it failed")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(family, match="cannot be encrypted: it failed; the file is as it was"):
+        open_store(path, "things", (), key=TEST_KEY)
 
 
 def _make_a_table_and_fail(db: Database) -> None:

@@ -128,7 +128,24 @@ def test_a_store_in_which_nothing_was_ever_written_is_made_anew(tmp_path: Path) 
     assert not is_plain(path)
 
 
+def test_where_there_is_no_store_nothing_is_made(tmp_path: Path) -> None:
+    first_encryption.encrypt_if_plain(tmp_path / "outbox.db", TEST_KEY, "s/k1")
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- cut short
+
+
+def test_cut_short_just_before_or_after_the_exchange_the_plain_name_goes(earlier: Path, tmp_path: Path) -> None:
+    path, plain = earlier / "outbox.db", earlier / "outbox.db.plain"
+    kept = tmp_path / "kept"
+    shutil.copy(path, kept)
+    os.link(path, plain)
+    assert_kept(path)
+    assert not plain.exists()
+    shutil.copy(kept, plain)
+    assert_kept(path)
+    assert not plain.exists()
 
 
 def run_until_killed(path: Path, at: int) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from agent.storage.owned_files import (
     OwnershipError,
     WatchedFile,
     account_name,
+    check_owned,
     check_ownership,
     open_owned,
     read_public,
@@ -34,25 +36,37 @@ def private(path: Path, content: bytes = b"key") -> Path:
 # -- a file in the state directory
 
 
-def test_a_file_and_its_folders_are_made_private(tmp_path: Path) -> None:
+def opened(path: Path, *, create: bool) -> None:
+    os.close(open_owned(path, create=create))
+
+
+# For a file that this process opens itself, and for one that a library opens.
+BOTH = pytest.mark.parametrize("check", [opened, check_owned])
+Check = Callable[..., None]
+
+
+@BOTH
+def test_a_file_and_its_folders_are_made_private(tmp_path: Path, check: Check) -> None:
     path = tmp_path / "a" / "b" / "outbox.db"
-    os.close(open_owned(path, create=True))
+    check(path, create=True)
     assert (mode(path), mode(path.parent), mode(path.parent.parent)) == (0o600, 0o700, 0o700)
     path.chmod(0o666)
-    os.close(open_owned(path, create=False))
+    check(path, create=False)
     assert mode(path) == 0o600
 
 
-def test_without_create_nothing_is_made(tmp_path: Path) -> None:
+@BOTH
+def test_without_create_nothing_is_made(tmp_path: Path, check: Check) -> None:
     with pytest.raises(FileNotFoundError):
-        open_owned(tmp_path / "state" / "outbox.db", create=False)
+        check(tmp_path / "state" / "outbox.db", create=False)
     assert list(tmp_path.iterdir()) == []
 
 
+@BOTH
 @pytest.mark.parametrize("create", [True, False])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_symbolic_link_is_refused_and_its_target_is_neither_made_nor_changed(
-    tmp_path: Path, create: object, there: object
+    tmp_path: Path, create: object, there: object, check: Check
 ) -> None:
     target, link = tmp_path / "target", tmp_path / "outbox.db"
     link.symlink_to(target)
@@ -60,46 +74,52 @@ def test_a_symbolic_link_is_refused_and_its_target_is_neither_made_nor_changed(
         target.write_text("precious")
         target.chmod(0o644)
     with pytest.raises(OwnershipError, match=r"outbox\.db: is a symbolic link: remove it"):
-        open_owned(link, create=bool(create))
+        check(link, create=bool(create))
     assert target.exists() == there
     assert not there or (target.read_text(), mode(target)) == ("precious", 0o644)
 
 
 def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(path := tmp_path / "outbox.db")
-    for opened in (lambda: open_owned(path, create=True), lambda: read_secret(path), lambda: read_public(path)):
+    for check in (opened, check_owned):
         with pytest.raises(OwnershipError, match="is not a plain file"):
-            opened()
+            check(path, create=True)
+    for read in (read_secret, read_public):
+        with pytest.raises(OwnershipError, match="is not a plain file"):
+            read(path)
 
 
+@BOTH
 def test_a_file_of_another_account_is_refused_with_the_command_that_corrects_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: Check
 ) -> None:
     path = private(tmp_path / "out box.db")
     us = account_name(os.geteuid())
     monkeypatch.setattr(os, "geteuid", lambda: OTHER)
     with pytest.raises(OwnershipError) as refused:
-        open_owned(path, create=False)
+        check(path, create=False)
     command = f"run `chown --no-dereference {OTHER}: '{path}'` as root"
     assert f"belongs to the account {us}, not to {OTHER}" in str(refused.value)
     assert command in str(refused.value)
 
 
 @as_root
-def test_the_other_account_is_named_also_if_the_file_cannot_be_opened(tmp_path: Path) -> None:
+@BOTH
+def test_the_other_account_is_named_also_if_the_file_cannot_be_opened(tmp_path: Path, check: Check) -> None:
     path = private(tmp_path / "outbox.db")
     give_to_other(tmp_path)
     with pytest.raises(OwnershipError, match=f"belongs to the account root, not to {OTHER}"):
-        as_other(open_owned, path, create=True)
+        as_other(check, path, create=True)
 
 
 @as_root
-def test_a_folder_that_does_not_let_this_account_in_is_no_matter_of_the_owner(tmp_path: Path) -> None:
+@BOTH
+def test_a_folder_that_does_not_let_this_account_in_is_no_matter_of_the_owner(tmp_path: Path, check: Check) -> None:
     path = private(tmp_path / "outbox.db")
     give_to_other(path)
     tmp_path.chmod(0o700)
     with pytest.raises(PermissionError):
-        as_other(open_owned, path, create=False)
+        as_other(check, path, create=False)
 
 
 # -- the state directory

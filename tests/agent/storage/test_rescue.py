@@ -58,15 +58,18 @@ def test_nothing_happens_while_the_files_are_there(kiosk: Kiosk) -> None:
     assert (kiosk.rescue.problem, sequences(kiosk.path)) == ("", [1])
 
 
-@pytest.mark.parametrize("what", ["folder", "files", "outbox"])
+@pytest.mark.parametrize("what", ["folder", "files", "outbox", "outbox without its log"])
 def test_the_events_of_a_deleted_outbox_are_there_at_the_next_start(
     kiosk: Kiosk, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     epoch = kiosk.main.epoch
     if what == "folder":
         shutil.rmtree(kiosk.folder)
-    for path in kiosk.folder.glob("*" if what == "files" else "outbox.db*"):
-        path.unlink()
+    if what == "outbox without its log":  # which would destroy the file that is written again
+        kiosk.path.unlink()
+    else:
+        for path in kiosk.folder.glob("*" if what == "files" else "outbox.db*"):
+            path.unlink()
     kiosk.lane.put(EVENT)  # a traveller before the daemon has noticed
     assert kiosk.check()
     assert f"{kiosk.path}" in kiosk.rescue.problem
