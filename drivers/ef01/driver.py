@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.ef01.link import LATE_ANSWER_S, Ef01Link, NoAnswer, Reply
+from drivers.ef01.link import LATE_ANSWER_S, MAX_GAP_S, Ef01Link, NoAnswer, Reply
 from drivers.ef01.options import Ef01Options
 from drivers.ef01.tables import (
     ACCESS_REFUSED,
@@ -85,6 +85,7 @@ class Ef01(SerialSession):
         self._unexpected_bytes = 0  # the size of the last image, if it was not the expected one
         self._rate_written = self._packet_size_written = False
         self._lift_first = False
+        self._answers_late = False  # possibly: the module did not answer the first command when it was opened
 
     def open(self) -> DeviceInfo:
         """Claims the port and reads the parameters of the module. Tries each rate of the options until one does."""
@@ -135,18 +136,19 @@ class Ef01(SerialSession):
 
     def _find(self, urls: list[Url]) -> tuple[Ef01Link, SystemParameters | None]:
         """Tries each rate; uses the first one that is answered."""
-        unexpected = ""
+        unexpected, commands = "", 0
 
         def greet(url: Url) -> tuple[Ef01Link, Confirmation] | None:
-            nonlocal unexpected
+            nonlocal unexpected, commands
             link = self._link_at(url)
             answer = link.greet(self._options.password)
-            unexpected = link.unexpected or unexpected
+            unexpected, commands = link.unexpected or unexpected, commands + link.commands
             return None if answer is None else (link, answer)
 
         found = self._find_at(urls, greet)
         if found is not None:
             link, answer = found
+            self._answers_late = commands > 1
             self._check_password(answer)
             return link, self._parameters(link)
         rates = [str(url.baud) for url in urls if isinstance(url, SerialUrl)]
@@ -246,7 +248,8 @@ class Ef01(SerialSession):
                 return SystemParameters.from_bytes(answer.payload, self._name)
             except ProtocolError as error:
                 answer = str(error).removeprefix(f"{self._name}: ")
-        link.settle()
+        # The refusal may be the answer to an earlier command; then all answers would be taken for those of later ones.
+        link.settle(LATE_ANSWER_S if self._answers_late else MAX_GAP_S)
         log.info("%s: does not tell its parameters (%s); those of the options are assumed", self._name, answer)
         return None
 

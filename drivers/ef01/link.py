@@ -79,6 +79,7 @@ class Ef01Link:
         self._received = 0  # bytes since the last command was sent
         self._outstanding = _Outstanding.NONE
         self._image_s = 0.0
+        self.commands = 0  # sent so far
         self.unexpected = ""  # what came instead of an answer; for messages
         self.expect_images(max(MODEL_BY_IMAGE_BYTES), min(PACKET_SIZES), baud)
 
@@ -171,6 +172,7 @@ class Ef01Link:
         self._unframer.reset()
         self._frames.clear()
         self._received = 0
+        self.commands += 1
         self._transport.write(packet.to_bytes())
         self._outstanding = _Outstanding.IMAGE if command.sends_data else _Outstanding.ACKNOWLEDGE
 

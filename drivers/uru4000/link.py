@@ -49,7 +49,9 @@ MESSAGE_FLOOD_S = 1.0  # the maximum time that messages may follow each other wi
 MAX_MESSAGES = 256
 REPLUG = "is it the device that its id names? unplug it and plug it in again"
 RESTARTED_AFTER_S = 5.0  # a POWER_ON message this long after the power-up tells of another one
-POWER_AGAIN_S = 10.0  # how often a reader is powered up again whose mode register cannot be read
+# A reader whose mode register cannot be read is powered up again after so long without a finger. The time doubles up to
+# the second value, because its light may flicker.
+POWER_AGAIN_S, POWER_AGAIN_MAX_S = 10.0, 160.0
 RESTARTED = "fell back to its power-on state; if that happens often, check cable and hub"
 OFF_S = 0.1  # the maximum time for switching off: a cancel does not wait for a dead reader
 
@@ -64,6 +66,8 @@ class Uru4000Link:
         self._seeds = chain(seeds, repeat(seeds[-1])) if seeds else None
         self._up_by = math.inf
         self._powered_at = -math.inf
+        self._seen_alive_at = -math.inf  # the last power-up or finger
+        self._power_again_s = POWER_AGAIN_S
         self._mode: Mode | None = None  # the last one that was set
         self._mode_is_readable = False  # it is not documented whether the register can be read
         self._unread = False  # the image pipe may contain the rest of an image
@@ -149,7 +153,7 @@ class Uru4000Link:
             if not status & Status.LOW_POWER:
                 self._set_status(status | Status.LOW_POWER)
             self._wake(status)
-            self._powered_at = self.now()
+            self._powered_at = self._seen_alive_at = self.now()
             if self.await_message(Interrupt.POWER_ON, POWER_ON_S):
                 return
             log.debug("%s: no message of power-on, attempt %d", self._name, attempt + 1)
@@ -158,7 +162,7 @@ class Uru4000Link:
     def check_alive(self) -> None:
         """ProtocolError if the reader has lost its scan power or its mode, without leaving the bus.
 
-        A reader that cannot tell its mode is powered up again now and then: nothing else would show the loss.
+        A reader that cannot tell its mode is powered up again, more and more rarely: nothing else would show the loss.
         """
         status = self._status()
         if status & (Status.LOW_POWER | Status.WRONG) or not status & Status.ALIVE:
@@ -170,7 +174,8 @@ class Uru4000Link:
             self._mode_is_readable = True
         elif self._mode_is_readable:
             raise ProtocolError(f"{self._name}: {RESTARTED} (mode {mode:02x} instead of {self._mode:02x})")
-        elif self.now() - self._powered_at >= POWER_AGAIN_S and self._mode is not Mode.AWAIT_FINGER_OFF:
+        elif self.now() - self._seen_alive_at >= self._power_again_s and self._mode is not Mode.AWAIT_FINGER_OFF:
+            self._power_again_s = min(2 * self._power_again_s, POWER_AGAIN_MAX_S)
             self.power_up()
             self.set_mode(self._mode)
 
@@ -220,6 +225,8 @@ class Uru4000Link:
             if message is None:
                 return None
             kind = int.from_bytes(message[:2])
+            if kind in (Interrupt.FINGER_ON, Interrupt.FINGER_OFF):
+                self._seen_alive_at = self.now()
             if kind in wanted:
                 return Interrupt(kind)
             if kind == Interrupt.FAULT:

@@ -38,6 +38,21 @@ def test_a_reader_that_tells_neither_is_powered_up_again_and_sees_the_next_finge
     assert rig.model.counters().wakings == 2
 
 
+def test_a_reader_that_tells_neither_and_works_is_powered_up_again_more_and_more_rarely() -> None:
+    rig = opened()
+    rig.retry(700.0)
+    assert rig.model.counters().wakings - 1 == 7  # after 10, 20, 40, 80 and three times 160 s
+
+
+def test_a_reader_that_sees_fingers_is_not_powered_up_again() -> None:
+    rig = opened()
+    for number in range(5):
+        rig.later(7.0, noise(number))
+        rig.captured(WAIT_S)
+        rig.model.lift()
+    assert rig.model.counters().wakings == 1
+
+
 def test_a_reader_that_reports_its_power_again_has_restarted() -> None:
     rig = opened(Uru4000Settings(power_on_messages=(0.0, 0.009, 8.0)))
     with pytest.raises(ProtocolError, match="fell back to its power-on state"):
