@@ -167,8 +167,8 @@ def find_store_key(config: Config, *, create: bool = False) -> StoreKey:
     that it does not open is damaged, or of another kiosk, and open_store() says so.
     """
     kiosk = config.kiosk
-    stores = [path for name in (WATCHLIST, OUTBOX) if (path := kiosk.state_dir / name).is_file()]
     try:
+        stores = [path for name in (WATCHLIST, OUTBOX) if (path := kiosk.state_dir / name).is_file()]
         plain = [path for path in stores if is_plain(path)]
         encrypted = [path for path in stores if path not in plain and path.stat().st_size]
     except OSError as error:
