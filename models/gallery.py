@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,6 +182,12 @@ def _hiding(block: B, hidden: frozenset[str]) -> B:
         return block
     mask = np.fromiter((key in hidden for key in block.keys), bool, len(block))
     return block.at_positions(np.where(mask, np.uint8(HIDDEN), block.positions))
+
+
+def freeze(*arrays: NDArray[Any]) -> None:
+    """Make arrays read-only."""
+    for array in arrays:
+        array.setflags(write=False)
 
 
 def check_positions(positions: NDArray[np.uint8], where: str) -> None:

@@ -8,6 +8,7 @@ Whoever wrote the bytes is not believed: every array must lie within them and ha
 """
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,51 +24,45 @@ _START = struct.Struct("<4sI")
 _MAGIC = b"KPA1"
 
 Arrays = dict[str, NDArray[Any]]
+Shape = tuple[str, tuple[int | None, ...]]  # the type as NumPy writes it, and the length of each axis
 
 
 def pack(kind: str, keys: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """The bytes of some keys and arrays. A key has no newline."""
+    """The bytes of some keys and arrays. ValueError if a key has a line break."""
     text = "\n".join(keys).encode()
+    if any("\n" in key for key in keys):
+        raise ValueError(f"{kind}: a key has a line break")
     rows: list[list[object]] = []
+    pieces: list[bytes | NDArray[np.uint8]] = []
     # The length of the header depends on the places in it, so these count from the end of the keys.
     at = 0
     for name, array in arrays.items():
         rows.append([name, array.dtype.str, list(array.shape), at])
-        at += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        octets = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        pieces += [octets, bytes(-octets.nbytes % ALIGNMENT)]
+        at += octets.nbytes + -octets.nbytes % ALIGNMENT
     header = json.dumps({"kind": kind, "count": len(keys), "keys": len(text), "arrays": rows}).encode()
-    start = _aligned(_START.size + len(header) + len(text))
-    out = bytearray(start + at)
-    _START.pack_into(out, 0, _MAGIC, len(header))
-    out[_START.size : _START.size + len(header) + len(text)] = header + text
-    for (_, _, _, place), array in zip(rows, arrays.values(), strict=True):
-        assert isinstance(place, int)
-        out[start + place : start + place + array.nbytes] = np.ascontiguousarray(array).tobytes()
-    return bytes(out)
+    start = _START.pack(_MAGIC, len(header)) + header + text
+    return b"".join([start, bytes(-len(start) % ALIGNMENT), *pieces])
 
 
-def unpack(
-    kind: str, data: bytes, shapes: Mapping[str, tuple[str, tuple[int | None, ...]]]
-) -> tuple[tuple[str, ...], Arrays]:
+def unpack(kind: str, data: bytes, shapes: Mapping[str, Shape]) -> tuple[tuple[str, ...], Arrays]:
     """The keys and arrays of pack(), read-only. `shapes`: of each array the type and the shape, None where it varies.
 
     TemplateError if the bytes are not of this kind, are cut short, or are inconsistent.
     """
     header, start = _header(kind, data)
     try:
-        count, length, rows = int(header["count"]), int(header["keys"]), list(header["arrays"])
+        count, length = _whole(header["count"], data), _whole(header["keys"], data)
         text = data[start : start + length].decode()
-        keys = tuple(text.split("\n")) if count else ()
-        begin = _aligned(start + length)
-        arrays = {name: _array(data, begin, dtype, shape, place) for name, dtype, shape, place in rows}
+        places = {name: rest for name, *rest in header["arrays"]}
+        begin = start + length + -(start + length) % ALIGNMENT
+        arrays = {name: _array(data, begin, shape, *places.pop(name)) for name, shape in shapes.items()}
     except (KeyError, TypeError, ValueError) as error:
-        raise TemplateError(f"{kind}: the block is damaged: {type(error).__name__}") from error
-    if len(keys) != count or arrays.keys() != shapes.keys() or (count == 0 and text):
-        raise TemplateError(f"{kind}: the block is damaged: keys or arrays are missing")
-    for name, (dtype, shape) in shapes.items():
-        found = arrays[name]
-        fits = len(found.shape) == len(shape) and all(w in (None, n) for w, n in zip(shape, found.shape, strict=True))
-        if not fits or found.dtype != np.dtype(dtype):
-            raise TemplateError(f"{kind}: the block is damaged: {name} is {found.dtype}{list(found.shape)}")
+        raise TemplateError(f"{kind}: the block is damaged: {error}") from error
+    keys = tuple(text.split("\n")) if count else ()
+    if len(keys) != count or places or (text and not count):
+        raise TemplateError(f"{kind}: the block is damaged: its keys or arrays are not those of the header")
     return keys, arrays
 
 
@@ -84,20 +79,24 @@ def _header(kind: str, data: bytes) -> tuple[dict[str, Any], int]:
     return header, _START.size + length
 
 
-def _array(data: bytes, begin: int, dtype: str, shape: Sequence[int], place: int) -> NDArray[Any]:
-    kind = np.dtype(dtype)
-    sizes = [int(size) for size in shape]
-    if kind.hasobject or min(sizes, default=0) < 0 or place < 0 or place % ALIGNMENT:
-        raise ValueError("an array that cannot be")
-    count = 1
-    for size in sizes:
-        count *= size
-    if begin + place + count * kind.itemsize > len(data):
-        raise ValueError("an array beyond the end")
-    if not count:
-        return np.zeros(sizes, kind)
-    return np.frombuffer(data, kind, count, begin + place).reshape(sizes)
+def _whole(number: object, data: bytes) -> int:
+    """A number of the header. No count, size or place can be larger than the data."""
+    if type(number) is not int or not 0 <= number <= len(data):
+        raise ValueError("a number in the header cannot be")
+    return number
 
 
-def _aligned(length: int) -> int:
-    return -(-length // ALIGNMENT) * ALIGNMENT
+def _array(
+    data: bytes, begin: int, expected: Shape, dtype: object, shape: Sequence[object], place: object
+) -> NDArray[Any]:
+    # The type is the one expected: a name of a type from outside is never given to NumPy.
+    wanted, sizes = np.dtype(expected[0]), [_whole(size, data) for size in shape]
+    fits = len(sizes) == len(expected[1]) and all(a in (None, b) for a, b in zip(expected[1], sizes, strict=True))
+    if dtype != wanted.str or not fits:
+        raise ValueError("an array has another type or shape")
+    start, count = begin + _whole(place, data), math.prod(sizes)
+    if start % ALIGNMENT or start + count * wanted.itemsize > len(data):
+        raise ValueError("an array does not lie within the block")
+    made = np.frombuffer(data, wanted, count, start) if count else np.zeros(0, wanted)
+    made.setflags(write=False)
+    return made.reshape(sizes)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drivers.sample import Position
 from models import packed_arrays
 from models.encoder import Entry, Gallery, Scored
-from models.gallery import BlockGallery, best_of_each_key, check_positions, comparable, numbers_of, read_entry
+from models.gallery import BlockGallery, best_of_each_key, check_positions, comparable, freeze, numbers_of, read_entry
 from models.iris.kernel import search
 from models.iris.score import scores
 from models.iris.search_layout import HEAD, STOPPED, TAIL, ShiftedProbe, Similarities, join, split
@@ -41,6 +41,10 @@ class IrisBlock:
     positions: NDArray[np.uint8]
     heads: Words  # [n, 2, HEAD]
     tails: Words  # [n, 2, TAIL]
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only, as unpacked ones are: for writable ones the search would be compiled again."""
+        freeze(self.positions, self.heads, self.tails)
 
     @classmethod
     def of(cls, entries: Sequence[Entry]) -> Self:
@@ -107,7 +111,7 @@ class IrisGallery(BlockGallery[IrisBlock]):
     def warm_up() -> None:
         """Compile the code of a search, or read it from disk, so that no traveller waits for it."""
         heads, tails = np.zeros((1, 2, HEAD), np.uint64), np.zeros((1, 2, TAIL), np.uint64)
-        search(ShiftedProbe.of(empty_code()), heads, tails, np.ones(1, bool))
+        IrisBlock(("",), np.zeros(1, np.uint8), heads, tails).search(ShiftedProbe.of(empty_code()), Position.UNKNOWN)
 
     @classmethod
     def block_of(cls, entries: Sequence[Entry]) -> IrisBlock:

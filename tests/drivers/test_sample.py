@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers.sample import Modality, Position, Sample, expand_4bit, size_text
+from drivers.sample import Modality, Position, Sample, expand_4bit, other_side, size_text
 
 
 def sample(image: Any = None, captured_at: datetime | None = None) -> Sample:  # noqa: ANN401 - also wrong ones
@@ -19,6 +19,15 @@ def test_every_position_has_the_modality_that_it_belongs_to() -> None:
     assert Position.UNKNOWN.modality is None
     assert Position.LEFT_EYE.modality is Modality.IRIS
     assert Position.RIGHT_THUMB.modality is Modality.FINGER
+
+
+def test_the_other_side_is_the_same_finger_of_the_other_hand_or_the_other_eye() -> None:
+    assert other_side(Position.RIGHT_THUMB) is Position.LEFT_THUMB
+    assert other_side(Position.LEFT_EYE) is Position.RIGHT_EYE
+    assert other_side(Position.UNKNOWN) is Position.UNKNOWN
+    for position in Position:
+        assert other_side(other_side(position)) is position
+        assert other_side(position).modality is position.modality
 
 
 def test_the_image_cannot_be_changed_and_the_repr_shows_no_pixels() -> None:

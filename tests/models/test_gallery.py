@@ -14,14 +14,18 @@ from models import search_threads
 from models.encoder import Entry, Scored
 from models.gallery import (
     BLOCK,
+    HIDDEN,
     BlockGallery,
     best_of_each_key,
+    check_positions,
     comparable,
+    freeze,
     merged,
     numbers_of,
     read_entry,
     without,
 )
+from models.packed_arrays import pack, unpack
 from models.template import Template, TemplateError
 
 
@@ -30,15 +34,31 @@ class KeyBlock:
     """A block that holds nothing but keys."""
 
     keys: tuple[str, ...]
+    positions: NDArray[np.uint8]
+
+    @property
+    def nbytes(self) -> int:
+        return self.positions.nbytes
+
+    def at_positions(self, positions: NDArray[np.uint8]) -> Self:
+        return type(self)(self.keys, positions)
+
+    def packed(self) -> bytes:
+        return pack("keys", self.keys, {"positions": self.positions})
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Self:
+        keys, arrays = unpack("keys", data, {"positions": ("u1", (None,))})
+        return cls(keys, **arrays)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def take(self, kept: NDArray[np.bool_]) -> Self:
-        return type(self)(tuple(np.array(self.keys, object)[kept]))
+        return type(self)(tuple(np.array(self.keys, object)[kept]), self.positions[kept])
 
     def joined(self, other: Self) -> Self:
-        return type(self)(self.keys + other.keys)
+        return type(self)(self.keys + other.keys, np.concatenate([self.positions, other.positions]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +71,24 @@ class KeyGallery(BlockGallery[KeyBlock]):
 
     @classmethod
     def block_of(cls, entries: Sequence[Entry]) -> KeyBlock:
-        return KeyBlock(tuple(entry.key for entry in entries))
+        return KeyBlock(tuple(entry.key for entry in entries), numbers_of(entries))
+
+    @classmethod
+    def unpacked_block(cls, data: bytes) -> KeyBlock:
+        return KeyBlock.unpacked(data)
+
+    def search(self, probe: Template, position: Position, limit: int) -> list[Scored]:
+        """The keys that are comparable."""
+        assert probe.format == "none/1"
+        found = [(block, at) for block in self.blocks for at in np.flatnonzero(comparable(block.positions, position))]
+        return [Scored(block.keys[at], 1.0) for block, at in found][:limit]
+
+
+PROBE = Template("none/1", b"")
+
+
+def _block(*keys: str) -> KeyBlock:
+    return KeyBlock(keys, np.zeros(len(keys), np.uint8))
 
 
 def _entries(*keys: str) -> list[Entry]:
@@ -84,14 +121,14 @@ def test_a_change_removes_then_adds_and_leaves_the_old_gallery() -> None:
 
 
 def test_a_block_that_loses_nothing_is_the_same_object() -> None:
-    block = KeyBlock(("a", "b"))
+    block = _block("a", "b")
     assert without(block, frozenset()) is block
     assert without(block, frozenset({"nobody"})) is block
     assert without(block, frozenset({"a"})).keys == ("b",)
 
 
 def test_neighbours_are_joined_while_they_fit_and_empty_blocks_left_out() -> None:
-    full, small, empty = KeyBlock(("x",) * BLOCK), KeyBlock(("a", "b")), KeyBlock(())
+    full, small, empty = _block(*"x" * BLOCK), _block("a", "b"), _block()
     found = merged([empty, full, empty, small, small, empty])
     assert found[0] is full
     assert [block.keys for block in found[1:]] == [("a", "b", "a", "b")]
@@ -111,7 +148,7 @@ def test_work_is_done_by_the_threads_that_are_allowed_and_answered_in_order(
 
     monkeypatch.setattr("models.gallery.ThreadPoolExecutor", Counting)
     monkeypatch.setattr(search_threads, "_thread_count", allowed)
-    gallery = KeyGallery((KeyBlock(("a",)),), threads)
+    gallery = KeyGallery((_block("a"),), threads)
     assert gallery.each(str, range(9)) == [str(number) for number in range(9)]
     assert gallery.each(str, [7]) == ["7"]  # a single part needs no second thread
     assert pools == made
@@ -141,3 +178,38 @@ def test_an_error_in_a_template_names_the_key_of_its_entry() -> None:
     assert read_entry(entry, lambda template: len(template.data)) == 0
     with pytest.raises(TemplateError, match="ref-7: none/1: cut short"):
         read_entry(entry, refuse)
+
+
+def test_hidden_keys_are_not_searched_and_all_else_is_shared() -> None:
+    entries = [Entry(key, position, PROBE) for key in "abcd" for position in (Position.RIGHT_EYE, Position.UNKNOWN)]
+    blocks = [KeyGallery.block_of(entries[:4]), KeyGallery.block_of(entries[4:])]
+    gallery = KeyGallery.of_blocks(blocks)
+    hidden = gallery.hiding(frozenset({"b", "nobody"}))
+    for position, times in ((Position.RIGHT_EYE, 2), (Position.UNKNOWN, 2), (Position.LEFT_EYE, 1)):
+        found = [one.key for one in hidden.search(PROBE, position, 99)]
+        assert found == [key for key in "acd" for _ in range(times)]
+    assert hidden.blocks[1] is blocks[1]
+    assert hidden.blocks[0].keys is blocks[0].keys
+    assert [one.key for one in gallery.search(PROBE, Position.LEFT_EYE, 99)] == list("abcd")
+
+
+def test_the_entries_are_counted_without_those_hidden() -> None:
+    eyes = (Position.RIGHT_EYE, Position.LEFT_EYE)
+    gallery = KeyGallery.build([Entry(key, position, PROBE) for key in "ab" for position in eyes])
+    assert list(gallery.entries()) == [("a", eyes[0]), ("a", eyes[1]), ("b", eyes[0]), ("b", eyes[1])]
+    assert list(gallery.hiding(frozenset("a")).entries()) == [("b", eyes[0]), ("b", eyes[1])]
+
+
+def test_a_number_of_no_position_is_damage_and_so_is_hidden() -> None:
+    check_positions(np.arange(len(Position), dtype=np.uint8), "here")
+    check_positions(np.zeros(0, np.uint8), "here")
+    for number in (len(Position), HIDDEN):
+        with pytest.raises(TemplateError, match="here: the block is damaged: a position that does not exist"):
+            check_positions(np.array([0, number], np.uint8), "here")
+
+
+def test_a_frozen_array_cannot_be_changed() -> None:
+    array = np.zeros(2)
+    freeze(array)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1

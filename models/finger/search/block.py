@@ -13,10 +13,11 @@ from models.compiled import NUMBA
 from models.finger.compare.local_similarity import local_similarity
 from models.finger.cylinder_kernel import cylinders_of, packed_cylinders_of
 from models.finger.cylinders import Cylinders, Rows, from_words
+from models.finger.minutiae import MAX_MINUTIAE
 from models.finger.packed_cylinders import LANES, WORDS, Words, unpacked
 from models.finger.search.prefilter import Ranks, rank
 from models.finger.search.rerank import rerank_compiled
-from models.gallery import check_positions, comparable
+from models.gallery import check_positions, comparable, freeze
 from models.packed_arrays import pack, unpack
 from models.template import TemplateError
 
@@ -49,6 +50,10 @@ class Block:
     rows: Rows
     words: Words  # [n, WORDS, LANES]
     which: NDArray[np.uint8]  # [n, LANES]: the row of its entry for each cylinder
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only, as unpacked ones are: for writable ones the search would be compiled again."""
+        freeze(self.positions, self.starts, self.rows, self.words, self.which)
 
     @classmethod
     def of(cls, keys: tuple[str, ...], positions: NDArray[np.uint8], entries: Sequence[Rows]) -> Self:
@@ -86,7 +91,9 @@ class Block:
         """See that no index leads out of an array: compiled code follows them unchecked."""
         n, lengths = len(self.keys), np.diff(self.starts)
         fit = len(self.starts) == n + 1 and {len(a) for a in (self.positions, self.words, self.which)} == {n}
-        if not fit or self.starts[0] != 0 or self.starts[-1] != len(self.rows) or (lengths < 0).any():
+        # Compared, because a difference can overflow.
+        falling = (self.starts[1:] < self.starts[:-1]).any() or lengths.max(initial=0) > MAX_MINUTIAE
+        if not fit or self.starts[0] != 0 or self.starts[-1] != len(self.rows) or falling:
             raise TemplateError(f"{PACKED}: the block is damaged: its arrays do not fit together")
         # A lane without a cylinder is row 0, also of an entry without any row.
         if (self.which >= np.maximum(lengths, 1)[:, np.newaxis]).any() or (self.words[lengths == 0]).any():

@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from drivers.sample import Position
-from models import gallery_class, search_threads
+from models import gallery_class, packed_arrays, search_threads
 from models.compiled import NUMBA, PLAIN
 from models.encoder import Entry
 from models.gallery import BLOCK, merged
-from models.iris.gallery import IrisBlock, IrisGallery, best_entries
+from models.iris.gallery import PACKED, IrisBlock, IrisGallery, best_entries
 from models.iris.score import compare, score
-from models.iris.search_layout import NOT_ALLOWED, STOPPED, ShiftedProbe
+from models.iris.search_layout import HEAD, NOT_ALLOWED, STOPPED, TAIL, ShiftedProbe
 from models.iris.template import pack
 from models.template import Template, TemplateError
 from tests.rigs.iris_codes import noisy, some_code
@@ -167,3 +168,52 @@ def test_plain_search_gives_the_same_candidates(gallery: IrisGallery) -> None:
     plain, found = json.loads(done.stdout)
     assert plain
     assert found == [list(one) for one in gallery.search(pack(probe), Position.UNKNOWN, 30)]
+
+
+def test_a_block_is_the_same_after_it_was_packed(gallery: IrisGallery) -> None:
+    (block,) = gallery.blocks
+    again = IrisGallery.unpacked_block(block.packed())
+    assert again.keys == block.keys
+    assert again.nbytes == block.nbytes
+    for name in ("positions", "heads", "tails"):
+        assert np.array_equal(getattr(again, name), getattr(block, name))
+    probe = pack(noisy(CODES[10], 7, 0.2))
+    for position in (Position.UNKNOWN, *EYES):
+        assert IrisGallery.of_blocks([again]).search(probe, position, 9) == gallery.search(probe, position, 9)
+    assert len(IrisBlock.unpacked(IrisBlock.of([]).packed())) == 0
+
+
+def test_a_hidden_reference_is_not_found(gallery: IrisGallery) -> None:
+    probe = pack(noisy(CODES[10], 7, 0.2))
+    for position in (Position.UNKNOWN, *EYES):
+        hidden = gallery.hiding(frozenset({"ref-5"})).search(probe, position, 999)
+        assert hidden == [one for one in gallery.search(probe, position, 999) if one.key != "ref-5"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"positions": np.full(4, 13, np.uint8)},
+        {"positions": np.zeros(5, np.uint8)},
+        {"heads": np.zeros((3, 2, HEAD), np.uint64)},
+        {"tails": np.zeros((4, 2, TAIL + 1), np.uint64)},
+        {"heads": np.zeros((4, 2, HEAD), np.int64)},
+    ],
+)
+def test_a_block_whose_arrays_do_not_fit_together_is_refused(change: dict[str, NDArray[np.generic]]) -> None:
+    block = IrisBlock.of(_entries(4))
+    arrays = {name: getattr(block, name) for name in ("positions", "heads", "tails")} | change
+    with pytest.raises(TemplateError, match="iris block 1: the block is damaged"):
+        IrisBlock.unpacked(packed_arrays.pack(PACKED, block.keys, arrays))
+
+
+@needs_numba
+def test_the_search_of_an_unpacked_block_is_not_compiled_again(gallery: IrisGallery) -> None:
+    """It would be if the arrays of one were read-only and those of the other not: on the way of a traveller."""
+    from models.iris.vectors import search_compiled  # noqa: PLC0415 - needs numba
+
+    IrisGallery.warm_up()
+    compiled_for = list(search_compiled.signatures)
+    for block in (gallery.blocks[0], IrisBlock.unpacked(gallery.blocks[0].packed())):
+        block.search(ShiftedProbe.of(CODES[0]), Position.UNKNOWN)
+    assert list(search_compiled.signatures) == compiled_for
