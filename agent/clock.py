@@ -35,15 +35,15 @@ class SystemClock:
         return time.monotonic()
 
     def synchronised(self) -> bool:
-        """Whether systemd-timesyncd, or the kernel, says that the wall clock is synchronised."""
-        return TIMESYNCD.exists() or kernel_says_synchronised()
+        """Whether the kernel says that the wall clock is synchronised; where it may not be asked, systemd-timesyncd."""
+        state = kernel_clock_state()
+        return TIMESYNCD.exists() if state < 0 else state != TIME_ERROR
 
 
-def kernel_says_synchronised() -> bool:
-    """What adjtimex(2) says, for chrony and ntpd. False where the call is not allowed (ProtectClock= of the unit)."""
+def kernel_clock_state() -> int:
+    """The answer of adjtimex(2); below 0 where the call is not allowed, as with ProtectClock= of the unit."""
     # struct timex begins with `modes`, 0 here: read only. It has 208 bytes on 64-bit computers.
-    state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-    return 0 <= state < TIME_ERROR
+    return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)))
 
 
 _: type[Clock] = SystemClock

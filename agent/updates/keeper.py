@@ -21,6 +21,7 @@ from agent.hub.outbox import Outbox
 from agent.storage.database import StoreFull
 from agent.updates.segment_update import Applied, ListUpdate
 from agent.watchlist.list_format import ListFormatError, Manifest
+from agent.watchlist.receipt import MOST_IDS
 from agent.watchlist.segment import LOCAL, Segment
 from agent.watchlist.store import StoredSegment, WatchlistStore
 from agent.watchlist.table import seconds_of
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 STORE_TIME_S = 60.0  # how often trusted time is stored
 ASKED_S = 10.0  # between two checks that a message of the broker asks for: anybody on it may send them
-RECEIPT_IDS = 500  # ids in one receipt
 FLOOR = "metadata floor"  # the fact with the highest versions of signed metadata that were seen
 PENDING = "receipt "  # prefix of the facts that say what was deleted and not yet reported
 EVERYTHING = ""  # the name under which a problem of all lists is kept
@@ -123,8 +123,7 @@ class ListKeeper:
 
     def _take_over(self, repository: ListRepository, refreshed: Refreshed) -> dict[str, str]:
         """Apply the lists of a refreshed repository: each one whole, or not at all."""
-        if refreshed.signed_at is not None:
-            self._memory.clock.observe(refreshed.signed_at, refreshed.valid_until)
+        self._memory.clock.observe(refreshed.signed_at, refreshed.valid_until)
         segments = self._memory.view.segments
         dropped = sorted(segments.keys() - {LOCAL} - set(refreshed.providers))
         applied: list[Applied] = []
@@ -333,8 +332,8 @@ def owed(provider: str, revision: int, ids: Sequence[str], reason: str) -> dict[
 
 
 def _parts(ids: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), RECEIPT_IDS):
-        yield list(ids[start : start + RECEIPT_IDS])
+    for start in range(0, len(ids), MOST_IDS):
+        yield list(ids[start : start + MOST_IDS])
 
 
 def _refuse_older(manifest: Manifest, before: StoredSegment | None) -> None:

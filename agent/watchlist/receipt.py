@@ -13,6 +13,7 @@ from agent.keys import KioskKey
 
 TYPE = "kiosk-receipt"
 ALGORITHM = "Ed25519"
+MOST_IDS = 500
 
 
 class Receipt(BaseModel):
@@ -40,7 +41,9 @@ def sign_receipt(
     site: str,
     kiosk: str,
 ) -> str:
-    """The receipt as a compact JWS (RFC 7515), signed by the kiosk."""
+    """The receipt as a compact JWS (RFC 7515), signed by the kiosk. ValueError for more than MOST_IDS references."""
+    if len(reference_ids) > MOST_IDS:
+        raise ValueError(f"a receipt is for {MOST_IDS} references at most, not for {len(reference_ids)}")
     receipt = Receipt(
         site=site,
         kiosk=kiosk,
@@ -61,5 +64,5 @@ def verify_receipt(text: str, public: Mapping[str, Any]) -> Receipt:
         if signed.headers().get("typ") != TYPE:
             raise ValueError("signed, but not a receipt")
         return Receipt.model_validate_json(signed.payload)
-    except (JoseError, ValidationError) as error:
+    except (JoseError, ValidationError, KeyError, TypeError) as error:
         raise ValueError(f"not a valid receipt: {type(error).__name__}") from error

@@ -16,6 +16,7 @@ from typing import Self
 from agent.clock import Clock
 
 RELEASED = datetime(2026, 1, 1, tzinfo=UTC)  # before the first release: no clock can rightly show an earlier time
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)  # a signed time beyond is taken as this one: times must stay countable
 TOLERANCE = timedelta(minutes=5)  # between clocks that agree
 
 
@@ -63,12 +64,17 @@ class TrustedClock:
             now, wall = self._now(), self._clock.now()
             return now if self._valid_until is not None else max(RELEASED, min(now, wall))
 
-    def observe(self, signed_at: datetime, valid_until: datetime) -> None:
-        """Take over the time of a signature that was checked, and the end of its validity."""
+    def observe(self, signed_at: datetime | None, valid_until: datetime) -> None:
+        """Take over the time of a signature that was checked, and the end of its validity.
+
+        `signed_at` None: the signature does not say when it was made.
+        """
         with self._lock:
-            self._set(signed_at if self._valid_until is None else max(self._now(), signed_at))
-            self._valid_until = max(valid_until, self._valid_until or valid_until)
-            self._offset = self._plausible(self._clock.now(), self._base)
+            now, first = self._now(), self._valid_until is None
+            self._valid_until = min(valid_until, LATEST)
+            if signed_at is not None:
+                signed_at = min(signed_at, LATEST)
+                self._move(signed_at if first else max(now, signed_at), doubtful=not first and bool(self._doubt()))
 
     def tick(self) -> None:
         """Follow a synchronised wall clock, as far as signatures allow. Call it now and then."""
@@ -78,33 +84,40 @@ class TrustedClock:
             wall = self._clock.now()
             allowed = wall if self._valid_until is None else min(wall, self._valid_until)
             if allowed > self._now():
-                self._set(allowed)
-                self._offset = self._plausible(wall, self._base)
+                self._move(allowed, doubtful=bool(self._doubt()))
 
     @property
     def doubt(self) -> str:
         """Why the wall clock is in doubt; empty if there is no reason."""
         with self._lock:
-            wall, now, until = self._clock.now(), self._now(), self._valid_until
-            offset = self._offset
-        if wall < now - TOLERANCE:
-            return f"the clock shows {_shown(wall)}, which is before the trusted time {_shown(now)}: set the clock"
-        if until is not None and wall > until + TOLERANCE:
-            return f"the clock shows {_shown(wall)}, after the end of all signatures, {_shown(until)}"
-        if abs(wall - now - offset) > TOLERANCE:
-            return f"the clock was moved: it shows {_shown(wall)}, the trusted time is {_shown(now)}"
-        return ""
+            return self._doubt()
 
     def state(self) -> StoredTime:
         """What must be stored, so that trusted time never goes back."""
         with self._lock:
             return StoredTime(self._now(), self._valid_until)
 
-    def _now(self) -> datetime:
-        return self._base + timedelta(seconds=max(0.0, self._clock.monotonic() - self._at))
+    def _doubt(self) -> str:
+        wall, now, until = self._clock.now(), self._now(), self._valid_until
+        if wall < now - TOLERANCE:
+            return f"the clock shows {_shown(wall)}, which is before the trusted time {_shown(now)}: set the clock"
+        if until is not None and wall > max(until, now) + TOLERANCE:
+            return f"the clock shows {_shown(wall)}, after the end of all signatures, {_shown(until)}"
+        if abs(wall - now - self._offset) > TOLERANCE:
+            return f"the clock was moved: it shows {_shown(wall)}, the trusted time is {_shown(now)}"
+        return ""
 
-    def _set(self, time: datetime) -> None:
-        self._base, self._at = time, self._clock.monotonic()
+    def _now(self) -> datetime:
+        at = self._clock.monotonic()
+        if at > self._at:  # else it stands still: a monotonic clock that steps back takes nothing back
+            self._base, self._at = self._base + timedelta(seconds=at - self._at), at
+        return self._base
+
+    def _move(self, time: datetime, *, doubtful: bool) -> None:
+        """Set trusted time. A wall clock that was in doubt stays in doubt until it agrees again."""
+        before = self._now()
+        self._base = time
+        self._offset = self._offset - (time - before) if doubtful else self._plausible(self._clock.now(), time)
 
     def _plausible(self, wall: datetime, now: datetime) -> timedelta:
         """The lead of the wall clock that has a harmless reason: the kiosk was off, or the signature is a day old."""
