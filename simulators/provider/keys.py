@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from securesystemslib.signer import CryptoSigner, Key  # type: ignore[attr-defined]
+from securesystemslib.signer import CryptoSigner, Key
 
 from agent.errors import ConfigError
 from agent.storage.owned_files import read_secret

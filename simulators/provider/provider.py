@@ -137,34 +137,44 @@ class ListProvider:
         """All providers."""
         return self._store.providers
 
+    def chosen(self, provider: str | None) -> str:
+        """The provider of this name; the only one if none is given. ProviderError if there is none."""
+        known = self.providers
+        if provider is None and len(known) == 1:
+            return known[0]
+        if provider in known:
+            return str(provider)
+        what = "say which provider" if provider is None else f"there is no provider {provider}"
+        raise ProviderError(f"{what}: this repository has {', '.join(known)}")
+
     def root_bytes(self) -> bytes:
         """The root metadata that is valid now: a kiosk is given it by hand."""
         return (self.folder / "root.json").read_bytes()
 
     def agree(self, terms: AgreementTerms) -> None:
         """Add an agreement of its provider, or replace the one of the same id."""
-        self._chosen(terms.provider)
+        self.chosen(terms.provider)
         with self._store.changing():
             self._store.set_agreement(terms)
 
     def agreements(self, provider: str | None = None) -> tuple[AgreementTerms, ...]:
         """The agreements of a provider."""
-        return self._store.agreements(self._chosen(provider))
+        return self._store.agreements(self.chosen(provider))
 
     def put(self, entries: Iterable[ListEntry], provider: str | None = None) -> int:
         """Add entries, or replace those of the same ids: all or none. Returns how many."""
-        chosen = self._chosen(provider)
+        chosen = self.chosen(provider)
         with self._store.changing():
             return self._store.put(chosen, entries)
 
     def put_raw(self, reference_id: str, line: bytes, provider: str | None = None) -> None:
         """Put any bytes as a line of the list, unchecked. For tests of what a kiosk does with a bad list."""
         with self._store.changing():
-            self._store.put_raw(self._chosen(provider), reference_id, line)
+            self._store.put_raw(self.chosen(provider), reference_id, line)
 
     def withdraw(self, reference_ids: Iterable[str], provider: str | None = None) -> int:
         """Remove entries: all or none. Returns how many. ProviderError if one is not on the list."""
-        chosen, ids = self._chosen(provider), list(dict.fromkeys(reference_ids))
+        chosen, ids = self.chosen(provider), list(dict.fromkeys(reference_ids))
         with self._store.changing():
             for reference_id in ids:
                 self._store.withdraw(chosen, reference_id)
@@ -178,7 +188,7 @@ class ListProvider:
         provider: str | None = None,
     ) -> int:
         """State that entries were reviewed and stay, until the next review: all or none. Returns how many."""
-        chosen, ids = self._chosen(provider), list(dict.fromkeys(reference_ids))
+        chosen, ids = self.chosen(provider), list(dict.fromkeys(reference_ids))
         try:
             with self._store.changing():
                 for reference_id in ids:
@@ -190,11 +200,11 @@ class ListProvider:
 
     def due(self, before: datetime, provider: str | None = None) -> list[Listed]:
         """The entries that must be reviewed, or expire, before a time; the most urgent first."""
-        return list(self._store.due(self._chosen(provider), before))
+        return list(self._store.due(self.chosen(provider), before))
 
     def ids(self, provider: str | None = None) -> tuple[str, ...]:
         """The reference ids of a list."""
-        return self._store.ids(self._chosen(provider))
+        return self._store.ids(self.chosen(provider))
 
     def publish(
         self,
@@ -211,7 +221,7 @@ class ListProvider:
         again if its keys are here. Files that are no longer part of it are deleted after `keep`.
         """
         at = now or _now()
-        chosen = self.providers if provider is None else (self._chosen(provider),)
+        chosen = self.providers if provider is None else (self.chosen(provider),)
         metadata = self._metadata(at)
         done = []
         for name in chosen:
@@ -326,15 +336,6 @@ class ListProvider:
         folder = self.public / "targets"
         there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         return sorted(there - used)
-
-    def _chosen(self, provider: str | None) -> str:
-        known = self.providers
-        if provider is None and len(known) == 1:
-            return known[0]
-        if provider in known:
-            return str(provider)
-        what = "say which provider" if provider is None else f"there is no provider {provider}"
-        raise ProviderError(f"{what}: this repository has {', '.join(known)}")
 
 
 class _PartWriter:

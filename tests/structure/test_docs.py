@@ -15,7 +15,8 @@ import typer
 
 from tests.structure.mirror import PACKAGES, ROOT
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(p for d in (*PACKAGES, "systemd", "tests") for p in (ROOT / d).glob("*.md"))])
+FOLDERS = (*PACKAGES, "simulators/provider", "systemd", "tests")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))])
 
 
 def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
@@ -46,7 +47,13 @@ def sim_app() -> typer.Typer:
     return app  # built in the same way as in simulators/__main__.py
 
 
-APPS = {"kiosk-agent": agent_app, "kiosk-bench": bench_app, "kiosk-sim": sim_app}
+def list_app() -> typer.Typer:
+    from simulators.provider.command import app  # noqa: PLC0415 - a separate program
+
+    return app
+
+
+APPS = {"kiosk-agent": agent_app, "kiosk-bench": bench_app, "kiosk-sim": sim_app, "kiosk-list": list_app}
 
 
 @functools.cache

@@ -91,6 +91,7 @@ PROGRAMS = {
     "agent.__main__": ["kiosk_agent"],
     "simulators.__main__": ["kiosk_agent", "kiosk_simulators"],
     "simulators.bench.command": ["kiosk_agent", "kiosk_simulators"],
+    "simulators.provider.command": ["kiosk_agent", "kiosk_simulators"],
 }
 
 
