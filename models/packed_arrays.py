@@ -33,13 +33,13 @@ def pack(kind: str, keys: Sequence[str], arrays: Mapping[str, NDArray[Any]]) -> 
     if any("\n" in key for key in keys):
         raise ValueError(f"{kind}: a key has a line break")
     rows: list[list[object]] = []
-    pieces: list[bytes | NDArray[np.uint8]] = []
+    pieces: list[bytes | memoryview] = []
     # The length of the header depends on the places in it, so these count from the end of the keys.
     at = 0
     for name, array in arrays.items():
         rows.append([name, array.dtype.str, list(array.shape), at])
         octets = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        pieces += [octets, bytes(-octets.nbytes % ALIGNMENT)]
+        pieces += [octets.data, bytes(-octets.nbytes % ALIGNMENT)]
         at += octets.nbytes + -octets.nbytes % ALIGNMENT
     header = json.dumps({"kind": kind, "count": len(keys), "keys": len(text), "arrays": rows}).encode()
     start = _START.pack(_MAGIC, len(header)) + header + text

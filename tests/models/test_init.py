@@ -7,6 +7,7 @@ from models import ENCODERS, GALLERIES, exported, gallery_class, imported, load_
 from models.calibration import load_calibration
 from models.encoder import Entry
 from models.finger.template import FORMAT
+from models.gallery import BlockGallery
 from models.iris.template import empty_code
 from models.iris.template import pack as pack_iris
 from models.manifest import ModelCard, ModelError
@@ -55,7 +56,10 @@ def test_templates_are_exchanged_without_descriptors_and_other_formats_unchanged
 def test_the_size_of_a_list_is_estimated_and_not_too_low(template_format: str) -> None:
     templates = {"finger-minutiae/2": template_of(1, 1), "iris-code/1": pack_iris(empty_code())}
     entries = [Entry(f"reference-{n:06}", Position.UNKNOWN, templates[template_format]) for n in range(100)]
-    block = gallery_class(template_format).build(entries).blocks[0]
-    assert 0.75 * packed_size(template_format, 100) < len(block.packed()) < packed_size(template_format, 100)
+    gallery = gallery_class(template_format).build(entries)
+    assert isinstance(gallery, BlockGallery)
+    assert (
+        0.75 * packed_size(template_format, 100) < len(gallery.blocks[0].packed()) < packed_size(template_format, 100)
+    )
     with pytest.raises(ModelError):
         packed_size("none/1", 1)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,7 +214,8 @@ def test_the_search_of_an_unpacked_block_is_not_compiled_again(gallery: IrisGall
     from models.iris.vectors import search_compiled  # noqa: PLC0415 - needs numba
 
     IrisGallery.warm_up()
-    compiled_for = list(search_compiled.signatures)
+    search: Any = search_compiled
+    compiled_for = list(search.signatures)
     for block in (gallery.blocks[0], IrisBlock.unpacked(gallery.blocks[0].packed())):
         block.search(ShiftedProbe.of(CODES[0]), Position.UNKNOWN)
-    assert list(search_compiled.signatures) == compiled_for
+    assert list(search.signatures) == compiled_for

@@ -2,6 +2,7 @@
 
 import sys
 import uuid
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,12 +91,13 @@ def test_a_block_is_the_same_after_it_was_packed() -> None:
 def test_the_search_of_an_unpacked_block_is_not_compiled_again() -> None:
     """It would be if the arrays of one were read-only and those of the other not: on the way of a traveller."""
     FingerGallery.warm_up()
-    compiled_for = [list(one.signatures) for one in (rank_compiled, rerank_compiled)]
+    compiled: tuple[Any, ...] = (rank_compiled, rerank_compiled)
+    compiled_for = [list(one.signatures) for one in compiled]
     for block in (block_of(ROWS[:2]), Block.unpacked(block_of(ROWS[:2]).packed())):
         probe = Probe.of(second_impression(1))
         block.ranks(probe.words, Position.UNKNOWN)
         block.rerank(probe, np.array([0, 1]))
-    assert [list(one.signatures) for one in (rank_compiled, rerank_compiled)] == compiled_for
+    assert [list(one.signatures) for one in compiled] == compiled_for
 
 
 def _changed(name: str, values: object) -> bytes:
@@ -106,9 +108,9 @@ def _changed(name: str, values: object) -> bytes:
     return pack(PACKED, block.keys, arrays)
 
 
-def _set(at: object, value: int) -> object:
-    def change(array: NDArray[np.generic]) -> NDArray[np.generic]:
-        array[at] = value  # type: ignore[call-overload]
+def _set(at: int | tuple[int, ...], value: int) -> object:
+    def change(array: NDArray[Any]) -> NDArray[Any]:
+        array[at] = value
         return array
 
     return change
