@@ -451,7 +451,3 @@ def main() -> None:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error.filename or 'the system'}: {error.strerror}")
-
-
-if __name__ == "__main__":
-    main()
