@@ -7,6 +7,7 @@ from drivers.sample import Modality, Position, Sample
 from models import load_encoder
 from models.encoder import Encoder
 from models.exchange import iso19794_2, iso19794_6
+from models.iris.template import unpack
 from models.template import Template, TemplateError
 
 Positioned = tuple[Position, Template]
@@ -24,6 +25,8 @@ class RecordTemplates:
     def read(self, record_format: str, position: Position, data: bytes) -> tuple[Positioned, ...]:
         """The templates of one record, or the one template that it is. TemplateError says what is wrong.
 
+        An image in which no iris is found is refused: its template would match nobody, and nobody would know.
+
         A record may have several views. Those that name no finger or eye get `position`; with a known `position`, views
         of another one are refused.
         """
@@ -37,7 +40,10 @@ class RecordTemplates:
         if self._iris is None:
             self._iris = self._load(Modality.IRIS)
         taken_at = view.captured_at or datetime.now(UTC)
-        return self._iris.encode(Sample(Modality.IRIS, view.position, view.image, 8, 0.0, taken_at, "list"))
+        template = self._iris.encode(Sample(Modality.IRIS, view.position, view.image, 8, 0.0, taken_at, "list"))
+        if not unpack(template).mask.any():
+            raise TemplateError(f"{IRIS_RECORD}: no iris was found in an image; send another image of this eye")
+        return template
 
 
 def _same(stated: Position, wanted: Position) -> Position:
