@@ -27,6 +27,7 @@ from simulators.hub.hub import HubSimulator, PrintLine
 from simulators.hub.keys import HubKeys
 from simulators.people.person import Condition, EyeCondition, Person
 from simulators.polling import wait_until
+from simulators.provider.provider import ListProvider
 from simulators.sensors.common.touch_rig import TouchRig
 from simulators.sensors.ef01 import rig as ef01_rig
 from simulators.sensors.uvc.descriptors import UvcSettings
@@ -38,6 +39,7 @@ ANSWER_S = 60.0
 STOP_S = 10.0
 LIFT_S = 1.0  # longest wait until the agent notices a lift; an agent that does not run never does
 SITE, KIOSK = "demo-port", "kiosk-1"
+PROVIDER = "ministry"
 
 Json = Mapping[str, Any]
 MakeSensor = Callable[[Path], TouchRig]  # the argument is the path for its port or its control socket
@@ -82,6 +84,12 @@ driver = "uvc"
 url = "{url}"
 """
 
+LISTS = """
+[watchlist]
+source = "{source}"
+root = "{root}"
+"""
+
 # Frames without an eye after which the agent has noticed that it left: 1.5 s at 30 frames per second. It checks every
 # 0.5 s at least, then about every second frame for 0.6 s. EMPTY_S is the longest wait, for a camera that sends none.
 EMPTY_FRAMES, EMPTY_S = 45, 3.0
@@ -98,7 +106,9 @@ class KioskRig:
         sensor: MakeSensor | None = None,
         positions: Sequence[Position] = (Position.RIGHT_INDEX,),
         mosquitto: bool | None = None,
+        lists: bool = False,
     ) -> None:
+        """`lists`: a provider's repository, whose lists the kiosk searches; else only the local list."""
         self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-")
         self.folder = Path(self._scratch.name)
         self.config = self.folder / "kiosk-agent.toml"
@@ -110,6 +120,7 @@ class KioskRig:
         self.positions = tuple(positions)  # what the plan asks for, in its order
         eyes = any(position.modality is Modality.IRIS for position in positions)
         self.camera = UvcRig(UvcSettings(), self.folder / "camera") if eyes else None
+        self.lists = ListProvider.init(self.folder / "lists", [PROVIDER]) if lists else None
         self.client = ControlClient(self.folder / "control.sock")
         self.agent: subprocess.Popen[bytes] | None = None
         self._environment = dict(environment or {})
@@ -118,6 +129,8 @@ class KioskRig:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.callback(self._scratch.cleanup)
+            if self.lists is not None:
+                stack.enter_context(self.lists)
             stack.enter_context(self.broker)
             stack.enter_context(self.hub)
             stack.enter_context(self.sensor)
@@ -238,6 +251,8 @@ class KioskRig:
             port=self.broker.port,
             hub_key=self.folder / "hub.pub.json",
         )
+        if self.lists is not None:
+            text += LISTS.format(source=self.lists.public, root=self.folder / "lists" / "root.json")
         self.config.write_text(text, encoding="utf-8")
 
 

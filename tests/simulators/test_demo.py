@@ -1,4 +1,4 @@
-"""The demo plays its three travellers, compares the results with what must come out, and ends when it is told to."""
+"""The demo plays its four travellers, compares the results with what must come out, and ends when it is told to."""
 
 import os
 import signal
@@ -24,10 +24,10 @@ def _handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_three_travellers_have_the_results_that_they_must_have(
+def test_four_travellers_have_the_results_that_they_must_have(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With one finger and one eye in the plan; ended by SIGTERM while the demo waits after the third traveller.
+    """With one finger and one eye in the plan; ended by SIGTERM while the demo waits after the last traveller.
 
     tests/whole/test_quiet.py plays them with two of each.
     """
@@ -42,9 +42,11 @@ def test_three_travellers_have_the_results_that_they_must_have(
     monkeypatch.setattr(demo, "_stay", stay_and_end)
     demo.command()
     shown = capsys.readouterr().out
-    assert "All results are correct: lead, clear, refer; the hub has stored the events of 3 encounters" in shown
+    assert "All results are correct: lead, clear, refer, clear; the hub has stored the events of 4 encounters" in shown
     for traveller in demo.SCENARIOS:
         assert traveller.title in shown
+    assert "ministry: revision 1, 2 references: 2 new, 0 removed" in shown
+    assert "ministry: revision 2, 1 references: 0 new, 1 removed" in shown
     assert "kiosk-sim look --link" in shown
     assert shown.endswith("ended\n")
 
