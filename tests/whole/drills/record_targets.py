@@ -1,7 +1,6 @@
 """The parsers of records, of the pictures in them, and of templates, for fuzz.py."""
 
 import contextlib
-import itertools
 import random
 import zlib
 from collections.abc import Callable
@@ -9,16 +8,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.sample import Position
 from models import imported
-from models.encoder import Entry
 from models.exchange import iso19794_2, iso19794_6
 from models.exchange.pictures import PictureFormat, decoded
 from models.finger import template as finger_template
 from models.finger.minutiae import no_minutiae
-from models.finger.search.block import Block, Probe
 from models.iris import template as iris_template
-from models.iris.gallery import IrisBlock
 from models.template import Template, TemplateError
 from tests.rigs.packed_blocks import finger_block, iris_block, search_fingers, search_irises
 from tests.rigs.records import JPEG_2000, PNG, RAW, chunk, finger_record, iris_image, iris_record, jpeg2000, png, png_of
@@ -67,29 +62,6 @@ def _templates() -> Feed:
         iris_template.unpack(Template(iris_template.FORMAT, data))
 
     return feed
-
-
-def _blocks() -> Feed:
-    """Blocks of both modalities, as a disk brings them. Compiled code follows the numbers of a block that is read."""
-
-    def feed(data: bytes) -> None:
-        with contextlib.suppress(TemplateError):
-            irises = IrisBlock.unpacked(data)
-            assert len(irises.heads) == len(irises.tails) == len(irises.keys)
-        fingers = Block.unpacked(data)
-        own = [fingers.rows[start:end] for start, end in itertools.pairwise(fingers.starts.tolist())]
-        assert sum(map(len, own)) == len(fingers.rows)
-        fingers.rerank(Probe.of(np.zeros((8, 4), np.uint16)), np.arange(len(fingers)))
-
-    return feed
-
-
-def _some_blocks() -> tuple[bytes, ...]:
-    rows = [np.array([(9 * n, 200 - 7 * n, 900 * n, 50) for n in range(count)], np.uint16) for count in (25, 9)]
-    eye = Entry("one", Position.LEFT_EYE, iris_template.pack(iris_template.empty_code()))
-    none = np.zeros((0, 4), np.uint16)
-    fingers = Block.of(("one", "two", "none"), np.zeros(3, np.uint8), [*rows, none])
-    return fingers.packed(), IrisBlock.of([eye]).packed()
 
 
 def _pixels(seed: int, *colours: int) -> NDArray[np.uint8]:
@@ -168,6 +140,5 @@ RECORD_PARSERS: dict[str, Parser] = {
     "picture-jpeg2000": Parser(_PICTURES[JPEG_2000], _pictures(PictureFormat.JPEG_2000), (TemplateError,)),
     "packed-fingers": Parser((finger_block().packed(),), lambda: search_fingers, (TemplateError,)),
     "packed-irises": Parser((iris_block().packed(),), lambda: search_irises, (TemplateError,)),
-    "block": Parser(_some_blocks(), _blocks, (TemplateError,)),
     "template": Parser(_some_templates(), _templates, (TemplateError,)),
 }  # fmt: skip
