@@ -16,11 +16,12 @@ from agent.control.cancellation import CancellationToken
 from agent.control.server import ControlServer
 from agent.encounter.announcements import Announcement, Decided, tell_traveller
 from agent.encounter.messages import MessageKey
-from agent.errors import StoreError
+from agent.errors import ConfigError, StoreError
 from agent.events.event import Event, EventClass, Health, KioskState, SensorState
 from agent.hub.link import HubLink, HubSignal, ListNews
 from agent.hub.outbox import Outbox, held_events
 from agent.hub.publisher import Publisher
+from agent.keys import keep_development_store_key
 from agent.kiosk import Kiosk, open_outbox, watch_stores
 from agent.requests import RequestContext, handle_request
 from agent.sd_notify import Notifier
@@ -110,6 +111,7 @@ class Daemon:
             finally:
                 ended = self._stop()
                 self._rescue.finish(outbox, lambda: sum(outbox.counts().values()))
+                self._keep_store_key()
         if self._restart:
             return 1
         if self._crash is None:
@@ -146,6 +148,13 @@ class Daemon:
             "problems": [*([self._rescue.problem] if self._rescue.problem else []), *self._list_problems()],
             "workers": {w.name: round(w.silent_for, 1) for w in self.workers},
         }
+
+    def _keep_store_key(self) -> None:
+        """Without its key, an outbox that was written again could not be read at the next start."""
+        try:
+            keep_development_store_key(self._config.kiosk.state_dir, self.kiosk.store_key)
+        except ConfigError as error:
+            log.critical("%s", error)
 
     def _list_problems(self) -> list[str]:
         """What is wrong with the lists, for `status`."""

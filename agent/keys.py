@@ -115,6 +115,18 @@ def load_store_key(
     return _parse_store_key(*_load(kind, state_dir, environ, development=development, create=create))
 
 
+def keep_development_store_key(state_dir: Path, key: StoreKey, environ: Mapping[str, str] = os.environ) -> None:
+    """Write the development file of the store key again, if it was deleted with the stores that were written again.
+
+    ConfigError if that is not possible. A key that systemd gives is left to it.
+    """
+    path = state_dir / STORE.file
+    credential = Path(environ.get("CREDENTIALS_DIRECTORY", "")) / STORE.credential
+    given = "CREDENTIALS_DIRECTORY" in environ and credential.exists()
+    if not given and not os.path.lexists(path):
+        _make_development_file(path, STORE.name, key.secret.hex().encode() + b"\n")
+
+
 def load_kiosk_key_file(path: Path) -> KioskKey:
     """The kiosk key from a file that an operator names, before systemd gives it to the daemon."""
     return _parse_kiosk_key(read_secret(path), path)

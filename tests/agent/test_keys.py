@@ -29,6 +29,7 @@ from agent.keys import (
     HubKey,
     KeyMissing,
     KioskKey,
+    keep_development_store_key,
     load_hub_key,
     load_kiosk_key,
     load_kiosk_key_file,
@@ -356,3 +357,20 @@ def test_unfit_tls_files_are_named(tmp_path: Path, wrong: str) -> None:
     }[wrong]
     with pytest.raises(ConfigError, match=str(tmp_path)):
         tls_context(TlsConfig(**files))
+
+
+def test_a_development_store_key_that_was_deleted_is_written_again(tmp_path: Path) -> None:
+    key = load_store_key(tmp_path, {})
+    (tmp_path / STORE_DEVELOPMENT_FILE).unlink()
+    keep_development_store_key(tmp_path, key, {})
+    assert load_store_key(tmp_path, {}, create=False) == key
+    before = (tmp_path / STORE_DEVELOPMENT_FILE).stat()
+    keep_development_store_key(tmp_path, key, {})
+    assert (tmp_path / STORE_DEVELOPMENT_FILE).stat().st_ino == before.st_ino
+
+
+def test_a_store_key_of_systemd_is_never_written_into_the_state_directory(tmp_path: Path) -> None:
+    (tmp_path / STORE_CREDENTIAL).write_text("0123456789abcdef" * 4)
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    keep_development_store_key(tmp_path / "state", load_store_key(tmp_path / "state", environ), environ)
+    assert not (tmp_path / "state").exists()
