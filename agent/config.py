@@ -203,6 +203,8 @@ class WatchlistConfig(Section):
     root: Path | None = None
     name: Name = "main"
     ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
     check_every_s: RetentionSeconds = 900.0
     delete_after_s: RetentionSeconds = 86_400.0
 
@@ -220,6 +222,8 @@ class WatchlistConfig(Section):
         here = url.scheme == "http" and is_this_computer(url.hostname or "")
         if not (self.source.startswith("/") or url.scheme == "https" or here):
             raise ValueError("source: give a folder with its whole path, or an address that begins with https://")
+        if {self.certificate, self.key} != {None} and None in (self.ca, self.certificate, self.key):
+            raise ValueError("a client certificate needs all three: ca, certificate and key")
         if self.root is None:
             raise ValueError("root is missing: the file root.json that the operator of the lists has given you")
         return self

@@ -37,7 +37,7 @@ from agent.storage.database import StoreDamaged, StoreMissing, not_encrypted_yet
 from agent.storage.encryption import StoreKey, is_plain, opens_with
 from agent.storage.owned_files import check_ownership, open_owned
 from agent.storage.rescue import Rescue
-from agent.updates.opening import authority, make_updater, read_root
+from agent.updates.opening import make_updater, read_root, source_tls
 from agent.watchlist.store import WatchlistStore, open_watchlist_store
 from agent.watchlist.view import ListInMemory
 from agent.watchlist.watchlist import Watchlist
@@ -156,8 +156,7 @@ def check_files(config: Config) -> None:
         tls_context(config.hub.tls)
     if config.watchlist.root is not None:
         read_root(config.watchlist.root)
-    if config.watchlist.ca is not None:
-        authority(config.watchlist.ca)
+    source_tls(config.watchlist)
 
 
 def find_store_key(config: Config, *, create: bool = False) -> StoreKey:

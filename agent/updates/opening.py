@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 
 from agent.clock import Clock
-from agent.config import Config
+from agent.config import Config, TlsConfig, WatchlistConfig
 from agent.distribution.repository import ListRepository, Versions
 from agent.distribution.source import open_source
 from agent.errors import ConfigError
 from agent.hub.outbox import Outbox
-from agent.keys import KeyMissing, load_kiosk_key
+from agent.keys import KeyMissing, load_kiosk_key, tls_context
 from agent.storage.owned_files import read_public
 from agent.updates.keeper import KeeperConfig, ListKeeper, OpenRepository, Sign
 from agent.updates.updater import ListUpdater
@@ -42,7 +42,7 @@ def make_updater(
     lists = config.watchlist
     sign = load_signer(config, create=create)
     root = read_root(lists.root) if lists.source and lists.root is not None else None
-    tls = authority(lists.ca) if lists.ca is not None else None
+    tls = source_tls(lists)
 
     @contextmanager
     def open_keeper(updater: ListUpdater) -> Iterator[ListKeeper]:
@@ -72,13 +72,17 @@ def read_root(path: Path) -> bytes:
     return read_public(path, most=1 << 20)
 
 
-def authority(path: Path) -> ssl.SSLContext:
-    """A TLS context that trusts the authority of a file. ConfigError if the file holds none."""
-    read_public(path)
+def source_tls(lists: WatchlistConfig) -> ssl.SSLContext | None:
+    """The TLS context for the source of the lists; None: the authorities of the system. ConfigError names a file."""
+    if lists.ca is None:
+        return None
+    if lists.certificate is not None and lists.key is not None:
+        return tls_context(TlsConfig(ca=lists.ca, certificate=lists.certificate, key=lists.key))
+    read_public(lists.ca)
     try:
-        return ssl.create_default_context(cafile=path)
+        return ssl.create_default_context(cafile=lists.ca)
     except ssl.SSLError as error:
-        raise ConfigError(f"{path}: holds no certificate authority: {error.reason}") from error
+        raise ConfigError(f"{lists.ca}: holds no certificate authority: {error.reason}") from error
 
 
 def load_signer(config: Config, *, create: bool) -> Sign | None:

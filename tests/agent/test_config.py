@@ -82,7 +82,11 @@ def test_the_example_is_good_as_it_is_and_with_everything_switched_on(tmp_path: 
 
 def test_defaults_in_the_example_are_the_defaults() -> None:
     quiet, loud = parse(EXAMPLE.read_text(encoding="utf-8"), "quiet"), parse(example_with_everything(), "loud")
-    examples = {"kiosk": set[str](), "hub": {"tls", "encryption_key"}, "watchlist": {"source", "root", "ca"}}
+    examples = {
+        "kiosk": set[str](),
+        "hub": {"tls", "encryption_key"},
+        "watchlist": {"source", "root", "ca", "certificate", "key"},
+    }
     for section in ("plan", "policy", "outbox", "models", "local_list"):
         assert getattr(quiet, section) == getattr(loud, section)
     for section, free in examples.items():
@@ -104,6 +108,10 @@ MISTAKES = {
     "a list from an address with a password": (
         "[watchlist]\nsource = 'https://a:b@l.example'\nroot = '/r'\n",
         "watchlist: source: give only",
+    ),
+    "a certificate without its key": (
+        "[watchlist]\nsource = 'https://l.example/'\nroot = '/r'\ncertificate = '/c'\n",
+        "a client certificate needs all three",
     ),
     "a list without a root": ("[watchlist]\nsource = 'https://lists.example/'\n", "watchlist: root is missing"),
     "unknown key": ("[policy]\nmin_qualty = 3\n", "unknown key policy.min_qualty"),
