@@ -81,9 +81,12 @@ class View:
         )
 
     def candidates(
-        self, probes: Mapping[Position, Template], hits: Mapping[Position, Iterable[Hit]], limit: int
+        self, probes: Mapping[Position, Template], hits: Mapping[Position, Iterable[Hit]], limit: int, now: datetime
     ) -> tuple[Candidate, ...]:
-        """The references most similar to all probes together, best first, at most `limit`."""
+        """The references most similar to all probes together, best first, at most `limit`.
+
+        Without those that must be hidden at the trusted time `now`, also where the view does not hide them yet.
+        """
         found: dict[tuple[str, str], _Evidence] = {}
         for position, probe in probes.items():
             calibration = load_calibration(probe.format)
@@ -91,8 +94,18 @@ class View:
                 evidence = found.setdefault((hit.segment, hit.reference_id), _Evidence({}, {}))
                 side = evidence.swapped if hit.swapped else evidence.labelled
                 side[position] = hit.score, calibration.false_match_rate(hit.score)
-        made = [self._candidate(*key, evidence, probes) for key, evidence in found.items()]
+        made = [
+            self._candidate(name, reference_id, evidence, probes)
+            for (name, reference_id), evidence in found.items()
+            if not self._info(name, reference_id, now).hidden
+        ]
         return tuple(sorted(made, key=lambda one: (one.false_match_rate, one.reference_id, one.provider))[:limit])
+
+    def _info(self, name: str, reference_id: str, now: datetime) -> ReferenceInfo:
+        table = self.segments[name].segment.table
+        row = table.find(reference_id)
+        assert row is not None
+        return table.info_at(row, seconds_of(now))
 
     def _candidate(
         self, name: str, reference_id: str, evidence: "_Evidence", probes: Mapping[Position, Template]

@@ -83,7 +83,7 @@ class Watchlist:
         Does nothing if that is already done. The result is discarded after the next search() and with every change of
         the list.
         """
-        self._presearches[position] = self._searched(self._view(), position, probe)
+        self._presearches[position] = self._searched(self.in_memory.view, position, probe)
 
     def discard_presearches(self) -> None:
         """Discard the probes and results of presearch()."""
@@ -91,11 +91,11 @@ class Watchlist:
 
     def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
         """The references most similar to all probes together, at most `limit`, and the state of the list."""
-        view = self._view()
+        view, clock = self.in_memory.view, self.in_memory.clock
         hits = {position: self._searched(view, position, probe).found for position, probe in probes.items()}
         self.discard_presearches()
-        found = view.candidates(probes, hits, limit)
-        clock, now = self.in_memory.clock, self.in_memory.clock.now()
+        now = clock.now()
+        found = view.candidates(probes, hits, limit, now)
         expired = view.valid_until is not None and now > view.valid_until
         allowed = timedelta(hours=self._policy.expired_list_hours)
         return CandidateList(
@@ -180,10 +180,6 @@ class Watchlist:
         """The revision, and when a provider last confirmed the list."""
         view = self.in_memory.view
         return ListConfirmed(revision=view.revision, confirmed_at=view.confirmed_at)
-
-    def _view(self) -> View:
-        self.in_memory.advance()
-        return self.in_memory.view
 
     def _searched(self, view: View, position: Position, probe: Template) -> Presearch:
         known = self._presearches.get(position)

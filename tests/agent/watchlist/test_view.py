@@ -35,7 +35,7 @@ def search(known: View, seed: int, *positions: Position, at: Position | None = N
     """Search with another impression of some fingers; `at`: presented as another finger than it is."""
     probes = {at or position: template_of(seed, 1, position) for position in positions or (INDEX,)}
     hits = {position: known.hits(position, probe) for position, probe in probes.items()}
-    return known.candidates(probes, hits, 5)
+    return known.candidates(probes, hits, 5, START)
 
 
 def test_the_lists_of_all_providers_are_searched_and_say_whose_they_are() -> None:
@@ -79,7 +79,7 @@ def test_the_sides_are_exchanged_for_all_fingers_or_for_none() -> None:
     known = view(stored("p", both), swapped=True)
     probes = {INDEX: template_of(ALICE, 1, INDEX), Position.LEFT_THUMB: template_of(ALICE, 1, THUMB)}
     hits = {position: known.hits(position, probe) for position, probe in probes.items()}
-    (found,) = known.candidates(probes, hits, 5)
+    (found,) = known.candidates(probes, hits, 5, START)
     assert len(found.scores) == 1
 
 
@@ -96,6 +96,15 @@ def test_a_view_is_the_same_until_something_is_hidden() -> None:
     later = known.at(START + timedelta(hours=1))
     assert (known.references, later.references) == (2, 1)
     assert search(later, ALICE) == () or search(later, ALICE)[0].reference_id != "a"
+
+
+def test_what_has_just_expired_is_no_candidate_even_before_the_view_hides_it() -> None:
+    soon = reference("a", person(ALICE).templates, expires_at=START + timedelta(hours=1))
+    known = view(stored("p", soon))
+    probes = {INDEX: template_of(ALICE, 1)}
+    hits = {INDEX: known.hits(INDEX, probes[INDEX])}
+    times = (START, START + timedelta(hours=1))
+    assert [len(known.candidates(probes, hits, 5, now)) for now in times] == [1, 0]
 
 
 def test_what_is_in_memory_is_exchanged_as_a_whole() -> None:
