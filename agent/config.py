@@ -205,7 +205,8 @@ class WatchlistConfig(Section):
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
-    check_every_s: RetentionSeconds = 900.0
+    require_sealed: bool = False
+    check_every_s: RetentionSeconds = 60.0
     delete_after_s: RetentionSeconds = 86_400.0
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """The watchlist as the lane uses it: search all lists, change the local one.
 
-The view that is searched is shared with the updater (agent/watchlist/updater.py), which puts another in its place. The
+The view that is searched is shared with the updater (agent/updates/updater.py), which puts another in its place. The
 handle on the store belongs to the thread that opened it.
 """
 
