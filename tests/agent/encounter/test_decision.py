@@ -23,9 +23,9 @@ def candidate(rate: float, reference_id: str = "r1") -> Candidate:
     return Candidate(reference_id, "agreement", Category.WANTED, {INDEX: 0.5}, rate)
 
 
-def listed(*rates: float, references: int = 1, age_s: float | None = 60.0) -> CandidateList:
+def listed(*rates: float, references: int = 1, age_s: float | None = 60.0, **state: bool) -> CandidateList:
     found = tuple(candidate(rate, f"r{n}") for n, rate in enumerate(sorted(rates)))
-    return CandidateList(found, references, 3, age_s)
+    return CandidateList(found, references, 3, age_s, **state)
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,27 @@ CASES = (
         listed(1e-9, age_s=7200),
         policy=REFUSING,
     ),
+    Case("an expired list degrades", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(list_expired=True)),
+    Case(
+        "a list that expired too long ago clears nobody",
+        Outcome.REFER,
+        ReasonCode.LIST_EXPIRED,
+        listed(list_expired=True, list_unusable=True),
+    ),
+    Case(
+        "a list that expired too long ago still gives leads",
+        Outcome.LEAD,
+        ReasonCode.CANDIDATE_ABOVE_THRESHOLD,
+        listed(1e-9, list_expired=True, list_unusable=True),
+    ),
+    Case("an incomplete list clears nobody", Outcome.REFER, ReasonCode.LIST_INCOMPLETE, listed(list_incomplete=True)),
+    Case(
+        "an incomplete list still gives leads",
+        Outcome.LEAD,
+        ReasonCode.CANDIDATE_ABOVE_THRESHOLD,
+        listed(1e-9, list_incomplete=True),
+    ),
+    Case("a clock in doubt clears", Outcome.CLEAR, ReasonCode.NO_CANDIDATE, listed(clock_in_doubt=True)),
 )
 
 
@@ -116,8 +137,16 @@ def test_table(case: Case) -> None:
 
 
 def test_the_reason_says_how_old_the_list_was() -> None:
-    assert decide(input_of(CASES[-3]), POLICY).reason.list_is_stale
+    assert decide(DecisionInput(listed(age_s=7200), {INDEX: 80}), POLICY).reason.list_is_stale
     assert not decide(input_of(CASES[0]), POLICY).reason.list_is_stale
+
+
+@pytest.mark.parametrize("state", ["clock_in_doubt", "list_expired"])
+@pytest.mark.parametrize("rate", [1e-9, 0.5])
+def test_every_decision_says_that_the_clock_is_in_doubt_or_the_list_has_expired(state: str, rate: float) -> None:
+    for value in (True, False):
+        reason = decide(DecisionInput(listed(rate, **{state: value}), {INDEX: 80}), POLICY).reason
+        assert getattr(reason, state) is value
 
 
 def test_only_candidates_above_the_threshold_are_leads() -> None:
@@ -129,10 +158,11 @@ rates = st.floats(0, 1)
 inputs = st.builds(
     DecisionInput,
     candidates=st.builds(
-        lambda found, more, age: listed(*found, references=len(found) + more, age_s=age),
+        lambda found, more, age, state: listed(*found, references=len(found) + more, age_s=age, **state),
         st.lists(rates, max_size=5),
         st.integers(0, 10**6),
         st.none() | st.floats(0, 1e7),
+        st.dictionaries(st.sampled_from(["list_incomplete", "list_unusable", "list_expired"]), st.booleans()),
     ),
     quality=st.dictionaries(st.sampled_from([INDEX, THUMB]), st.integers(0, 100)),
     missing=st.lists(st.sampled_from([Position.LEFT_INDEX]), max_size=1).map(tuple),
@@ -145,6 +175,12 @@ def test_nobody_without_a_usable_sample_or_without_a_list_is_cleared(drawn: Deci
     decision = decide(drawn, POLICY)
     if not drawn.quality or drawn.candidates.age_s is None or not drawn.candidates.references:
         assert decision.outcome is Outcome.REFER
+
+
+@given(inputs)
+def test_nobody_is_cleared_against_a_list_that_is_not_whole_or_not_valid(drawn: DecisionInput) -> None:
+    if drawn.candidates.list_incomplete or drawn.candidates.list_unusable:
+        assert decide(drawn, POLICY).outcome is not Outcome.CLEAR
 
 
 @given(inputs)

@@ -143,6 +143,24 @@ def test_a_clock_ten_years_ahead_and_back_destroys_nothing_clears_nobody_and_rev
     assert sorted(rig.ids()) == ["p101", "p102"]
 
 
+def test_a_list_whose_signatures_have_expired_is_used_for_a_while_and_then_clears_nobody(
+    rig: KeeperRig, clock: FakeClock
+) -> None:
+    rig.keeper.check()
+    until = rig.watchlist.in_memory.view.valid_until
+    assert until is not None
+
+    def state(hours: float) -> tuple[bool, bool]:
+        clock.advance((until - clock.now()).total_seconds() + 3600 * hours)
+        rig.keeper.tick()
+        assert rig.found(ALICE) == ["p101"]
+        found = rig.watchlist.search({}, 5)
+        return found.list_expired, found.list_unusable
+
+    assert [state(hours) for hours in (-1, 1, 71, 73)] == [(False, False), (True, False), (True, False), (True, True)]
+    assert "expired" in rig.keeper.problems[""]
+
+
 def test_an_entry_without_its_terms_is_refused_by_name_and_the_rest_is_applied(
     rig: KeeperRig, lists: ListProvider, clock: FakeClock
 ) -> None:
