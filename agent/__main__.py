@@ -236,21 +236,28 @@ def keys(
     ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Only the JWK.")] = False,
+    for_lists: Annotated[
+        bool, typer.Option("--list", help="The key for lists instead, as a JWK: for the providers of encrypted lists.")
+    ] = False,
 ) -> None:
     """Show the public key of this kiosk, for the hub's list of kiosks. Makes no key."""
-    from agent.keys import load_kiosk_key, load_kiosk_key_file
+    from agent.keys import load_kiosk_key, load_kiosk_key_file, load_list_key_file, published_list_key
 
     if file is not None:
-        result = load_kiosk_key_file(file).published()
+        result = load_list_key_file(file).published() if for_lists else load_kiosk_key_file(file).published()
     else:
-        kiosk = load(config).kiosk
+        loaded = load(config)
+        kiosk = loaded.kiosk
         try:
-            result = ControlClient(kiosk.control_socket).ask("keys")
+            result = ControlClient(kiosk.control_socket).ask("keys", {"for_lists": for_lists})
         except NoDaemon:
             with acting_as(owner_of(kiosk.state_dir)):
-                key = load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=False)
-            result = key.published()
-    console.show_keys(result, as_json=json)
+                if for_lists:
+                    result = published_list_key(loaded)
+                else:
+                    key = load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=False)
+                    result = key.published()
+    console.show_keys(result, as_json=json or for_lists)
 
 
 @app.command()

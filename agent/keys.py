@@ -1,10 +1,10 @@
 """Loads keys. This is the only module that loads private ones.
 
-One Ed25519 kiosk key signs what leaves the kiosk, and one store key encrypts what stays on its disk. Each comes from a
-systemd credential (LoadCredential=kiosk-key:... and store-key:...) or, for development, from a file that the daemon
-creates at its first start. A daemon that systemd started creates none, unless the configuration says so: otherwise a
-misspelt credential would silently become another key. The hub's encryption key is public. TLS keys are loaded directly
-into a TLS context.
+One Ed25519 kiosk key signs what leaves the kiosk, one store key encrypts what stays on its disk, and one X25519 list
+key opens the lists that providers encrypt. Each comes from a systemd credential (LoadCredential=kiosk-key:...,
+store-key:... and list-key:...) or, for development, from a file that the daemon creates at its first start. A daemon
+that systemd started creates none, unless the configuration says so: otherwise a misspelt credential would silently
+become another key. The hub's encryption key is public. TLS keys are loaded directly into a TLS context.
 """
 
 import json
@@ -20,11 +20,13 @@ from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OKPKey, import_key
 
-from agent.config import TlsConfig
+from agent.config import Config, TlsConfig
 from agent.errors import ConfigError
 from agent.storage.encryption import KEY_BYTES, StoreKey
 from agent.storage.owned_files import read_public, read_secret, sync
@@ -35,8 +37,12 @@ CREDENTIAL = "kiosk-key"
 DEVELOPMENT_FILE = "development-kiosk-key.pem"
 STORE_CREDENTIAL = "store-key"
 STORE_DEVELOPMENT_FILE = "development-store-key"
+LIST_CREDENTIAL = "list-key"
+LIST_DEVELOPMENT_FILE = "development-list-key.pem"
 SYSTEMD = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")  # in the environment of what systemd starts
 HUB_CURVES = ("X25519", "P-256")
+LIST_CURVE = "X25519"
+LIST_KEY_AGREEMENT = "ECDH-ES+A256KW"
 
 HubKey = ECKey | OKPKey
 
@@ -61,6 +67,31 @@ class KioskKey:
         return f"<KioskKey {self.key_id}>"
 
 
+class ListKey:
+    """The kiosk's key for lists: providers encrypt theirs for its public half. Its id is the thumbprint (RFC 7638)."""
+
+    def __init__(self, private: X25519PrivateKey) -> None:
+        self.jwk: OKPKey = OKPKey.import_key(private)
+        self.key_id: str = self.jwk.thumbprint()
+
+    def public(self) -> dict[str, str | list[str]]:
+        """The public key as a JWK, for the providers."""
+        return {
+            **self.jwk.as_dict(private=False),
+            "kid": self.key_id,
+            "use": "enc",
+            "alg": LIST_KEY_AGREEMENT,
+        }
+
+    def published(self) -> dict[str, Any]:
+        """The id of the key, and its public half as a JWK."""
+        return {"kid": self.key_id, "jwk": self.public()}
+
+    def __repr__(self) -> str:
+        """Shows the id only."""
+        return f"<ListKey {self.key_id}>"
+
+
 class KeyMissing(ConfigError):
     """This process does not have the key and may not make one."""
 
@@ -83,8 +114,13 @@ def _new_store_key() -> bytes:
     return secrets.token_hex(KEY_BYTES).encode() + b"\n"
 
 
+def _new_list_key() -> bytes:
+    return X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 KIOSK = _KeyKind("kiosk key", CREDENTIAL, DEVELOPMENT_FILE, _new_kiosk_key)
 STORE = _KeyKind("store key", STORE_CREDENTIAL, STORE_DEVELOPMENT_FILE, _new_store_key)
+LIST = _KeyKind("list key", LIST_CREDENTIAL, LIST_DEVELOPMENT_FILE, _new_list_key)
 
 
 def load_kiosk_key(
@@ -127,9 +163,29 @@ def keep_development_store_key(state_dir: Path, key: StoreKey, environ: Mapping[
         _make_development_file(path, STORE.name, key.secret.hex().encode() + b"\n")
 
 
+def load_list_key(
+    state_dir: Path, environ: Mapping[str, str] = os.environ, *, development: bool = False, create: bool = True
+) -> ListKey:
+    """The key for lists, from the same places and with the same rules as the kiosk key."""
+    return _parse_list_key(*_load(LIST, state_dir, environ, development=development, create=create))
+
+
+def published_list_key(config: Config) -> dict[str, Any]:
+    """The public half of this kiosk's list key. Makes none. ConfigError if it has none, or needs none."""
+    if not config.watchlist.source:
+        raise ConfigError("watchlist.source is not set: this kiosk fetches no lists, and has no key for them")
+    kiosk = config.kiosk
+    return load_list_key(kiosk.state_dir, development=kiosk.development_key, create=False).published()
+
+
 def load_kiosk_key_file(path: Path) -> KioskKey:
     """The kiosk key from a file that an operator names, before systemd gives it to the daemon."""
     return _parse_kiosk_key(read_secret(path), path)
+
+
+def load_list_key_file(path: Path) -> ListKey:
+    """The key for lists from a file that an operator names."""
+    return _parse_list_key(read_secret(path), path)
 
 
 def started_by_systemd(environ: Mapping[str, str]) -> bool:
@@ -235,13 +291,24 @@ def _other_purpose(key: HubKey) -> str:
 
 
 def _parse_kiosk_key(pem: bytes, path: Path) -> KioskKey:
-    try:
-        private = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ConfigError(f"{path}: is not an unencrypted private key in PEM (PKCS #8)") from None
+    private = _parse_pem(pem, path)
     if not isinstance(private, Ed25519PrivateKey):
         raise ConfigError(f"{path}: is not an Ed25519 key: make one with `openssl genpkey -algorithm ed25519`")
     return KioskKey(private)
+
+
+def _parse_list_key(pem: bytes, path: Path) -> ListKey:
+    private = _parse_pem(pem, path)
+    if not isinstance(private, X25519PrivateKey):
+        raise ConfigError(f"{path}: is not an X25519 key: make one with `openssl genpkey -algorithm x25519`")
+    return ListKey(private)
+
+
+def _parse_pem(pem: bytes, path: Path) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ConfigError(f"{path}: is not an unencrypted private key in PEM (PKCS #8)") from None
 
 
 def _parse_store_key(content: bytes, path: Path) -> StoreKey:

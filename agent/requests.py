@@ -20,7 +20,7 @@ from agent.encounter.lane import JobContext
 from agent.errors import ControlError
 from agent.events.event import Category, EventClass
 from agent.hub.outbox import held_events
-from agent.keys import load_kiosk_key
+from agent.keys import load_kiosk_key, published_list_key
 from agent.kiosk import Kiosk
 from agent.updates.keeper import ListKeeper
 from agent.watchlist.reference import ReferenceInfo
@@ -90,7 +90,9 @@ class OutboxList(Section):
 
 
 class Keys(Section):
-    """Show the public key of the kiosk."""
+    """Show the public key of the kiosk; or that for lists, for which providers encrypt theirs."""
+
+    for_lists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,9 @@ def _outbox(context: RequestContext, request: Section) -> Json:
     return context.run_on_lane(read)
 
 
-def _keys(context: RequestContext, _: Section) -> Json:
+def _keys(context: RequestContext, request: Section) -> Json:
+    if cast("Keys", request).for_lists:
+        return published_list_key(context.kiosk.config)
     kiosk = context.kiosk.config.kiosk
     return load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=False).published()
 

@@ -21,6 +21,7 @@ _PARTS = ("", "-wal", "-shm", "-journal", ".new", ".plain")
 FILES = frozenset(
     {"agent.lock", "outbox.reserve", "outbox.reserve.new"}
     | {"development-kiosk-key.pem", "development-kiosk-key.new", "development-store-key", "development-store-key.new"}
+    | {"development-list-key.pem", "development-list-key.new"}
     | {
         f"{store}.db{part}"
         for store in ("outbox", "watchlist")

@@ -22,6 +22,7 @@ from agent.storage.database import StoreFull
 from agent.updates.segment_update import Applied, ListUpdate
 from agent.watchlist.list_format import ListFormatError, Manifest
 from agent.watchlist.receipt import MOST_IDS
+from agent.watchlist.sealed_parts import SealPolicy
 from agent.watchlist.segment import LOCAL, Segment
 from agent.watchlist.store import StoredSegment, WatchlistStore
 from agent.watchlist.table import seconds_of
@@ -53,6 +54,7 @@ class KeeperConfig:
     sign: Sign | None
     check_every_s: float
     delete_after_s: float
+    seal: SealPolicy = SealPolicy()  # noqa: RUF009 - it is frozen
 
 
 class ListKeeper:
@@ -150,7 +152,7 @@ class ListKeeper:
         data = repository.manifest(provider)
         if data is None:
             return None  # it has not published yet
-        update = ListUpdate(self._store, repository, provider, self._records, self._beat)
+        update = ListUpdate(self._store, repository, provider, self._records, self._beat, seal=self._config.seal)
         manifest = update.read_manifest(data)
         before = self._memory.view.segments.get(provider)
         if before is not None and manifest.revision == before.segment.revision:

@@ -13,11 +13,12 @@ from agent.distribution.repository import ListRepository, Versions
 from agent.distribution.source import open_source
 from agent.errors import ConfigError
 from agent.hub.outbox import Outbox
-from agent.keys import KeyMissing, load_kiosk_key, tls_context
+from agent.keys import KeyMissing, load_kiosk_key, load_list_key, tls_context
 from agent.storage.owned_files import read_public
 from agent.updates.keeper import KeeperConfig, ListKeeper, OpenRepository, Sign
 from agent.updates.updater import ListUpdater
 from agent.watchlist.receipt import sign_receipt
+from agent.watchlist.sealed_parts import SealPolicy
 from agent.watchlist.store import WatchlistStore
 from agent.watchlist.view import ListInMemory
 from agent.worker import OnCrash
@@ -41,13 +42,14 @@ def make_updater(
     """
     lists = config.watchlist
     sign = load_signer(config, create=create)
+    seal = load_seal_policy(config, create=create)
     root = read_root(lists.root) if lists.source and lists.root is not None else None
     tls = source_tls(lists)
 
     @contextmanager
     def open_keeper(updater: ListUpdater) -> Iterator[ListKeeper]:
         opener = repository_opener(config, root, tls, updater.stopping.is_set) if root is not None else None
-        kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s)
+        kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s, seal)
         with open_store() as store, open_outbox() as outbox:
             yield ListKeeper(kept, store, outbox, in_memory, clock, beat=updater.beat, on_event=updater.tell)
 
@@ -95,3 +97,15 @@ def load_signer(config: Config, *, create: bool) -> Sign | None:
     except KeyMissing:
         return None
     return partial(sign_receipt, key, site=kiosk.site, kiosk=kiosk.name)
+
+
+def load_seal_policy(config: Config, *, create: bool) -> SealPolicy:
+    """How encrypted lists are read. Without lists, or without `create` and a key, there is no list key."""
+    kiosk, required = config.kiosk, config.watchlist.require_sealed
+    if not config.watchlist.source:
+        return SealPolicy(required=required)
+    try:
+        key = load_list_key(kiosk.state_dir, development=kiosk.development_key, create=create)
+    except KeyMissing:
+        return SealPolicy(required=required)
+    return SealPolicy(key, required)

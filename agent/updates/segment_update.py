@@ -38,6 +38,7 @@ from agent.watchlist.reference import (
     gallery_entries,
     with_imported_templates,
 )
+from agent.watchlist.sealed_parts import KEYS, KEYS_BYTES, ContentKeys, SealPolicy, open_keys
 from agent.watchlist.segment import AnyGallery, Segment
 from agent.watchlist.store import StoredSegment, WatchlistStore, gallery_of_blocks
 from agent.watchlist.table import Confirmation, ReferenceTable, Row, row_of
@@ -118,12 +119,16 @@ class ListUpdate:
         provider: str,
         records: RecordTemplates,
         on_progress: Callable[[], None] = lambda: None,
+        *,
+        seal: SealPolicy,
     ) -> None:
         self._store = store
         self._source = source
         self._provider = provider
         self._records = records
         self._on_progress = on_progress
+        self._seal = seal
+        self._content_keys: ContentKeys | None = None  # None: the list is not encrypted
         self._refusals = Refusals()
         self._kept: dict[str, str] = {}  # the name in the store of each part
 
@@ -135,7 +140,11 @@ class ListUpdate:
         return manifest
 
     def apply(self, manifest: Manifest, before: StoredSegment | None, now: int) -> Applied:
-        """The new segment, written to disk. StoreError if there is not enough room on the disk or in memory."""
+        """The new segment, written to disk. StoreError if there is not enough room on the disk or in memory.
+
+        ListFormatError if this kiosk cannot read the list, or takes only encrypted ones.
+        """
+        self._content_keys = self._fetch_keys(manifest)
         for refused in manifest.refused_agreements:
             self._refusals.add(refused.reference_id, f"agreement: {refused.reason}")
         agreements = {one.id: agreement_of(one) for one in manifest.agreements}
@@ -170,6 +179,21 @@ class ListUpdate:
         size = sum(packed_size(STORED_AS[name], count) for name, count in counts if name in STORED_AS)
         check_memory(size, f"the list of {self._provider}")
         check_disk(self._store.folder, size + sum(change.bytes for change in changes), f"the list of {self._provider}")
+
+    def _fetch_keys(self, manifest: Manifest) -> ContentKeys | None:
+        """The content keys of an encrypted list; None if it is not encrypted."""
+        if not manifest.sealed:
+            if self._seal.required:
+                raise ListFormatError(
+                    f"the list of {self._provider} is not encrypted, and this kiosk takes only lists that are "
+                    "(watchlist.require_sealed)"
+                )
+            return None
+        if self._seal.list_key is None:
+            raise ListFormatError(f"the list of {self._provider} is encrypted, and only the daemon has the list key")
+        if (length := self._source.target_info(self._provider, KEYS).length) > KEYS_BYTES:
+            raise ListFormatError(f"{KEYS} has {length} bytes; at most {KEYS_BYTES} are read")
+        return open_keys(self._source.fetch_part(self._provider, KEYS), self._seal.list_key, self._provider)
 
     def _fetch(self, name: str) -> None:
         """Fetch a part, unless an earlier update that was interrupted has kept it."""
@@ -234,8 +258,8 @@ class ListUpdate:
     def _lines(self, parts: PartSet) -> Iterator[PartLine]:
         for name in parts.parts:
             data = self._store.part(self._provider, self._kept[name])
-            assert data is not None  # it was just kept
-            yield from read_part(data)
+            assert data is not None  # it was just kept, encrypted as it came
+            yield from read_part(data if self._content_keys is None else self._content_keys.open(data))
             self._on_progress()
 
     def _refuse(self, line: Withdraw | Confirm | Refused, reason: str) -> None:

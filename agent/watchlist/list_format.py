@@ -7,7 +7,8 @@ The targets of a provider in the list repository (TUF):
 
 A snapshot is the whole list, and has only the operation "put". A delta changes the list of one revision to that of
 another: "put" adds an entry or replaces the one of the same reference id, "withdraw" removes it if it is there,
-"confirm" moves its review date. All times have a time zone, and are UTC when read.
+"confirm" moves its review date. All times have a time zone, and are UTC when read. Where the manifest says that the
+list is sealed, its parts are encrypted (agent/watchlist/sealed_parts.py).
 
 An entry or an agreement that lacks something is refused by name; the others are read. A manifest or a part that cannot
 be read at all is a ListFormatError. No message quotes a template.
@@ -258,6 +259,7 @@ class Manifest(_Strict):
     agreements: tuple[AgreementTerms, ...]
     snapshot: Snapshot
     deltas: Annotated[tuple[Delta, ...], Field(max_length=MOST_DELTAS)] = ()
+    sealed: bool = Field(default=False, description="the parts are encrypted; left out where they are not")
     # Set by parse_manifest: agreements that lack something. Entries under them have no agreement.
     refused_agreements: tuple[Refused, ...] = Field(default=(), exclude=True)
 
@@ -319,7 +321,8 @@ def parse_manifest(data: bytes) -> Manifest:
 
 def write_manifest(manifest: Manifest) -> bytes:
     """The bytes of manifest.json."""
-    return manifest.model_dump_json(indent=1).encode() + b"\n"
+    left_out = None if manifest.sealed else {"sealed"}
+    return manifest.model_dump_json(indent=1, exclude=left_out).encode() + b"\n"
 
 
 def read_part(data: bytes) -> Iterator[PartLine]:
