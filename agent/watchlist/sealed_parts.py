@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from joserfc import jwe
-from joserfc.jwe import GeneralJSONEncryption, JWERegistry, Recipient
-from joserfc.jwk import OctKey, OKPKey
+from joserfc.jwe import GeneralJSONEncryption, JWERegistry
+from joserfc.jwk import GuestProtocol, OctKey, OKPKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
@@ -88,7 +88,7 @@ def new_content_key() -> OctKey:
 
 def seal_part(data: bytes, key: OctKey) -> bytes:
     """A part, encrypted with a content key."""
-    header = {"alg": DIRECT, "enc": ENCRYPTION, "kid": key.kid}
+    header = {"alg": DIRECT, "enc": ENCRYPTION, "kid": str(key.kid)}
     return jwe.encrypt_compact(header, data, key, registry=_PARTS).encode()
 
 
@@ -123,7 +123,7 @@ class ContentKeys:
             raise ListFormatError("the part is not encrypted as its manifest says, or is damaged") from None
         return plaintext or b""
 
-    def _key_of(self, recipient: "Recipient[Any]") -> OctKey:
+    def _key_of(self, recipient: GuestProtocol) -> OctKey:
         found = self._keys.get(str(recipient.headers().get("kid")))
         if found is None:
             raise ListFormatError("the part is encrypted with a key that is not among those of the list")

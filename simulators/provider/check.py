@@ -12,6 +12,7 @@ from pathlib import Path
 from agent.distribution.refusal import UpdateRefused
 from agent.distribution.repository import ListRepository, Refreshed
 from agent.distribution.source import open_source
+from agent.keys import ListKey
 from agent.watchlist.list_format import (
     Confirm,
     Delta,
@@ -26,6 +27,7 @@ from agent.watchlist.list_format import (
     parse_manifest,
     read_part,
 )
+from agent.watchlist.sealed_parts import KEYS, ContentKeys, open_keys, readers_of
 
 SHOWN = 20  # problems of a list that are kept with their text
 
@@ -46,6 +48,8 @@ class ListReport:
     entries: int = 0
     templates: Counter[str] = field(default_factory=Counter)
     deltas: int = 0
+    readers: int | None = None  # kiosks for which it is encrypted; None: it is not
+    unread: bool = False  # its entries were not read, for want of a list key
     expired: int = 0
     unreviewed: int = 0
     problems: list[str] = field(default_factory=list)
@@ -73,23 +77,33 @@ class Report:
 
 
 def check(
-    source: str, root: bytes, now: datetime, *, tls: ssl.SSLContext | None = None, step: Stepped = no_step
+    source: str,
+    root: bytes,
+    now: datetime,
+    *,
+    tls: ssl.SSLContext | None = None,
+    list_key: ListKey | None = None,
+    step: Stepped = no_step,
 ) -> Report:
     """Everything that is published at a folder or an address, verified. UpdateRefused if a kiosk would refuse it all.
 
-    What a kiosk would refuse of one list is a problem of that list.
+    What a kiosk would refuse of one list is a problem of that list. The entries of an encrypted list are read only with
+    the list key of a kiosk; without it, only the signatures of its parts are checked.
     """
     with tempfile.TemporaryDirectory(prefix="kiosk-list-") as folder:
         repository = ListRepository(open_source(source, tls=tls), root=root, metadata_dir=Path(folder), trusted_now=now)
         refreshed = repository.refresh()
-        return Report(refreshed, [_Check(repository, name, now, step).report for name in refreshed.providers])
+        return Report(refreshed, [_Check(repository, name, now, list_key, step).report for name in refreshed.providers])
 
 
 class _Check:
     """Reads one list; the result is `report`."""
 
-    def __init__(self, repository: ListRepository, provider: str, now: datetime, step: Stepped) -> None:
-        self._repository, self._now, self._step = repository, now, step
+    def __init__(
+        self, repository: ListRepository, provider: str, now: datetime, list_key: ListKey | None, step: Stepped
+    ) -> None:
+        self._repository, self._now, self._step, self._list_key = repository, now, step, list_key
+        self._content_keys: ContentKeys | None = None
         self.report = ListReport(provider)
         self._known: dict[str, bytes] = {}  # a digest of each entry
         self._times: dict[str, tuple[datetime, datetime]] = {}
@@ -111,10 +125,24 @@ class _Check:
         for agreement in manifest.agreements:
             if agreement.review_by < self._now:
                 report.add(f"agreement {agreement.id}: its review was due on {agreement.review_by:%Y-%m-%d}")
+        if manifest.sealed:
+            data = self._repository.fetch_part(report.provider, KEYS)
+            report.readers, report.unread = len(readers_of(data)), self._list_key is None
+            if self._list_key is None:
+                self._fetch_all(manifest)
+                return
+            self._content_keys = open_keys(data, self._list_key, report.provider)
         self._snapshot(manifest)
         for delta in manifest.deltas:
             if delta.to_revision == manifest.snapshot.revision:
                 self._delta(delta)
+
+    def _fetch_all(self, manifest: Manifest) -> None:
+        """See that all parts are there and are those that are signed."""
+        names = [name for parts in (manifest.snapshot, *manifest.deltas) for name in parts.parts]
+        for number, name in enumerate(names, 1):
+            self._repository.fetch_part(self.report.provider, name)
+            self._step(f"{self.report.provider}: parts", number, len(names))
 
     def _snapshot(self, manifest: Manifest) -> None:
         report = self.report
@@ -162,7 +190,8 @@ class _Check:
         total = len(part_set.parts)
         for number, name in enumerate(part_set.parts):
             self._step(f"{self.report.provider}: {what}", number, total)
-            for line in read_part(self._repository.fetch_part(self.report.provider, name)):
+            data = self._repository.fetch_part(self.report.provider, name)
+            for line in read_part(data if self._content_keys is None else self._content_keys.open(data)):
                 if isinstance(line, Refused):
                     self.report.add(f"{what}: {line.reference_id}: {line.reason}")
                 yield line

@@ -19,7 +19,9 @@ from rich.table import Table
 
 from agent.errors import AgentError
 from agent.events.event import Category
+from agent.keys import load_list_key_file
 from agent.watchlist.list_format import AgreementTerms, ListEntry, ListFormatError, Put, read_line
+from agent.watchlist.sealed_parts import MOST_JWK_BYTES
 from drivers.printable import printable
 from simulators.provider.check import ListReport, Stepped, check
 from simulators.provider.entries import Listed
@@ -35,12 +37,19 @@ T = TypeVar("T")
 
 SYNTHETIC = "synthetic"  # the agreement of synthetic persons, made when it is needed
 SHOWN = 50  # rows of a table
+READABLE = (
+    "WARNING: the lists are not encrypted: whoever has this folder, the mirror or the stick can read every template. "
+    "Add the keys of the kiosks: kiosk-list kiosks add"
+)
 
 out = Console(highlight=False, emoji=False, markup=False, soft_wrap=True)
 bars = Console(highlight=False, emoji=False, stderr=True)
 app = typer.Typer(
     name="kiosk-list", help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+
+kiosks_app = typer.Typer(help="The kiosks for which the lists are encrypted.", no_args_is_help=True)
+app.add_typer(kiosks_app, name="kiosks")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the list repository.")]
 Provider = Annotated[str | None, typer.Option(help="Which provider; not needed if there is only one.")]
@@ -211,6 +220,8 @@ def publish(
     """Publish what has changed, signed: a snapshot, and the changes since each of the last ten revisions."""
     validity = Validity(timestamp=timedelta(hours=timestamp_hours))
     with ListProvider(folder, keys=keys or (), validity=validity) as lists:
+        if not only_timestamp and not lists.readers():
+            bars.print(READABLE, style="bold red")
         if only_timestamp:
             lists.sign_timestamp()
             done = []
@@ -224,6 +235,50 @@ def publish(
         out.print(f"timestamp signed: valid until {until:%Y-%m-%d %H:%M} UTC; kiosks take it from {lists.public}")
 
 
+@kiosks_app.command("add")
+def add_kiosks(
+    folder: Folder,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", exists=True, dir_okay=False, help="Output of `kiosk-agent keys --list`."),
+    ],
+    name: Annotated[str | None, typer.Option(help="Name of the kiosk, with one FILE. [that of the FILE]")] = None,
+) -> None:
+    """Let kiosks read the lists from the next publication on. The first one makes all lists encrypted."""
+    if name is not None and len(files) != 1:
+        raise ProviderError("--name goes with one FILE: otherwise each kiosk has the name of its file")
+    with ListProvider(folder) as lists:
+        added = lists.add_readers((name or path.stem, _start_of(path)) for path in files)
+    for one in added:
+        out.print(f"{one.name}: may read, key {one.key_id}   compare it with `kiosk-agent keys --list` at the kiosk")
+    out.print(f"publish this with: kiosk-list publish {folder}")
+
+
+@kiosks_app.command("list")
+def list_kiosks(folder: Folder) -> None:
+    """Show the kiosks that may read the lists."""
+    with ListProvider(folder) as lists:
+        readers = lists.readers()
+    if not readers:
+        out.print("none: the lists are not encrypted")
+        return
+    table = Table("kiosk", "key", box=None)
+    for one in readers:
+        table.add_row(one.name, one.key_id)
+    out.print(table)
+
+
+@kiosks_app.command("remove")
+def remove_kiosks(
+    folder: Folder,
+    names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Names of kiosks, or ids of their keys.")],
+) -> None:
+    """Let kiosks no longer read what is published next. What they have read already they keep."""
+    with ListProvider(folder) as lists:
+        lists.remove_readers(names)
+    out.print(f"{', '.join(names)}: removed; publish this with: kiosk-list publish {folder}")
+
+
 @app.command()
 def verify(
     source: Annotated[str, typer.Argument(help="DIR, its public folder, a stick, or https://host:port/.")],
@@ -231,6 +286,10 @@ def verify(
         Path | None, typer.Option(exists=True, dir_okay=False, help="root.json as kiosks have it. [DIR/root.json]")
     ] = None,
     ca: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Certificate of the server.")] = None,
+    list_key: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Private list key of a test kiosk (PEM), for encrypted lists."),
+    ] = None,
 ) -> None:
     """Check what is published as a kiosk would, every signature and every entry. Status 1 if anything is wrong."""
     whole = Path(source, "public").is_dir()
@@ -238,8 +297,10 @@ def verify(
     if root is None and not whole:
         raise ProviderError("name the root.json that kiosks were given, with --root FILE")
     tls = _trusting(ca) if ca else None
+    key = load_list_key_file(list_key) if list_key else None
+    trusted = (root or Path(source, "root.json")).read_bytes()
     with _parts_bar() as step:
-        report = check(place, (root or Path(source, "root.json")).read_bytes(), datetime.now(UTC), tls=tls, step=step)
+        report = check(place, trusted, datetime.now(UTC), tls=tls, list_key=key, step=step)
     until = f"valid until {report.refreshed.valid_until:%Y-%m-%d %H:%M} UTC"
     out.print(f"signatures: good; snapshot {report.refreshed.version}, {until}")
     for one in report.lists:
@@ -343,6 +404,12 @@ def _entries_in(path: Path) -> Iterator[ListEntry]:
                 yield read.entry
 
 
+def _start_of(path: Path) -> bytes:
+    """A file, or as much of it as says that it is too large for a key."""
+    with path.open("rb") as file:
+        return file.read(MOST_JWK_BYTES + 1)
+
+
 def _ids(ids: Sequence[str] | None, file: Path | None) -> list[str]:
     """Those of the command line and of the file. ProviderError if there are none."""
     named = [*(ids or ()), *(file.read_text(encoding="utf-8").split() if file else ())]
@@ -353,6 +420,10 @@ def _ids(ids: Sequence[str] | None, file: Path | None) -> list[str]:
 
 def _entries(count: int) -> str:
     return "1 entry" if count == 1 else f"{count} entries"
+
+
+def _kiosks(count: int) -> str:
+    return "1 kiosk" if count == 1 else f"{count} kiosks"
 
 
 def _in(days: int) -> datetime:
@@ -423,9 +494,10 @@ def _show_due(provider: str, due: Sequence[Listed], within: int) -> None:
 
 def _show_published(one: Published) -> None:
     expired = f", {one.expired} expired" if one.expired else ""
+    sealed = f"; encrypted for {_kiosks(one.readers)}" if one.readers else ""
     out.print(
         f"{one.provider}: revision {one.revision}, {_entries(one.entries)}{expired}, {one.packed / 1e6:.1f} MB "
-        f"(parts: {one.parts}; deltas: {one.deltas})"
+        f"(parts: {one.parts}; deltas: {one.deltas}){sealed}"
     )
 
 
@@ -434,7 +506,11 @@ def _show_report(one: ListReport) -> None:
         out.print(f"{one.provider}: nothing published yet")
         return
     counts = ", ".join(f"{count} {name}" for name, count in sorted(one.templates.items()))
-    out.print(f"{one.provider}: revision {one.revision}, {_entries(one.entries)} ({counts or 'no templates'})")
+    found = f"{_entries(one.entries)} ({counts or 'no templates'})"
+    if one.readers is not None:
+        found = "entries not read (--list-key)" if one.unread else found
+        found += f", encrypted for {_kiosks(one.readers)}"
+    out.print(f"{one.provider}: revision {one.revision}, {found}")
     if one.expired or one.unreviewed:
         out.print(f"  {one.expired} have expired and {one.unreviewed} lack their review: kiosks do not search them")
     for problem in one.problems:

@@ -32,6 +32,8 @@ CREATE TABLE IF NOT EXISTS entry (
     PRIMARY KEY (provider, reference_id));
 CREATE INDEX IF NOT EXISTS entry_changed ON entry (provider, changed_at);
 CREATE TABLE IF NOT EXISTS superseded (path TEXT PRIMARY KEY, since REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS kiosk (key_id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, x TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sealed (provider TEXT PRIMARY KEY, readers TEXT NOT NULL);
 """
 _ENTRY = (
     "INSERT OR REPLACE INTO entry VALUES (:provider, :reference_id, :revision, :revision, :agreement, :category, "
@@ -48,6 +50,15 @@ class Listed:
     category: str
     review_by: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A kiosk that may read encrypted lists. `x` is its public list key (X25519, base64url)."""
+
+    key_id: str
+    name: str
+    x: str
 
 
 class EntryStore:
@@ -235,6 +246,44 @@ class EntryStore:
                 yield line, json.loads(templates)
             else:
                 yield line_bytes(Confirm(reference_id, _time(review_by), _time(expires_at))), {}
+
+    def readers(self) -> tuple[Reader, ...]:
+        """The kiosks that may read the lists, by name; if there are none, the lists are not encrypted."""
+        rows = self._db.execute("SELECT key_id, name, x FROM kiosk ORDER BY name")
+        return tuple(Reader(*row) for row in rows)
+
+    def add_reader(self, reader: Reader) -> None:
+        """Let a kiosk read the lists. A key that is here already gets the name. ProviderError if another has it."""
+        known = self._db.execute("SELECT key_id FROM kiosk WHERE name = ?", [reader.name]).fetchone()
+        if known is not None and known[0] != reader.key_id:
+            raise ProviderError(
+                f"there is a kiosk {reader.name} with another key", "remove it first, or choose another --name"
+            )
+        self._db.execute("INSERT OR REPLACE INTO kiosk VALUES (?, ?, ?)", [reader.key_id, reader.name, reader.x])
+
+    def remove_reader(self, name: str) -> None:
+        """Let the kiosk of a name, or with a key of this id, no longer read the lists. ProviderError if there is none.
+
+        The last one stays: without any, the lists would be published readable.
+        """
+        known = self.readers()
+        if name not in {text for one in known for text in (one.name, one.key_id)}:
+            raise ProviderError(f"there is no kiosk {name}", "see which there are: kiosk-list kiosks list")
+        if len(known) == 1:
+            raise ProviderError(
+                f"{name} is the only kiosk: without any, the lists would be published readable by everybody",
+                "add the key of another kiosk first",
+            )
+        self._db.execute("DELETE FROM kiosk WHERE ? IN (name, key_id)", [name])
+
+    def sealed_for(self, provider: str) -> tuple[str, ...]:
+        """The ids of the keys for which the list was encrypted when it was published last; none if it was not."""
+        row = self._db.execute("SELECT readers FROM sealed WHERE provider = ?", [provider]).fetchone()
+        return tuple(json.loads(row[0])) if row else ()
+
+    def set_sealed(self, provider: str, key_ids: Sequence[str]) -> None:
+        """The list was published, encrypted for these."""
+        self._db.execute("INSERT OR REPLACE INTO sealed VALUES (?, ?)", [provider, json.dumps(list(key_ids))])
 
     def supersede(self, paths: Iterable[str], now: datetime) -> None:
         """Remember since when files are no longer part of what is published."""

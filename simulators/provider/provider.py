@@ -7,7 +7,7 @@
     source, root = str(lists.public), lists.root_bytes()
 
     FOLDER/keys/*.pem      private keys, mode 0600 (or in other folders, such as sticks)
-    FOLDER/lists.db        the entries, not encrypted, mode 0600
+    FOLDER/lists.db        the entries, not encrypted, mode 0600; the public keys of the kiosks that may read
     FOLDER/root.json       what a kiosk is given, by hand
     FOLDER/public/         what is served: metadata/ and targets/
 
@@ -25,21 +25,32 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from joserfc.jwk import OctKey, OKPKey
 from pydantic import TypeAdapter, ValidationError
 from tuf.api.metadata import Root, TargetFile, Targets
 
 from agent.config import Name
+from agent.keys import LIST_CURVE
 from agent.watchlist.list_format import (
     MANIFEST,
     AgreementTerms,
     Delta,
     ListEntry,
+    ListFormatError,
     Manifest,
     Snapshot,
     pack_lines,
     write_manifest,
 )
-from simulators.provider.entries import EntryStore, Listed
+from agent.watchlist.sealed_parts import (
+    KEYS,
+    MOST_KIOSKS,
+    new_content_key,
+    read_reader,
+    seal_part,
+    write_keys,
+)
+from simulators.provider.entries import EntryStore, Listed, Reader
 from simulators.provider.errors import ProviderError, sync_folder, write_file
 from simulators.provider.keys import KeyFolders, make_keys
 from simulators.provider.signing import TOP, SignedMetadata, Validity
@@ -75,6 +86,7 @@ class Published:
     size: int
     packed: int
     deltas: int
+    readers: int  # kiosks for which it is encrypted; 0: everybody can read it
 
 
 class ListProvider:
@@ -206,6 +218,29 @@ class ListProvider:
         """The reference ids of a list."""
         return self._store.ids(self.chosen(provider))
 
+    def readers(self) -> tuple[Reader, ...]:
+        """The kiosks that may read the lists; if there are none, the lists are published readable by everybody."""
+        return self._store.readers()
+
+    def add_readers(self, keys: Iterable[tuple[str, bytes]]) -> tuple[Reader, ...]:
+        """Let kiosks read the lists from the next publication on, each by its name and public JWK: all or none.
+
+        ProviderError names the first that cannot be used.
+        """
+        made = tuple(_reader(name, jwk) for name, jwk in keys)
+        with self._store.changing():
+            for one in made:
+                self._store.add_reader(one)
+            if len(self._store.readers()) > MOST_KIOSKS:
+                raise ProviderError(f"a list can be encrypted for {MOST_KIOSKS} kiosks at most")
+        return made
+
+    def remove_readers(self, names: Iterable[str]) -> None:
+        """Let kiosks, by name or key id, no longer read what is published next: all or none."""
+        with self._store.changing():
+            for name in names:
+                self._store.remove_reader(name)
+
     def publish(
         self,
         provider: str | None = None,
@@ -218,22 +253,28 @@ class ListProvider:
         """Publish a new revision of each list that has changed (with `force`, of every one), and sign the timestamp.
 
         Without a provider, of all. What has expired is withdrawn first. A role whose validity is half over is signed
-        again if its keys are here. Files that are no longer part of it are deleted after `keep`.
+        again if its keys are here. Files that are no longer part of it are deleted after `keep`; at once if everybody
+        could read them, and what is published now is encrypted.
         """
         at = now or _now()
         chosen = self.providers if provider is None else (self.chosen(provider),)
         metadata = self._metadata(at)
+        readers = sorted(one.key_id for one in self._store.readers())
         done = []
         for name in chosen:
             with self._store.changing():
                 expired = self._store.expire(name, at)
-            if force or expired or self._store.has_changes(name) or not self._store.published(name):
+            others = list(self._store.sealed_for(name)) != readers
+            if force or expired or others or self._store.has_changes(name) or not self._store.published(name):
                 done.append(self._publish(metadata, name, expired, progress))
             elif metadata.expires_soon(name) and metadata.can_sign(name):
                 metadata.renew(name)
         self._finish(metadata)
         with self._store.changing():
             for one in done:
+                if readers and not self._store.sealed_for(one.provider):
+                    keep = timedelta(0)
+                self._store.set_sealed(one.provider, readers)
                 self._store.set_published(one.provider, one.revision, at, DELTAS)
             unused = self._unused(metadata)
             self._store.supersede(unused, at)
@@ -299,8 +340,11 @@ class ListProvider:
         self._keys.signers(name, allowed.keyids, allowed.threshold)
         with self._store.changing():
             revision = self._store.next_revision(name)
-        entries = self._store.count(name)
-        writer = _PartWriter(self.public / "targets", name)
+        entries, readers = self._store.count(name), self._store.readers()
+        # A new one for each revision, which makes all its parts anew: it is never stored, and a kiosk that was removed
+        # does not get it.
+        content_key = new_content_key() if readers else None
+        writer = _PartWriter(self.public / "targets", name, content_key)
         snapshot = writer.write(f"{revision}", progress(f"snapshot of {name}", entries, self._store.lines(name)))
         deltas, total = list[Delta](), 0
         for since in self._store.published(name)[:DELTAS]:
@@ -318,11 +362,19 @@ class ListProvider:
             agreements=self._store.agreements(name),
             snapshot=Snapshot(revision=revision, **snapshot),
             deltas=tuple(deltas),
+            sealed=content_key is not None,
         )
+        if content_key is not None:
+            writer.add(KEYS, write_keys([content_key], map(_public_key, readers)))
         writer.add(MANIFEST, write_manifest(manifest))
         writer.sync()
         metadata.set_targets(name, writer.targets)
-        counts = {"parts": len(snapshot["parts"]), "size": snapshot["bytes"], "deltas": len(deltas)}
+        counts = {
+            "parts": len(snapshot["parts"]),
+            "size": snapshot["bytes"],
+            "deltas": len(deltas),
+            "readers": len(readers),
+        }
         return Published(name, revision, entries, expired, packed=writer.packed, **counts)
 
     def _unused(self, metadata: SignedMetadata) -> list[str]:
@@ -339,10 +391,13 @@ class ListProvider:
 
 
 class _PartWriter:
-    """Writes the files of a provider into `targets`, each named by its hash, and remembers them as TUF targets."""
+    """Writes the files of a provider into `targets`, each named by its hash, and remembers them as TUF targets.
 
-    def __init__(self, folder: Path, provider: str) -> None:
-        self._folder, self._provider = folder, provider
+    With a content key, the parts are encrypted.
+    """
+
+    def __init__(self, folder: Path, provider: str, content_key: OctKey | None) -> None:
+        self._folder, self._provider, self._content_key = folder, provider, content_key
         self._targets: dict[str, TargetFile] = {}
         (folder / provider / "parts").mkdir(parents=True, exist_ok=True)
 
@@ -368,7 +423,7 @@ class _PartWriter:
         parts = []
         for number, data in enumerate(pack_lines(counted())):
             parts.append(f"parts/{name}-{number:03}.part")
-            self.add(parts[-1], data)
+            self.add(parts[-1], data if self._content_key is None else seal_part(data, self._content_key))
         return {"parts": tuple(parts), "entries": count, "templates": dict(templates), "bytes": size}
 
     def add(self, name: str, data: bytes) -> None:
@@ -397,6 +452,24 @@ def _check_names(providers: Iterable[str]) -> None:
             ) from error
         if name in TOP:
             raise ProviderError(f"{name}: is the name of a role of TUF", "choose another name for the provider")
+
+
+def _reader(name: str, jwk: bytes) -> Reader:
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValidationError as error:
+        raise ProviderError(
+            f"{name}: is no name of a kiosk: letters, digits, . - and _, at most 64", "give one with --name"
+        ) from error
+    try:
+        key = read_reader(jwk)
+    except ListFormatError as error:
+        raise ProviderError(f"the key of {name} {error}") from error
+    return Reader(key.thumbprint(), name, str(key.as_dict(private=False)["x"]))
+
+
+def _public_key(reader: Reader) -> OKPKey:
+    return OKPKey.import_key({"kty": "OKP", "crv": LIST_CURVE, "x": reader.x})
 
 
 def _locked(folder: Path) -> int:
