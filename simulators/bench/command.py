@@ -25,6 +25,7 @@ from simulators.bench.figures import out, print_table
 from simulators.bench.files import image_files
 from simulators.bench.report import report
 from simulators.bench.search_finger import search
+from simulators.bench.watchlist import measure_list
 from simulators.extras import explain_missing_library
 from simulators.images import load_image
 from simulators.people.person import Person
@@ -49,6 +50,7 @@ app.add_typer(encode_finger.app, name="encode")
 app.add_typer(search)
 app.command()(report)
 app.command()(encounter)
+app.command("list")(measure_list)
 
 Image = NDArray[np.uint8]
 Json = Mapping[str, Any]
