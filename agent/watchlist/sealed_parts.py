@@ -94,7 +94,7 @@ def seal_part(data: bytes, key: OctKey) -> bytes:
 
 def write_keys(content_keys: Iterable[OctKey], readers: Iterable[OKPKey]) -> bytes:
     """The bytes of keys.json: the content keys, for each of these kiosks."""
-    keys = {"keys": [key.as_dict(private=True) | {"kid": key.kid} for key in content_keys]}
+    keys = {"keys": [key.as_dict(private=True) for key in content_keys]}
     sealed = GeneralJSONEncryption({"alg": LIST_KEY_AGREEMENT, "enc": ENCRYPTION}, json.dumps(keys).encode())
     for reader in readers:
         sealed.add_recipient({"kid": reader.thumbprint()}, reader)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,21 +20,27 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc.jwk import ECKey, OKPKey
 
-from agent.config import TlsConfig
+from agent.config import Config, TlsConfig
 from agent.errors import ConfigError
 from agent.keys import (
     CREDENTIAL,
     DEVELOPMENT_FILE,
+    LIST_CREDENTIAL,
+    LIST_DEVELOPMENT_FILE,
     STORE_CREDENTIAL,
     STORE_DEVELOPMENT_FILE,
     HubKey,
     KeyMissing,
     KioskKey,
+    ListKey,
     keep_development_store_key,
     load_hub_key,
     load_kiosk_key,
     load_kiosk_key_file,
+    load_list_key,
+    load_list_key_file,
     load_store_key,
+    published_list_key,
     tls_context,
 )
 from agent.storage.encryption import StoreKey
@@ -182,6 +189,74 @@ def test_a_store_key_is_not_made_again_for_stores_that_are_encrypted(tmp_path: P
     with pytest.raises(KeyMissing, match="there is no store key here"):
         load_store_key(tmp_path, {}, encrypted=True)
     assert list(tmp_path.iterdir()) == []
+
+
+# -- the list key
+
+
+def list_pem(key: X25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def config_of(state: Path, source: str) -> Config:
+    kiosk = {"site": "s", "name": "k", "state_dir": state}
+    sensors = {"finger": {"driver": "ef01", "url": "serial:/dev/null"}}
+    plan = {"steps": [{"sensor": "finger", "position": "right_index"}]}
+    lists = {"source": source, "root": "/root.json"}
+    return Config.model_validate({"kiosk": kiosk, "sensors": sensors, "plan": plan, "watchlist": lists})
+
+
+def test_the_list_key_is_the_credential(tmp_path: Path) -> None:
+    private = X25519PrivateKey.generate()
+    (tmp_path / LIST_CREDENTIAL).write_bytes(list_pem(private))
+    key = load_list_key(tmp_path / "state", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert key.key_id == ListKey(private).key_id == OKPKey.import_key(key.public()).thumbprint()
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_public_list_key_says_what_it_is_for_and_nothing_private() -> None:
+    private = X25519PrivateKey.generate()
+    key = ListKey(private)
+    assert key.published() == {"kid": key.key_id, "jwk": key.public()}
+    assert key.public().keys() == {"kty", "crv", "x", "kid", "use", "alg"}
+    assert (key.public()["crv"], key.public()["use"], key.public()["alg"]) == ("X25519", "enc", "ECDH-ES+A256KW")
+    assert repr(key) == f"<ListKey {key.key_id}>"
+
+
+def test_without_a_credential_the_daemon_makes_a_list_key_once_and_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = load_list_key(tmp_path, {})
+    assert load_list_key(tmp_path, {}, create=False).key_id == first.key_id
+    assert stat.S_IMODE((tmp_path / LIST_DEVELOPMENT_FILE).stat().st_mode) == 0o600
+    assert "LoadCredential=list-key:FILE" in caplog.messages[0]
+    assert load_list_key_file(tmp_path / LIST_DEVELOPMENT_FILE).key_id == first.key_id
+
+
+def test_under_systemd_no_list_key_is_made_unless_the_configuration_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no list key 'list-key': the unit has no credential"):
+        load_list_key(tmp_path, STARTED_BY_SYSTEMD["notify"])
+    load_list_key(tmp_path, STARTED_BY_SYSTEMD["notify"], development=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"secret", "is not an unencrypted private key in PEM"), (pem(Ed25519PrivateKey.generate()), "not an X25519 key")],
+)
+def test_another_list_key_is_refused_and_not_quoted(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / LIST_CREDENTIAL).write_bytes(content)
+    with pytest.raises(ConfigError, match=reason) as refusal:
+        load_list_key(tmp_path / "state", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert content.decode() not in str(refusal.value)
+
+
+def test_the_public_list_key_of_a_kiosk_is_published_only_where_lists_are_fetched(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"watchlist\.source is not set"):
+        published_list_key(config_of(tmp_path, ""))
+    with pytest.raises(KeyMissing, match="there is no list key here; only the daemon has it"):
+        published_list_key(config_of(tmp_path, "/lists"))
+    made = load_list_key(tmp_path, {})
+    assert published_list_key(config_of(tmp_path, "/lists")) == made.published()
 
 
 def test_the_development_key_is_no_link_to_another_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from agent import __main__ as command_line
 from agent.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, app, main
 from agent.config import load
 from agent.errors import ConfigError, ControlError, StoreError
-from agent.keys import DEVELOPMENT_FILE, load_kiosk_key
+from agent.keys import DEVELOPMENT_FILE, LIST_DEVELOPMENT_FILE, load_kiosk_key, load_list_key
 from simulators.polling import wait_until
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
@@ -112,6 +112,19 @@ def test_the_public_key_is_shown_without_a_daemon_and_none_is_made(config: Path)
     assert "PRIVATE" not in output
     assert json.loads(run("keys", "--json", "--config", config)[1])["kid"] == key.key_id
     assert json.loads(run("keys", "--json", "--file", state / DEVELOPMENT_FILE)[1])["kid"] == key.key_id
+
+
+def test_the_public_key_for_lists_is_shown_as_a_jwk_alone(config: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"watchlist\.source is not set"):
+        run("keys", "--list", "--config", config)
+    config.write_text(config.read_text() + '\n[watchlist]\nsource = "/lists"\nroot = "/root.json"\n')
+    key = load_list_key(config.parent / "state")
+    assert json.loads(run("keys", "--list", "--config", config)[1]) == key.public()
+    file = config.parent / "state" / LIST_DEVELOPMENT_FILE
+    assert json.loads(run("keys", "--list", "--file", file)[1]) == key.public()
+    other = load_list_key(tmp_path / "elsewhere").published()
+    with running_server(config.with_name("control.sock"), lambda *_: other):
+        assert json.loads(run("keys", "--list", "--config", config)[1]) == other["jwk"]
 
 
 def test_a_daemon_that_runs_is_asked_for_its_key(config: Path, tmp_path: Path) -> None:

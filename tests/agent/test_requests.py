@@ -103,6 +103,8 @@ def test_the_public_key_is_shown_and_none_is_made(kiosk: Kiosk) -> None:
     assert not (folder / DEVELOPMENT_FILE).exists()
     made = load_kiosk_key(folder)
     assert ask(kiosk, "keys") == json.loads(json.dumps(made.published()))
+    with pytest.raises(ConfigError, match=r"watchlist\.source is not set"):
+        ask(kiosk, "keys", for_lists=True)
 
 
 def test_the_outbox_says_which_event_the_hub_cannot_verify(kiosk: Kiosk) -> None:
