@@ -17,6 +17,7 @@ from agent.keys import KioskKey
 from agent.updates.keeper import KeeperConfig, ListKeeper
 from agent.watchlist.list_format import AgreementTerms, ListEntry, ListTemplate
 from agent.watchlist.receipt import sign_receipt
+from agent.watchlist.sealed_parts import SealPolicy
 from agent.watchlist.store import open_watchlist_store
 from agent.watchlist.watchlist import Watchlist
 from drivers.sample import Position
@@ -71,9 +72,16 @@ class KeeperRig:
     """One kiosk's keeper and search on one thread. restart() is what a power cut and a start do."""
 
     def __init__(
-        self, folder: Path, source: str, root: bytes, clock: FakeClock, policy: PolicyConfig | None = None
+        self,
+        folder: Path,
+        source: str,
+        root: bytes,
+        clock: FakeClock,
+        policy: PolicyConfig | None = None,
+        seal: SealPolicy | None = None,
     ) -> None:
         self.folder, self.source, self.root, self.clock = folder, source, root, clock
+        self.seal = seal or SealPolicy()
         self.policy = policy or PolicyConfig()
         folder.mkdir(exist_ok=True)
         self._resources = ExitStack()
@@ -86,7 +94,7 @@ class KeeperRig:
             opened.callback(self.watchlist.close)
             self.store = opened.enter_context(open_watchlist_store(path, key=TEST_KEY))
             self.outbox = opened.enter_context(Outbox(self.folder / "outbox.db", "k", key=TEST_KEY))
-            config = KeeperConfig(self._repository, self._sign, 900.0, GRACE_S)
+            config = KeeperConfig(self._repository, self._sign, 900.0, GRACE_S, self.seal)
             self.keeper = ListKeeper(config, self.store, self.outbox, self.watchlist.in_memory, self.clock)
             self._resources = opened.pop_all()
 

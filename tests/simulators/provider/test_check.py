@@ -5,8 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.distribution.refusal import UpdateRefused
+from agent.keys import ListKey
 from agent.watchlist.list_format import Confirm, Put, Withdraw, line_bytes, pack_lines
 from simulators.provider import check as module
 from simulators.provider.check import Report, check
@@ -162,3 +164,31 @@ def test_a_repository_that_a_kiosk_refuses_is_refused(lists: ListProvider) -> No
         checked(lists, days=3)
     with ListProvider.init(lists.folder / "other", ["police"], now=LISTED) as other, pytest.raises(UpdateRefused):
         check(str(lists.public), other.root_bytes(), LISTED)
+
+
+# -- lists that are encrypted
+
+ONE, TWO = (ListKey(X25519PrivateKey.from_private_bytes(bytes([n]) * 32)) for n in (1, 2))
+
+
+def encrypted(lists: ListProvider) -> None:
+    lists.add_readers([("one", json.dumps(ONE.public()).encode())])
+    lists.put([list_entry("a")])
+    lists.publish(now=LISTED)
+
+
+def test_the_entries_of_an_encrypted_list_are_read_with_the_list_key_of_a_kiosk(lists: ListProvider) -> None:
+    encrypted(lists)
+    (found,) = check(str(lists.public), lists.root_bytes(), LISTED, list_key=ONE).lists
+    assert (found.entries, found.readers, found.unread, found.problems) == (1, 1, False, [])
+    (found,) = check(str(lists.public), lists.root_bytes(), LISTED, list_key=TWO).lists
+    assert "is not encrypted for this kiosk" in found.problems[0]
+
+
+def test_without_a_list_key_all_signatures_are_checked(lists: ListProvider) -> None:
+    encrypted(lists)
+    (found,) = checked(lists).lists
+    assert (found.revision, found.entries, found.readers, found.unread, found.problems) == (1, 0, 1, True, [])
+    (path,) = (lists.public / "targets").rglob("*.part")
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert "not the one that is signed" in problems(lists)[0]

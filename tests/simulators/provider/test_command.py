@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from agent.keys import LIST_DEVELOPMENT_FILE, load_list_key
 from agent.watchlist.list_format import Put, line_bytes
 from simulators.polling import wait_until
 from simulators.provider import command
@@ -280,3 +281,48 @@ def test_an_error_ends_with_its_text_and_status_1(
     monkeypatch.setattr(sys, "argv", ["kiosk-list", "init", str(tmp_path / "file" / "x")])
     with pytest.raises(SystemExit, match="Not a directory"):
         main()
+
+
+# -- kiosks that may read
+
+
+def kiosks(folder: Path, name: str, *arguments: object) -> str:
+    done = CliRunner().invoke(app, ["kiosks", name, str(folder), *map(str, arguments)], catch_exceptions=False)
+    return " ".join(done.output.split())
+
+
+def test_a_list_is_encrypted_for_the_kiosks_that_are_added(folder: Path, listed: Run, tmp_path: Path) -> None:
+    assert kiosks(folder, "list") == "none: the lists are not encrypted"
+    keys = [load_list_key(tmp_path / name, {}) for name in ("a", "b")]
+    files = [tmp_path / f"kiosk-{n}.jwk" for n in (1, 2)]
+    for file, key in zip(files, keys, strict=True):
+        file.write_text(json.dumps(key.public()))
+    text = kiosks(folder, "add", *files)
+    assert f"kiosk-1: may read, key {keys[0].key_id} compare it with `kiosk-agent keys --list` at the kiosk" in text
+    assert kiosks(folder, "list").split()[2:] == ["kiosk-1", keys[0].key_id, "kiosk-2", keys[1].key_id]
+    text = listed("publish")
+    assert "encrypted for 2 kiosks" in text
+    assert "WARNING" not in text
+    assert "kiosk-2: removed; publish this" in kiosks(folder, "remove", "kiosk-2")
+    assert "encrypted for 1 kiosk" in listed("publish")
+    assert "revision 3, entries not read (--list-key), encrypted for 1 kiosk" in listed("verify")
+    text = listed("verify", "--list-key", tmp_path / "a" / LIST_DEVELOPMENT_FILE)
+    assert "revision 3, 3 entries (6 iris-code/1), encrypted for 1 kiosk" in text
+
+
+def test_a_kiosk_may_have_another_name_than_its_file(folder: Path, run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "key of kiosk 1.jwk"
+    file.write_text(json.dumps(load_list_key(tmp_path / "a", {}).public()))
+    with pytest.raises(ProviderError, match="is no name of a kiosk"):
+        kiosks(folder, "add", file)
+    with pytest.raises(ProviderError, match="--name goes with one FILE"):
+        kiosks(folder, "add", file, file, "--name", "kiosk-1")
+    assert "kiosk-1: may read" in kiosks(folder, "add", file, "--name", "kiosk-1")
+    file.write_bytes(bytes(1 << 20))
+    with pytest.raises(ProviderError, match="the key of kiosk-2 is not a public key"):
+        kiosks(folder, "add", file, "--name", "kiosk-2")
+
+
+def test_publish_warns_loudly_that_a_list_is_readable(listed: Run) -> None:
+    assert "WARNING: the lists are not encrypted: whoever has this folder" in listed("publish", "--force")
+    assert "WARNING" not in listed("publish", "--only-timestamp")

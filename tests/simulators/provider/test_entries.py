@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.watchlist.list_format import Confirm, Put, Withdraw, read_line
-from simulators.provider.entries import EntryStore
+from simulators.provider.entries import EntryStore, Reader
 from simulators.provider.errors import ProviderError
 from tests.rigs.lists import LISTED, agreement_terms, list_entry
 
@@ -187,3 +187,36 @@ def test_a_file_that_is_no_database_or_of_a_newer_release_is_refused(tmp_path: P
     db.close()
     with pytest.raises(ProviderError, match="of a newer release"):
         EntryStore(newer)
+
+
+def test_the_kiosks_that_may_read_are_kept_by_name_and_key(tmp_path: Path, store: EntryStore) -> None:
+    assert store.readers() == ()
+    for key, name in (("b", "two"), ("a", "one")):
+        store.add_reader(Reader(key, name, "x"))
+    assert store.readers() == (Reader("a", "one", "x"), Reader("b", "two", "x"))
+    store.add_reader(Reader("a", "first", "x"))
+    assert [one.name for one in store.readers()] == ["first", "two"]
+    with pytest.raises(ProviderError, match="there is a kiosk two with another key"):
+        store.add_reader(Reader("c", "two", "x"))
+    with pytest.raises(ProviderError, match="there is no kiosk one"):
+        store.remove_reader("one")
+    store.remove_reader("b")  # by the id of its key
+    again = EntryStore(tmp_path / "lists.db")
+    assert again.readers() == (Reader("a", "first", "x"),)
+    again.close()
+
+
+def test_the_last_kiosk_is_not_removed(store: EntryStore) -> None:
+    store.add_reader(Reader("a", "one", "x"))
+    with pytest.raises(
+        ProviderError, match="one is the only kiosk: without any, the lists"
+    ):
+        store.remove_reader("one")
+    assert store.readers() == (Reader("a", "one", "x"),)
+
+
+def test_for_which_kiosks_a_list_was_encrypted_is_kept(store: EntryStore) -> None:
+    assert store.sealed_for("police") == ()
+    store.set_sealed("police", ["a", "b"])
+    store.set_sealed("police", ["a"])
+    assert store.sealed_for("police") == ("a",)

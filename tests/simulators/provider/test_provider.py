@@ -4,9 +4,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.distribution.directory import DirectoryFetcher
 from agent.distribution.repository import ListRepository, Refreshed
+from agent.keys import ListKey
 from agent.watchlist.list_format import (
     Confirm,
     Delta,
@@ -18,6 +20,8 @@ from agent.watchlist.list_format import (
     parse_manifest,
     read_part,
 )
+from agent.watchlist.sealed_parts import KEYS, open_keys, readers_of
+from simulators.provider import provider as module
 from simulators.provider.errors import ProviderError
 from simulators.provider.provider import DELTAS, KEEP, ListProvider
 from tests.rigs.lists import LISTED, agreement_terms, list_entry
@@ -315,3 +319,69 @@ def test_without_a_time_the_clock_of_this_computer_counts(tmp_path: Path) -> Non
         lists.publish()
         lists.sign_timestamp()
         assert lists.metadata().timestamp().version == 3
+
+
+# -- lists that are encrypted
+
+ONE, TWO = (ListKey(X25519PrivateKey.from_private_bytes(bytes([n]) * 32)) for n in (1, 2))
+
+
+def jwk(key: ListKey) -> bytes:
+    return json.dumps(key.public()).encode()
+
+
+def test_a_list_is_encrypted_for_the_kiosks_that_were_added(lists: ListProvider, kiosk: Kiosk) -> None:
+    lists.put([list_entry("a")])
+    (one,) = lists.add_readers([("one", jwk(ONE))])
+    assert (one.name, one.key_id, lists.readers()) == ("one", ONE.key_id, (one,))
+    (done,) = lists.publish(now=LISTED)
+    manifest = kiosk.manifest()
+    assert (done.readers, manifest.sealed) == (1, True)
+    keys = open_keys(kiosk.repository.fetch_part("police", KEYS), ONE, "police")
+    (line,) = read_part(keys.open(kiosk.repository.fetch_part("police", manifest.snapshot.parts[0])))
+    assert line == Put(list_entry("a"))
+
+
+def test_whoever_is_added_or_removed_changes_every_list(lists: ListProvider, kiosk: Kiosk) -> None:
+    lists.add_readers([("one", jwk(ONE))])
+    assert [done.revision for done in lists.publish(now=LISTED)] == [1]
+    assert lists.publish(now=LISTED) == []
+    lists.add_readers([("two", jwk(TWO))])
+    assert [(done.revision, done.readers) for done in lists.publish(now=LISTED)] == [(2, 2)]
+    lists.remove_readers(["one"])
+    assert [(done.revision, done.readers) for done in lists.publish(now=LISTED)] == [(3, 1)]
+    kiosk.refresh()
+    assert readers_of(kiosk.repository.fetch_part("police", KEYS)) == (TWO.key_id,)
+    lists.add_readers([("other", jwk(TWO))])  # another name of the same key
+    assert lists.publish(now=LISTED) == []
+
+
+def test_readable_files_are_deleted_when_the_first_encrypted_list_is_published(lists: ListProvider) -> None:
+    lists.put([list_entry("a")])
+    lists.publish(now=LISTED)
+    readable = {path for path in (lists.public / "targets").rglob("*") if path.is_file()}
+    lists.add_readers([("one", jwk(ONE))])
+    lists.publish(now=LISTED)
+    assert not any(path.exists() for path in readable)
+    lists.withdraw(["a"])
+    encrypted = set((lists.public / "targets").rglob("*.part"))
+    lists.publish(now=LISTED)
+    assert all(path.exists() for path in encrypted)  # as ever, until a kiosk has fetched them
+
+
+def test_keys_that_cannot_be_used_add_no_kiosk_at_all(lists: ListProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProviderError, match="the key of two holds a private key"):
+        lists.add_readers([("one", jwk(ONE)), ("two", json.dumps({**TWO.public(), "d": "secret"}).encode())])
+    with pytest.raises(ProviderError, match="a b: is no name of a kiosk"):
+        lists.add_readers([("a b", jwk(ONE))])
+    monkeypatch.setattr(module, "MOST_KIOSKS", 1)
+    with pytest.raises(ProviderError, match="for 1 kiosks at most"):
+        lists.add_readers([("one", jwk(ONE)), ("two", jwk(TWO))])
+    assert lists.readers() == ()
+
+
+def test_kiosks_are_removed_all_or_none(lists: ListProvider) -> None:
+    lists.add_readers([("one", jwk(ONE)), ("two", jwk(TWO))])
+    with pytest.raises(ProviderError, match="there is no kiosk three"):
+        lists.remove_readers(["one", "three"])
+    assert len(lists.readers()) == 2
