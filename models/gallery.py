@@ -91,9 +91,17 @@ class BlockGallery(ABC, Generic[B]):
         """The number of entries."""
         return self._ends[-1] if self._ends else 0
 
-    def changed(self, added: Sequence[Entry], removed: frozenset[str]) -> Self:
-        """A gallery without the keys of `removed`, then with `added`. Blocks that do not change are shared."""
-        kept = [without(block, removed) for block in self.blocks]
+    def changed(
+        self, added: Sequence[Entry], removed: frozenset[str], between: Callable[[], None] = lambda: None
+    ) -> Self:
+        """A gallery without the keys of `removed`, then with `added`. Blocks that do not change are shared.
+
+        `between` is called before each block: a search in another thread may need the processor.
+        """
+        kept = []
+        for block in self.blocks:
+            between()
+            kept.append(without(block, removed))
         return replace(self, blocks=merged([*kept, *self._blocks_of(added)]))
 
     @classmethod

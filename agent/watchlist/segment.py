@@ -5,7 +5,7 @@ galleries too, but a search skips them. So a provider's confirmation needs no te
 enough is removed by a change.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.watchlist.reference import Agreement, ListedReference, entries_by_format, gallery_entries
+from agent.watchlist.searches_first import at_once
 from agent.watchlist.table import Confirmation, ReferenceTable
 from models import gallery_class
 from models.gallery import BlockGallery
@@ -76,10 +77,11 @@ class Segment:
         removed: frozenset[str] = frozenset(),
         confirmed: Mapping[str, Confirmation] | None = None,
         agreements: Mapping[str, Agreement] | None = None,
+        give_way: Callable[[], None] = at_once,
     ) -> Self:
         """A segment without `removed`, with `put` instead of references of the same id, and with the confirmations.
 
-        `agreements`: in place of those that the segment has.
+        `agreements`: in place of those that the segment has. `give_way` is called before each block.
 
         The templates of `put` are in the formats of this release. TemplateError names the reference of one that cannot
         be read. Blocks that do not change are shared.
@@ -89,7 +91,9 @@ class Segment:
         galleries: dict[str, AnyGallery] = {}
         for name in dict.fromkeys((*self.galleries, *added)):
             gallery = self.galleries.get(name) or built(name, ())
-            galleries[name] = gallery.changed(added.get(name, ()), replaced) if replaced or name in added else gallery
+            if replaced or name in added:
+                gallery = gallery.changed(added.get(name, ()), replaced, give_way)
+            galleries[name] = gallery
         kept = {name: gallery for name, gallery in galleries.items() if len(gallery)}
         table = self.table.changed(put, removed, confirmed, agreements)
         return type(self)(self.name, revision, table, kept, self.now)

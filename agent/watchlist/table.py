@@ -309,10 +309,12 @@ def _joined(table: ReferenceTable, other: ReferenceTable) -> ReferenceTable:
     mine = [terms.number(one) for one in table.terms], [kinds.number(one) for one in table.kinds]
     new = [terms.number(one) for one in other.terms], [kinds.number(one) for one in other.kinds]
     both = [*table.ids, *other.ids]
-    order = sorted(range(len(both)), key=both.__getitem__)
+    # Both are sorted. To sort them again would keep the interpreter from a search: a second for a million.
+    places = [bisect.bisect_left(table.ids, one) for one in other.ids]
+    order = np.insert(np.arange(len(table)), places, np.arange(len(table), len(both)))
     return replace(
         table,
-        ids=tuple(both[row] for row in order),
+        ids=tuple(both[row] for row in order.tolist()),
         times=np.concatenate([table.times, other.times], axis=1)[:, order],
         terms_of=_renumbered(table.terms_of, mine[0], other.terms_of, new[0])[order],
         kinds_of=_renumbered(table.kinds_of, mine[1], other.kinds_of, new[1])[order],

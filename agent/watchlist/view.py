@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from agent.watchlist.candidate import Candidate
 from agent.watchlist.reference import ReferenceInfo, TemplateCounts, count_comparable
+from agent.watchlist.searches_first import SearchesFirst
 from agent.watchlist.segment import LOCAL, Segment
 from agent.watchlist.store import StoredSegment
 from agent.watchlist.table import seconds_of
@@ -166,6 +167,7 @@ class ListInMemory:
     def __init__(self, clock: TrustedClock, view: View) -> None:
         self.clock = clock
         self.view = view
+        self.searches = SearchesFirst()
         self.changing = threading.Lock()  # held while a change is committed and its view takes the place of the old one
 
     def replace(

@@ -83,7 +83,8 @@ class Watchlist:
         Does nothing if that is already done. The result is discarded after the next search() and with every change of
         the list.
         """
-        self._presearches[position] = self._searched(self.in_memory.view, position, probe)
+        with self.in_memory.searches.search():
+            self._presearches[position] = self._searched(self.in_memory.view, position, probe)
 
     def discard_presearches(self) -> None:
         """Discard the probes and results of presearch()."""
@@ -92,10 +93,11 @@ class Watchlist:
     def search(self, probes: Mapping[Position, Template], limit: int) -> CandidateList:
         """The references most similar to all probes together, at most `limit`, and the state of the list."""
         view, clock = self.in_memory.view, self.in_memory.clock
-        hits = {position: self._searched(view, position, probe).found for position, probe in probes.items()}
-        self.discard_presearches()
-        now = clock.now()
-        found = view.candidates(probes, hits, limit, now)
+        with self.in_memory.searches.search():
+            hits = {position: self._searched(view, position, probe).found for position, probe in probes.items()}
+            self.discard_presearches()
+            now = clock.now()
+            found = view.candidates(probes, hits, limit, now)
         expired = view.valid_until is not None and now > view.valid_until
         allowed = timedelta(hours=self._policy.expired_list_hours)
         return CandidateList(
@@ -198,11 +200,15 @@ class Watchlist:
 
 
 def load_list(store: WatchlistStore, clock: Clock, policy: PolicyConfig, *, providers: bool) -> ListInMemory:
-    """The list of a store, in memory, without damaged segments. Deletes what an interrupted change has left."""
+    """The list of a store, in memory, without damaged segments.
+
+    Deletes what an interrupted change of the local list has left. The updater does that for the providers' lists, which
+    may be long.
+    """
     facts = store.facts()
     trusted = TrustedClock(clock, StoredTime.of_text(facts[TIME]) if TIME in facts else None)
     trusted.tick()
-    store.delete_unused()
+    store.delete_unused(LOCAL)
     loaded = store.load(int(trusted.now().timestamp()))
     for name, reason in loaded.damaged.items():
         log.error("the list %s is damaged and not searched until it is fetched again: %s", name, reason)

@@ -120,6 +120,14 @@ def test_a_change_removes_then_adds_and_leaves_the_old_gallery() -> None:
     assert _keys(gallery) == ["a", "b", "a", "c"]
 
 
+def test_before_each_block_of_a_change_there_is_a_pause_for_others() -> None:
+    gallery = KeyGallery.of_blocks([_block("a"), _block("b"), _block("c")])
+    pauses: list[int] = []
+    changed = gallery.changed([], frozenset({"b"}), lambda: pauses.append(1))
+    assert _keys(changed) == ["a", "c"]
+    assert len(pauses) == 3
+
+
 def test_a_block_that_loses_nothing_is_the_same_object() -> None:
     block = _block("a", "b")
     assert without(block, frozenset()) is block
