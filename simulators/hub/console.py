@@ -56,12 +56,22 @@ def _what(content: dict[str, Any]) -> str:
         candidates = len(content.get("candidates", ()))
         count = f", {candidates} candidate{'s' if candidates != 1 else ''}" if candidates else ""
         return f"{content['outcome']}: {content['reason']['code']}{count}"
+    if "references" in content:
+        return _list_report(content)
     if "component" in content:
         return f"{content['component']} {content['state']}"
     if "positions" in content:
         sealed = "sealed" if content["sealed"] else "no templates"
         return f"{', '.join(content['positions'])} ({sealed})"
     return ""
+
+
+def _list_report(content: dict[str, Any]) -> str:
+    refused = f", {content['refused_count']} refused" if content.get("refused_count") else ""
+    receipt = ", receipt" if content.get("receipt") else ""
+    changed = f"+{content.get('added', 0)} -{content.get('removed', 0)}"
+    what = f"{content['provider'] or 'all lists'} {content['kind']}: revision {content['revision']}"
+    return f"{what}, {content['references']} ({changed}{refused}){receipt}"
 
 
 def _clock() -> str:

@@ -8,16 +8,18 @@ import contextlib
 import json
 import queue
 import signal
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import paho.mqtt.client as mqtt
 import typer
+from joserfc.errors import JoseError
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -286,7 +288,14 @@ def command(
     done = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
-    keys = HubKeys.load_or_make(key, [_jwk(path) for path in kiosk_key or []]) if key else None
+    trusted = [_jwk(path) for path in kiosk_key or []]
+    keys = None
+    if key is not None:
+        with _usable("--key", key):
+            keys = HubKeys.load_or_make(key, trusted)
+    if db is not None:
+        with _usable("--db", db):
+            HubStore(db).close()
     hub = HubSimulator(port, host, db=db, print_line=lambda line: print(line, flush=True), keys=keys)
     try:
         hub.start()
@@ -321,6 +330,17 @@ def _parse_outage(text: str) -> tuple[float, float]:
 
 
 def _jwk(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    assert isinstance(content, dict)
-    return content
+    with _usable("--kiosk-key", path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        HubKeys.make([content])  # refuses what is no public key
+    return dict(content)
+
+
+@contextlib.contextmanager
+def _usable(option: str, path: Path) -> Iterator[None]:
+    """An error of a file that was named on the command line becomes one line."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, JoseError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise typer.BadParameter(f"{option} {path}: {reason or type(error).__name__}") from None

@@ -51,7 +51,7 @@ def capture() -> Capture:
 def list_report(**fields: Any) -> ListReport:  # noqa: ANN401 - fields of the payload
     refused = (RefusedReference(reference_id="r-9", reason="necessity: missing"),)
     facts = {"provider": "police", "kind": ListReportKind.UPDATED, "revision": 3, "references": 2, "refused": refused}
-    return ListReport(**(facts | {"trusted_time": NOON} | fields))
+    return ListReport.model_validate(facts | {"trusted_time": NOON} | fields)
 
 
 def encounter(number: int = 1, code: ReasonCode = ReasonCode.NO_CANDIDATE) -> Encounter:

@@ -9,7 +9,7 @@ import pytest
 from agent.events.event import EventClass, Payload, Tombstone
 from simulators.hub.console import StateLines, event_line, printable, problem_line
 from simulators.hub.rules import read_key
-from tests.rigs.events import encounter, enrolment, event, health, lead, raw
+from tests.rigs.events import encounter, enrolment, event, health, lead, list_report, raw
 from tests.rigs.hub_messages import message
 
 CLOCK = r"\d\d:\d\d:\d\d  "
@@ -28,6 +28,9 @@ def line_of(payload: Payload, verdict: str = "stored") -> str:
         (health(), "sensor lost "),
         (enrolment(), "right_index (no templates) "),
         (enrolment("a.b.c"), "right_index (sealed) "),
+        (list_report(added=4, removed=1, refused_count=2), "police updated: revision 3, 2 (+4 -1, 2 refused) "),
+        (list_report(kind="withdrawn", removed=1, receipt="a.b.c"), "withdrawn: revision 3, 2 (+0 -1), receipt "),
+        (list_report(provider="", kind="refused", revision=0), "all lists refused: revision 0, 2 (+0 -0) "),
     ],
 )
 def test_an_event_is_one_line_that_names_no_reference(payload: Payload, text: str) -> None:

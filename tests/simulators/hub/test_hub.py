@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -351,6 +352,21 @@ def test_an_outage_that_is_no_time_is_refused(port: int, monkeypatch: pytest.Mon
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(typer.BadParameter, match="--away soon: give START:LENGTH in seconds, as in 30:60"):
         hub_module.command(port=port, away=["soon"])
+
+
+@pytest.mark.parametrize("content", [None, "nothing", "[]", "{}"], ids=["missing", "no JSON", "a list", "no key"])
+@pytest.mark.parametrize("option", ["key", "db", "kiosk-key"])
+def test_a_file_that_cannot_be_used_is_named(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, content: str | None
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    path = tmp_path / "folder" / "file.json"
+    if content is not None:
+        path.parent.mkdir()
+        path.write_text(content * 100 if option == "db" else content)
+    given: dict[str, Any] = {option.replace("-", "_"): [path] if option == "kiosk-key" else path}
+    with pytest.raises(typer.BadParameter, match=rf"--{option} .*file\.json: "):
+        hub_module.command(port=port, **given)
 
 
 def test_the_commands_run_print_and_end_on_a_signal(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from simulators.hub.rules import (
     read_content,
     read_key,
 )
-from tests.rigs.events import encounter, enrolment, event, health, lead, raw
+from tests.rigs.events import encounter, enrolment, event, health, lead, list_report, raw
 from tests.rigs.hub_messages import changed, message
 
 SCHEMAS = Schemas()
 
 
-@pytest.mark.parametrize("payload", [lead(), encounter(), enrolment(), health()])
+@pytest.mark.parametrize("payload", [lead(), encounter(), enrolment(), list_report(), health()])
 def test_what_the_agent_sends_is_believed(payload: Payload) -> None:
     given = message(event(payload, "e-1"))
     key = read_key(given)
