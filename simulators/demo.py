@@ -89,7 +89,8 @@ class Demo:
 
     def _publish_and_fetch(self) -> None:
         (published,) = self._lists.publish()
-        out.print(f"  [dim]signed: revision {published.revision} with {published.entries} entries[/]")
+        done = f"signed: revision {published.revision} with {published.entries} entries"
+        out.print(f"  [dim]{done}, encrypted for {published.readers} kiosk[/]")
         watchlist_report.show_update(self._rig.client.ask("watchlist-update"))
 
     def play(self, number: int, scenario: Scenario) -> str:

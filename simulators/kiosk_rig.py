@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from agent.control.protocol import ControlClient
 from agent.errors import ControlError
-from agent.keys import load_kiosk_key
+from agent.keys import load_kiosk_key, load_list_key
 from drivers.sample import Modality, Position
 from simulators.hub.broker import Broker
 from simulators.hub.hub import HubSimulator, PrintLine
@@ -88,6 +88,7 @@ LISTS = """
 [watchlist]
 source = "{source}"
 root = "{root}"
+require_sealed = true
 """
 
 # Frames without an eye after which the agent has noticed that it left: 1.5 s at 30 frames per second. It checks every
@@ -108,7 +109,7 @@ class KioskRig:
         mosquitto: bool | None = None,
         lists: bool = False,
     ) -> None:
-        """`lists`: a provider's repository, whose lists the kiosk searches; else only the local list."""
+        """`lists`: a provider's repository, encrypted for the kiosk, which searches them; else only the local list."""
         self._scratch = tempfile.TemporaryDirectory(prefix="kiosk-")
         self.folder = Path(self._scratch.name)
         self.config = self.folder / "kiosk-agent.toml"
@@ -131,6 +132,7 @@ class KioskRig:
             stack.callback(self._scratch.cleanup)
             if self.lists is not None:
                 stack.enter_context(self.lists)
+                self.lists.add_readers([(KIOSK, json.dumps(self._kiosk_list_key()).encode())])
             stack.enter_context(self.broker)
             stack.enter_context(self.hub)
             stack.enter_context(self.sensor)
@@ -237,6 +239,9 @@ class KioskRig:
 
     def _kiosk_public_key(self) -> dict[str, Any]:
         return dict(load_kiosk_key(self.folder / "state", {}).public())
+
+    def _kiosk_list_key(self) -> dict[str, Any]:
+        return dict(load_list_key(self.folder / "state", {}).public())
 
     def _write_config(self) -> None:
         text = CONFIG.format(
