@@ -129,6 +129,7 @@ class Kiosk:
     def stop(self, within: float = JOIN_S) -> bool:
         """Stop in the reverse order of start and release the lock. Whether all ended within `within` seconds."""
         deadline = time.monotonic() + within
+        self.updater.stopping.set()  # it may be in the middle of a long list: it gets all the time that there is
         ended = [w.stop(max(0.1, deadline - time.monotonic())) for w in reversed(tuple(self.workers))]
         self._resources.close()
         return all(ended)

@@ -18,7 +18,6 @@ from agent.distribution.repository import ListRepository, Refreshed, Versions
 from agent.errors import AgentError, StoreError
 from agent.events.event import Event, ListReport, ListReportKind
 from agent.hub.outbox import Outbox
-from agent.storage.database import StoreFull
 from agent.updates.segment_update import Applied, ListUpdate
 from agent.watchlist.list_format import ListFormatError, Manifest
 from agent.watchlist.receipt import MOST_IDS
@@ -29,6 +28,7 @@ from agent.watchlist.table import seconds_of
 from agent.watchlist.view import ListInMemory
 from agent.watchlist.watchlist import EXPECTED, TIME, VALID_UNTIL
 from models.exchange.to_templates import RecordTemplates
+from models.template import TemplateError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,10 @@ PENDING = "receipt "  # prefix of the facts that say what was deleted and not ye
 EVERYTHING = ""  # the name under which a problem of all lists is kept
 
 Json = dict[str, Any]
+
+
+class Stopping(BaseException):
+    """The kiosk is being stopped. What was begun is carried on, or undone, after the next start."""
 
 
 # Given the trusted time and the highest versions seen. UpdateUnreachable if the source is not there.
@@ -74,21 +78,29 @@ class ListKeeper:
         self._store = store
         self._outbox = outbox
         self._memory = in_memory
+        store.give_way = self._step
         self._clock = clock
         self._beat = beat
         self._on_event = on_event
         self._records = RecordTemplates()
+        self._tidy = False  # whether what an interrupted change has left was deleted
         self._next_check = 0.0
         self._last_check = -ASKED_S
         self._next_stored = 0.0
         self.problems: dict[str, str] = {}  # why a list could not be updated, by its name
         self.checked_at: datetime | None = None  # trusted time of the last check that succeeded
 
+    def _step(self) -> None:
+        """Between two steps of a change: say that there is progress, end if wanted, and let searches go first."""
+        self._beat()
+        self._memory.searches.give_way()
+
     def tick(self) -> None:
         """Hide and delete what has expired, send what is owed, store trusted time; check if it is time for it."""
         self._memory.clock.tick()
         self._memory.advance()
         try:
+            self._delete_left_over()
             self._delete_expired()
             self._store_time()
             self.send_receipts()
@@ -116,9 +128,10 @@ class ListKeeper:
             repository = self._config.open_repository(self._memory.clock.reference, self._floor())
             refreshed = repository.refresh()
             done = self._take_over(repository, refreshed)
-        except (AgentError, ListFormatError, OSError) as error:
-            self._note_problem(EVERYTHING, str(error))
-            return {EVERYTHING: str(error)}
+        except Exception as error:  # noqa: BLE001 - whatever a repository has, travellers are served
+            problem = _problem_of(error)
+            self._note_problem(EVERYTHING, problem)
+            return {EVERYTHING: problem}
         self.problems.pop(EVERYTHING, None)
         self.send_receipts()
         return done
@@ -135,10 +148,10 @@ class ListKeeper:
             try:
                 if (new := self._apply(repository, provider)) is not None:
                     applied.append(new)
-            except (AgentError, ListFormatError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - one provider's list must not stop the others
                 self._store.delete_unused(provider)  # what was written of the list that is refused
-                self._note_problem(provider, str(error))
-                done[provider] = str(error)
+                done[provider] = _problem_of(error)
+                self._note_problem(provider, done[provider])
             else:
                 self.problems.pop(provider, None)
                 done[provider] = _described(new)
@@ -199,6 +212,15 @@ class ListKeeper:
         text = self._store.facts().get(FLOOR)
         return None if text is None else Versions.model_validate_json(text)
 
+    def _delete_left_over(self) -> None:
+        """Once after a start: delete what an interrupted change has left. Receipts are owed for some of it."""
+        if self._tidy:
+            return
+        for name in self._store.unused_segments():
+            if name != LOCAL:
+                self._store.delete_unused(name)
+        self._tidy = True
+
     def _delete_expired(self) -> None:
         """Delete from disk and memory what expired longer ago than the time of grace. Trusted time decides."""
         limit = seconds_of(self._memory.clock.now() - timedelta(seconds=self._config.delete_after_s))
@@ -207,7 +229,9 @@ class ListKeeper:
             if not expired:
                 continue
             # The revision is still that of the provider: the next delta fits.
-            segment = stored.segment.changed(stored.segment.revision, removed=frozenset(expired))
+            segment = stored.segment.changed(
+                stored.segment.revision, removed=frozenset(expired), give_way=self._store.give_way
+            )
             staged = self._store.stage(segment, stored)
             facts = {TIME: self._memory.clock.state().text()}
             with self._memory.changing:
@@ -316,8 +340,8 @@ class ListKeeper:
         """Put a report into the outbox; whether there was room."""
         try:
             self._outbox.put(Event.of(report, report.provider or "lists", self._clock.now()))
-        except StoreFull as error:
-            log.warning("a report about the list %s waits: %s", report.provider, error)
+        except StoreError as error:
+            log.warning("a report about the list %s was not stored: %s", report.provider, error)
             return False
         self._on_event()
         return True
@@ -344,6 +368,14 @@ def _refuse_older(manifest: Manifest, before: StoredSegment | None) -> None:
             f"the list of {manifest.provider} went back from revision {before.segment.revision} to "
             f"{manifest.revision}: refused; the provider must publish a higher revision"
         )
+
+
+def _problem_of(error: Exception) -> str:
+    """What an operator is told. An error that is not one of ours is a fault of this program: the log has more of it."""
+    if isinstance(error, AgentError | ListFormatError | TemplateError | OSError):
+        return str(error)
+    log.error("a list could not be used", exc_info=error)
+    return f"{type(error).__name__}: a fault of the agent; the log has more of it"
 
 
 def _list_state(segment: Segment) -> Json:

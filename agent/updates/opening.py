@@ -51,7 +51,7 @@ def make_updater(
         opener = repository_opener(config, root, tls, updater.stopping.is_set) if root is not None else None
         kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s, seal)
         with open_store() as store, open_outbox() as outbox:
-            yield ListKeeper(kept, store, outbox, in_memory, clock, beat=updater.beat, on_event=updater.tell)
+            yield ListKeeper(kept, store, outbox, in_memory, clock, beat=updater.step, on_event=updater.tell)
 
     return ListUpdater(open_keeper, on_crash)
 

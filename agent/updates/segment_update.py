@@ -168,10 +168,13 @@ class ListUpdate:
     def _applied(self, before: StoredSegment | None, stored: StoredSegment) -> Applied:
         old = before.segment.table if before is not None else ReferenceTable.of((), {})
         new = stored.segment.table
-        gone = tuple(one for one in old.ids if new.find(one) is None)
+        gone: list[str] = []
+        for start in range(0, len(old), BLOCK):
+            self._store.give_way()
+            gone += (one for one in old.ids[start : start + BLOCK] if new.find(one) is None)
         added = len(new) - (len(old) - len(gone))
         previous = before.segment.revision if before is not None else 0
-        return Applied(stored, previous, added, gone, tuple(self._refusals.named), self._refusals.count)
+        return Applied(stored, previous, added, tuple(gone), tuple(self._refusals.named), self._refusals.count)
 
     def _check_room(self, manifest: Manifest, changes: Iterable[PartSet]) -> None:
         """Refuse before anything is loaded what cannot fit. A new segment is in memory beside the old one."""
@@ -224,7 +227,12 @@ class ListUpdate:
         # What stands under an agreement that has ended is withdrawn too.
         changes.removed |= set(before.segment.table.outside(agreements)) - changes.put.keys()
         segment = before.segment.changed(
-            revision, list(changes.put.values()), frozenset(changes.removed), changes.confirmed, agreements
+            revision,
+            list(changes.put.values()),
+            frozenset(changes.removed),
+            changes.confirmed,
+            agreements,
+            self._store.give_way,
         )
         return self._store.stage(segment, before)
 
@@ -259,7 +267,9 @@ class ListUpdate:
         for name in parts.parts:
             data = self._store.part(self._provider, self._kept[name])
             assert data is not None  # it was just kept, encrypted as it came
-            yield from read_part(data if self._content_keys is None else self._content_keys.open(data))
+            for line in read_part(data if self._content_keys is None else self._content_keys.open(data)):
+                self._store.give_way()
+                yield line
             self._on_progress()
 
     def _refuse(self, line: Withdraw | Confirm | Refused, reason: str) -> None:

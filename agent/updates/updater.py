@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from agent.errors import ControlError
-from agent.updates.keeper import ListKeeper
+from agent.updates.keeper import ListKeeper, Stopping
 from agent.worker import OnCrash, Worker
 
 log = logging.getLogger(__name__)
@@ -82,16 +82,26 @@ class ListUpdater(Worker):
         yield_to_travellers()
         try:
             with self._open_keeper(self) as keeper:
-                while not self.stopping.is_set():
-                    if self._asked.is_set():
-                        self._asked.clear()
-                        keeper.check_soon()
-                    keeper.tick()
-                    self.problems = dict(keeper.problems)
-                    self._do(self._next(), keeper)
+                with contextlib.suppress(Stopping):
+                    self._work(keeper)
                 keeper.store_time()
         finally:
             self._refuse_waiting()
+
+    def step(self) -> None:
+        """There is progress. Stopping if the thread is to end."""
+        self.beat()
+        if self.stopping.is_set():
+            raise Stopping
+
+    def _work(self, keeper: ListKeeper) -> None:
+        while not self.stopping.is_set():
+            if self._asked.is_set():
+                self._asked.clear()
+                keeper.check_soon()
+            keeper.tick()
+            self.problems = dict(keeper.problems)
+            self._do(self._next(), keeper)
 
     def _next(self) -> tuple[Job, "Future[Any]"] | None:
         self.beat()
@@ -108,6 +118,9 @@ class ListUpdater(Worker):
             return
         try:
             result.set_result(work(keeper))
+        except Stopping:
+            result.set_exception(ControlError("the kiosk is being stopped"))
+            raise
         except Exception as error:  # noqa: BLE001 - it goes to who asked
             result.set_exception(error)
 

@@ -28,6 +28,7 @@ from agent.storage.database import open_store, path_of, reading, truncate_log, w
 from agent.storage.encryption import StoreKey
 from agent.storage.free_space import check_memory
 from agent.watchlist.reference import ALWAYS, NEVER, Agreement, ListedReference, Period, Terms, import_template
+from agent.watchlist.searches_first import at_once
 from agent.watchlist.segment import LOCAL, AnyGallery, Segment
 from agent.watchlist.table import ReferenceTable
 from drivers.sample import Position
@@ -84,7 +85,7 @@ def _pack_references(db: Database) -> None:
     references = _references_of_earlier_releases(db)
     if references:
         segment = Segment.empty(LOCAL, 0).changed(1, references, agreements=_agreements_of_earlier_releases(db))
-        _switch(db, _stored(db, segment, {}))
+        _switch(db, _stored(segment, {}, lambda data: _put_blob(db, LOCAL, data)))
     for table in ("template", "reference", "agreement"):
         db.execute(f"DROP TABLE {table}")
 
@@ -121,6 +122,8 @@ class WatchlistStore:
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
         self._db = opener()
+        # Called before each step of a change: it waits while a search runs, and may raise to end the work.
+        self.give_way: Callable[[], None] = at_once
 
     def __enter__(self) -> Self:
         return self
@@ -156,10 +159,17 @@ class WatchlistStore:
         `before`: the stored segment with which it shares blocks.
         """
         known = _blobs_of(before) if before is not None else {}
-        return _stored(self._db, segment, known, own_transactions=True)
+
+        def put(data: bytes) -> int:
+            self.give_way()
+            with writing(self._db) as db:
+                return _put_blob(db, segment.name, data)
+
+        return _stored(segment, known, put)
 
     def put_block(self, segment: str, block: Any) -> int:  # noqa: ANN401 - a block of any gallery
         """Write a packed block for a segment that is being made. Returns the number of its blob."""
+        self.give_way()
         with writing(self._db) as db:
             return _put_blob(db, segment, block.packed())
 
@@ -204,10 +214,18 @@ class WatchlistStore:
         with reading(self._db) as db:
             unused = [row[0] for row in db.execute(sql, [segment, segment]).fetchall()]
         for blob in unused:  # one at a time: deleting overwrites, and the write-ahead log stays small
+            self.give_way()
             with writing(self._db) as db:
                 db.execute("DELETE FROM blob WHERE id = ?", [blob])
             self.truncate_log()
         return len(unused)
+
+    def unused_segments(self) -> tuple[str, ...]:
+        """The segments of which there are blobs that the list does not use: an interrupted change left them."""
+        used = "SELECT reference_table FROM segment UNION SELECT blob FROM block"
+        sql = f"SELECT DISTINCT segment FROM blob WHERE id NOT IN ({used}) ORDER BY segment"  # noqa: S608 - constants
+        with reading(self._db) as db:
+            return tuple(row[0] for row in db.execute(sql).fetchall())
 
     def truncate_log(self) -> None:
         """Empty the write-ahead log, so that nothing deleted can be read in it."""
@@ -235,6 +253,7 @@ class WatchlistStore:
         with reading(self._db) as db:
             names = [row[0] for row in db.execute("SELECT name FROM part WHERE segment = ?", [segment]).fetchall()]
         for name in sorted(set(names) - set(keep)):
+            self.give_way()
             with writing(self._db) as db:
                 db.execute("DELETE FROM part WHERE segment = ? AND name = ?", [segment, name])
             self.truncate_log()
@@ -343,15 +362,8 @@ def _blobs_of(stored: StoredSegment) -> dict[int, int]:
     }
 
 
-def _stored(
-    db: Database, segment: Segment, known: Mapping[int, int], *, own_transactions: bool = False
-) -> StoredSegment:
-    def put(data: bytes) -> int:
-        if not own_transactions:
-            return _put_blob(db, segment.name, data)
-        with writing(db):
-            return _put_blob(db, segment.name, data)
-
+def _stored(segment: Segment, known: Mapping[int, int], put: Callable[[bytes], int]) -> StoredSegment:
+    """The segment with its blobs: those of the blocks that are `known`, and those that `put` writes."""
     blocks = {
         name: tuple(known[id(block)] if id(block) in known else put(block.packed()) for block in gallery.blocks)
         for name, gallery in segment.galleries.items()
