@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.events.event import ListReportKind
+from agent.updates.keeper import Stopping
 from agent.watchlist.receipt import verify_receipt
 from simulators.provider.provider import ListProvider
 from tests.conftest import FakeClock
@@ -236,3 +237,43 @@ def test_state_says_what_is_here(rig: KeeperRig, clock: FakeClock) -> None:
     assert state["problems"] == {}
     assert state["memory_bytes"] > 4000
     json.dumps(state)
+
+
+def test_what_an_interrupted_update_has_left_is_deleted_after_the_start(rig: KeeperRig) -> None:
+    rig.keeper.check()
+    known = rig.watchlist.in_memory.view.segments["police"]
+    rig.store.stage(known.segment.changed(2, removed=frozenset({"p101"})), known)
+    rig.restart()
+    assert rig.store.unused_segments() == ("police",)
+    rig.keeper.tick()
+    assert rig.store.unused_segments() == ()
+    assert rig.found(ALICE) == ["p101"]
+
+
+def test_an_update_that_is_stopped_leaves_the_old_list_and_is_made_again(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock
+) -> None:
+    rig.keeper.check()
+    lists.put([entry_of(CAROL, clock.now())])
+    lists.publish(now=clock.now())
+
+    def stop() -> None:
+        raise Stopping
+
+    rig.keeper._beat = stop
+    with pytest.raises(Stopping):
+        rig.keeper.check()
+    rig.restart()
+    assert sorted(rig.ids()) == ["p101", "p102"]
+    rig.keeper.check()
+    assert sorted(rig.ids()) == ["p101", "p102", "p103"]
+
+
+def test_a_fault_of_the_agent_in_one_list_ends_nothing(
+    rig: KeeperRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("agent.updates.segment_update.ListUpdate.apply", lambda *_: 1 / 0)
+    assert "ZeroDivisionError: a fault of the agent" in rig.keeper.check()["police"]
+    assert "a list could not be used" in caplog.text
+    monkeypatch.setattr("agent.updates.keeper.ListKeeper._take_over", lambda *_: 1 / 0)
+    assert "ZeroDivisionError" in rig.keeper.check()[""]
