@@ -46,6 +46,7 @@ FEWER = (Position.RIGHT_INDEX, Position.RIGHT_EYE)  # of a list that is written 
 PROVIDER, AGREEMENT = "bench", "treaty"
 CHANGED_SHARE = 0.01  # of the persons: half of them are new, half of them are withdrawn
 BEFORE = 12  # searches before the update, whose median is the time without one
+PAUSE_S = 0.3  # between two searches: no kiosk has a traveller after the other without any
 LIMIT = 5
 NEVER_S = 86_400.0
 MEGABYTE = 1e6
@@ -237,6 +238,7 @@ def update(bench: Bench) -> Update:
         probes = _probes(POSITIONS)
 
         def search() -> float:
+            time.sleep(PAUSE_S)
             started = time.perf_counter()
             watchlist.search(probes, LIMIT)
             return time.perf_counter() - started

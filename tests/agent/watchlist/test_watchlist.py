@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +15,11 @@ from agent.errors import StoreError
 from agent.events.event import Category
 from agent.storage.database import open_store
 from agent.watchlist.reference import Reference
+from agent.watchlist.searches_first import SearchesFirst
 from agent.watchlist.store import MIGRATIONS
 from agent.watchlist.watchlist import Presearch, Watchlist
 from drivers.sample import Position
+from models.encoder import Scored
 from models.finger.search.gallery import FingerGallery
 from models.finger.template import arrays_of
 from models.template import Template, TemplateError
@@ -128,6 +130,38 @@ def test_a_presearch_changes_no_result_and_saves_the_search(
     assert searched.call_count == 2
     watchlist.search(probes, 5)
     assert searched.call_count == 4  # nothing is kept from one search to the next
+
+
+class Noted(SearchesFirst):
+    """Notes that a search has begun or ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running: list[bool] = []
+
+    @contextmanager
+    def search(self) -> Iterator[None]:
+        self.running.append(True)
+        yield
+        self.running.append(False)
+
+
+def test_while_a_search_or_a_presearch_runs_an_update_waits(
+    watchlist: Watchlist, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watchlist.add(reference(clock, ALICE), AGREEMENT)
+    watchlist.in_memory.searches = noted = Noted()
+    searched, during = FingerGallery.search, list[bool]()
+
+    def search(self: FingerGallery, probe: Template, position: Position, limit: int) -> list[Scored]:
+        during.append(noted.running[-1])
+        return searched(self, probe, position, limit)
+
+    monkeypatch.setattr(FingerGallery, "search", search)
+    found(watchlist, ALICE)
+    watchlist.presearch(INDEX, template_of(BOB, 1))
+    assert during == [True, True]
+    assert noted.running == [True, False] * 2
 
 
 def test_a_presearch_is_of_its_probe_and_its_list(watchlist: Watchlist, clock: FakeClock) -> None:
