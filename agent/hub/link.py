@@ -341,8 +341,11 @@ class HubLink(Worker):
             _, self._list_request = client.subscribe(self._list_topic, qos=1)
 
     def _on_message(self, _: object, __: object, message: mqtt.MQTTMessage) -> None:
-        if self._lists is not None and message.topic == self._list_topic and len(message.payload) <= MAX_POINTER:
-            self._lists.on_news()
+        if self._lists is not None and message.topic == self._list_topic:
+            if len(message.payload) > MAX_POINTER:
+                self._refuse("messages of new lists", f"a message of new lists of {len(message.payload)} bytes")
+            else:
+                self._lists.on_news()
         elif message.topic != self._topics.acknowledgement:
             self._refuse("messages of other topics", "a message of a topic that this kiosk has not subscribed to")
         elif len(message.payload) > MAX_ACKNOWLEDGEMENT:

@@ -11,7 +11,7 @@ import pytest
 from agent.clock import SystemClock
 from agent.config import HubConfig, OutboxConfig
 from agent.events.event import Event, EventKey
-from agent.hub.link import Connected, HubLink, HubSignal
+from agent.hub.link import Connected, HubLink, HubSignal, ListNews
 from agent.hub.outbox import Outbox
 from agent.hub.publisher import Publisher
 from simulators.hub.broker import find_mosquitto
@@ -27,11 +27,11 @@ QUICK = {"reconnect_max_s": 1.0}
 class LinkRig:
     """A hub link with its inbox and its crashes."""
 
-    def __init__(self, port: int, kiosk: str = "k1", **config: object) -> None:
+    def __init__(self, port: int, kiosk: str = "k1", lists: ListNews | None = None, **config: object) -> None:
         self.inbox: queue.Queue[HubSignal] = queue.Queue()
         self.crashes: list[BaseException] = []
         settings = HubConfig.model_validate({"port": port, **QUICK, **config})
-        self.link = HubLink(settings, "s1", kiosk, self.inbox, lambda _, error: self.crashes.append(error))
+        self.link = HubLink(settings, "s1", kiosk, self.inbox, lambda _, error: self.crashes.append(error), lists)
 
     def __enter__(self) -> Self:
         self.link.start()
@@ -72,7 +72,7 @@ class EventPath(LinkRig):
     """A link with a publisher and the encounter thread's handle on the outbox."""
 
     def __init__(self, port: int, path: Path, kiosk: str = "k1", **config: object) -> None:
-        super().__init__(port, kiosk, **config)
+        super().__init__(port, kiosk, lists=None, **config)
         # A short time for tests: what a broker has lost is sent again after a second.
         self.config = OutboxConfig(window=16, resend_after_s=1.0)
         self.outbox = Outbox(path, kiosk, self.config, key=TEST_KEY)

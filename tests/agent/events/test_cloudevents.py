@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from agent.events.cloudevents import Topics, attributes, event_type
+from agent.events.cloudevents import Topics, attributes, event_type, list_topic
 from agent.events.event import Event, EventClass, EventKey, StoredEvent, Tombstone
 from tests.rigs.events import NOON, raw
 
@@ -21,6 +21,10 @@ def test_every_topic_of_a_kiosk_begins_with_its_site_and_name() -> None:
     assert topics.state == "bio/v1/s1/k1/state"
     assert topics.acknowledgement == "bio/v1/s1/k1/ack"
     assert topics.event(EventClass.LEAD) == "bio/v1/s1/k1/evt/lead"
+
+
+def test_the_topic_of_new_lists_is_the_same_for_all_kiosks_of_a_name() -> None:
+    assert list_topic("main") == "bio/v1/watchlist/main"
 
 
 def test_the_attributes_of_an_event() -> None:

@@ -36,16 +36,19 @@ from agent.hub import connection as connection_module
 from agent.hub.link import (
     FIRST_WAIT_S,
     MAX_IN_FLIGHT,
+    MAX_POINTER,
     MAX_QUEUED,
     MAX_SIGNALS,
     Connected,
     Disconnected,
     HubLink,
     HubSignal,
+    ListNews,
 )
 from agent.hub.mqtt_client import MAX_PACKET, RECEIVE_MAXIMUM
 from agent.hub.sealing import seal
 from agent.keys import KioskKey
+from agent.updates.updater import ListUpdater
 from simulators.hub.broker import Broker, free_port
 from simulators.hub.hub import HubSimulator
 from simulators.hub.keys import HubKeys
@@ -500,6 +503,82 @@ def test_a_held_event_comes_with_its_acknowledgement(scripted: ScriptedBroker) -
         scripted.publish(b'{"epoch":"e","class":"lead","sequence":2,"held":%s}' % held)
         assert link.inbox.get(timeout=5) == Acknowledgement("e", EventClass.LEAD, 2)
         assert link.inbox.get(timeout=5) == Held("e", EventClass.LEAD, 3, HoldReason.UNKNOWN_KIOSK_KEY)
+
+
+# -- the message that says that there is a new list
+
+
+NEWS_TOPIC = b"bio/v1/watchlist/main"
+
+
+def connect_with_lists(link: LinkRig, scripted: ScriptedBroker, answer: int = 1) -> None:
+    connect_kiosk(link, scripted)
+    content = scripted.read_until(SUBSCRIBE_TYPE)  # the second one: the acknowledgements came first
+    assert NEWS_TOPIC in content
+    scripted.write(bytes([0x90, 4, *content[:2], 0, answer]))
+
+
+def test_a_retained_message_of_new_lists_is_heard_at_every_connection(broker: Broker, hub: HubSimulator) -> None:
+    heard: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    with LinkRig(broker.port, lists=ListNews("main", lambda: heard.put(True))) as link:
+        link.connected()
+        hub._client.publish(NEWS_TOPIC.decode(), b'{"revision":7}', qos=1, retain=True)
+        assert heard.get(timeout=5)
+    with LinkRig(broker.port, lists=ListNews("main", lambda: heard.put(True))):
+        assert heard.get(timeout=5)
+    with LinkRig(broker.port, lists=ListNews("others", lambda: heard.put(True))) as link:
+        link.connected()
+        link.link.send(stored(event(lead())), 0)
+        link.next(Acknowledgement)
+    assert heard.empty()
+
+
+def test_a_broker_that_refuses_the_topic_of_new_lists_serves_everything_else(
+    scripted: ScriptedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    with LinkRig(scripted.port, lists=ListNews("main", lambda: None)) as link:
+        connect_with_lists(link, scripted, answer=0x87)
+        scripted.publish(b'{"epoch":"e","class":"lead","sequence":7}')
+        assert link.inbox.get(timeout=5) == Acknowledgement("e", EventClass.LEAD, 7)
+        assert link.link.connected
+    assert "the broker refuses the topic of new lists: they are noticed at the next check" in caplog.text
+
+
+def test_a_flood_of_messages_of_new_lists_asks_once(scripted: ScriptedBroker) -> None:
+    asked: list[bool] = []
+    updater = ListUpdater(lambda _: contextlib.nullcontext(), lambda *_: None)  # type: ignore[arg-type,return-value]
+
+    def ask() -> None:
+        asked.append(True)
+        updater.ask()
+
+    with LinkRig(scripted.port, lists=ListNews("main", ask)) as link:
+        connect_with_lists(link, scripted)
+        scripted.write(publish(b"new", NEWS_TOPIC) * 3000)
+        assert wait_until(lambda: len(asked) == 3000, 20)
+        assert link.inbox.empty()
+        assert link.link.refused == {}
+    assert updater._inbox.qsize() == 1
+
+
+def test_a_message_of_new_lists_that_is_too_long_is_refused(scripted: ScriptedBroker) -> None:
+    heard: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    with LinkRig(scripted.port, lists=ListNews("main", lambda: heard.put(True))) as link:
+        connect_with_lists(link, scripted)
+        scripted.publish(bytes(MAX_POINTER + 1), NEWS_TOPIC)
+        scripted.publish(bytes(MAX_POINTER), NEWS_TOPIC)
+        assert heard.get(timeout=5)
+        assert heard.empty()
+        assert link.link.refused == {"messages of new lists": 1}
+
+
+def test_a_kiosk_without_lists_subscribes_to_none(scripted: ScriptedBroker) -> None:
+    with LinkRig(scripted.port) as link:
+        connect_kiosk(link, scripted)
+        scripted.publish(b"new", NEWS_TOPIC)
+        assert eventually(lambda: link.link.refused == {"messages of other topics": 1})
+        kind, content = scripted.read()
+        assert (kind, b"/state" in content) == (PUBLISH_TYPE, True)
 
 
 def test_an_enrolment_waits_until_the_hub_knows_the_key_of_its_kiosk(broker: Broker, tmp_path: Path) -> None:
