@@ -402,6 +402,15 @@ def test_a_manifest_that_lacks_a_field_is_an_error_with_its_name(field: str) -> 
         parse_manifest(written(**{field: ...}))
 
 
+def test_only_a_manifest_of_encrypted_parts_says_so() -> None:
+    assert "sealed" not in json.loads(write_manifest(manifest()))
+    sealed = manifest(sealed=True)
+    assert json.loads(write_manifest(sealed))["sealed"] is True
+    assert parse_manifest(write_manifest(sealed)) == sealed
+    with pytest.raises(ListFormatError, match="sealed: Input should be a valid boolean"):
+        parse_manifest(written(sealed="yes"))
+
+
 def test_a_manifest_without_deltas_has_none() -> None:
     assert parse_manifest(written(deltas=...)).deltas == ()
 
