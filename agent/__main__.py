@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -178,9 +179,7 @@ def watchlist_status(config: ConfigOption = DEFAULT_CONFIG, *, json: bool = Fals
 @watchlist_app.command("update")
 def watchlist_update(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Fetch what is new in the lists of the providers now. Exit status 1 if a list was refused."""
-    result = _ask(load(config), "watchlist-update")
-    watchlist_report.show_update(result)
-    if result["problems"]:
+    if watchlist_report.show_update(_ask(load(config), "watchlist-update")):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -313,7 +312,14 @@ class _PrintableFormatter(logging.Formatter):
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802 - as in logging
-        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+        lines: list[str] = []
+        for part in traceback.TracebackException(*ei).format():
+            # A frame, which is indented, has several lines. The text of an exception may quote anything: it is one.
+            lines += part.rstrip("\n").split("\n") if part.startswith(" ") else [part.strip("\n")]
+        return "\n".join(map(printable, lines))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - as in logging
+        return "\n".join(map(printable, stack_info.split("\n")))
 
 
 _TERMINAL = _PrintableFormatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")

@@ -65,18 +65,22 @@ def _show_list(one: Json) -> None:
         out.print(f"  agreement {agreement['agreement']}: {agreement['purpose']}; {agreement['legal_basis']}{review}")
 
 
-def show_update(result: Json) -> None:
-    """Show what an update did."""
+def show_update(result: Json) -> bool:
+    """Show what an update did. Whether a list was refused."""
     with understood():
+        refused = bool(result["problems"])
         if not result["lists"]:
             out.print("no lists of providers are configured: see [watchlist] in the configuration")
         for name, text in result["lists"].items():
             out.print(f"{name or 'all lists'}: {text}")
+    return refused
 
 
 def show_verification(result: Json) -> None:
     """Show whether each list on disk is complete."""
     with understood():
+        if not result["lists"]:
+            out.print("there is no list on this kiosk")
         for name, text in result["lists"].items():
             out.print(f"{name}: {text}")
 

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,17 @@ from typer.testing import CliRunner
 
 from agent import __main__ as command_line
 from agent.__main__ import EXIT_CONFIG, EXIT_FAILED, EXIT_INTERRUPTED, app, main
+from agent.clock import SystemClock
 from agent.config import load
 from agent.errors import ConfigError, ControlError, StoreError
 from agent.keys import DEVELOPMENT_FILE, LIST_DEVELOPMENT_FILE, load_kiosk_key, load_list_key
 from simulators.polling import wait_until
+from simulators.provider.provider import ListProvider
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
 from tests.conftest import impression_of
 from tests.rigs.control_server import running_server
+from tests.rigs.list_keeper import entry_of, make_provider
 from tests.rigs.simulated_kiosk import CONFIG, make_stores
 
 
@@ -60,6 +64,9 @@ def test_without_a_configuration_only_what_is_plugged_in_is_shown(monkeypatch: p
 
 STANDALONE = {
     "watchlist list": "revision 0",
+    "watchlist status": "revision 0: 0 references are searched",
+    "watchlist update": "no lists of providers are configured",
+    "watchlist verify": "there is no list on this kiosk",
     "outbox": "0 events wait for the hub",
     "identify": "refer: ",
 }
@@ -133,9 +140,13 @@ def test_a_daemon_that_runs_is_asked_for_its_key(config: Path, tmp_path: Path) -
         assert published["kid"] in run("keys", "--config", config)[1]
 
 
+NONSENSE = ("status", "sensors", "identify", "enrol", "outbox", "keys")
+LISTS = ("status", "update", "verify", "list", "explain r-1")
+
+
 def test_a_daemon_that_answers_nonsense_is_an_error_of_the_command(config: Path) -> None:
     with running_server(config.with_name("control.sock"), lambda *_: {"sensors": [7]}):
-        for command in ("status", "sensors", "identify", "enrol", "outbox", "keys", "watchlist list"):
+        for command in (*NONSENSE, *(f"watchlist {name}" for name in LISTS)):
             with pytest.raises(ControlError, match="an invalid answer"):
                 run(*command.split(), "--config", config)
 
@@ -265,3 +276,65 @@ def test_the_journal_gets_a_priority_on_each_line(monkeypatch: pytest.MonkeyPatc
     for level, priority in LEVELS.items():
         record = logging.makeLogRecord({"levelno": level, "msg": "one\ntwo"})
         assert handler.format(record) == f"<{priority}>one\n<{priority}>two"
+
+
+def test_what_an_exception_quotes_adds_no_line_to_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")
+    _, handler = set_up_logging(verbose=False)
+
+    def fail() -> None:
+        raise ValueError("the device says\n<0>forged\x1b[2J")
+
+    try:
+        try:
+            fail()
+        except ValueError as error:
+            raise KeyError("second") from error
+    except KeyError:
+        record = logging.makeLogRecord({"levelno": logging.ERROR, "msg": "failed", "exc_info": sys.exc_info()})
+    lines = handler.format(record).split("\n")
+    assert all(line.startswith("<3>") for line in lines)
+    assert "<3>ValueError: the device says\\x0a<0>forged\\x1b[2J" in lines
+    assert "<3>The above exception was the direct cause of the following exception:" in lines
+    assert lines[-1] == "<3>KeyError: 'second'"
+    assert sum("in test_what_an_exception_quotes" in line for line in lines) == 2
+
+
+def test_a_stack_in_the_log_is_printable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    _, handler = set_up_logging(verbose=False)
+    record = logging.makeLogRecord({"msg": "here", "stack_info": "Stack:\n  File \x1b[2J"})
+    assert handler.format(record).endswith("here\nStack:\n  File \\x1b[2J")
+
+
+@pytest.fixture(name="lists")
+def _lists(config: Path, tmp_path: Path) -> Iterator[ListProvider]:
+    """A provider with one person, from which the kiosk fetches."""
+    with make_provider(tmp_path / "lists", SystemClock()) as lists:
+        lists.put([entry_of(1, SystemClock().now())])
+        lists.publish()
+        section = f'[watchlist]\nsource = "{lists.public}"\nroot = "{lists.folder}/root.json"\n'
+        config.write_text(config.read_text() + section)
+        make_stores(load(config))
+        yield lists
+
+
+def test_the_commands_of_the_watchlist_show_what_a_provider_has_published(config: Path, lists: ListProvider) -> None:
+    for command, text in {
+        "update": "police: ",
+        "status": "list police: revision 1, 1 references",
+        "verify": "police: 1 references, complete on disk and in memory",
+        "list": "p1",
+        "explain p1": "reference p1 of police, searched",
+    }.items():
+        status, output = run("watchlist", *command.split(), "--config", config)
+        assert (status, text in output) == (0, True), output
+    with pytest.raises(ControlError, match="p1 is on the list of police: only they can withdraw it"):
+        run("watchlist", "remove", "p1", "--config", config)
+    with pytest.raises(ControlError, match="no reference p2 on the list: see `kiosk-agent watchlist list`"):
+        run("watchlist", "explain", "p2", "--config", config)
+    state = json.loads(run("watchlist", "status", "--json", "--config", config)[1])
+    assert state["lists"][0]["categories"] == {"missing": 1}
+    (lists.public / "metadata" / "timestamp.json").write_text("nothing")
+    status, output = run("watchlist", "update", "--config", config)
+    assert (status, output.startswith("all lists: ")) == (EXIT_FAILED, True)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agent.clock import Clock
 from agent.config import PolicyConfig
 from agent.distribution.repository import ListRepository, Versions
 from agent.distribution.source import open_source
@@ -141,7 +142,7 @@ class KeeperRig:
         return sign_receipt(KIOSK_KEY, provider, revision, list(ids), reason, now, site="s", kiosk="k")
 
 
-def make_provider(folder: Path, clock: FakeClock, *names: str) -> ListProvider:
+def make_provider(folder: Path, clock: Clock, *names: str) -> ListProvider:
     """A repository with an agreement for each provider."""
     lists = ListProvider.init(folder, names or ("police",), now=clock.now())
     for name in names or ("police",):

@@ -112,15 +112,17 @@ def test_an_empty_list_is_one_line(printed: Printed) -> None:
 
 
 def test_an_update_says_what_it_did_to_each_list(printed: Printed) -> None:
-    report.show_update({"lists": {"police": "nothing new", "": "unreachable [x]"}})
+    assert report.show_update({"lists": {"police": "nothing new", "": "unreachable [x]"}, "problems": {"": "x"}})
     assert printed() == "police: nothing new\nall lists: unreachable [x]\n"
-    report.show_update({"lists": {}})
+    assert not report.show_update({"lists": {}, "problems": {}})
     assert "no lists of providers are configured: see [watchlist]" in printed()
 
 
 def test_a_verification_says_what_it_found(printed: Printed) -> None:
     report.show_verification({"lists": {"police": "2 references, complete on disk and in memory"}})
     assert printed() == "police: 2 references, complete on disk and in memory\n"
+    report.show_verification({"lists": {}})
+    assert printed() == "there is no list on this kiosk\n"
 
 
 def test_a_reference_is_explained(printed: Printed) -> None:
@@ -155,6 +157,6 @@ def test_a_reference_that_is_not_searched_says_why_and_what_it_lacks_is_left_out
         report.show_explanation,
     ],
 )
-def test_an_answer_that_is_none_is_an_error_of_the_command(show: Callable[[dict[str, Any]], None]) -> None:
+def test_an_answer_that_is_none_is_an_error_of_the_command(show: Callable[[dict[str, Any]], object]) -> None:
     with pytest.raises(ControlError, match="an invalid answer"):
         show({"lists": 7})

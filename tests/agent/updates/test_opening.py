@@ -26,7 +26,6 @@ from agent.updates.opening import (
 from agent.updates.updater import ListUpdater
 from agent.watchlist.receipt import verify_receipt
 from simulators.provider.provider import ListProvider
-from tests.conftest import FakeClock
 from tests.rigs.certificates import Authority
 from tests.rigs.list_keeper import entry_of, make_provider
 from tests.rigs.simulated_kiosk import config_of, make_stores
@@ -36,10 +35,9 @@ SOON_S = 20.0
 
 @pytest.fixture(name="lists")
 def _lists(tmp_path: Path) -> Iterator[ListProvider]:
-    clock = FakeClock()
-    clock.wall = SystemClock().now()
-    with make_provider(tmp_path / "lists", clock) as lists:
-        lists.put([entry_of(1, clock.now()), entry_of(2, clock.now())])
+    now = SystemClock().now()
+    with make_provider(tmp_path / "lists", SystemClock()) as lists:
+        lists.put([entry_of(1, now), entry_of(2, now)])
         lists.publish()
         yield lists
 
