@@ -6,6 +6,7 @@ update does not fetch it again.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -101,6 +102,12 @@ class Refusals:
         self.named: list[RefusedReference] = []
         self.count = 0
 
+    def copy(self) -> "Refusals":
+        """Others, with the same content."""
+        made = Refusals()
+        made.named, made.count = list(self.named), self.count
+        return made
+
     def add(self, reference_id: str, reason: str) -> None:
         """Note one."""
         self.count += 1
@@ -131,6 +138,7 @@ class ListUpdate:
         self._content_keys: ContentKeys | None = None  # None: the list is not encrypted
         self._refusals = Refusals()
         self._kept: dict[str, str] = {}  # the name in the store of each part
+        self._lacks = False  # whether a delta confirms a reference that was deleted here, or refused
 
     def read_manifest(self, data: bytes) -> Manifest:
         """The manifest of this provider. ListFormatError if it is not one, or of another provider."""
@@ -148,8 +156,20 @@ class ListUpdate:
         for refused in manifest.refused_agreements:
             self._refusals.add(refused.reference_id, f"agreement: {refused.reason}")
         agreements = {one.id: agreement_of(one) for one in manifest.agreements}
-        known = before.segment.revision if before is not None else None
-        snapshot, deltas = changes_to(manifest, known)
+        known = before if before is not None and not _allow_more(agreements, before.segment.table.agreements) else None
+        refused = self._refusals.copy()
+        stored = self._changed(manifest, known, agreements, now)
+        if known is not None and self._lacks:
+            log.info("the list of %s confirms references that are not here: its snapshot is taken", self._provider)
+            self._refusals = refused
+            stored = self._changed(manifest, None, agreements, now)
+        return self._applied(before, stored)
+
+    def _changed(
+        self, manifest: Manifest, before: StoredSegment | None, agreements: Mapping[str, Agreement], now: int
+    ) -> StoredSegment:
+        """What follows from `before`, or from nothing. `_lacks` says whether a delta needs what is not there."""
+        snapshot, deltas = changes_to(manifest, before.segment.revision if before is not None else None)
         changes: list[PartSet] = [*([snapshot] if snapshot else []), *deltas]
         # Under its hash, so that a part of the same name and other content is another part.
         self._kept = {
@@ -161,9 +181,10 @@ class ListUpdate:
             self._fetch(name)
         stored = before if snapshot is None else self._snapshot(snapshot, agreements, now)
         assert stored is not None  # without a list, changes_to() gives the snapshot
+        self._lacks = False
         if deltas or snapshot is None:
             stored = self._delta(manifest.revision, deltas, agreements, stored)
-        return self._applied(before, stored)
+        return stored
 
     def _applied(self, before: StoredSegment | None, stored: StoredSegment) -> Applied:
         old = before.segment.table if before is not None else ReferenceTable.of((), {})
@@ -261,6 +282,7 @@ class ListUpdate:
             expires_at = confirmation.expires_at or (earlier.expires_at if earlier else None)
             changes.confirmed[name] = Confirmation(confirmation.review_by, expires_at)
         else:
+            self._lacks = self._lacks or name not in changes.removed
             self._refusals.add(name, "confirmed, but not on this list")
 
     def _lines(self, parts: PartSet) -> Iterator[PartLine]:
@@ -340,6 +362,18 @@ def changes_to(manifest: Manifest, revision: int | None) -> tuple[Snapshot | Non
     if deltas is not None and sum(delta.bytes for delta in deltas) <= size:
         return None, deltas
     return manifest.snapshot, whole
+
+
+def _allow_more(agreements: Mapping[str, Agreement], before: Mapping[str, Agreement]) -> bool:
+    """Whether what expired here, or was refused, under the agreements of before may stand under those of now.
+
+    No delta says it again: the snapshot has it.
+    """
+    return any(name not in before or _keep_days(one) > _keep_days(before[name]) for name, one in agreements.items())
+
+
+def _keep_days(agreement: Agreement) -> float:
+    return math.inf if agreement.keep_days is None else agreement.keep_days
 
 
 def agreement_of(terms: AgreementTerms) -> Agreement:

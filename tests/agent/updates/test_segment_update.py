@@ -405,3 +405,32 @@ def test_a_part_that_cannot_be_read_refuses_the_list(lists: Lists, data: bytes) 
     with pytest.raises(ListFormatError):
         lists.apply(manifest)
     assert lists.ids == [A]
+
+
+def test_what_expired_here_and_was_confirmed_before_is_taken_from_the_snapshot(lists: Lists) -> None:
+    """The kiosk was away while the provider prolonged the reference, and has deleted it meanwhile."""
+    lists.load(entry_of(1, LISTED))
+    assert lists.here is not None
+    here = lists.here.segment.changed(1, removed=frozenset({A}))
+    lists.here = lists.store.stage(here, lists.here)
+    lists.store.commit([lists.here])
+    longer = entry_of(1, LISTED, expires_at=LISTED + 200 * DAY)
+    delta = lists.delta(1, Confirm(A, longer.review_by, longer.expires_at))
+    applied = lists.apply(lists.manifest(lists.snapshot(2, longer), delta))
+    assert (applied.stored.segment.table.ids, applied.refused) == ((A,), ())
+
+
+@pytest.mark.parametrize("keep_days", [1, None])
+def test_an_agreement_that_allows_more_than_before_takes_the_snapshot(lists: Lists, keep_days: int | None) -> None:
+    """What was refused without the agreement, or deleted by its limit, is in no delta."""
+    more, lists.agreements = lists.agreements, (terms_of("police", LISTED, keep_days=keep_days or 1),)
+    if keep_days is None:
+        lists.agreements = (terms_of("police", LISTED, "other"),)
+    refused = lists.load(entry_of(1, LISTED)).refused_count
+    assert refused == (keep_days is None)
+    lists.agreements = more
+    both = entry_of(1, LISTED), entry_of(2, LISTED)
+    lists.apply(lists.manifest(lists.snapshot(2, *both), lists.delta(1, Put(both[1]))))
+    assert lists.source.fetched == ["parts/s1", "parts/s2"]
+    assert lists.here is not None
+    assert lists.here.segment.table.ids == (A, B)
