@@ -44,6 +44,15 @@ def test_a_watcher_sees_an_encounter_of_a_finger_and_an_eye(running: KioskRig) -
             watcher.next(0.05)
 
 
+def test_a_kiosk_with_lists_fetches_one_that_is_encrypted_for_it() -> None:
+    with KioskRig(lists=True) as rig:
+        assert rig.lists is not None
+        (published,) = rig.lists.publish()
+        assert published.readers == 1
+        assert rig.client.ask("watchlist-update")["problems"] == {}
+        assert [one["name"] for one in rig.client.ask("watchlist-status")["lists"]] == [kiosk_rig.PROVIDER]
+
+
 def test_a_watcher_goes_on_after_a_restart_of_the_agent(running: KioskRig) -> None:
     received: list[object] = []
     with Watcher(running, received.append):

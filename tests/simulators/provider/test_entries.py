@@ -191,8 +191,9 @@ def test_a_file_that_is_no_database_or_of_a_newer_release_is_refused(tmp_path: P
 
 def test_the_kiosks_that_may_read_are_kept_by_name_and_key(tmp_path: Path, store: EntryStore) -> None:
     assert store.readers() == ()
-    for key, name in (("b", "two"), ("a", "one")):
-        store.add_reader(Reader(key, name, "x"))
+    with store.changing():
+        for key, name in (("b", "two"), ("a", "one")):
+            store.add_reader(Reader(key, name, "x"))
     assert store.readers() == (Reader("a", "one", "x"), Reader("b", "two", "x"))
     store.add_reader(Reader("a", "first", "x"))
     assert [one.name for one in store.readers()] == ["first", "two"]
