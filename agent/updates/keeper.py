@@ -133,7 +133,10 @@ class ListKeeper:
             self._note_problem(EVERYTHING, problem)
             return {EVERYTHING: problem}
         self.problems.pop(EVERYTHING, None)
-        self.send_receipts()
+        try:
+            self.send_receipts()
+        except StoreError as error:
+            self._note_problem(EVERYTHING, str(error))
         return done
 
     def _take_over(self, repository: ListRepository, refreshed: Refreshed) -> dict[str, str]:
@@ -341,7 +344,7 @@ class ListKeeper:
         try:
             self._outbox.put(Event.of(report, report.provider or "lists", self._clock.now()))
         except StoreError as error:
-            log.warning("a report about the list %s was not stored: %s", report.provider, error)
+            log.warning("a report about %s was not stored: %s", report.provider or "all lists", error)
             return False
         self._on_event()
         return True

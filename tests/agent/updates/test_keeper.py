@@ -3,14 +3,18 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.events.event import ListReportKind
-from agent.updates.keeper import Stopping
-from agent.watchlist.receipt import verify_receipt
+from agent.events.event import ListReport, ListReportKind
+from agent.updates.keeper import ASKED_S, KeeperConfig, ListKeeper, Stopping, owed
+from agent.watchlist.receipt import MOST_IDS, verify_receipt
+from agent.watchlist.trusted_time import StoredTime
+from agent.watchlist.watchlist import TIME
 from simulators.provider.provider import ListProvider
 from tests.conftest import FakeClock
 from tests.rigs.decrypted_pages import pages_of
@@ -277,3 +281,220 @@ def test_a_fault_of_the_agent_in_one_list_ends_nothing(
     assert "a list could not be used" in caplog.text
     monkeypatch.setattr("agent.updates.keeper.ListKeeper._take_over", lambda *_: 1 / 0)
     assert "ZeroDivisionError" in rig.keeper.check()[""]
+
+
+def refuse_writes(rig: KeeperRig, *, refused: bool) -> None:
+    """The disk takes nothing more, or does again."""
+    for db in (rig.store._db, rig.outbox._db):
+        db.execute(f"PRAGMA query_only = {int(refused)}")
+
+
+def test_a_disk_that_takes_nothing_is_told_and_the_list_is_searched_on(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock
+) -> None:
+    rig.keeper.check()
+    lists.withdraw(["p101"])
+    lists.publish(now=clock.now())
+    refuse_writes(rig, refused=True)
+    clock.advance(900)
+    rig.keeper.tick()
+    assert "cannot be written" in rig.keeper.problems[""]
+    assert rig.found(ALICE) == ["p101"]
+    refuse_writes(rig, refused=False)
+    rig.keeper.check()
+    assert rig.keeper.problems == {}
+    assert rig.found(ALICE) == []
+
+
+def keeper_without(rig: KeeperRig, **changed: Any) -> ListKeeper:  # noqa: ANN401 - fields of the configuration
+    """A keeper of the same stores whose configuration lacks something, or has something else."""
+    config = KeeperConfig(rig._repository, rig._sign, 900.0, GRACE_S)
+    return ListKeeper(replace(config, **changed), rig.store, rig.outbox, rig.watchlist.in_memory, rig.clock)
+
+
+def test_a_receipt_that_cannot_be_stored_is_still_owed(rig: KeeperRig, lists: ListProvider, clock: FakeClock) -> None:
+    rig.keeper.check()
+    lists.withdraw(["p101"])
+    lists.publish(now=clock.now())
+
+    def sign_as_the_disk_fails(*_: object) -> str:
+        refuse_writes(rig, refused=True)
+        return "a.b.c"
+
+    keeper = keeper_without(rig, sign=sign_as_the_disk_fails)
+    assert keeper.check() == {"police": "revision 2, 1 references: 0 new, 1 removed"}
+    rig.store._db.execute("PRAGMA query_only = 0")
+    rig.keeper.tick()  # only the outbox takes nothing
+    refuse_writes(rig, refused=False)
+    assert not any(one.receipt for one in rig.reports())
+    rig.keeper.tick()
+    (receipt,) = [one.receipt for one in rig.reports() if one.receipt]
+    assert verify_receipt(receipt, KIOSK_KEY.public()).reference_ids == ("p101",)
+
+
+def test_a_receipt_that_was_sent_and_not_noted_is_sent_again(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.keeper.check()
+    lists.withdraw(["p101"])
+    lists.publish(now=clock.now())
+    put = rig.keeper._put
+
+    def put_as_the_disk_fails(report: ListReport) -> bool:
+        stored = put(report)
+        rig.store._db.execute(f"PRAGMA query_only = {int(report.receipt is not None)}")
+        return stored
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.keeper, "_put", put_as_the_disk_fails)
+        rig.keeper.check()
+    assert "cannot be written" in rig.keeper.problems[""]
+    rig.store._db.execute("PRAGMA query_only = 0")
+    rig.keeper.tick()
+    rig.keeper.tick()
+    receipts = [verify_receipt(one.receipt, KIOSK_KEY.public()) for one in rig.reports() if one.receipt]
+    assert [one.reference_ids for one in receipts] == [("p101",)] * 2
+
+
+def test_trusted_time_is_stored_every_minute_and_at_the_end(rig: KeeperRig, clock: FakeClock) -> None:
+    rig.keeper.tick()
+
+    def stored() -> datetime:
+        return StoredTime.of_text(rig.store.facts()[TIME]).trusted
+
+    for seconds, age in ((59, 59), (1, 0), (59, 59)):
+        clock.advance(seconds)
+        rig.keeper.tick()
+        assert clock.now() - stored() == timedelta(seconds=age)
+    rig.keeper.store_time()
+    assert stored() == clock.now()
+
+
+def test_receipts_wait_for_who_can_sign_them(rig: KeeperRig, lists: ListProvider, clock: FakeClock) -> None:
+    """A command of an operator has no key: the daemon signs later."""
+    rig.keeper.check()
+    lists.withdraw(["p101"])
+    lists.publish(now=clock.now())
+    keeper_without(rig, sign=None).check()
+    assert rig.found(ALICE) == []
+    assert not any(one.receipt for one in rig.reports())
+    rig.restart()
+    rig.keeper.tick()
+    assert sum(one.receipt is not None for one in rig.reports()) == 1
+
+
+def test_without_a_repository_nothing_is_fetched_and_what_is_here_expires(rig: KeeperRig, clock: FakeClock) -> None:
+    rig.keeper.check()
+    keeper = keeper_without(rig, open_repository=None)
+    assert keeper.check() == {}
+    clock.advance(100 * DAY.total_seconds() + GRACE_S)
+    keeper.tick()
+    assert rig.ids() == []
+    assert b"p101" not in pages_of(rig.folder / "watchlist.db", TEST_KEY)
+
+
+def test_many_deleted_references_have_several_receipts_that_name_each_once() -> None:
+    ids = [f"r{number}" for number in range(2 * MOST_IDS + 1)]
+    rows = [json.loads(text or "") for text in owed("police", 3, ids, "expired").values()]
+    assert [len(row["ids"]) for row in rows] == [MOST_IDS, MOST_IDS, 1]
+    assert [one for row in rows for one in row["ids"]] == ids
+    assert owed("police", 3, [], "expired") == {}
+
+
+def test_a_check_that_is_asked_for_is_made_at_the_next_tick_but_not_at_once_after_another(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock
+) -> None:
+    rig.keeper.tick()
+    lists.put([entry_of(CAROL, clock.now())])
+    lists.publish(now=clock.now())
+    rig.keeper.check_soon()
+    rig.keeper.tick()
+    assert rig.found(CAROL) == []
+    clock.advance(ASKED_S)
+    rig.keeper.check_soon()
+    rig.keeper.tick()
+    assert rig.found(CAROL) == ["p103"]
+
+
+@pytest.fixture(name="two")
+def _two(tmp_path: Path, clock: FakeClock) -> Iterator[ListProvider]:
+    """The lists of two providers: Alice is on one, Bob on the other."""
+    with make_provider(tmp_path / "two", clock, "police", "border") as lists:
+        lists.put([entry_of(ALICE, clock.now())], "police")
+        lists.put([entry_of(BOB, clock.now())], "border")
+        lists.publish(now=clock.now())
+        yield lists
+
+
+def test_a_list_that_is_refused_costs_no_other_list_anything_and_is_told_once(
+    two: ListProvider, tmp_path: Path, clock: FakeClock
+) -> None:
+    with KeeperRig(tmp_path / "kiosk", str(two.public), two.root_bytes(), clock) as rig:
+        (part,) = (two.public / "targets" / "police" / "parts").iterdir()
+        right = part.read_bytes()
+        part.write_bytes(right[:-1])
+        for _ in range(2):
+            done = rig.keeper.check()
+            assert done["border"] in ("revision 1, 1 references: 1 new, 0 removed", "nothing new")
+            assert done["police"] == rig.keeper.problems["police"] != ""
+        assert (rig.found(ALICE), rig.found(BOB)) == ([], ["p102"])
+        assert rig.watchlist.search({}, 5).list_incomplete
+        kinds = [(one.provider, one.kind) for one in rig.reports()]
+        assert sorted(kinds) == [("border", ListReportKind.UPDATED), ("police", ListReportKind.REFUSED)]
+        part.write_bytes(right)
+        rig.keeper.check()
+        assert rig.keeper.problems == {}
+        assert rig.found(ALICE) == ["p101"]
+        assert not rig.watchlist.search({}, 5).list_incomplete
+
+
+def test_the_references_of_a_provider_that_leaves_the_repository_are_deleted(
+    two: ListProvider, tmp_path: Path, clock: FakeClock
+) -> None:
+    with KeeperRig(tmp_path / "kiosk", str(two.public), two.root_bytes(), clock) as rig:
+        rig.keeper.check()
+        metadata = two.metadata(clock.now())
+        with metadata.edit_targets() as targets:
+            assert targets.delegations is not None
+            assert targets.delegations.roles is not None
+            del targets.delegations.roles["border"]
+        metadata.finish()
+        done = rig.keeper.check()
+        assert done == {"police": "nothing new", "border": "no longer in the repository: removed"}
+        assert (rig.found(ALICE), rig.found(BOB)) == (["p101"], [])
+        assert b"p102" not in pages_of(rig.folder / "watchlist.db", TEST_KEY)
+        report = rig.reports()[-1]
+        assert (report.provider, report.kind, report.removed) == ("border", ListReportKind.WITHDRAWN, 1)
+        rig.restart()
+        assert rig.ids() == ["p101"]
+        assert not rig.watchlist.search({}, 5).list_incomplete
+
+
+def test_a_list_that_goes_back_to_an_earlier_revision_is_refused(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock, tmp_path: Path
+) -> None:
+    """A provider that has restored an old copy of its database."""
+    store = lists.folder / "lists.db"
+    lists.close()
+    shutil.copy(store, tmp_path / "copy")
+    for seed in (CAROL, 104):
+        with ListProvider(lists.folder) as again:
+            again.put([entry_of(seed, clock.now())])
+            again.publish(now=clock.now())
+    rig.keeper.check()
+    shutil.copy(tmp_path / "copy", store)
+    with ListProvider(lists.folder) as restored:
+        restored.publish(now=clock.now(), force=True)
+    problem = rig.keeper.check()["police"]
+    assert problem.startswith("the list of police went back from revision 3 to 2: refused; the provider must publish")
+    assert rig.found(CAROL) == ["p103"]
+
+
+def test_a_provider_may_not_have_the_name_of_the_local_list_and_one_may_not_have_published_yet(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    with make_provider(tmp_path / "l", clock, "local", "police") as lists:
+        lists.publish("local", now=clock.now())
+        with KeeperRig(tmp_path / "kiosk", str(lists.public), lists.root_bytes(), clock) as rig:
+            done = rig.keeper.check()
+    assert done == {"local": "a provider cannot have the name local", "police": "nothing new"}
