@@ -153,8 +153,8 @@ class ListUpdate:
         ListFormatError if this kiosk cannot read the list, or takes only encrypted ones.
         """
         self._content_keys = self._fetch_keys(manifest)
-        for refused in manifest.refused_agreements:
-            self._refusals.add(refused.reference_id, f"agreement: {refused.reason}")
+        for one in manifest.refused_agreements:
+            self._refusals.add(one.reference_id, f"agreement: {one.reason}")
         agreements = {one.id: agreement_of(one) for one in manifest.agreements}
         known = before if before is not None and not _allow_more(agreements, before.segment.table.agreements) else None
         refused = self._refusals.copy()

@@ -8,7 +8,6 @@ import contextlib
 import json
 import queue
 import signal
-import sqlite3
 import sys
 import tempfile
 import threading
@@ -39,7 +38,7 @@ from simulators.hub.rules import (
     read_content,
     read_key,
 )
-from simulators.hub.store import HubStore, Progress, progress, rows
+from simulators.hub.store import DatabaseError, HubStore, Progress, progress, rows
 
 SUBSCRIPTIONS = ["bio/v1/+/+/evt/+", "bio/v1/+/+/state"]
 SESSION_S = 3600  # how long the broker keeps messages for a hub that restarts
@@ -341,6 +340,6 @@ def _usable(option: str, path: Path) -> Iterator[None]:
     """An error of a file that was named on the command line becomes one line."""
     try:
         yield
-    except (OSError, ValueError, TypeError, KeyError, JoseError, sqlite3.Error) as error:
+    except (OSError, ValueError, TypeError, KeyError, JoseError, DatabaseError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise typer.BadParameter(f"{option} {path}: {reason or type(error).__name__}") from None

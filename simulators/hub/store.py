@@ -15,6 +15,8 @@ from typing import Any
 
 from simulators.hub.rules import Key, Message
 
+DatabaseError = sqlite3.Error  # what opening a file as a store may raise
+
 TABLES = """
 CREATE TABLE IF NOT EXISTS events (
     arrival INTEGER PRIMARY KEY, received TEXT NOT NULL, kiosk TEXT NOT NULL, epoch TEXT NOT NULL, class TEXT NOT NULL,

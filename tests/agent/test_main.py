@@ -285,19 +285,22 @@ def test_what_an_exception_quotes_adds_no_line_to_the_journal(monkeypatch: pytes
     def fail() -> None:
         raise ValueError("the device says\n<0>forged\x1b[2J")
 
-    try:
+    def fail_twice() -> None:
         try:
             fail()
         except ValueError as error:
             raise KeyError("second") from error
-    except KeyError:
-        record = logging.makeLogRecord({"levelno": logging.ERROR, "msg": "failed", "exc_info": sys.exc_info()})
+
+    with pytest.raises(KeyError) as raised:
+        fail_twice()
+    info = (raised.type, raised.value, raised.tb)
+    record = logging.makeLogRecord({"levelno": logging.ERROR, "msg": "failed", "exc_info": info})
     lines = handler.format(record).split("\n")
     assert all(line.startswith("<3>") for line in lines)
     assert "<3>ValueError: the device says\\x0a<0>forged\\x1b[2J" in lines
     assert "<3>The above exception was the direct cause of the following exception:" in lines
     assert lines[-1] == "<3>KeyError: 'second'"
-    assert sum("in test_what_an_exception_quotes" in line for line in lines) == 2
+    assert sum("in fail_twice" in line for line in lines) == 2
 
 
 def test_a_stack_in_the_log_is_printable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The table of a segment: what is searched when, the stricter of two rules, changes, and its bytes."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ DAY = 86_400
 PLAIN = ((Position.RIGHT_INDEX, Template("f", b"")), (Position.LEFT_EYE, Template("g", b"")))
 
 
-def table(*references: ListedReference, **terms: object) -> ReferenceTable:
+def table(*references: ListedReference, **terms: Any) -> ReferenceTable:  # noqa: ANN401 - fields of Agreement
     return ReferenceTable.of(references, {"a-1": agreement(**terms)})
 
 
