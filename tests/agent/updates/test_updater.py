@@ -204,3 +204,20 @@ def test_where_a_thread_has_no_priority_it_works_without_one(monkeypatch: pytest
 
     monkeypatch.setattr(os, "setpriority", refuse)
     yield_to_travellers()
+
+
+def test_a_long_step_ends_when_it_is_stopped(rig: UpdaterRig) -> None:
+    begun = threading.Event()
+
+    def work(_: ListKeeper) -> None:
+        begun.set()
+        while True:
+            rig.updater.step()
+
+    rig.updater.start()
+    running = rig.updater.submit(work)
+    assert begun.wait(SOON_S)
+    assert rig.updater.stop(SOON_S)
+    with pytest.raises(ControlError, match="the kiosk is being stopped"):
+        running.result(SOON_S)
+    assert rig.crashes == []
