@@ -21,7 +21,7 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in
 
 def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
     """The subcommands that a document shows, for example `kiosk-agent watchlist list`."""
-    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|finger|iris)\b)?", text)
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|status|update|verify|explain|finger|iris)\b)?", text)
     return {tuple(word for word in words if word) for words in found}
 
 
