@@ -228,7 +228,8 @@ class ListKeeper:
         for name in self._store.unused_segments():
             if name != LOCAL:
                 self._store.delete_unused(name)
-        self._tidy = True
+        # A log that was just emptied may be there again after a power cut, with what was deleted before.
+        self._tidy = self._store.truncate_log()
 
     def _delete_expired(self) -> None:
         """Delete from disk and memory what expired longer ago than the time of grace. Trusted time decides."""

@@ -227,9 +227,9 @@ class WatchlistStore:
         with reading(self._db) as db:
             return tuple(row[0] for row in db.execute(sql).fetchall())
 
-    def truncate_log(self) -> None:
-        """Empty the write-ahead log, so that nothing deleted can be read in it."""
-        truncate_log(self._db)
+    def truncate_log(self) -> bool:
+        """Empty the write-ahead log, so that nothing deleted can be read in it. Whether that was possible."""
+        return truncate_log(self._db)
 
     def keep_part(self, segment: str, name: str, data: bytes) -> None:
         """Keep a downloaded part of a list until the list is applied."""
