@@ -89,7 +89,8 @@ class Outbox:
         self._key = key
         self._config = config or OutboxConfig()
         self._shedding = False
-        self._log_holds_deleted = False  # what was deleted can still be read in the write-ahead log
+        # What was deleted can still be read in the write-ahead log: also in one that a power cut has brought back.
+        self._log_holds_deleted = True
         self._limited = LimitedLog(log)
         with reading(self._db):
             self.epoch: str = self._db.execute("SELECT epoch FROM outbox").fetchone()[0]

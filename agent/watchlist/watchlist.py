@@ -6,6 +6,7 @@ handle on the store belongs to the thread that opened it.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from agent.clock import Clock
 from agent.config import AgreementConfig, PolicyConfig
 from agent.errors import StoreError
 from agent.events.event import ListConfirmed, ListState
+from agent.storage.database import StoreFull
 from agent.storage.encryption import StoreKey
 from agent.watchlist.candidate import CandidateList
 from agent.watchlist.reference import (
@@ -209,6 +211,8 @@ def load_list(store: WatchlistStore, clock: Clock, policy: PolicyConfig, *, prov
     trusted = TrustedClock(clock, StoredTime.of_text(facts[TIME]) if TIME in facts else None)
     trusted.tick()
     store.delete_unused(LOCAL)
+    with suppress(StoreFull):  # a power cut may have brought a log back, with what was deleted before
+        store.truncate_log()
     loaded = store.load(int(trusted.now().timestamp()))
     for name, reason in loaded.damaged.items():
         log.error("the list %s is damaged and not searched until it is fetched again: %s", name, reason)

@@ -553,3 +553,19 @@ TestAnyOrderOfCalls = OutboxMachine.TestCase
 TestAnyOrderOfCalls.settings = BUDGET
 TestAnyOrderOfCallsWithHardlyAnyRoom = FullOutboxMachine.TestCase
 TestAnyOrderOfCallsWithHardlyAnyRoom.settings = BUDGET
+
+
+def test_a_log_that_a_power_cut_has_brought_back_is_emptied_after_the_start(path: Path, tmp_path: Path) -> None:
+    """The store was written and the log emptied; only the second of both was lost."""
+    log = path.with_name("outbox.db-wal")
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
+        outbox.put(raw(HEALTH, b"the first one empties the log"))
+        outbox.put(raw(LEAD, b"find me later"))
+        outbox._db.execute("DELETE FROM body")
+        outbox._db.conn.commit()
+        shutil.copy(log, tmp_path / "log")
+    shutil.copy(tmp_path / "log", log)
+    assert b"find me later" in pages_of(path, TEST_KEY)
+    with Outbox(path, "k1", key=TEST_KEY) as outbox:
+        outbox.expire(NOON)
+        assert b"find me later" not in pages_of(path, TEST_KEY)

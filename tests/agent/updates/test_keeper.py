@@ -498,3 +498,23 @@ def test_a_provider_may_not_have_the_name_of_the_local_list_and_one_may_not_have
         with KeeperRig(tmp_path / "kiosk", str(lists.public), lists.root_bytes(), clock) as rig:
             done = rig.keeper.check()
     assert done == {"local": "a provider cannot have the name local", "police": "nothing new"}
+
+
+def test_a_log_that_a_power_cut_has_brought_back_is_emptied_after_the_start(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was written and the log emptied; only the second of both was lost."""
+    rig.keeper.check()
+    path, log = rig.folder / "watchlist.db", rig.folder / "watchlist.db-wal"
+    lists.withdraw(["p101"])
+    lists.publish(now=clock.now())
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.watchlist.store.truncate_log", lambda _: True)
+        rig.keeper.check()
+        left = log.read_bytes()
+    rig.close()
+    log.write_bytes(left)
+    assert b"p101" in pages_of(path, TEST_KEY)
+    rig._open()
+    rig.keeper.tick()
+    assert b"p101" not in pages_of(path, TEST_KEY)
