@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from agent.errors import StoreError
 from agent.events.event import ListReport, ListReportKind
+from agent.storage.database import StoreFull
 from agent.updates.keeper import ASKED_S, KeeperConfig, ListKeeper, Stopping, owed
 from agent.watchlist.receipt import MOST_IDS, verify_receipt
 from agent.watchlist.trusted_time import StoredTime
@@ -498,3 +500,54 @@ def test_a_provider_may_not_have_the_name_of_the_local_list_and_one_may_not_have
         with KeeperRig(tmp_path / "kiosk", str(lists.public), lists.root_bytes(), clock) as rig:
             done = rig.keeper.check()
     assert done == {"local": "a provider cannot have the name local", "police": "nothing new"}
+
+
+def test_no_receipt_is_signed_while_a_full_disk_prevents_the_deletion(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise StoreFull("watchlist.db: the disk is full: free some space")
+
+    rig.keeper.check()
+    lists.withdraw(["p101"])
+    lists.publish(now=clock.now())
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.store, "delete_unused", full)
+        rig.keeper.check()
+        rig.keeper.tick()
+        assert not any(report.receipt for report in rig.reports())
+    rig.keeper.tick()
+    assert b"p101" not in pages_of(rig.folder / "watchlist.db", TEST_KEY)
+    assert [report.kind for report in rig.reports() if report.receipt] == [ListReportKind.WITHDRAWN]
+
+
+def test_parts_that_a_power_cut_left_after_the_commit_are_deleted_at_the_next_check(
+    rig: KeeperRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PowerCut(BaseException):
+        pass
+
+    delete_parts = rig.store.delete_parts
+
+    def cut(segment: str, keep: Collection[str] | None = None) -> None:
+        if keep is None:
+            raise PowerCut
+        delete_parts(segment, keep)
+
+    monkeypatch.setattr(rig.store, "delete_parts", cut)
+    with pytest.raises(PowerCut):
+        rig.keeper.check()
+    rig.restart()
+    digest = rig.store._db.execute("SELECT name FROM part").fetchone()[0]
+    assert rig.store.has_part("police", digest)
+    rig.keeper.check()
+    assert not rig.store.has_part("police", digest)
+
+
+def test_an_outbox_that_cannot_be_written_ends_no_worker(rig: KeeperRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise StoreError("outbox.db: cannot be read or written: check the disk")
+
+    monkeypatch.setattr(rig.outbox, "put", broken)
+    rig.keeper.tick()
+    assert rig.found(ALICE) == ["p101"]
