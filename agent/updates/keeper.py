@@ -59,8 +59,8 @@ class KeeperConfig:
     sign: Sign | None
     check_every_s: float
     delete_after_s: float
-    floor: str = FLOOR  # the name of the fact; another one for another root, whose versions count anew
     seal: SealPolicy = SealPolicy()  # noqa: RUF009 - it is frozen
+    floor: str = FLOOR  # the name of the fact; another one for another root, whose versions count anew
 
 
 class ListKeeper:

@@ -50,7 +50,7 @@ def make_updater(
     @contextmanager
     def open_keeper(updater: ListUpdater) -> Iterator[ListKeeper]:
         opener = repository_opener(config, root, tls, updater.stopping.is_set) if root is not None else None
-        kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s, floor_name(root), seal)
+        kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s, seal, floor_name(root))
         with open_store() as store, open_outbox() as outbox:
             yield ListKeeper(kept, store, outbox, in_memory, clock, beat=updater.step, on_event=updater.tell)
 

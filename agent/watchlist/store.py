@@ -140,7 +140,7 @@ class WatchlistStore:
         return Path(path_of(self._db)).parent
 
     def load(self, now: int) -> Loaded:
-        """All segments, as they are at the trusted time `now` in seconds. What is damaged, or too large, is not loaded."""
+        """All segments at the trusted time `now` in seconds. What is damaged, or too large, is not loaded."""
         segments: list[StoredSegment] = []
         unusable: dict[str, str] = {}
         with reading(self._db) as db:
