@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-DRILLS := lost unplug stop memory sensors fuzz swaps camera coverage conformance
+DRILLS := lost unplug stop memory sensors fuzz swaps camera coverage conformance watchlist
 .PHONY: help setup demo test bench wheel lint format lock $(addprefix drill-,$(DRILLS))
 help:
 	@echo "make demo    three travellers at a simulated kiosk; then press another finger   (ONCE=1 ends after the three)"
@@ -40,7 +40,7 @@ bench: setup
 
 # Ten minutes or so each; make test runs a short seed of every drill.
 $(addprefix drill-,$(DRILLS)): drill-%: setup
-	$(BIN)/python -m tests.whole.drills.$*
+	$(BIN)/python -m tests.whole.drills.$* $(if $(SEED),--seed $(SEED))
 
 # Two wheels: what a kiosk carries, and the simulators with kiosk-bench. What an earlier build left would go into them.
 wheel: setup

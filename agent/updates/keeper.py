@@ -9,6 +9,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -108,6 +109,7 @@ class ListKeeper:
             self._store_time()
             self.send_receipts()
         except StoreError as error:
+            self._tidy = False
             self._note_problem(EVERYTHING, str(error))
         due = self._clock.monotonic() >= self._next_check
         if due and self.automatic and self._config.open_repository is not None:
@@ -135,6 +137,9 @@ class ListKeeper:
         except Exception as error:  # noqa: BLE001 - whatever a repository has, travellers are served
             problem = _problem_of(error)
             self._note_problem(EVERYTHING, problem)
+            self._tidy = False
+            with suppress(StoreError):  # on a full disk it is tried again at each tick
+                self._delete_left_over()
             return {EVERYTHING: problem}
         self.problems.pop(EVERYTHING, None)
         try:
@@ -158,7 +163,7 @@ class ListKeeper:
                 if (new := self._apply(repository, provider)) is not None:
                     applied.append(new)
             except Exception as error:  # noqa: BLE001 - one provider's list must not stop the others
-                self._store.delete_unused(provider)  # what was written of the list that is refused
+                self._tidy = False  # what was written of the list that is refused
                 done[provider] = _problem_of(error)
                 self._note_problem(provider, done[provider])
             else:
@@ -174,6 +179,7 @@ class ListKeeper:
                 self._store.delete_unused(one.stored.segment.name)
             raise
         self._store.delete_parts_of_others(refreshed.providers)
+        self._delete_left_over()
         return done | dict.fromkeys(dropped, "no longer in the repository: removed")
 
     def _apply(self, repository: ListRepository, provider: str) -> Applied | None:
@@ -244,7 +250,7 @@ class ListKeeper:
         return {name: datetime.fromisoformat(known[name]) for name in names if name in known}
 
     def _delete_left_over(self) -> None:
-        """Once after a start: delete what an interrupted change has left. Receipts are owed for some of it."""
+        """After a start or a failure: delete what a change has left. Receipts are owed for some of it."""
         if self._tidy:
             return
         if self._config.open_repository is None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-MOST_S = 0.5  # that one step waits: where one search follows another, the update goes on nevertheless
+MOST_S = 2.0  # that one step waits: where one search follows another, the update goes on nevertheless
 
 
 class SearchesFirst:

@@ -1,12 +1,15 @@
 """Each request of the command line: its arguments are checked, its answer is plain JSON without templates."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.clock import SystemClock
 from agent.control.cancellation import CancellationToken
 from agent.errors import ConfigError, ControlError
 from agent.events.event import EventClass, Held, HoldReason
@@ -15,9 +18,11 @@ from agent.kiosk import Kiosk, open_outbox
 from agent.requests import REQUESTS, RequestContext, handle_request
 from simulators.pictures.levels import Grey
 from simulators.polling import wait_until
+from simulators.provider.provider import ListProvider
 from simulators.sensors.ef01.device import Ef01Settings
 from simulators.sensors.ef01.rig import Ef01Rig
 from tests.conftest import impression_of
+from tests.rigs.list_keeper import entry_of, make_provider
 from tests.rigs.simulated_kiosk import config_of
 
 PERSON, STRANGER = 5, 6
@@ -142,3 +147,73 @@ def test_requests_whose_clients_disconnect_are_cancelled(kiosk: Kiosk, sensor: E
             handle_request(RequestContext(kiosk, dict, waiting), "identify", {})
         running.cancel()
         assert first.result(5)["outcome"] == "refer"  # well before the timeout of its step
+
+
+@pytest.fixture(name="lists")
+def _lists(tmp_path: Path) -> Iterator[ListProvider]:
+    """A provider whose list has one person."""
+    with make_provider(tmp_path / "lists", SystemClock()) as lists:
+        lists.put([entry_of(7, SystemClock().now())])
+        lists.publish()
+        yield lists
+
+
+@pytest.fixture(name="fetching")
+def _fetching(lists: ListProvider, sensor: Ef01Rig, tmp_path: Path) -> Iterator[Kiosk]:
+    """A kiosk that fetches the list when it is asked to, or after an hour."""
+    more = f'[watchlist]\nsource = "{lists.public}"\nroot = "{lists.folder}/root.json"\ncheck_every_s = 3600.0'
+    config = config_of(tmp_path, sensor.url, options='model = "R307", poll_s = 0.01', more=more)
+    crashes: list[BaseException] = []
+    kiosk = Kiosk(config, lambda _: None, lambda *_: None, lambda _, error: crashes.append(error))
+    kiosk.lane.attended = False
+    kiosk.start()
+    yield kiosk
+    assert kiosk.stop(10)
+    assert crashes == []
+
+
+def test_the_lists_of_providers_are_updated_verified_shown_and_explained(fetching: Kiosk, lists: ListProvider) -> None:
+    assert ask(fetching, "watchlist-update")["problems"] == {}
+    state = ask(fetching, "watchlist-status")
+    assert [(one["name"], one["revision"], one["references"]) for one in state["lists"]] == [("police", 1, 1)]
+    assert (state["list_expired"], state["list_unusable"], state["problems"]) == (False, False, {})
+    assert ask(fetching, "watchlist-verify") == {"lists": {"police": "1 references, complete on disk and in memory"}}
+    (listed,) = ask(fetching, "watchlist")["references"]
+    (explained,) = ask(fetching, "watchlist-explain", reference_id="p7")["references"]
+    assert listed == explained
+    assert (listed["list"], listed["reference_id"], listed["hidden"]) == ("police", "p7", "")
+    assert listed["recipients"] == ["hub", "police"]
+    with pytest.raises(ControlError, match="reference p7 is on the list of police: only they can withdraw it"):
+        ask(fetching, "watchlist-remove", reference_id="p7")
+    lists.withdraw(["p7"])
+    lists.publish()
+    assert ask(fetching, "watchlist-update")["lists"]["police"].startswith("revision 2, 0 references")
+    with pytest.raises(ControlError, match="no reference p7 on the list: see `kiosk-agent watchlist list`"):
+        ask(fetching, "watchlist-explain", reference_id="p7")
+
+
+def test_a_list_that_is_refused_is_a_problem_and_the_last_one_serves(fetching: Kiosk, lists: ListProvider) -> None:
+    ask(fetching, "watchlist-update")
+    shutil.rmtree(lists.public)
+    answer = ask(fetching, "watchlist-update")
+    assert answer["problems"] == answer["lists"]
+    assert "cannot be reached" in answer["lists"][""]
+    state = ask(fetching, "watchlist-status")
+    assert (state["references"], state["problems"]) == (1, answer["problems"])
+
+
+def test_without_lists_of_providers_there_is_the_local_one(kiosk: Kiosk) -> None:
+    assert ask(kiosk, "watchlist-update") == {"lists": {}, "problems": {}}
+    state = ask(kiosk, "watchlist-status")
+    assert [one["name"] for one in state["lists"]] == ["local"]
+    assert (state["valid_until"], state["list_unusable"]) == (None, False)
+    assert list(ask(kiosk, "watchlist-verify")["lists"]) == ["local"]
+
+
+def test_of_many_references_only_those_within_the_limit_are_sent(kiosk: Kiosk, sensor: Ef01Rig) -> None:
+    ask_with_finger(
+        kiosk, sensor, impression_of(STRANGER, 2), "enrol", samples=1, into_local_list=True, reference_id="r-3"
+    )
+    answer = ask(kiosk, "watchlist", limit=1)
+    assert (len(answer["references"]), answer["total"]) == (1, 2)
+    ask(kiosk, "watchlist-remove", reference_id="r-3")

@@ -21,7 +21,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in
 
 def commands_in(text: str, program: str) -> set[tuple[str, ...]]:
     """The subcommands that a document shows, for example `kiosk-agent watchlist list`."""
-    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: (list|remove|finger|iris)\b)?", text)
+    inner = "list|remove|status|update|verify|explain|finger|iris"
+    found = re.findall(rf"{program} ([a-z][a-z0-9-]*)(?: ({inner})\b)?", text)
     return {tuple(word for word in words if word) for words in found}
 
 
@@ -110,6 +111,9 @@ def test_every_command_of_the_agent_is_in_the_readme() -> None:
     shown = {words[0] for words in commands_in((ROOT / "README.md").read_text(encoding="utf-8"), "kiosk-agent")}
     assert {"run", "status", "enrol"} <= known
     assert known <= shown
+    inner = {words for words in flags_of("kiosk-agent") if len(words) > 1}
+    assert ("watchlist", "explain") in inner
+    assert inner <= commands_in((ROOT / "README.md").read_text(encoding="utf-8"), "kiosk-agent")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

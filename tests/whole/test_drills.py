@@ -8,7 +8,7 @@ import pytest
 
 from simulators.kiosk_rig import KioskRig, Watcher
 from tests.rigs.umockdev import needs_umockdev
-from tests.whole.drills import camera, conformance, lost, memory, stop, unplug
+from tests.whole.drills import camera, conformance, lost, memory, stop, unplug, watchlist
 
 
 def test_no_event_is_lost_when_agent_broker_or_hub_stop() -> None:
@@ -62,6 +62,12 @@ def test_a_camera_streams_correct_frames_and_recovers_after_each_unplugging(via:
     measured = camera.BINDINGS[via](seconds=1.0, unplugs=3, seed=2)
     assert (measured.wrong, len(measured.recovered), measured.threads_left) == (0, 3, 0)
     assert measured.streamed > 10
+
+
+def test_an_update_that_ends_anywhere_leaves_the_old_or_the_new_lists() -> None:
+    result = watchlist.run(ends=8, seed=4, size=30)
+    assert result.problems == []
+    assert result.ends.total() == 8
 
 
 # A suite of the same layout; the public one is not here. One test drives our client, the others must count as problems.
