@@ -5,6 +5,7 @@ it opens itself (standalone.py).
 """
 
 import itertools
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass
@@ -21,8 +22,8 @@ from agent.errors import ControlError
 from agent.events.event import Category, EventClass
 from agent.hub.outbox import held_events
 from agent.keys import load_kiosk_key, published_list_key
-from agent.kiosk import Kiosk
-from agent.updates.keeper import ListKeeper
+from agent.kiosk import WATCHLIST, Kiosk
+from agent.updates.keeper import ListKeeper, list_state
 from agent.watchlist.reference import ReferenceInfo
 from drivers.sample import Position
 
@@ -114,8 +115,18 @@ class RequestContext:
             raise ControlError("cancelled: the client that made this request has disconnected") from error
 
     def run_on_updater(self, work: Callable[[ListKeeper], T]) -> T:
-        """Run work in the thread that keeps the lists and wait for its result."""
+        """Run work in the thread that keeps the lists and wait for its result, which may take minutes.
+
+        ControlError if the client does not wait for it any more.
+        """
         done: Future[T] = self.kiosk.updater.submit(work)
+        gone = threading.Event()
+        self.cancellation.on_cancel(gone.set)
+        done.add_done_callback(lambda _: gone.set())
+        gone.wait()
+        if not done.done():
+            done.cancel()
+            raise ControlError("cancelled: the client that made this request has disconnected")
         return done.result()
 
 
@@ -170,11 +181,14 @@ def _reference(name: str, info: ReferenceInfo) -> Json:
 
 def _watchlist_status(context: RequestContext, _: Section) -> Json:
     policy = context.kiosk.config.policy
-    state = context.run_on_updater(lambda keeper: keeper.state())
+    updater = context.kiosk.updater
+    state = list_state(context.kiosk.in_memory, updater.problems, updater.checked_at)
+    folder = context.kiosk.config.kiosk.state_dir
+    disk = sum(path.stat().st_size for path in folder.glob(f"{WATCHLIST}*") if path.is_file())
     valid_until = context.kiosk.in_memory.view.valid_until
     allowed = timedelta(hours=policy.expired_list_hours)
     unusable = valid_until is not None and context.kiosk.in_memory.clock.now() > valid_until + allowed
-    return state | {"list_unusable": unusable}
+    return state | {"list_unusable": unusable, "disk_bytes": disk}
 
 
 def _watchlist_update(context: RequestContext, _: Section) -> Json:

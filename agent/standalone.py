@@ -24,6 +24,7 @@ class StandaloneKiosk:
         self._crash: tuple[str, BaseException] | None = None
         self._kiosk = Kiosk(config, announce, lambda *_: None, self._on_crash, create=False)
         self._kiosk.lane.attended = False
+        self._kiosk.updater.automatic = False  # a command that only shows something fetches nothing
 
     def __enter__(self) -> Self:
         self._kiosk.start()

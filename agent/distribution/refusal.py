@@ -76,7 +76,7 @@ _RULES: tuple[tuple[type[Exception], str, Refusal, str], ...] = (
      "a list that this kiosk has already seen is missing without having been withdrawn"),
     (RepositoryError, "not part of snapshot|does not contain information", Refusal.MIXED,
      "its files belong to different revisions: the snapshot does not have all lists"),
-    (LengthOrHashMismatchError, "length", Refusal.TRUNCATED, "a file has not the length that is signed"),
+    (LengthOrHashMismatchError, "length", Refusal.TRUNCATED, "a file does not have the length that was signed"),
     (LengthOrHashMismatchError, "", Refusal.CHANGED, "a file is not the one that is signed"),
     (DownloadLengthMismatchError, "", Refusal.TOO_LONG, "a file is longer than it may be"),
     (SlowRetrievalError, "", Refusal.SLOW, "the source sends too slowly"),

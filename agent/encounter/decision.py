@@ -1,7 +1,7 @@
 """decide(), a pure function: from candidates, qualities and a policy of error rates to an outcome with its reason."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agent.config import PolicyConfig
 from agent.events.event import Outcome, Reason, ReasonCode
@@ -28,14 +28,14 @@ class DecisionInput:
 class Decision:
     """What the kiosk does next, and why.
 
-    `leads` are the candidates that justify a LEAD, else empty; `rates` their false positive identification rates by
-    reference id, which leave the kiosk only in a lead.
+    `leads` are the candidates that justify a LEAD, else empty; `rates` their false positive identification rates in the
+    same order, which leave the kiosk only in a lead. Two lists may have references of the same id.
     """
 
     outcome: Outcome
     reason: Reason
     leads: tuple[Candidate, ...] = ()
-    rates: Mapping[str, float] = field(default_factory=dict)
+    rates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,4 @@ def decide(given: DecisionInput, policy: PolicyConfig) -> Decision:
     )
     if outcome is not Outcome.LEAD:
         return Decision(outcome, reason)
-    return Decision(
-        outcome, reason, leads, {c.reference_id: listed.false_positive_identification_rate(c) for c in leads}
-    )
+    return Decision(outcome, reason, leads, tuple(rate for rate in rates if rate <= threshold))

@@ -122,8 +122,9 @@ class EncounterPath:
     def visible_candidates(self, decision: Decision) -> tuple[LeadCandidate, ...]:
         """The candidates that this hub, and its staff at the kiosk, may see under their agreements."""
         recipient = self.config.hub.recipient
-        allowed = (c for c in decision.leads if recipient in c.recipients)
-        return tuple(_lead_candidate(rank, c, decision.rates[c.reference_id]) for rank, c in enumerate(allowed, 1))
+        leads = zip(decision.leads, decision.rates, strict=True)
+        allowed = ((candidate, rate) for candidate, rate in leads if recipient in candidate.recipients)
+        return tuple(_lead_candidate(rank, candidate, rate) for rank, (candidate, rate) in enumerate(allowed, 1))
 
     def _announce_decision(self, encounter_id: str, decision: Decision, collection: Collection, event: str) -> None:
         tell_traveller(self.announce, OUTCOME_MESSAGES[decision.outcome])

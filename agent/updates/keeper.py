@@ -8,7 +8,7 @@ next start.
 import json
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 STORE_TIME_S = 60.0  # how often trusted time is stored
 ASKED_S = 10.0  # between two checks that a message of the broker asks for: anybody on it may send them
 FLOOR = "metadata floor"  # the fact with the highest versions of signed metadata that were seen
+CONFIRMED = "confirmed lists"  # the fact that says when each list was last as its provider has it
 PENDING = "receipt "  # prefix of the facts that say what was deleted and not yet reported
 EVERYTHING = ""  # the name under which a problem of all lists is kept
 
@@ -60,6 +61,7 @@ class KeeperConfig:
     check_every_s: float
     delete_after_s: float
     seal: SealPolicy = SealPolicy()  # noqa: RUF009 - it is frozen
+    floor: str = FLOOR  # the name of the fact; another one for another root, whose versions count anew
 
 
 class ListKeeper:
@@ -84,6 +86,7 @@ class ListKeeper:
         self._beat = beat
         self._on_event = on_event
         self._records = RecordTemplates()
+        self.automatic = True  # whether a tick checks when it is time for it
         self._tidy = False  # whether what an interrupted change has left was deleted
         self._next_check = 0.0
         self._last_check = -ASKED_S
@@ -108,7 +111,8 @@ class ListKeeper:
         except StoreError as error:
             self._tidy = False
             self._note_problem(EVERYTHING, str(error))
-        if self._config.open_repository is not None and self._clock.monotonic() >= self._next_check:
+        due = self._clock.monotonic() >= self._next_check
+        if due and self.automatic and self._config.open_repository is not None:
             self.check()
 
     def store_time(self) -> None:
@@ -147,9 +151,11 @@ class ListKeeper:
     def _take_over(self, repository: ListRepository, refreshed: Refreshed) -> dict[str, str]:
         """Apply the lists of a refreshed repository: each one whole, or not at all."""
         self._memory.clock.observe(refreshed.signed_at, refreshed.valid_until)
-        segments = self._memory.view.segments
-        dropped = sorted(segments.keys() - {LOCAL} - set(refreshed.providers))
+        # Also those that are on the disk and, damaged, not in memory: they must not come back.
+        known = self._memory.view.segments.keys() | set(self._store.names())
+        dropped = sorted(known - {LOCAL} - set(refreshed.providers))
         applied: list[Applied] = []
+        confirmed: list[str] = []
         done: dict[str, str] = {}
         for provider in refreshed.providers:
             self._beat()
@@ -162,8 +168,17 @@ class ListKeeper:
                 self._note_problem(provider, done[provider])
             else:
                 self.problems.pop(provider, None)
+                confirmed.append(provider)
                 done[provider] = _described(new)
-        self._commit(refreshed, applied, dropped)
+        for name in self.problems.keys() - {EVERYTHING} - set(refreshed.providers):
+            self.problems.pop(name)
+        try:
+            self._commit(refreshed, applied, dropped, confirmed)
+        except StoreError:
+            for one in applied:  # a full disk must not stay full because of lists that are not used
+                self._store.delete_unused(one.stored.segment.name)
+            raise
+        self._store.delete_parts_of_others(refreshed.providers)
         self._delete_left_over()
         return done | dict.fromkeys(dropped, "no longer in the repository: removed")
 
@@ -178,15 +193,21 @@ class ListKeeper:
         manifest = update.read_manifest(data)
         before = self._memory.view.segments.get(provider)
         if before is not None and manifest.revision == before.segment.revision:
+            self._store.delete_parts(provider)  # which a power cut after the last commit has left
             return None
         _refuse_older(manifest, before)
         return update.apply(manifest, before, seconds_of(self._memory.clock.now()))
 
-    def _commit(self, refreshed: Refreshed, applied: Sequence[Applied], dropped: Sequence[str]) -> None:
-        """Switch to the new lists, with what is owed for them; then delete what they no longer have."""
+    def _commit(
+        self, refreshed: Refreshed, applied: Sequence[Applied], dropped: Sequence[str], confirmed: Sequence[str]
+    ) -> None:
+        """Switch to the new lists, with what is owed for them; then delete what they no longer have.
+
+        `confirmed`: the lists that are now as their providers have them. The age of the whole is that of the oldest.
+        """
         clock, view = self._memory.clock, self._memory.view
         gone = {one.stored.segment.name: one.withdrawn for one in applied}
-        gone |= {name: view.segments[name].segment.table.ids for name in dropped}
+        gone |= {name: view.segments[name].segment.table.ids for name in dropped if name in view.segments}
         revisions = {one.stored.segment.name: one.stored.segment.revision for one in applied}
         here = (view.segments.keys() | revisions.keys()) - {LOCAL} - set(dropped)
         expected = [name for name in refreshed.providers if name in here or name in self.problems]
@@ -194,11 +215,13 @@ class ListKeeper:
             TIME: clock.state().text(),
             VALID_UNTIL: refreshed.valid_until.isoformat(),
             EXPECTED: " ".join(expected),
-            FLOOR: refreshed.versions.model_dump_json(),
+            self._config.floor: refreshed.versions.model_dump_json(),
         }
         for name, ids in gone.items():
             facts |= owed(name, revisions.get(name, 0), ids, "withdrawn")
-        signed_at = refreshed.signed_at or clock.now()
+        times = self._confirmations(expected) | dict.fromkeys(confirmed, refreshed.signed_at or clock.now())
+        facts[CONFIRMED] = json.dumps({name: time.isoformat() for name, time in times.items()})
+        signed_at = min(times.values(), default=refreshed.signed_at or clock.now())
         with self._memory.changing:
             revision = self._store.commit([one.stored for one in applied], dropped, facts, signed_at)
             self._memory.replace(
@@ -218,18 +241,38 @@ class ListKeeper:
 
     def _floor(self) -> Versions | None:
         """The highest versions of metadata that were ever accepted, from the encrypted store."""
-        text = self._store.facts().get(FLOOR)
+        text = self._store.facts().get(self._config.floor)
         return None if text is None else Versions.model_validate_json(text)
+
+    def _confirmations(self, names: Sequence[str]) -> dict[str, datetime]:
+        """When each of these lists was last known to be as its provider has it."""
+        known = json.loads(self._store.facts().get(CONFIRMED, "{}"))
+        return {name: datetime.fromisoformat(known[name]) for name in names if name in known}
 
     def _delete_left_over(self) -> None:
         """After a start or a failure: delete what a change has left. Receipts are owed for some of it."""
         if self._tidy:
             return
+        if self._config.open_repository is None:
+            self._forget_lists()
         for name in self._store.unused_segments():
             if name != LOCAL:
                 self._store.delete_unused(name)
         # A log that was just emptied may be there again after a power cut, with what was deleted before.
         self._tidy = self._store.truncate_log()
+
+    def _forget_lists(self) -> None:
+        """No lists are configured any more: what is here of them could never expire or be withdrawn."""
+        names = sorted(set(self._store.names()) - {LOCAL})
+        if not names:
+            return
+        facts: dict[str, str | None] = {}
+        for name in names:
+            facts |= owed(name, 0, self._store.ids(name), "withdrawn")
+        self._store.commit(dropped=names, facts=facts | {CONFIRMED: None, EXPECTED: None, VALID_UNTIL: None})
+        log.warning("no lists of providers are configured: %s deleted", ", ".join(names))
+        for name in names:
+            self._store.delete_parts(name)
 
     def _delete_expired(self) -> None:
         """Delete from disk and memory what expired longer ago than the time of grace. Trusted time decides."""
@@ -254,9 +297,11 @@ class ListKeeper:
         """Read every list from the disk again. What is damaged there is written again from memory."""
         results: dict[str, str] = {}
         for name, stored in self._memory.view.segments.items():
-            problem = self._store.verify(name) if name != LOCAL else ""
+            problem = self._store.verify(name)
             results[name] = f"{len(stored.segment)} references, complete on disk and in memory"
-            if problem:
+            if problem and name == LOCAL:
+                results[name] = f"damaged on the disk: {problem}; enrol these references again"
+            elif problem:
                 again = self._store.stage(stored.segment)
                 with self._memory.changing:
                     self._memory.replace([again], self._store.commit([again]))
@@ -265,35 +310,18 @@ class ListKeeper:
                 results[name] = f"was damaged on the disk ({problem}); written again from memory"
         return results | dict.fromkeys(self._memory.view.missing, "missing: it is fetched again at the next check")
 
-    def state(self) -> Json:
-        """What `kiosk-agent watchlist status` shows."""
-        view, clock = self._memory.view, self._memory.clock
-        now = clock.now()
-        return {
-            "revision": view.revision,
-            "references": view.references,
-            "confirmed_at": _text(view.confirmed_at),
-            "checked_at": _text(self.checked_at),
-            "valid_until": _text(view.valid_until),
-            "list_expired": view.valid_until is not None and now > view.valid_until,
-            "trusted_time": _text(now),
-            "clock_doubt": clock.doubt,
-            "disk_bytes": self._store.size(),
-            "memory_bytes": sum(segment.nbytes for segment in view),
-            "missing": list(view.missing),
-            "problems": dict(self.problems),
-            "lists": [_list_state(segment) for segment in view],
-        }
-
     def send_receipts(self) -> None:
-        """Sign what was deleted, for the hub. Called after the deletion; what a crash left over is deleted first."""
+        """Sign what was deleted, for the hub. What a crash or a full disk has left over is deleted first."""
         sign = self._config.sign
         pending = {name: text for name, text in self._store.facts().items() if name.startswith(PENDING)}
         if not pending or sign is None:
             return
+        rows = {name: json.loads(text) for name, text in sorted(pending.items())}
+        for provider in sorted({row["provider"] for row in rows.values()}):  # what a full disk has prevented
+            self._store.delete_unused(provider)
+            self._store.delete_parts(provider)
         self._store.truncate_log()
-        for name, text in sorted(pending.items()):
-            row = json.loads(text)
+        for name, row in rows.items():
             now = self._memory.clock.now()
             kind = ListReportKind(row["reason"])
             receipt = sign(row["provider"], row["revision"], row["ids"], row["reason"], now)
@@ -386,6 +414,26 @@ def _problem_of(error: Exception) -> str:
         return str(error)
     log.error("a list could not be used", exc_info=error)
     return f"{type(error).__name__}: a fault of the agent; the log has more of it"
+
+
+def list_state(memory: ListInMemory, problems: Mapping[str, str], checked_at: datetime | None) -> Json:
+    """What `kiosk-agent watchlist status` shows of the lists. Waits for nothing."""
+    view, clock = memory.view, memory.clock
+    now = clock.now()
+    return {
+        "revision": view.revision,
+        "references": view.references,
+        "confirmed_at": _text(view.confirmed_at),
+        "checked_at": _text(checked_at),
+        "valid_until": _text(view.valid_until),
+        "list_expired": view.valid_until is not None and now > view.valid_until,
+        "trusted_time": _text(now),
+        "clock_doubt": clock.doubt,
+        "memory_bytes": sum(segment.nbytes for segment in view),
+        "missing": list(view.missing),
+        "problems": dict(problems),
+        "lists": [_list_state(segment) for segment in view],
+    }
 
 
 def _list_state(segment: Segment) -> Json:

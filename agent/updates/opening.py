@@ -1,5 +1,6 @@
 """Puts the updater of a kiosk together: its repository, its stores, the key that signs receipts."""
 
+import hashlib
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from agent.errors import ConfigError
 from agent.hub.outbox import Outbox
 from agent.keys import KeyMissing, load_kiosk_key, load_list_key, tls_context
 from agent.storage.owned_files import read_public
-from agent.updates.keeper import KeeperConfig, ListKeeper, OpenRepository, Sign
+from agent.updates.keeper import FLOOR, KeeperConfig, ListKeeper, OpenRepository, Sign
 from agent.updates.updater import ListUpdater
 from agent.watchlist.receipt import sign_receipt
 from agent.watchlist.sealed_parts import SealPolicy
@@ -49,7 +50,7 @@ def make_updater(
     @contextmanager
     def open_keeper(updater: ListUpdater) -> Iterator[ListKeeper]:
         opener = repository_opener(config, root, tls, updater.stopping.is_set) if root is not None else None
-        kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s, seal)
+        kept = KeeperConfig(opener, sign, lists.check_every_s, lists.delete_after_s, seal, floor_name(root))
         with open_store() as store, open_outbox() as outbox:
             yield ListKeeper(kept, store, outbox, in_memory, clock, beat=updater.step, on_event=updater.tell)
 
@@ -87,13 +88,17 @@ def source_tls(lists: WatchlistConfig) -> ssl.SSLContext | None:
         raise ConfigError(f"{lists.ca}: holds no certificate authority: {error.reason}") from error
 
 
+def floor_name(root: bytes | None) -> str:
+    """The name of the fact with the highest versions seen. A repository made anew has another root, given by hand."""
+    return FLOOR if root is None else f"{FLOOR} {hashlib.sha256(root).hexdigest()[:16]}"
+
+
 def load_signer(config: Config, *, create: bool) -> Sign | None:
-    """Signs receipts with the kiosk's key. None if no lists are configured or, without `create`, if it has no key."""
+    """Signs receipts with the kiosk's key. None if it has no key: one is made only where lists are configured."""
     kiosk = config.kiosk
-    if not config.watchlist.source:
-        return None
+    needed = create and bool(config.watchlist.source)
     try:
-        key = load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=create)
+        key = load_kiosk_key(kiosk.state_dir, development=kiosk.development_key, create=needed)
     except KeyMissing:
         return None
     return partial(sign_receipt, key, site=kiosk.site, kiosk=kiosk.name)

@@ -15,6 +15,7 @@ from agent.distribution.repository import PartInfo
 from agent.events.event import RefusedReference
 from agent.storage.free_space import check_disk, check_memory
 from agent.watchlist.list_format import (
+    MOST_PART_BYTES,
     AgreementTerms,
     Confirm,
     Delta,
@@ -51,6 +52,8 @@ from models.gallery import BLOCK
 from models.template import TemplateError
 
 log = logging.getLogger(__name__)
+
+LINES_A_STEP = 16  # of a part, between two looks whether a search runs: 20 ms of work
 
 # What a template of the list becomes on the kiosk.
 STORED_AS = {
@@ -287,10 +290,14 @@ class ListUpdate:
 
     def _lines(self, parts: PartSet) -> Iterator[PartLine]:
         for name in parts.parts:
+            # The manifest's figures are the provider's word: what it brings must fit whatever they say.
+            check_memory(MOST_PART_BYTES, f"the next part of the list of {self._provider}")
             data = self._store.part(self._provider, self._kept[name])
             assert data is not None  # it was just kept, encrypted as it came
-            for line in read_part(data if self._content_keys is None else self._content_keys.open(data)):
-                self._store.give_way()
+            lines = read_part(data if self._content_keys is None else self._content_keys.open(data))
+            for number, line in enumerate(lines):
+                if number % LINES_A_STEP == 0:
+                    self._store.give_way()
                 yield line
             self._on_progress()
 

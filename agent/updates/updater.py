@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import math
-import os
 import queue
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 
 from agent.errors import ControlError
@@ -20,20 +20,18 @@ log = logging.getLogger(__name__)
 
 TICK_S = 2.0
 SWITCH_S = 0.0005
-LOWEST_PRIORITY = 19  # nice(2)
 
 Job = Callable[[ListKeeper], Any]
 
 
 def yield_to_travellers() -> None:
-    """Let the calling thread have only the processor time that others leave, and give the interpreter away soon.
+    """Let threads of this process give the interpreter away soon.
 
     A search runs in compiled code on all cores, and needs the interpreter for a moment after each block: with the usual
-    interval of Python it would wait 5 ms there, a hundred times.
+    interval of Python it would wait 5 ms there, a hundred times. A low priority of this thread would do harm: while
+    other programs are busy, it would hold the interpreter for a second and not be run.
     """
     sys.setswitchinterval(SWITCH_S)
-    with contextlib.suppress(OSError):  # Linux has a priority for each thread
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
 
 
 class ListUpdater(Worker):
@@ -50,7 +48,9 @@ class ListUpdater(Worker):
         self._asked = threading.Event()
         self._ended = False
         self._guard = threading.Lock()
+        self.automatic = True  # False: checks only when asked to, as for one command without a daemon
         self.problems: dict[str, str] = {}
+        self.checked_at: datetime | None = None
         self.on_event: Callable[[], None] = lambda: None  # called when there is an event for the hub
 
     def tell(self) -> None:
@@ -99,8 +99,9 @@ class ListUpdater(Worker):
             if self._asked.is_set():
                 self._asked.clear()
                 keeper.check_soon()
+            keeper.automatic = self.automatic
             keeper.tick()
-            self.problems = dict(keeper.problems)
+            self.problems, self.checked_at = dict(keeper.problems), keeper.checked_at
             self._do(self._next(), keeper)
 
     def _next(self) -> tuple[Job, "Future[Any]"] | None:

@@ -229,6 +229,12 @@ class PartSet(_Strict):
     templates: dict[TemplateFormat, Count] = Field(description="templates put, by format")
     bytes: Count = Field(description="of all parts, unpacked")
 
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if len(set(self.parts)) < len(self.parts):
+            raise ValueError("parts: one of them is named twice")
+        return self
+
 
 class Snapshot(PartSet):
     """The whole list at a revision."""

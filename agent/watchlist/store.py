@@ -22,11 +22,10 @@ from typing import Any, Self
 
 from sqlite_utils import Database
 
-from agent.errors import StoreError
 from agent.events.event import Category
-from agent.storage.database import open_store, path_of, reading, truncate_log, writing
+from agent.storage.database import StoreDamaged, open_store, path_of, reading, truncate_log, writing
 from agent.storage.encryption import StoreKey
-from agent.storage.free_space import check_memory
+from agent.storage.free_space import TooLittleMemory, check_memory
 from agent.watchlist.reference import ALWAYS, NEVER, Agreement, ListedReference, Period, Terms, import_template
 from agent.watchlist.searches_first import at_once
 from agent.watchlist.segment import LOCAL, AnyGallery, Segment
@@ -104,10 +103,10 @@ class StoredSegment:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a store had: its segments, and those that cannot be read, with the reason."""
+    """What a store had: its segments, and those that are damaged or too large for the memory, with the reason."""
 
     segments: tuple[StoredSegment, ...]
-    damaged: Mapping[str, str]
+    unusable: Mapping[str, str]
 
 
 def open_watchlist_store(path: Path, *, key: StoreKey, identity: str = "", create: bool = True) -> "WatchlistStore":
@@ -141,17 +140,17 @@ class WatchlistStore:
         return Path(path_of(self._db)).parent
 
     def load(self, now: int) -> Loaded:
-        """All segments, as they are at the trusted time `now` in seconds. A segment that is damaged is not loaded."""
+        """All segments at the trusted time `now` in seconds. What is damaged, or too large, is not loaded."""
         segments: list[StoredSegment] = []
-        damaged: dict[str, str] = {}
+        unusable: dict[str, str] = {}
         with reading(self._db) as db:
             rows = db.execute("SELECT name, revision, reference_table FROM segment ORDER BY name").fetchall()
         for name, revision, table in rows:
             try:
                 segments.append(self._load(name, revision, table, now))
-            except (StoreError, TemplateError, ValueError, LookupError) as error:
-                damaged[name] = str(error)
-        return Loaded(tuple(segments), damaged)
+            except (StoreDamaged, TooLittleMemory, TemplateError, ValueError, LookupError) as error:
+                unusable[name] = str(error)
+        return Loaded(tuple(segments), unusable)
 
     def stage(self, segment: Segment, before: StoredSegment | None = None) -> StoredSegment:
         """Write the blocks and the table of a segment that are not on disk yet. commit() makes it the list.
@@ -258,6 +257,27 @@ class WatchlistStore:
                 db.execute("DELETE FROM part WHERE segment = ? AND name = ?", [segment, name])
             self.truncate_log()
 
+    def names(self) -> tuple[str, ...]:
+        """The names of the segments of the list on the disk."""
+        with reading(self._db) as db:
+            return tuple(row[0] for row in db.execute("SELECT name FROM segment ORDER BY name").fetchall())
+
+    def ids(self, name: str) -> tuple[str, ...]:
+        """The references of a segment on the disk; none if that cannot be read."""
+        with reading(self._db) as db:
+            rows = db.execute("SELECT reference_table FROM segment WHERE name = ?", [name]).fetchall()
+        try:
+            return tuple(one for (table,) in rows for one in ReferenceTable.unpacked(_blob(self._db, table)).ids)
+        except (StoreDamaged, ValueError, LookupError):
+            return ()
+
+    def delete_parts_of_others(self, segments: Collection[str]) -> None:
+        """Delete the parts that were kept for other segments than these."""
+        with reading(self._db) as db:
+            names = [row[0] for row in db.execute("SELECT DISTINCT segment FROM part").fetchall()]
+        for name in sorted(set(names) - set(segments)):
+            self.delete_parts(name)
+
     def facts(self) -> dict[str, str]:
         """The facts that were committed, by name."""
         with reading(self._db) as db:
@@ -277,7 +297,9 @@ class WatchlistStore:
         try:
             for revision, table in rows:
                 _check_complete(self._load(name, revision, table, 0).segment)
-        except (StoreError, TemplateError, ValueError, LookupError) as error:
+        except TooLittleMemory:
+            return ""  # nothing is said of the disk
+        except (StoreDamaged, TemplateError, ValueError, LookupError) as error:
             return str(error)
         return "" if rows else "it is not on the disk"
 

@@ -214,12 +214,12 @@ def load_list(store: WatchlistStore, clock: Clock, policy: PolicyConfig, *, prov
     with suppress(StoreFull):  # a power cut may have brought a log back, with what was deleted before
         store.truncate_log()
     loaded = store.load(int(trusted.now().timestamp()))
-    for name, reason in loaded.damaged.items():
-        log.error("the list %s is damaged and not searched until it is fetched again: %s", name, reason)
+    for name, reason in loaded.unusable.items():
+        log.error("the list %s is not searched: %s", name, reason)
     revision, confirmed_at = store.state()
     expected = set(facts.get(EXPECTED, "").split()) if providers else set()
     segments = {stored.segment.name: stored for stored in loaded.segments if providers or stored.segment.name == LOCAL}
-    missing = (expected | loaded.damaged.keys()) - segments.keys()
+    missing = (expected | loaded.unusable.keys()) - segments.keys()
     if providers and not expected:
         missing.add("(none fetched yet)")
     valid_until = datetime.fromisoformat(facts[VALID_UNTIL]) if providers and VALID_UNTIL in facts else None

@@ -203,3 +203,9 @@ def test_a_more_likely_candidate_never_turns_a_lead_into_something_else(drawn: D
 def test_recapture_is_asked_for_only_while_it_may_be(drawn: DecisionInput) -> None:
     if decide(drawn, POLICY).outcome is Outcome.RECAPTURE:
         assert drawn.may_recapture
+
+
+def test_two_references_of_the_same_id_in_two_lists_keep_their_own_rates() -> None:
+    found = CandidateList((candidate(1e-6, "r1"), candidate(1e-4, "r1")), 1, 3, 60.0)
+    decision = decide(DecisionInput(found, {INDEX: 80}), POLICY)
+    assert decision.rates == pytest.approx((1e-6, 1e-4))

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from agent.errors import StoreError
 from agent.events.event import ListReport, ListReportKind
-from agent.updates.keeper import ASKED_S, KeeperConfig, ListKeeper, Stopping, owed
+from agent.storage.database import StoreFull
+from agent.updates.keeper import ASKED_S, KeeperConfig, ListKeeper, Stopping, list_state, owed
 from agent.watchlist.receipt import MOST_IDS, verify_receipt
 from agent.watchlist.trusted_time import StoredTime
 from agent.watchlist.watchlist import TIME
@@ -203,7 +205,7 @@ def test_a_damaged_block_costs_only_its_list_and_the_list_is_fetched_again(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("agent.watchlist.store.check_memory", lambda *_: (_ for _ in ()).throw(LookupError("damaged")))
         rig._open()
-    assert "the list police is damaged" in caplog.text
+    assert "the list police is not searched: damaged" in caplog.text
     found = rig.watchlist.search({}, 5)
     assert (found.references, found.list_incomplete) == (0, True)
     assert rig.keeper.check() == {"police": "revision 1, 2 references: 2 new, 0 removed"}
@@ -234,7 +236,7 @@ def test_verify_reads_every_list_again_and_mends_the_disk_from_memory(rig: Keepe
 
 def test_state_says_what_is_here(rig: KeeperRig, clock: FakeClock) -> None:
     rig.keeper.check()
-    state = rig.keeper.state()
+    state = list_state(rig.watchlist.in_memory, rig.keeper.problems, rig.keeper.checked_at)
     assert state["lists"][0]["categories"] == {"missing": 2}
     assert state["lists"][0]["agreements"][0]["agreement"] == "treaty"
     assert state["trusted_time"] == clock.now().isoformat()
@@ -518,3 +520,113 @@ def test_a_log_that_a_power_cut_has_brought_back_is_emptied_after_the_start(
     rig._open()
     rig.keeper.tick()
     assert b"p101" not in pages_of(path, TEST_KEY)
+
+
+def test_no_receipt_is_signed_while_a_full_disk_prevents_the_deletion(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise StoreFull("watchlist.db: the disk is full: free some space")
+
+    rig.keeper.check()
+    lists.withdraw(["p101"])
+    lists.publish(now=clock.now())
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.store, "delete_unused", full)
+        rig.keeper.check()
+        rig.keeper.tick()
+        assert not any(report.receipt for report in rig.reports())
+    rig.keeper.tick()
+    assert b"p101" not in pages_of(rig.folder / "watchlist.db", TEST_KEY)
+    assert [report.kind for report in rig.reports() if report.receipt] == [ListReportKind.WITHDRAWN]
+
+
+def test_parts_that_a_power_cut_left_after_the_commit_are_deleted_at_the_next_check(
+    rig: KeeperRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PowerCut(BaseException):
+        pass
+
+    delete_parts = rig.store.delete_parts
+
+    def cut(segment: str, keep: Collection[str] | None = None) -> None:
+        if keep is None:
+            raise PowerCut
+        delete_parts(segment, keep)
+
+    monkeypatch.setattr(rig.store, "delete_parts", cut)
+    with pytest.raises(PowerCut):
+        rig.keeper.check()
+    rig.restart()
+    digest = rig.store._db.execute("SELECT name FROM part").fetchone()[0]
+    assert rig.store.has_part("police", digest)
+    rig.keeper.check()
+    assert not rig.store.has_part("police", digest)
+
+
+def test_an_outbox_that_cannot_be_written_ends_no_worker(rig: KeeperRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise StoreError("outbox.db: cannot be read or written: check the disk")
+
+    monkeypatch.setattr(rig.outbox, "put", broken)
+    rig.keeper.tick()
+    assert rig.found(ALICE) == ["p101"]
+
+
+def test_a_list_that_a_mirror_withholds_makes_the_whole_old_although_the_others_are_fresh(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_provider(tmp_path / "l", clock, "police", "border") as lists:
+        lists.put([entry_of(ALICE, clock.now())], "police")
+        lists.put([entry_of(BOB, clock.now())], "border")
+        lists.publish(now=clock.now())
+        with KeeperRig(tmp_path / "kiosk", str(lists.public), lists.root_bytes(), clock) as rig:
+            rig.keeper.check()
+            clock.advance(86_400)
+            lists.put([entry_of(CAROL, clock.now())], "border")
+            lists.publish(now=clock.now(), force=True)
+            for part in (lists.public / "targets" / "border" / "parts").iterdir():
+                part.unlink()
+            rig.keeper.check()
+            assert "border" in rig.keeper.problems
+            assert rig.watchlist.search({}, 5).age_s == pytest.approx(86_400)
+
+
+def test_a_damaged_list_of_a_provider_who_has_left_does_not_come_back(tmp_path: Path, clock: FakeClock) -> None:
+    with make_provider(tmp_path / "l", clock) as lists:
+        lists.put([entry_of(ALICE, clock.now())])
+        lists.publish(now=clock.now())
+        with KeeperRig(tmp_path / "kiosk", str(lists.public), lists.root_bytes(), clock) as rig:
+            rig.keeper.check()
+            known = rig.watchlist.in_memory.view.segments["police"]
+            rig.store.commit([rig.store.stage(replace(known.segment, name="gone"))])
+            assert rig.store.names() == ("gone", "police")  # on the disk only, as after damage
+            assert rig.keeper.check()["gone"] == "no longer in the repository: removed"
+            assert rig.store.names() == ("police",)
+
+
+def test_lists_that_are_no_longer_configured_are_deleted_with_receipts(rig: KeeperRig) -> None:
+    rig.keeper.check()
+    keeper = keeper_without(rig, open_repository=None)
+    keeper.tick()
+    assert rig.store.names() == ()
+    assert b"p101" not in pages_of(rig.folder / "watchlist.db", TEST_KEY)
+    receipts = [verify_receipt(one.receipt, KIOSK_KEY.public()) for one in rig.reports() if one.receipt]
+    assert [one.reference_ids for one in receipts] == [("p101", "p102")]
+    keeper.tick()
+
+
+def test_a_kiosk_without_a_daemon_checks_only_when_asked(rig: KeeperRig) -> None:
+    rig.keeper.automatic = False
+    rig.keeper.tick()
+    assert rig.ids() == []
+    rig.keeper.check()
+    assert rig.ids() == ["p101", "p102"]
+
+
+def test_a_list_that_is_longer_than_its_manifest_says_is_refused_before_memory_is_used_up(
+    rig: KeeperRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.storage.free_space.free_memory", lambda: 80_000_000)
+    assert "add memory" in rig.keeper.check()["police"]
+    assert rig.ids() == []

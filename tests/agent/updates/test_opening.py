@@ -67,7 +67,7 @@ def test_a_kiosk_fetches_its_list_and_signs_for_what_is_withdrawn(tmp_path: Path
     updater = updater_of(config)
     updater.on_event = lambda: told.append(True)
     updater.start()
-    assert updater.submit(lambda keeper: keeper.state()["references"]).result(SOON_S) == 2
+    assert updater.submit(lambda keeper: keeper._memory.view.references).result(SOON_S) == 2
     lists.withdraw(["p1"])
     lists.publish()
     assert updater.submit(lambda keeper: keeper.check()["police"]).result(SOON_S).startswith("revision 2")

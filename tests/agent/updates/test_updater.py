@@ -13,7 +13,7 @@ import pytest
 from agent.errors import ControlError, StoreError
 from agent.updates import updater as updater_module
 from agent.updates.keeper import ASKED_S, ListKeeper
-from agent.updates.updater import LOWEST_PRIORITY, SWITCH_S, ListUpdater, yield_to_travellers
+from agent.updates.updater import SWITCH_S, ListUpdater, yield_to_travellers
 from simulators.polling import wait_until
 from simulators.provider.provider import ListProvider
 from tests.conftest import FakeClock
@@ -55,7 +55,7 @@ class UpdaterRig:
 
     @property
     def revision(self) -> int:
-        return int(self.do(lambda keeper: keeper.state()["lists"][0]["revision"]))
+        return int(self.do(lambda keeper: keeper._memory.view.segments["police"].segment.revision))
 
     def _open(self, _: ListUpdater) -> AbstractContextManager[ListKeeper]:
         return self._opened()
@@ -165,7 +165,7 @@ def test_trusted_time_is_stored_at_the_end(rig: UpdaterRig, clock: FakeClock) ->
     rig.clock.wall = clock.now().replace(year=1970)
     rig.updater = ListUpdater(rig._open, lambda *_: None)
     rig.updater.start()
-    assert rig.do(lambda keeper: keeper.state()["trusted_time"]) == clock.now().isoformat()
+    assert rig.do(lambda keeper: keeper._memory.clock.now()) == clock.now()
 
 
 def test_stores_that_cannot_be_opened_are_a_crash_and_nobody_waits_for_it(rig: UpdaterRig) -> None:
@@ -190,11 +190,11 @@ def test_who_sends_events_is_told_of_them(rig: UpdaterRig) -> None:
     assert told == [True]
 
 
-def test_its_thread_leaves_the_processor_to_travellers(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int, int]] = []
-    monkeypatch.setattr(os, "setpriority", lambda *given: asked.append(given))
+def test_its_threads_give_the_interpreter_away_soon_and_keep_their_priority() -> None:
+    """A thread of low priority would hold the interpreter and not be run while other programs are busy."""
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     yield_to_travellers()
-    assert asked == [(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
     assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
 
 

@@ -513,3 +513,8 @@ def test_a_snapshot_may_be_older_where_deltas_lead_on() -> None:
 @given(st.sampled_from([*json.loads(write_manifest(manifest()))]), JSON)
 def test_any_value_in_a_manifest_is_read_or_an_error(field: str, value: object) -> None:
     assert failure(parse_manifest, written(**{field: value})).isprintable()
+
+
+def test_a_part_counts_once() -> None:
+    with pytest.raises(ValidationError, match="one of them is named twice"):
+        Snapshot(revision=1, parts=("parts/a", "parts/a"), entries=2, templates={}, bytes=10)

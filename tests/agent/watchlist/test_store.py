@@ -136,8 +136,8 @@ def test_a_damaged_segment_is_named_and_the_others_are_read(store: WatchlistStor
     store.commit([store.stage(segment(person(BOB), name="z"))])
     found = store.load(NOW)
     assert [stored.segment.name for stored in found.segments] == ["z"]
-    assert list(found.damaged) == ["partner"]
-    assert store.verify("partner") == found.damaged["partner"]
+    assert list(found.unusable) == ["partner"]
+    assert store.verify("partner") == found.unusable["partner"]
 
 
 def test_a_table_that_does_not_fit_its_galleries_is_noticed(store: WatchlistStore) -> None:
