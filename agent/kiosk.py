@@ -40,7 +40,7 @@ from agent.storage.rescue import Rescue
 from agent.updates.opening import make_updater, read_root, source_tls
 from agent.watchlist.store import WatchlistStore, open_watchlist_store
 from agent.watchlist.view import ListInMemory
-from agent.watchlist.watchlist import Watchlist
+from agent.watchlist.watchlist import Watchlist, rebuild_store
 from agent.worker import JOIN_S, OnCrash, Worker
 from drivers import open_sensor
 from drivers.sample import Modality
@@ -226,6 +226,12 @@ def load_watchlist(config: Config, clock: Clock, key: StoreKey, *, create: bool 
         moved = set_aside(config.kiosk.state_dir / WATCHLIST)
         log.warning("%s; it is now %s, and the lists of the providers are fetched again", error, moved)
         watchlist = open_watchlist(config, clock, key, create=create)
+    watchlist.close()
+    if not (create and watchlist.in_memory.damaged):
+        return watchlist.in_memory
+    log.warning("the watchlist is damaged on the disk: it is written again with what can be read")
+    rebuild_store(config.kiosk.state_dir / WATCHLIST, watchlist.in_memory, key=key, identity=config.kiosk.identity)
+    watchlist = open_watchlist(config, clock, key)
     watchlist.close()
     return watchlist.in_memory
 

@@ -19,6 +19,7 @@ from agent.distribution.repository import ListRepository, Refreshed, Versions
 from agent.errors import AgentError, StoreError
 from agent.events.event import Event, ListReport, ListReportKind
 from agent.hub.outbox import Outbox
+from agent.storage.database import StoreDamaged
 from agent.updates.segment_update import Applied, ListUpdate
 from agent.watchlist.list_format import ListFormatError, Manifest
 from agent.watchlist.receipt import MOST_IDS
@@ -27,7 +28,7 @@ from agent.watchlist.segment import LOCAL, Segment
 from agent.watchlist.store import StoredSegment, WatchlistStore
 from agent.watchlist.table import seconds_of
 from agent.watchlist.view import ListInMemory
-from agent.watchlist.watchlist import EXPECTED, TIME, VALID_UNTIL
+from agent.watchlist.watchlist import DAMAGED, EXPECTED, TIME, VALID_UNTIL
 from models.exchange.to_templates import RecordTemplates
 from models.template import TemplateError
 
@@ -103,17 +104,22 @@ class ListKeeper:
         """Hide and delete what has expired, send what is owed, store trusted time; check if it is time for it."""
         self._memory.clock.tick()
         self._memory.advance()
-        try:
-            self._delete_left_over()
-            self._delete_expired()
-            self._store_time()
-            self.send_receipts()
-        except StoreError as error:
-            self._tidy = False
-            self._note_problem(EVERYTHING, str(error))
+        for step in (self._delete_left_over, self._delete_expired, self._store_time, self.send_receipts):
+            self._try(step)
         due = self._clock.monotonic() >= self._next_check
         if due and self.automatic and self._config.open_repository is not None:
             self.check()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """Do one step of a tick: an error of the store must not prevent the next one."""
+        try:
+            step()
+        except StoreError as error:
+            self._tidy = False
+            self._note_problem(EVERYTHING, str(error))
+            if isinstance(error, StoreDamaged):  # the next start writes the store again, from what can be read
+                with suppress(StoreError):
+                    self._store.commit(facts={DAMAGED: str(error)})
 
     def store_time(self) -> None:
         """Store trusted time now: at the end."""

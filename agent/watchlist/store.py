@@ -107,6 +107,7 @@ class Loaded:
 
     segments: tuple[StoredSegment, ...]
     unusable: Mapping[str, str]
+    damaged: bool = False
 
 
 def open_watchlist_store(path: Path, *, key: StoreKey, identity: str = "", create: bool = True) -> "WatchlistStore":
@@ -143,6 +144,7 @@ class WatchlistStore:
         """All segments at the trusted time `now` in seconds. What is damaged, or too large, is not loaded."""
         segments: list[StoredSegment] = []
         unusable: dict[str, str] = {}
+        damaged = False
         with reading(self._db) as db:
             rows = db.execute("SELECT name, revision, reference_table FROM segment ORDER BY name").fetchall()
         for name, revision, table in rows:
@@ -150,7 +152,8 @@ class WatchlistStore:
                 segments.append(self._load(name, revision, table, now))
             except (StoreDamaged, TooLittleMemory, TemplateError, ValueError, LookupError) as error:
                 unusable[name] = str(error)
-        return Loaded(tuple(segments), unusable)
+                damaged |= not isinstance(error, TooLittleMemory)
+        return Loaded(tuple(segments), unusable, damaged)
 
     def stage(self, segment: Segment, before: StoredSegment | None = None) -> StoredSegment:
         """Write the blocks and the table of a segment that are not on disk yet. commit() makes it the list.
@@ -205,6 +208,12 @@ class WatchlistStore:
             if changed or dropped:
                 db.execute("UPDATE list SET revision = revision + 1")
             return int(db.execute("SELECT revision FROM list").fetchone()[0])
+
+    def restore_state(self, revision: int, confirmed_at: datetime | None) -> None:
+        """Set the revision and the confirmation, in a store that was written again."""
+        with writing(self._db) as db:
+            text = None if confirmed_at is None else confirmed_at.isoformat()
+            db.execute("UPDATE list SET revision = ?, confirmed_at = ?", [revision, text])
 
     def delete_unused(self, segment: str | None = None) -> int:
         """Delete the blobs of a segment that the list does not use; of all segments if None. Returns their number."""

@@ -164,8 +164,10 @@ def _fused(
 class ListInMemory:
     """The view that is searched, and the trusted clock by which it is hidden and deleted. Shared by the threads."""
 
-    def __init__(self, clock: TrustedClock, view: View) -> None:
+    def __init__(self, clock: TrustedClock, view: View, *, damaged: bool = False) -> None:
+        """`damaged`: something in the store of the view cannot be read."""
         self.clock = clock
+        self.damaged = damaged
         self.view = view
         self.searches = SearchesFirst()
         self.changing = threading.Lock()  # held while a change is committed and its view takes the place of the old one

@@ -15,8 +15,9 @@ from agent.clock import Clock
 from agent.config import AgreementConfig, PolicyConfig
 from agent.errors import StoreError
 from agent.events.event import ListConfirmed, ListState
-from agent.storage.database import StoreFull
+from agent.storage.database import StoreFull, set_aside
 from agent.storage.encryption import StoreKey
+from agent.storage.owned_files import sync
 from agent.watchlist.candidate import CandidateList
 from agent.watchlist.reference import (
     Reference,
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 TIME = "trusted time"  # the fact that has the trusted time
 VALID_UNTIL = "valid until"  # the fact that says when the signatures of the providers' lists expire
+DAMAGED = "damaged"  # the fact that says what of the store cannot be read any more
 EXPECTED = "expected lists"  # the fact with the names of the providers' lists, one a line
 
 
@@ -224,7 +226,28 @@ def load_list(store: WatchlistStore, clock: Clock, policy: PolicyConfig, *, prov
         missing.add("(none fetched yet)")
     valid_until = datetime.fromisoformat(facts[VALID_UNTIL]) if providers and VALID_UNTIL in facts else None
     view = View(segments, revision, confirmed_at, valid_until, tuple(sorted(missing)), policy.swapped_positions)
-    return ListInMemory(trusted, view.at(trusted.now()))
+    return ListInMemory(trusted, view.at(trusted.now()), damaged=DAMAGED in facts or loaded.damaged)
+
+
+def rebuild_store(path: Path, memory: ListInMemory, *, key: StoreKey, identity: str) -> None:
+    """Write the store again with what is in memory: pages that cannot be read can neither be used nor deleted.
+
+    Call it when no handle is open. The old file is deleted when the new one is complete.
+    """
+    made = path.with_name(f"{path.name}.rebuilt")
+    for part in ("-wal", "-shm", ""):
+        made.with_name(made.name + part).unlink(missing_ok=True)
+    with open_watchlist_store(path, key=key, identity=identity, create=False) as old:
+        facts, (revision, confirmed_at) = old.facts(), old.state()
+    with open_watchlist_store(made, key=key, identity=identity) as new:
+        staged = [new.stage(stored.segment) for stored in memory.view.segments.values()]
+        new.commit(staged, facts={name: text for name, text in facts.items() if name != DAMAGED})
+        new.restore_state(revision, confirmed_at)
+    aside = set_aside(path)
+    made.rename(path)
+    sync(path.parent)
+    for part in ("-wal", "-shm", "-journal", ""):
+        aside.with_name(aside.name + part).unlink(missing_ok=True)
 
 
 def _age(view: View, now: datetime) -> float | None:

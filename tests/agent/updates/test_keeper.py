@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import StoreError
 from agent.events.event import ListReport, ListReportKind
-from agent.storage.database import StoreFull
+from agent.storage.database import StoreDamaged, StoreFull
 from agent.updates.keeper import ASKED_S, KeeperConfig, ListKeeper, Stopping, list_state, owed
 from agent.watchlist.receipt import MOST_IDS, verify_receipt
 from agent.watchlist.trusted_time import StoredTime
@@ -630,3 +630,22 @@ def test_a_list_that_is_longer_than_its_manifest_says_is_refused_before_memory_i
     monkeypatch.setattr("agent.storage.free_space.free_memory", lambda: 80_000_000)
     assert "add memory" in rig.keeper.check()["police"]
     assert rig.ids() == []
+
+
+def test_a_page_that_cannot_be_deleted_prevents_nothing_else_and_the_next_start_knows_of_it(
+    rig: KeeperRig, lists: ListProvider, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists.put([entry_of(CAROL, clock.now(), expires_at=clock.now() + timedelta(hours=1))])
+    lists.publish(now=clock.now())
+    rig.keeper.check()
+
+    def damaged() -> None:
+        raise StoreDamaged("watchlist.db: is damaged or changed")
+
+    monkeypatch.setattr(rig.keeper, "_delete_left_over", damaged)
+    clock.advance(3600 + GRACE_S)
+    rig.keeper.tick()
+    assert sorted(rig.ids()) == ["p101", "p102"]
+    assert b"p103" not in pages_of(rig.folder / "watchlist.db", TEST_KEY)
+    rig.restart()
+    assert rig.watchlist.in_memory.damaged

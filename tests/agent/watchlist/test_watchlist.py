@@ -16,8 +16,8 @@ from agent.events.event import Category
 from agent.storage.database import open_store
 from agent.watchlist.reference import Reference
 from agent.watchlist.searches_first import SearchesFirst
-from agent.watchlist.store import MIGRATIONS
-from agent.watchlist.watchlist import Presearch, Watchlist
+from agent.watchlist.store import MIGRATIONS, open_watchlist_store
+from agent.watchlist.watchlist import Presearch, Watchlist, rebuild_store
 from drivers.sample import Position
 from models.encoder import Scored
 from models.finger.search.gallery import FingerGallery
@@ -375,3 +375,25 @@ def test_what_is_on_the_list_is_known_by_its_id(watchlist: Watchlist, clock: Fak
     watchlist.add(reference(clock, ALICE), AGREEMENT)
     assert "r101" in watchlist
     assert "r102" not in watchlist
+
+
+def test_a_store_with_a_page_that_cannot_be_read_is_written_again_with_the_rest(path: Path, clock: FakeClock) -> None:
+    with closing(Watchlist(path, clock, key=TEST_KEY)) as watchlist:
+        watchlist.add(reference(clock, ALICE), AGREEMENT)
+        watchlist.add(reference(clock, BOB), AGREEMENT)
+    with open_watchlist_store(path, key=TEST_KEY) as store:
+        known = store.load(0).segments[0].segment
+        store.commit([store.stage(replace(known, name="police"))], facts={"kept": "1"})
+        store._db.execute("UPDATE blob SET data = x'00' WHERE segment = 'police'")
+    with closing(Watchlist(path, clock, key=TEST_KEY, providers=True)) as watchlist:
+        assert watchlist.in_memory.damaged
+        revision = watchlist.state.revision
+    rebuild_store(path, watchlist.in_memory, key=TEST_KEY, identity="")
+    with closing(Watchlist(path, clock, key=TEST_KEY, providers=True)) as watchlist:
+        assert not watchlist.in_memory.damaged
+        assert (found(watchlist, ALICE), found(watchlist, BOB)) == (["r101"], ["r102"])
+        assert watchlist.state.revision == revision
+    with open_watchlist_store(path, key=TEST_KEY) as store:
+        assert store.facts()["kept"] == "1"
+        assert store.names() == ("local",)
+    assert sorted(one.name for one in path.parent.iterdir()) == [path.name]

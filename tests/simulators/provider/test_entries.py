@@ -209,9 +209,7 @@ def test_the_kiosks_that_may_read_are_kept_by_name_and_key(tmp_path: Path, store
 
 def test_the_last_kiosk_is_not_removed(store: EntryStore) -> None:
     store.add_reader(Reader("a", "one", "x"))
-    with pytest.raises(
-        ProviderError, match="one is the only kiosk: without any, the lists"
-    ):
+    with pytest.raises(ProviderError, match="one is the only kiosk: without any, the lists"):
         store.remove_reader("one")
     assert store.readers() == (Reader("a", "one", "x"),)
 
