@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tuf.api.exceptions import LengthOrHashMismatchError
-from tuf.api.metadata import TargetFile
+from tuf.api.metadata import Metadata, Root, TargetFile
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 
@@ -25,6 +25,13 @@ def trusted_set(updater: Updater) -> TrustedMetadataSet:
     if not isinstance(found, TrustedMetadataSet) or not isinstance(getattr(found, "reference_time", None), datetime):
         raise TypeError("this version of python-tuf keeps its trusted metadata elsewhere")
     return found
+
+
+def check_root(data: bytes, what: str) -> None:
+    """UpdateRefused if this is not root metadata that is signed by its own keys. `what` names it."""
+    with refusing(what):
+        metadata = Metadata[Root].from_bytes(data)
+        metadata.signed.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
 
 
 class TufClient:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from agent.clock import Clock
 from agent.config import Config, TlsConfig, WatchlistConfig
+from agent.distribution.client import check_root
+from agent.distribution.refusal import UpdateRefused
 from agent.distribution.repository import ListRepository, Versions
 from agent.distribution.source import open_source
 from agent.errors import ConfigError
@@ -71,8 +73,13 @@ def repository_opener(
 
 
 def read_root(path: Path) -> bytes:
-    """The root metadata that the kiosk was given. ConfigError if it cannot be read, or if everybody may change it."""
-    return read_public(path, most=1 << 20)
+    """The root metadata that the kiosk was given. ConfigError if it is none, or if everybody may change the file."""
+    content = read_public(path, most=1 << 20)
+    try:
+        check_root(content, str(path))
+    except UpdateRefused as error:
+        raise ConfigError(f"{error}; ask the operator of the lists for root.json") from error
+    return content
 
 
 def source_tls(lists: WatchlistConfig) -> ssl.SSLContext | None:

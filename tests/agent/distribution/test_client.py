@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 from tuf.ngclient import Updater
 
-from agent.distribution.client import TufClient, trusted_set
+from agent.distribution.client import TufClient, check_root, trusted_set
 from agent.distribution.directory import DirectoryFetcher
 from agent.distribution.refusal import Refusal, UpdateRefused
 from tests.rigs.list_repository import NOW, SignedLists
@@ -151,3 +151,17 @@ def test_names_have_no_hash_where_the_repository_has_no_consistent_snapshots(tmp
     target = made.find("north/manifest.json", "north")
     assert target is not None
     assert made.download(target, "north") == b"content"
+
+
+def test_a_root_is_signed_by_its_own_keys(lists: SignedLists) -> None:
+    check_root(lists.trusted_root, "root.json")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"{", b"not json {"), (b'"version":1}', b'"version":2}'), (b'"threshold":1', b'"threshold":0')]
+)
+def test_what_is_no_root_is_named(lists: SignedLists, old: bytes, new: bytes) -> None:
+    changed = lists.trusted_root.replace(old, new)
+    assert changed != lists.trusted_root
+    with pytest.raises(UpdateRefused, match=r"^root\.json: refused: "):
+        check_root(changed, "root.json")
