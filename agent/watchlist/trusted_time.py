@@ -22,22 +22,27 @@ TOLERANCE = timedelta(minutes=5)  # between clocks that agree
 
 @dataclass(frozen=True, slots=True)
 class StoredTime:
-    """What is kept of trusted time. `valid_until`: the end of what was signed; None before any signed time."""
+    """What is kept of trusted time. `valid_until`: the end of what was signed; None before any signed time.
+
+    `lead_s`: so many seconds of it come from a synchronised clock, and from no signature.
+    """
 
     trusted: datetime
     valid_until: datetime | None = None
+    lead_s: float = 0.0
 
     def text(self) -> str:
         """As text for a store."""
         until = None if self.valid_until is None else self.valid_until.isoformat()
-        return json.dumps({"trusted": self.trusted.isoformat(), "valid_until": until})
+        return json.dumps({"trusted": self.trusted.isoformat(), "valid_until": until, "lead_s": self.lead_s})
 
     @classmethod
     def of_text(cls, text: str) -> Self:
         """The value of text(). ValueError if the text is not one."""
         fields = json.loads(text)
         until = fields["valid_until"]
-        return cls(datetime.fromisoformat(fields["trusted"]), None if until is None else datetime.fromisoformat(until))
+        end = None if until is None else datetime.fromisoformat(until)
+        return cls(datetime.fromisoformat(fields["trusted"]), end, float(fields.get("lead_s", 0.0)))
 
 
 class TrustedClock:
@@ -49,6 +54,7 @@ class TrustedClock:
         wall, self._at = clock.now(), clock.monotonic()
         self._base = max(wall, RELEASED) if stored is None else stored.trusted
         self._valid_until = stored.valid_until if stored is not None else None
+        self._lead = timedelta(seconds=stored.lead_s if stored is not None else 0.0)
         # How far the wall clock may be ahead without a reason for doubt: the kiosk may have been off.
         self._offset = self._plausible(wall, self._base)
 
@@ -59,10 +65,15 @@ class TrustedClock:
 
     @property
     def reference(self) -> datetime:
-        """The time by which signatures are checked. Before the first one, no clock that is ahead may prevent it."""
+        """The time by which signatures are checked, so that no clock that was ahead can prevent the next list for long.
+
+        Before the first signature, the earlier of both clocks. Then the signed time carried on, or the wall clock where
+        that lies between it and trusted time.
+        """
         with self._lock:
             now, wall = self._now(), self._clock.now()
-            return now if self._valid_until is not None else max(RELEASED, min(now, wall))
+            least = now - self._lead if self._valid_until is not None else RELEASED
+            return max(least, min(now, wall))
 
     def observe(self, signed_at: datetime | None, valid_until: datetime) -> None:
         """Take over the time of a signature that was checked, and the end of its validity.
@@ -74,6 +85,7 @@ class TrustedClock:
             self._valid_until = min(valid_until, LATEST)
             if signed_at is not None:
                 signed_at = min(signed_at, LATEST)
+                self._lead = timedelta(0) if first else max(timedelta(0), min(self._lead, now - signed_at))
                 self._move(signed_at if first else max(now, signed_at), doubtful=not first and bool(self._doubt()))
 
     def tick(self) -> None:
@@ -83,7 +95,8 @@ class TrustedClock:
         with self._lock:
             wall = self._clock.now()
             allowed = wall if self._valid_until is None else min(wall, self._valid_until)
-            if allowed > self._now():
+            if allowed > (now := self._now()):
+                self._lead += allowed - now
                 self._move(allowed, doubtful=bool(self._doubt()))
 
     @property
@@ -95,7 +108,7 @@ class TrustedClock:
     def state(self) -> StoredTime:
         """What must be stored, so that trusted time never goes back."""
         with self._lock:
-            return StoredTime(self._now(), self._valid_until)
+            return StoredTime(self._now(), self._valid_until, self._lead.total_seconds())
 
     def _doubt(self) -> str:
         wall, now, until = self._clock.now(), self._now(), self._valid_until

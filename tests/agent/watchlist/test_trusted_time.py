@@ -167,7 +167,26 @@ def test_without_any_signature_a_synchronised_clock_is_followed() -> None:
     assert trusted.now() == NOON + YEAR
 
 
-@pytest.mark.parametrize("stored", [StoredTime(NOON), StoredTime(NOON, NOON + DAY)])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_forged_time_server_prevents_the_next_list_only_as_long_as_it_is_believed(*, restarted: bool) -> None:
+    clock = clock_at(NOON, synchronised=True)
+    trusted = signed(clock, 2 * DAY)
+    clock.wall += 10 * YEAR
+    trusted.tick()
+    assert trusted.reference == NOON + 2 * DAY
+    clock.wall = NOON
+    clock.advance(3600)
+    if restarted:
+        trusted = TrustedClock(clock, StoredTime.of_text(trusted.state().text()))
+    assert trusted.now() == NOON + 2 * DAY + HOUR  # it does not go back
+    assert trusted.reference == NOON + HOUR  # what is signed now is still valid by this time
+    trusted.observe(NOON + HOUR, NOON + HOUR + 2 * DAY)
+    assert trusted.now() == NOON + 2 * DAY + HOUR
+    clock.wall = NOON - YEAR
+    assert trusted.reference == NOON + HOUR
+
+
+@pytest.mark.parametrize("stored", [StoredTime(NOON), StoredTime(NOON, NOON + DAY), StoredTime(NOON, NOON, 7.5)])
 def test_it_is_stored_as_text(stored: StoredTime) -> None:
     assert StoredTime.of_text(stored.text()) == stored
 
