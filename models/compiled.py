@@ -24,6 +24,10 @@ def _numba() -> ModuleType | None:
     if os.environ.get(PLAIN, "").strip().lower() not in OFF:
         return None
     try:
+        # numba imports cmath only when it first compiles. Run as root, the process may then be another account, which
+        # may not be able to read the folder of Python.
+        import cmath  # noqa: F401, PLC0415
+
         import numba  # noqa: PLC0415 - optional: the search works without it, slowly
     except ImportError:
         return None

@@ -363,7 +363,7 @@ def test_damaged_metadata_are_refused_and_never_more_than_that(
 
 def test_a_truncated_part_is_refused(kiosk: Kiosk) -> None:
     kiosk.lists.files[part_of(kiosk)] = PART[:-1]
-    part_refused(kiosk, Refusal.TRUNCATED, "parts/7-000.part", "not the length that is signed")
+    part_refused(kiosk, Refusal.TRUNCATED, "parts/7-000.part", "not have the length that was signed")
 
 
 def test_a_padded_part_is_refused(kiosk: Kiosk) -> None:
