@@ -112,6 +112,8 @@ class TrustedClock:
 
     def _doubt(self) -> str:
         wall, now, until = self._clock.now(), self._now(), self._valid_until
+        if abs(wall - now) <= TOLERANCE:
+            return ""  # both agree, whatever was thought of the wall clock before
         if wall < now - TOLERANCE:
             return f"the clock shows {_shown(wall)}, which is before the trusted time {_shown(now)}: set the clock"
         if until is not None and wall > max(until, now) + TOLERANCE:

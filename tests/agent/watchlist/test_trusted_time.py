@@ -131,6 +131,18 @@ def test_a_new_signature_does_not_end_the_doubt_about_a_clock_that_was_moved() -
     assert trusted.doubt == ""
 
 
+def test_a_clock_that_agrees_with_trusted_time_is_in_no_doubt_even_if_it_was_believed_to_be_ahead() -> None:
+    clock = clock_at(NOON)
+    trusted = signed(clock)
+    clock.wall += DAY
+    trusted = TrustedClock(clock, trusted.state())  # a gap with a harmless reason: the kiosk may have been off
+    assert trusted.doubt == ""
+    clock.wall -= DAY
+    assert trusted.doubt == ""
+    trusted.observe(NOON, NOON + DAY)
+    assert trusted.doubt == ""
+
+
 def test_a_monotonic_clock_that_steps_back_takes_nothing_back() -> None:
     clock = clock_at(NOON)
     trusted = signed(clock)
