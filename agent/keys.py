@@ -244,19 +244,25 @@ def load_hub_key(path: Path) -> HubKey:
     return _checked_hub_key(key, path, wanted)
 
 
+def trusting(authority: Path) -> ssl.SSLContext:
+    """A client context that trusts the authority of a file. ConfigError, or OwnershipError, names the file."""
+    read_public(authority)
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except ssl.SSLError as error:
+        raise ConfigError(f"{authority}: holds no certificate authority: {error.reason}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
 def tls_context(config: TlsConfig) -> ssl.SSLContext:
     """A client context for mutual TLS. ConfigError names the file that cannot be used.
 
     OwnershipError if an account other than this one and root may read the key, or if everybody may change a file.
     """
-    for path in (config.ca, config.certificate):
-        read_public(path)
+    context = trusting(config.ca)
+    read_public(config.certificate)
     read_secret(config.key)
-    try:
-        context = ssl.create_default_context(cafile=config.ca)
-    except ssl.SSLError as error:
-        raise ConfigError(f"{config.ca}: holds no certificate authority: {error.reason}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         # A password prompt would stop an unattended start: an encrypted key is refused instead.
         context.load_cert_chain(config.certificate, config.key, password=lambda: b"")

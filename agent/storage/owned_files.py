@@ -22,11 +22,7 @@ FILES = frozenset(
     {"agent.lock", "outbox.reserve", "outbox.reserve.new"}
     | {"development-kiosk-key.pem", "development-kiosk-key.new", "development-store-key", "development-store-key.new"}
     | {"development-list-key.pem", "development-list-key.new"}
-    | {
-        f"{store}.db{part}"
-        for store in ("outbox", "watchlist")
-        for part in ("", "-wal", "-shm", "-journal", ".new", ".plain")
-    }
+    | {f"{store}.db{part}" for store in ("outbox", "watchlist") for part in _PARTS}
 )
 KEY_BYTES = 64 * 1024  # a key or a certificate is smaller
 

@@ -178,12 +178,7 @@ class ListKeeper:
                 done[provider] = _described(new)
         for name in self.problems.keys() - {EVERYTHING} - set(refreshed.providers):
             self.problems.pop(name)
-        try:
-            self._commit(refreshed, applied, dropped, confirmed)
-        except StoreError:
-            for one in applied:  # a full disk must not stay full because of lists that are not used
-                self._store.delete_unused(one.stored.segment.name)
-            raise
+        self._commit(refreshed, applied, dropped, confirmed)
         self._store.delete_parts_of_others(refreshed.providers)
         self._delete_left_over()
         return done | dict.fromkeys(dropped, "no longer in the repository: removed")

@@ -16,7 +16,7 @@ from agent.distribution.repository import ListRepository, Versions
 from agent.distribution.source import open_source
 from agent.errors import ConfigError
 from agent.hub.outbox import Outbox
-from agent.keys import KeyMissing, load_kiosk_key, load_list_key, tls_context
+from agent.keys import KeyMissing, load_kiosk_key, load_list_key, tls_context, trusting
 from agent.storage.owned_files import read_public
 from agent.updates.keeper import FLOOR, KeeperConfig, ListKeeper, OpenRepository, Sign
 from agent.updates.updater import ListUpdater
@@ -88,11 +88,7 @@ def source_tls(lists: WatchlistConfig) -> ssl.SSLContext | None:
         return None
     if lists.certificate is not None and lists.key is not None:
         return tls_context(TlsConfig(ca=lists.ca, certificate=lists.certificate, key=lists.key))
-    read_public(lists.ca)
-    try:
-        return ssl.create_default_context(cafile=lists.ca)
-    except ssl.SSLError as error:
-        raise ConfigError(f"{lists.ca}: holds no certificate authority: {error.reason}") from error
+    return trusting(lists.ca)
 
 
 def floor_name(root: bytes | None) -> str:

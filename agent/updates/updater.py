@@ -1,7 +1,6 @@
 """The thread "watchlist": runs the steps of agent/updates/keeper.py on time, and when asked."""
 
 import contextlib
-import logging
 import math
 import queue
 import sys
@@ -15,8 +14,6 @@ from typing import Any
 from agent.errors import ControlError
 from agent.updates.keeper import ListKeeper, Stopping
 from agent.worker import OnCrash, Worker
-
-log = logging.getLogger(__name__)
 
 TICK_S = 2.0
 SWITCH_S = 0.0005

@@ -1,7 +1,7 @@
 """Lets an update wait while a search runs. A traveller stands there; the new list has time.
 
-The priority of the updater's thread is not enough: it shares the memory and the interpreter with the search. So it does
-its work in short steps, one block of a list or one line of a delta, and asks before each of them.
+The updater shares the processor, the memory and the interpreter with the search. So it does its work in short steps,
+one block of a list or a few lines of a part, and asks before each of them.
 """
 
 import threading

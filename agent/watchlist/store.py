@@ -35,6 +35,7 @@ from models import gallery_class
 from models.template import Template, TemplateError
 
 KIND = "watchlist"
+_USED = "SELECT reference_table FROM segment UNION SELECT blob FROM block"  # the blobs of the list
 LOAD_THREADS = 2  # handles that read at the same time when the list is loaded
 
 Opener = Callable[[], Database]
@@ -161,25 +162,15 @@ class WatchlistStore:
         `before`: the stored segment with which it shares blocks.
         """
         known = _blobs_of(before) if before is not None else {}
-
-        def put(data: bytes) -> int:
-            self.give_way()
-            with writing(self._db) as db:
-                return _put_blob(db, segment.name, data)
-
-        return _stored(segment, known, put)
+        return _stored(segment, known, partial(self._put, segment.name))
 
     def put_block(self, segment: str, block: Any) -> int:  # noqa: ANN401 - a block of any gallery
         """Write a packed block for a segment that is being made. Returns the number of its blob."""
-        self.give_way()
-        with writing(self._db) as db:
-            return _put_blob(db, segment, block.packed())
+        return self._put(segment, block.packed())
 
     def stage_blocks(self, segment: Segment, blocks: Mapping[str, tuple[int, ...]]) -> StoredSegment:
         """A segment whose blocks were written with put_block(): only its table is missing."""
-        with writing(self._db) as db:
-            table = _put_blob(db, segment.name, segment.table.packed())
-        return StoredSegment(segment, table, blocks)
+        return StoredSegment(segment, self._put(segment.name, segment.table.packed()), blocks)
 
     def commit(
         self,
@@ -217,8 +208,7 @@ class WatchlistStore:
 
     def delete_unused(self, segment: str | None = None) -> int:
         """Delete the blobs of a segment that the list does not use; of all segments if None. Returns their number."""
-        used = "SELECT reference_table FROM segment UNION SELECT blob FROM block"
-        sql = f"SELECT id FROM blob WHERE id NOT IN ({used}) AND (? IS NULL OR segment = ?)"  # noqa: S608 - constants
+        sql = f"SELECT id FROM blob WHERE id NOT IN ({_USED}) AND (? IS NULL OR segment = ?)"  # noqa: S608 - constants
         with reading(self._db) as db:
             unused = [row[0] for row in db.execute(sql, [segment, segment]).fetchall()]
         for blob in unused:  # one at a time: deleting overwrites, and the write-ahead log stays small
@@ -230,8 +220,7 @@ class WatchlistStore:
 
     def unused_segments(self) -> tuple[str, ...]:
         """The segments of which there are blobs that the list does not use: an interrupted change left them."""
-        used = "SELECT reference_table FROM segment UNION SELECT blob FROM block"
-        sql = f"SELECT DISTINCT segment FROM blob WHERE id NOT IN ({used}) ORDER BY segment"  # noqa: S608 - constants
+        sql = f"SELECT DISTINCT segment FROM blob WHERE id NOT IN ({_USED}) ORDER BY segment"  # noqa: S608 - constants
         with reading(self._db) as db:
             return tuple(row[0] for row in db.execute(sql).fetchall())
 
@@ -312,12 +301,11 @@ class WatchlistStore:
             return str(error)
         return "" if rows else "it is not on the disk"
 
-    def size(self) -> int:
-        """The bytes of the file that are in use."""
-        with reading(self._db) as db:
-            names = ("page_count", "freelist_count", "page_size")
-            pages, free, page = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
-        return (pages - free) * page
+    def _put(self, segment: str, data: bytes) -> int:
+        """Write a blob of a segment, in a transaction of its own."""
+        self.give_way()
+        with writing(self._db) as db:
+            return _put_blob(db, segment, data)
 
     def _load(self, name: str, revision: int, table: int, now: int) -> StoredSegment:
         with reading(self._db) as db:

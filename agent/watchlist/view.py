@@ -56,11 +56,16 @@ class View:
 
     def at(self, now: datetime) -> "View":
         """The view at a later trusted time; the same object if nothing changes."""
-        seconds = seconds_of(now)
-        if all(seconds < segment.until for segment in self):
+        if not self.is_due(now):
             return self
-        moved = {name: replace(stored, segment=stored.segment.at(seconds)) for name, stored in self.segments.items()}
+        moved = {
+            name: replace(stored, segment=stored.segment.at(seconds_of(now))) for name, stored in self.segments.items()
+        }
         return replace(self, segments=moved)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether another view must take the place of this one: a reference is to be hidden, or to be searched."""
+        return any(seconds_of(now) >= segment.until for segment in self)
 
     def find(self, reference_id: str) -> Iterator[tuple[Segment, ReferenceInfo]]:
         """The references of an id, one from each segment that has it."""
@@ -95,26 +100,20 @@ class View:
                 evidence = found.setdefault((hit.segment, hit.reference_id), _Evidence({}, {}))
                 side = evidence.swapped if hit.swapped else evidence.labelled
                 side[position] = hit.score, calibration.false_match_rate(hit.score)
-        made = [
-            self._candidate(name, reference_id, evidence, probes)
-            for (name, reference_id), evidence in found.items()
-            if not self._info(name, reference_id, now).hidden
-        ]
+        candidates = (self._candidate(*key, evidence, probes, seconds_of(now)) for key, evidence in found.items())
+        made = [one for one in candidates if one is not None]
         return tuple(sorted(made, key=lambda one: (one.false_match_rate, one.reference_id, one.provider))[:limit])
 
-    def _info(self, name: str, reference_id: str, now: datetime) -> ReferenceInfo:
-        table = self.segments[name].segment.table
-        row = table.find(reference_id)
-        assert row is not None
-        return table.info_at(row, seconds_of(now))
-
     def _candidate(
-        self, name: str, reference_id: str, evidence: "_Evidence", probes: Mapping[Position, Template]
-    ) -> Candidate:
+        self, name: str, reference_id: str, evidence: "_Evidence", probes: Mapping[Position, Template], now: int
+    ) -> Candidate | None:
+        """What is said of a reference that was found; None if it must be hidden now."""
         table = self.segments[name].segment.table
         row = table.find(reference_id)
         assert row is not None
-        counts, info = table.counts_at(row), table.info_at(row, 0)
+        counts, info = table.counts_at(row), table.info_at(row, now)
+        if info.hidden:
+            return None
         rate, swapped = _fused(evidence.labelled, probes, counts, lambda position: position), False
         chosen = evidence.labelled
         if self.swapped_positions:
@@ -193,7 +192,7 @@ class ListInMemory:
     def advance(self) -> None:
         """Hide what must not be searched any more."""
         now = self.clock.now()
-        if self.view.at(now) is not self.view:
+        if self.view.is_due(now):
             with self.changing:
                 self.view = self.view.at(now)
 

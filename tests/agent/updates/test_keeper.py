@@ -184,10 +184,7 @@ def test_an_entry_without_its_terms_is_refused_by_name_and_the_rest_is_applied(
     assert "review_by" in report.refused[0].reason
 
 
-def test_a_provider_that_is_no_longer_in_the_repository_is_removed_with_its_references(
-    tmp_path: Path, clock: FakeClock
-) -> None:
-    """And one that comes is added: partners do not touch each other's lists."""
+def test_the_lists_of_two_providers_are_searched_together(tmp_path: Path, clock: FakeClock) -> None:
     with make_provider(tmp_path / "l", clock, "police", "border") as lists:
         lists.put([entry_of(ALICE, clock.now())], "police")
         lists.put([entry_of(BOB, clock.now())], "border")
